@@ -1,0 +1,1 @@
+"""enrich: a SELECT and a prompt become a DuckDB table."""

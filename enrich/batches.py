@@ -1,0 +1,248 @@
+"""Batches: each one's way from plan to answers, a step at a time, every step committed.
+
+    planned -> uploaded -> intended -> submitted -> ended -> read
+
+What the ledger says is done is done. What a crash interrupts is done again, except a create: an
+intent without a remote id is looked up at the provider and adopted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from enrich.compiler.body import request_lines
+from enrich.errors import DatabaseError, DiskError, ProviderError, Unclear
+from enrich.responses import Judge, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from enrich.database import Database, Files
+    from enrich.providers import Provider, Remote
+
+LATE_POLLS = 3
+"""How often an ended batch is polled again for result files its counts speak of."""
+
+FULL = "token_limit_exceeded"
+"""The code of a batch that failed because the provider's queue was full: nothing is wrong with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A batch as the ledger keeps it; a time that is None is a step not done."""
+
+    batch: str
+    run: int
+    model: str
+    prompt: str
+    provider: str
+    requests: int
+    bytes: int
+    input_file: str | None = None
+    intended_at: datetime | None = None
+    remote: str | None = None
+    status: str | None = None
+    completed: int | None = None
+    failed: int | None = None
+    code: str | None = None
+    error: str | None = None
+    result_files: tuple[str, ...] = ()
+    late: int = 0
+    submitted_at: datetime | None = None
+    ended_at: datetime | None = None
+    read_at: datetime | None = None
+    cancelled_at: datetime | None = None
+
+    @property
+    def answered(self) -> int:
+        """Requests the provider has been through, as it says."""
+        return (self.completed or 0) + (self.failed or 0)
+
+
+def unread(database: Database) -> tuple[Batch, ...]:
+    """Every batch that was not read yet, the oldest first. Needs the ledger."""
+    names = [field.name for field in fields(Batch)]
+    rows = database.dicts(
+        f"SELECT {', '.join(names)} FROM ledger.batches WHERE read_at IS NULL ORDER BY planned_at, batch"
+    )
+    return tuple(Batch(**row | {"result_files": tuple(row["result_files"] or ())}) for row in rows)
+
+
+def withdraw(database: Database, model: str) -> None:
+    """Forget the model's batches that nobody was asked to run. Needs the ledger."""
+    for table in ("requests", "batches"):
+        database.script(f"withdraw_{table}", model=model)
+
+
+def advance(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mapping[str, int]]:
+    """Take a batch as far as it goes without waiting; how often each outcome, once it is read."""
+    if batch.remote is None:
+        batch = _submit(files, provider, batch)
+    elif batch.ended_at is None or batch.late:
+        batch = _polled(files, provider, batch)
+    if batch.ended_at is None or batch.late:
+        return batch, {}
+    if batch.code == FULL:
+        return _requeue(files, batch), {}
+    return _read(files, provider, batch)
+
+
+def cancel(files: Files, provider: Provider, batch: Batch) -> Batch:
+    """Stop a batch: what was not sent is forgotten, what was sent is asked to end early."""
+    batch = _save(files, batch, cancelled_at=_now())
+    if batch.remote is None and batch.intended_at is None:
+        return _save(files, batch, status="cancelled", ended_at=_now(), read_at=_now())
+    if batch.remote is None or batch.ended_at is not None:
+        return batch
+    return _seen(files, batch, provider.cancel(batch.remote))
+
+
+def folder(files: Files, batch: Batch) -> Path:
+    """Where a batch's request and result files are."""
+    return files.work / "batches" / batch.batch
+
+
+def _submit(files: Files, provider: Provider, batch: Batch) -> Batch:
+    """Write, upload, intend, create; each step is committed before the next begins."""
+    if batch.intended_at is not None:
+        remote = provider.find(batch.batch, since=batch.intended_at)
+        if remote is not None:
+            return _seen(files, batch, remote, submitted_at=_now())
+        if (_now() - batch.intended_at).total_seconds() < provider.lost_after:
+            return batch
+    if batch.cancelled_at is not None:
+        return _save(files, batch, status="cancelled", ended_at=_now(), read_at=_now())
+    endpoint, batch = _uploaded(files, provider, batch)
+    batch = _save(files, batch, intended_at=_now())
+    metadata = {
+        "enrich_batch": batch.batch,
+        "enrich_model": batch.model,
+        "enrich_run": str(batch.run),
+    }
+    try:
+        remote = provider.submit(batch.input_file or "", endpoint=endpoint, metadata=metadata)
+    except Unclear:
+        return batch
+    except ProviderError:
+        _save(files, batch, intended_at=None)
+        raise
+    return _seen(files, batch, remote, submitted_at=_now())
+
+
+def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, Batch]:
+    """Write the batch's request file and upload it, unless that was done; with its endpoint."""
+    with files.open(ledger=True) as database:
+        judge = Judge.of(database, batch.prompt)
+        if batch.input_file is not None:
+            return judge.endpoint, batch
+        path = folder(files, batch) / f"{batch.batch}.jsonl"
+        _write(database, path, batch, judge)
+    batch = _save(files, batch, input_file=provider.upload(path))
+    return judge.endpoint, batch
+
+
+def _write(database: Database, path: Path, batch: Batch, judge: Judge) -> None:
+    """The request file: complete or absent, and nobody else's to read."""
+    part = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part.touch(mode=0o600)
+        database.run(request_lines(judge.endpoint, judge.prefix), batch=batch.batch, path=str(part))
+        part.chmod(0o600)
+        part.replace(path)
+    except OSError as problem:
+        raise DiskError(f"{path} cannot be written: {problem.strerror}") from problem
+    except DatabaseError as problem:
+        part.unlink(missing_ok=True)
+        message = f"{path} cannot be written: {problem.message}"
+        raise DiskError(message, hint=problem.hint) from problem
+
+
+def _polled(files: Files, provider: Provider, batch: Batch) -> Batch:
+    return _seen(files, batch, provider.poll(batch.remote or ""))
+
+
+def _seen(
+    files: Files, batch: Batch, remote: Remote, *, submitted_at: datetime | None = None
+) -> Batch:
+    """Record how the provider says the batch stands."""
+    return _save(
+        files,
+        batch,
+        remote=remote.id,
+        status=remote.status,
+        completed=remote.completed,
+        failed=remote.failed,
+        code=remote.code,
+        error=remote.error,
+        result_files=remote.files,
+        late=(batch.late + 1) % (LATE_POLLS + 1) if remote.ended and remote.late else 0,
+        submitted_at=batch.submitted_at or submitted_at,
+        ended_at=(batch.ended_at or _now()) if remote.ended else None,
+    )
+
+
+def _requeue(files: Files, batch: Batch) -> Batch:
+    """The provider's queue was full: the same file waits for its turn again; not an attempt."""
+    return _save(
+        files,
+        batch,
+        remote=None,
+        intended_at=None,
+        ended_at=None,
+        submitted_at=None,
+        status=None,
+        code=FULL,
+    )
+
+
+def _read(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mapping[str, int]]:
+    """Fetch the result files and give every request its response, in one transaction."""
+    paths = []
+    for number, file in enumerate(batch.result_files):
+        path = folder(files, batch) / f"result-{number}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        provider.fetch(file, path)
+        paths.append(path)
+    with files.open(ledger=True) as database, database.transaction():
+        outcomes: Mapping[str, int] = {}
+        if batch.status != "failed":
+            outcomes = read(
+                database,
+                batch=batch.batch,
+                run=batch.run,
+                status=batch.status or "",
+                judge=Judge.of(database, batch.prompt),
+                files=paths,
+            )
+            if sum(outcomes.values()) != batch.requests:
+                raise DatabaseError(
+                    f"batch {batch.batch}: {batch.requests} requests were sent, "
+                    f"but {sum(outcomes.values())} have an outcome",
+                    hint="this is a fault of enrich; the result files are kept beside the batch",
+                )
+        batch = _update(database, batch, read_at=_now())
+    return batch, outcomes
+
+
+def _save(files: Files, batch: Batch, **changes: object) -> Batch:
+    with files.open(ledger=True) as database:
+        return _update(database, batch, **changes)
+
+
+def _update(database: Database, batch: Batch, **changes: object) -> Batch:
+    """Commit changes to a batch; gives the batch as it is then."""
+    columns = ", ".join(f"{name} = ${name}" for name in changes)
+    values = {name: list(v) if isinstance(v, tuple) else v for name, v in changes.items()}
+    database.run(
+        f"UPDATE ledger.batches SET {columns} WHERE batch = $batch", batch=batch.batch, **values
+    )
+    return replace(batch, **changes)  # type: ignore[arg-type]
+
+
+def _now() -> datetime:
+    """The time in UTC, as the ledger keeps it."""
+    return datetime.now(UTC).replace(tzinfo=None)

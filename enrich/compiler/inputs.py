@@ -1,0 +1,150 @@
+"""A SELECT becomes a snapshot: key, custom_id, fingerprint and the row's part of the body."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enrich.compiler import quote
+from enrich.compiler.body import REMOTE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.compiler.body import Body
+
+WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+NESTED = ("STRUCT", "MAP", "UNION", "LIST")
+PICTURES = "temp.pictures"
+ROWS = "temp.rows"
+
+PNG = "hex(content[1:4]) = '89504E47'"
+JPEG = "hex(content[1:3]) = 'FFD8FF'"
+GIF = "hex(content[1:4]) = '47494638'"
+WEBP = "hex(content[1:4]) = '52494646' AND hex(content[9:12]) = '57454250'"
+MEDIA_TYPE = (
+    f"CASE WHEN {PNG} THEN 'image/png' WHEN {JPEG} THEN 'image/jpeg' "
+    f"WHEN {GIF} THEN 'image/gif' WHEN {WEBP} THEN 'image/webp' END"
+)
+
+
+def materialized(select: str) -> str:
+    """Keep the SELECT's rows, where they are read twice: once for their pictures."""
+    return f"CREATE OR REPLACE TEMP TABLE rows AS\n{select}"
+
+
+def described(select: str, images: tuple[str, ...]) -> str:
+    """The names and types of the image expressions."""
+    columns = ", ".join(f"{image} AS i{number}" for number, image in enumerate(images))
+    return f"DESCRIBE SELECT {columns} FROM (\n{select}\n) AS inputs"
+
+
+def paths(images: tuple[str, ...]) -> str:
+    """The distinct files that the image expressions name."""
+    sides = (f"SELECT {image} AS path FROM {ROWS} AS inputs" for image in images)
+    union = "\nUNION\n".join(sides)
+    return f"SELECT path FROM ({union}) WHERE path IS NOT NULL AND NOT {_remote('path')}"
+
+
+def data_urls() -> str:
+    """A table of pictures: path, `data:` URL, and what is wrong with the file, if anything.
+
+    $given and $found are lists of equal length: the path in the cell, the file to read or NULL;
+    $faults says what is wrong where there is no file.
+    """
+    return f"""CREATE OR REPLACE TEMP TABLE pictures AS
+WITH wanted AS (
+    SELECT unnest($given) AS path, unnest($found) AS file, unnest($faults) AS fault
+), files AS (
+    SELECT filename, content, {MEDIA_TYPE} AS media_type FROM read_blob($globs)
+)
+SELECT path, 'data:' || media_type || ';base64,' || to_base64(content) AS url,
+    CASE WHEN url IS NULL THEN
+        coalesce(fault, 'the image ''' || path || ''' is not a PNG, JPEG, WEBP or GIF')
+    END AS error
+FROM wanted LEFT JOIN files ON filename = file"""
+
+
+def no_pictures() -> str:
+    return "CREATE OR REPLACE TEMP TABLE pictures (path VARCHAR, url VARCHAR, error VARCHAR)"
+
+
+def snapshot(
+    select: str,
+    *,
+    key: Mapping[str, str],
+    body: Body,
+    digest: str,
+    blobs: tuple[bool, ...] = (),
+) -> str:
+    """The SELECT that gives one row for each row of `select`:
+
+    key STRUCT, custom_id, fingerprint, tail, error; where `error` says why a row cannot be asked,
+    the others are NULL. `key` maps the key's columns to their types, `blobs` tells which images
+    are BLOBs.
+    """
+    columns = {column: f"inputs.{quote.name(column)}" for column in key}
+    source = f"{ROWS} AS inputs" if body.images else f"(\n{select}\n) AS inputs"
+    joins = "".join(
+        _picture(number, image, blobs[number]) for number, image in enumerate(body.images)
+    )
+    errors = [f"_enrich_{number}.error" for number in range(len(body.images))]
+    return f"""SELECT key, {_custom_id(key)} AS custom_id,
+    CASE WHEN error IS NULL THEN left(sha256({quote.text(digest)} || tail), 32) END AS fingerprint,
+    CASE WHEN error IS NULL THEN tail END AS tail,
+    error
+FROM (
+    SELECT {quote.struct(columns)} AS key,
+        {body.tail} AS tail,
+        {f"coalesce({', '.join(errors)})" if errors else "CAST(NULL AS VARCHAR)"} AS error
+    FROM {source}{joins}
+)"""
+
+
+def key_faults(key: Mapping[str, str]) -> str:
+    """Keys of `temp.snapshot` that are NULL in a part, or stand for several rows; three of each."""
+    absent = " OR ".join(f"key.{quote.name(column)} IS NULL" for column in key)
+    return f"""SELECT fault, list(CAST(key AS VARCHAR) ORDER BY first)[:3], count(*) FROM (
+    SELECT 'NULL' AS fault, key, min(rowid) AS first FROM temp.snapshot WHERE {absent} GROUP BY key
+    UNION ALL
+    SELECT 'not unique', key, min(rowid) FROM temp.snapshot GROUP BY key HAVING count(*) > 1
+)
+GROUP BY fault ORDER BY fault"""
+
+
+def _picture(number: int, image: str, blob: bool) -> str:
+    """Join the n-th image as `_enrich_n`: its URL, or what is wrong with it."""
+    if blob:
+        side = f"""SELECT CASE WHEN content IS NOT NULL THEN
+            'data:' || {MEDIA_TYPE} || ';base64,' || to_base64(content) END AS url,
+            CASE WHEN content IS NULL THEN 'the image is NULL'
+            WHEN url IS NULL THEN 'the image is not a PNG, JPEG, WEBP or GIF' END AS error
+            FROM (SELECT {image} AS content)"""
+    else:
+        side = f"""SELECT CASE WHEN {_remote("source")} THEN source ELSE picture.url END AS url,
+            CASE WHEN source IS NULL THEN 'the image is NULL' ELSE picture.error END AS error
+            FROM (SELECT {image} AS source) LEFT JOIN {PICTURES} AS picture ON path = source"""
+    return f"\n    CROSS JOIN LATERAL ({side}) AS _enrich_{number}"
+
+
+def _remote(expression: str) -> str:
+    starts = (f"starts_with({expression}, {quote.text(start)})" for start in REMOTE)
+    return f"({' OR '.join(starts)})"
+
+
+def _custom_id(key: Mapping[str, str]) -> str:
+    """The key itself where it fits what every provider takes, else a readable slug and a hash.
+
+    Portable custom_ids are up to 64 of A-Z a-z 0-9 _ -. A key that looks like a slug with its hash
+    is hashed too, so the two can never meet.
+    """
+    texts = [f"CAST(key.{quote.name(column)} AS VARCHAR)" for column in key]
+    if len(key) == 1 and next(iter(key.values())).removeprefix("U") in WHOLE:
+        return texts[0]
+    readable = f"regexp_replace(strip_accents(concat_ws('-', {', '.join(texts)})), "
+    slug = f"left(trim({readable}'[^A-Za-z0-9]+', '-', 'g'), '-'), 40)"
+    hashed = f"{slug} || '_' || left(sha256(CAST(to_json(key) AS VARCHAR)), 16)"
+    if len(key) > 1:
+        return hashed
+    fits = f"regexp_full_match({texts[0]}, '[A-Za-z0-9_-]{{1,64}}')"
+    alike = f"regexp_full_match({texts[0]}, '.*_[0-9a-f]{{16}}')"
+    return f"CASE WHEN {fits} AND NOT {alike} THEN {texts[0]} ELSE {hashed} END"

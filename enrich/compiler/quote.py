@@ -1,0 +1,69 @@
+"""Names and values, as DuckDB reads them: the one way either enters a generated statement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def name(*parts: str) -> str:
+    """An identifier, always quoted.
+
+    >>> print(name("main", 'say "hi" now'))
+    "main"."say ""hi"" now"
+    """
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+def text(value: str) -> str:
+    """A string literal.
+
+    >>> text("it's")
+    "'it''s'"
+    """
+    return "'" + value.replace("'", "''") + "'"
+
+
+def texts(values: Iterable[str]) -> str:
+    """A list of string literals, to stand in brackets.
+
+    >>> texts(["a", "b"])
+    "'a', 'b'"
+    """
+    return ", ".join(text(value) for value in values)
+
+
+def struct(fields: Mapping[str, str]) -> str:
+    """A struct whose values are SQL expressions.
+
+    >>> struct({"id": "inputs.id"})
+    "{'id': inputs.id}"
+    """
+    return "{" + ", ".join(f"{text(key)}: {value}" for key, value in fields.items()) + "}"
+
+
+def path(*steps: str) -> str:
+    """A JSON path of object keys, as a literal; `[*]` stands for every item of a list.
+
+    >>> print(path("odd name", "[*]", "n"))
+    '$."odd name"[*]."n"'
+    """
+    parts = ("[*]" if step == "[*]" else f'."{_escaped(step)}"' for step in steps)
+    return text("$" + "".join(parts))
+
+
+def _escaped(step: str) -> str:
+    return step.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def written(sql: str) -> str:
+    """What the user wrote, in brackets of its own; a trailing comment cannot swallow what follows.
+
+    >>> written("a + b")
+    '(a + b)'
+    >>> written("a -- why")
+    '(a -- why\\n)'
+    """
+    return f"({sql}\n)" if "--" in sql else f"({sql})"

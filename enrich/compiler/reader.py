@@ -1,0 +1,317 @@
+"""Result lines become responses, and each answer is judged against the output.
+
+Lines are in the form of the OpenAI Batch API, and in the forms of compatible servers: a body given
+as a JSON string, lines without `error` or without `response`, nested errors, errors among the
+output. Answers pair with requests by custom_id and nothing else; order, counts and doubles do not
+matter, and a line that is no JSON is as good as absent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enrich.compiler import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from enrich.output import Family, Output, Type
+    from enrich.prompt import Endpoint, Format
+
+# Where an answer stands in a body, by endpoint: OpenAI's API reference.
+CHAT = {
+    "content": "body->>'$.choices[0].message.content'",
+    "refusal": "body->>'$.choices[0].message.refusal'",
+    "finish": "body->>'$.choices[0].finish_reason'",
+    "input_tokens": "body->>'$.usage.prompt_tokens'",
+    "cached_tokens": "body->>'$.usage.prompt_tokens_details.cached_tokens'",
+    "output_tokens": "body->>'$.usage.completion_tokens'",
+    "reasoning_tokens": "body->>'$.usage.completion_tokens_details.reasoning_tokens'",
+}
+MESSAGES = "list_filter(body->'$.output[*]', lambda item: (item->>'$.type') = 'message')"
+PARTS = f"flatten(list_transform({MESSAGES}, lambda item: item->'$.content[*]'))"
+RESPONSES = {
+    "content": (
+        f"nullif(array_to_string(list_transform({PARTS}, lambda part: part->>'$.text'), ''), '')"
+    ),
+    "refusal": (
+        f"nullif(array_to_string(list_transform({PARTS}, lambda part: part->>'$.refusal'), ''), '')"
+    ),
+    "finish": "CASE body->>'$.incomplete_details.reason' WHEN 'max_output_tokens' THEN 'length' "
+    "WHEN 'content_filter' THEN 'content_filter' ELSE body->>'$.status' END",
+    "input_tokens": "body->>'$.usage.input_tokens'",
+    "cached_tokens": "body->>'$.usage.input_tokens_details.cached_tokens'",
+    "output_tokens": "body->>'$.usage.output_tokens'",
+    "reasoning_tokens": "body->>'$.usage.output_tokens_details.reasoning_tokens'",
+}
+FIELDS: dict[Endpoint, dict[str, str]] = {
+    "/v1/chat/completions": CHAT,
+    "/v1/responses": RESPONSES,
+}
+
+# DuckDB's names of JSON kinds, by family of the column.
+KINDS: dict[Family, tuple[str, ...]] = {
+    "text": ("VARCHAR",),
+    "integer": ("UBIGINT", "BIGINT", "HUGEINT", "UHUGEINT"),
+    "number": ("UBIGINT", "BIGINT", "HUGEINT", "UHUGEINT", "DOUBLE"),
+    "boolean": ("BOOLEAN",),
+    "date": ("VARCHAR",),
+    "timestamp": ("VARCHAR",),
+    "enum": ("VARCHAR",),
+    "list": ("ARRAY",),
+    "struct": ("OBJECT",),
+}
+HUGE = ("INT128", "UINT128")
+"""DuckDB's JSON reader calls a whole number of more than 64 bits a DOUBLE, as it does a fraction."""
+EXPECTED: dict[Family, str] = {
+    "text": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "date": "a date",
+    "timestamp": "a timestamp",
+    "enum": "a label",
+    "list": "a list",
+    "struct": "an object",
+}
+SEEN = (
+    "CASE {kind} WHEN 'NULL' THEN 'null' WHEN 'VARCHAR' THEN 'text' WHEN 'ARRAY' THEN 'a list' "
+    "WHEN 'OBJECT' THEN 'an object' WHEN 'BOOLEAN' THEN 'true or false' "
+    "WHEN 'DOUBLE' THEN 'a fraction' ELSE 'a number' END"
+)
+
+
+def lines(endpoint: Endpoint) -> str:
+    """The lines of the result files $files as a table `lines`, one row a custom_id.
+
+    Of doubles the line with an answer is kept, and among equals always the same one.
+    """
+    fields = ",\n        ".join(
+        f"try_cast({sql} AS BIGINT) AS {field}"
+        if field.endswith("_tokens")
+        else f"{sql} AS {field}"
+        for field, sql in FIELDS[endpoint].items()
+    )
+    return f"""CREATE OR REPLACE TEMP TABLE lines AS
+WITH read AS (
+    SELECT json->>'$.custom_id' AS custom_id,
+        try_cast(json->>'$.response.status_code' AS INTEGER) AS status_code,
+        CASE json_type(json, '$.response.body')
+            WHEN 'VARCHAR' THEN try_cast(json->>'$.response.body' AS JSON)
+            ELSE json->'$.response.body'
+        END AS body,
+        coalesce(json->'$.error.error', json->'$.error') AS error
+    FROM read_json_objects($files, format = 'newline_delimited', ignore_errors = true,
+        maximum_object_size = 268435456)
+    WHERE json_type(json) = 'OBJECT'
+)
+SELECT custom_id, status_code,
+        {fields},
+        body->>'$.model' AS llm,
+        coalesce(error->>'$.code', body->>'$.error.code', body->>'$.error.type') AS code,
+        coalesce(body->>'$.error.message', error->>'$.message', body->>'$.error',
+            CASE WHEN json_type(error) = 'VARCHAR' THEN error->>'$' END) AS message
+FROM read
+WHERE custom_id IS NOT NULL
+QUALIFY row_number() OVER (
+    PARTITION BY custom_id
+    ORDER BY (status_code = 200) DESC NULLS LAST, (content IS NOT NULL) DESC, content, message
+) = 1"""
+
+
+def no_lines(endpoint: Endpoint) -> str:
+    """An empty table `lines`, for a batch without result files."""
+    fields = ", ".join(
+        f"CAST(NULL AS {'BIGINT' if field.endswith('_tokens') else 'VARCHAR'}) AS {field}"
+        for field in FIELDS[endpoint]
+    )
+    return f"""CREATE OR REPLACE TEMP TABLE lines AS
+SELECT '' AS custom_id, CAST(NULL AS INTEGER) AS status_code, {fields}, '' AS llm, '' AS code,
+    '' AS message
+WHERE false"""
+
+
+def judged(source: str, output: Output, form: Format) -> str:
+    """A SELECT of `source`'s columns and `fault`: why its `content` breaks the output, or NULL.
+
+    `source` is a SELECT that has a column `content`; it may not have the columns of the output.
+    """
+    if form == "text":
+        row = quote.struct({output.columns[0].name: "content"})
+        fault = (
+            "NULL"
+            if not output.columns[0].required
+            else (
+                f"CASE WHEN trim(content) = '' THEN {quote.text(output.columns[0].name + ': is empty')} END"
+            )
+        )
+    else:
+        row = "try(from_json_strict(document, " + quote.text(shape(output)) + "))"
+        fault = _fault(output)
+    columns = ", ".join(
+        f"answer.{quote.name(column.name)} AS {quote.name(column.name)}"
+        for column in output.columns
+    )
+    checks = ", ".join(
+        f"CASE WHEN try({quote.written(check)}) IS FALSE "
+        f"THEN {quote.text(f'CHECK ({check}) failed')} END"
+        for check in output.checks
+    )
+    return f"""SELECT _enrich.*, coalesce(_enrich_fault, nullif(concat_ws('; ', {checks or "NULL"}), '')) AS fault
+FROM (
+    SELECT _enrich, {columns}, {fault} AS _enrich_fault
+    FROM (
+        SELECT _enrich, document, {row} AS answer, content
+        FROM (SELECT rows AS _enrich, content, {_document("content")} AS document FROM ({source}) AS rows)
+    )
+)"""
+
+
+def parsed(content: str, output: Output, form: Format, *, strict: bool) -> str:
+    """The answer in `content` as a STRUCT of the output's columns.
+
+    Where it is not `strict`, columns that the answer lacks or that do not fit are NULL.
+    """
+    if form == "text":
+        return quote.struct({output.columns[0].name: content})
+    if strict:
+        return f"from_json_strict({_document(content)}, {quote.text(shape(output))})"
+    types = ", ".join(f"{quote.name(column.name)} {column.type.sql}" for column in output.columns)
+    return f"try_cast({_document(content)} AS STRUCT({types}))"
+
+
+def shape(output: Output) -> str:
+    """The output as `from_json_strict` wants it: a JSON text of type names."""
+    import json
+
+    def of(kind: Type) -> object:
+        if kind.item:
+            return [of(kind.item)]
+        return {name: of(field) for name, field in kind.fields} if kind.fields else kind.sql
+
+    return json.dumps({column.name: of(column.type) for column in output.columns})
+
+
+def unchecked(output: Output) -> Iterator[tuple[str, str]]:
+    """Each CHECK, and a query that fails if DuckDB cannot evaluate it on the output's columns."""
+    columns = ", ".join(
+        f"CAST(NULL AS {column.type.sql}) AS {quote.name(column.name)}" for column in output.columns
+    )
+    for check in output.checks:
+        yield check, f"SELECT {quote.written(check)} FROM (SELECT {columns}) LIMIT 0"
+
+
+def _document(content: str) -> str:
+    """The JSON in an answer, which some servers put in a Markdown fence; NULL if it is none."""
+    fenced = rf"regexp_extract({content}, '(?s)^\s*```(?:json)?\s*(.*?)\s*```\s*$', 1)"
+    return (
+        f"CASE WHEN starts_with(ltrim({content}), '```') THEN try_cast({fenced} AS JSON) "
+        f"ELSE try_cast({content} AS JSON) END"
+    )
+
+
+def _fault(output: Output) -> str:
+    """Why a document breaks the output, in words; NULL if it fits."""
+    faults = [
+        fault
+        for column in output.columns
+        for fault in _faults((column.name,), column.type, required=column.required)
+    ]
+    words = f"nullif(concat_ws('; ', {', '.join(faults)}), '')"
+    return f"""CASE
+        WHEN document IS NULL THEN 'the answer is not JSON'
+        WHEN json_type(document) <> 'OBJECT' THEN 'the answer is not a JSON object'
+        WHEN answer IS NOT NULL AND {_plain(output)} THEN NULL
+        ELSE coalesce({words},
+            CASE WHEN answer IS NULL THEN 'the answer does not fit the output' END)
+    END"""
+
+
+def _plain(output: Output) -> str:
+    """Whether every kind is as expected: what from_json_strict would convert in silence is not."""
+    if any(kind.sql in HUGE for column in output.columns for kind in _types(column.type)):
+        return "false"
+    paths = ", ".join(quote.path(column.name) for column in output.columns)
+    kinds = (
+        f"kinds[{number}] IN ({quote.texts(_allowed(column.type, required=column.required))})"
+        for number, column in enumerate(output.columns, 1)
+    )
+    inner = [
+        f"len(list_filter(json_type(document, {quote.path(*steps)}), "
+        f"lambda kind: kind NOT IN ({quote.texts(_allowed(kind, required=required))}))) = 0"
+        for column in output.columns
+        for steps, kind, required in _nested((column.name,), column.type)
+        if "[*]" in steps
+    ]
+    inner += [
+        f"json_type(document, {quote.path(*steps)}) IN ({quote.texts(_allowed(kind, required=required))})"
+        for column in output.columns
+        for steps, kind, required in _nested((column.name,), column.type)
+        if "[*]" not in steps
+    ]
+    top = (
+        f"(list_transform([json_type(document, [{paths}])], "
+        f"lambda kinds: {' AND '.join(kinds)}))[1]"
+    )
+    return " AND ".join([top, *inner])
+
+
+def _types(kind: Type) -> Iterator[Type]:
+    yield kind
+    for inner in (*((kind.item,) if kind.item else ()), *(field for _, field in kind.fields)):
+        yield from _types(inner)
+
+
+def _allowed(kind: Type, *, required: bool) -> tuple[str, ...]:
+    huge = ("DOUBLE",) if kind.sql in HUGE else ()
+    return (*KINDS[kind.family], *huge, *(() if required else ("NULL",)))
+
+
+def _nested(steps: tuple[str, ...], kind: Type) -> Iterator[tuple[tuple[str, ...], Type, bool]]:
+    """Every path below a column, its type, and whether it is required; `[*]` stands for a list's
+    items and makes whatever is read there a list."""
+    if kind.item:
+        yield (*steps, "[*]"), kind.item, True
+        yield from _nested((*steps, "[*]"), kind.item)
+    for name, field in kind.fields:
+        yield (*steps, name), field, False
+        yield from _nested((*steps, name), field)
+
+
+def _faults(steps: tuple[str, ...], kind: Type, *, required: bool) -> Iterator[str]:
+    """SQL texts, each NULL or one sentence on what is wrong at or below this path."""
+    where = quote.text(".".join(step for step in steps if step != "[*]") + ": ")
+    path = quote.path(*steps)
+    several = "[*]" in steps
+    kinds = f"json_type(document, {path})" if several else f"[json_type(document, {path})]"
+    values = f"(document->>{path})" if several else f"[document->>{path}]"
+    yield f"CASE WHEN {_missing(steps, kinds)} THEN {where} || 'missing' END"
+    known = quote.texts(_allowed(kind, required=required))
+    odd = f"list_filter({kinds}, lambda kind: kind NOT IN ({known}))[1]"
+    expected = quote.text(f"expected {EXPECTED[kind.family]}, got ")
+    yield f"CASE WHEN {odd} IS NOT NULL THEN {where} || {expected} || {SEEN.format(kind=odd)} END"
+    if kind.item:
+        yield from _faults((*steps, "[*]"), kind.item, required=True)
+    elif kind.fields:
+        for name, field in kind.fields:
+            yield from _faults((*steps, name), field, required=False)
+    elif kind.family != "text":
+        labels = (
+            f" is not one of {', '.join(kind.labels)}" if kind.labels else f" is not {kind.sql}"
+        )
+        misfit = f"try_cast(value AS {kind.sql}) IS NULL"
+        if kind.sql in HUGE:
+            misfit += " OR NOT regexp_full_match(value, '-?[0-9]+')"
+        bad = f"list_filter({values}, lambda value: value IS NOT NULL AND ({misfit}))[1]"
+        shown = f"{where} || '''' || left({bad}, 60) || '''' || {quote.text(labels)}"
+        yield f"CASE WHEN {odd} IS NULL AND {bad} IS NOT NULL THEN {shown} END"
+
+
+def _missing(steps: tuple[str, ...], kinds: str) -> str:
+    """Whether a key is absent: in the document, or in any object of a list."""
+    if "[*]" not in steps:
+        return f"{kinds}[1] IS NULL"
+    if steps[-1] == "[*]":
+        return "false"
+    owners = f"json_type(document, {quote.path(*steps[:-1])})"
+    return f"len(list_filter({owners}, lambda kind: kind = 'OBJECT')) > len({kinds})"

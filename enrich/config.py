@@ -1,0 +1,123 @@
+"""The project's settings: project.yml as one frozen object, read once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enrich.errors import DiskError, ProjectError, nearest
+from enrich.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+FILE = "project.yml"
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+KEYS = (
+    "name",
+    "warehouse",
+    "ledger",
+    "models",
+    "seeds",
+    "provider",
+    "providers",
+    "params",
+    "max_attempts",
+    "retry",
+    "lock_timeout",
+)
+RETRYABLE = ("error", "expired", "missing", "invalid", "truncated", "refused")
+RETRIED = ("error", "expired", "missing", "invalid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What project.yml says, with defaults filled in and paths made absolute.
+
+    `lock_timeout` is in seconds. `retry` names the outcomes that are asked again, each row at most
+    `max_attempts` times.
+    """
+
+    root: Path
+    name: str
+    warehouse: Path
+    ledger: Path
+    models: Path
+    seeds: Path
+    provider: str
+    providers: Mapping[str, Settings]
+    params: Mapping[str, Any]
+    max_attempts: int
+    retry: tuple[str, ...]
+    lock_timeout: float
+
+    @property
+    def work(self) -> Path:
+        """The folder of working files: request and result files, logs."""
+        return self.root / ".enrich"
+
+    @classmethod
+    def from_folder(cls, root: Path) -> Config:
+        """Read `root`/project.yml."""
+        path = root / FILE
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as problem:
+            hint = "go to a project's folder, name one with --project, or make one: enrich init"
+            raise ProjectError(f"there is no {FILE} in {root}", hint=hint) from problem
+        except (OSError, UnicodeDecodeError) as problem:
+            raise DiskError(f"{path} cannot be read: {problem}") from problem
+        return cls.from_settings(root, Settings.parse(text, source=FILE, error=ProjectError))
+
+    @classmethod
+    def from_settings(cls, root: Path, settings: Settings) -> Config:
+        settings.known(KEYS)
+        providers = _providers(settings)
+        provider = settings.text("provider", next(iter(providers)))
+        if provider not in providers:
+            hint = nearest(provider, providers)
+            raise settings.wrong("provider", f"names no provider: '{provider}'", hint=hint)
+        name = settings.text("name", root.resolve().name)
+        return cls(
+            root=root,
+            name=name,
+            warehouse=root / settings.text("warehouse", "warehouse.duckdb"),
+            ledger=root / settings.text("ledger", "ledger.duckdb"),
+            models=root / settings.text("models", "models"),
+            seeds=root / settings.text("seeds", "seeds"),
+            provider=provider,
+            providers=providers,
+            params=settings.mapping("params"),
+            max_attempts=settings.integer("max_attempts", 3) or 3,
+            retry=outcomes(settings, RETRIED),
+            lock_timeout=settings.number("lock_timeout", 60.0),
+        )
+
+
+def _providers(settings: Settings) -> dict[str, Settings]:
+    """Each provider's own settings, unread: `${NAME}` must not fail where it is not used."""
+    found = settings.mapping("providers") or {"local": {}}
+    providers = {}
+    for name, values in found.items():
+        if values is not None and not isinstance(values, dict):
+            raise settings.wrong("providers", f"'{name}' must hold settings, as {name}: {{}}")
+        providers[name] = Settings(
+            values=values or {},
+            lines=dict.fromkeys(values or {}, settings.lines.get("providers", 1)),
+            source=settings.source,
+            error=settings.error,
+        )
+    return providers
+
+
+def outcomes(settings: Settings, default: tuple[str, ...]) -> tuple[str, ...]:
+    """The outcomes under `retry:`; `retry: []` asks nothing again."""
+    if settings.values.get("retry") == []:
+        return ()
+    words = settings.words("retry", default)
+    for word in words:
+        if word not in RETRYABLE:
+            raise settings.wrong("retry", f"cannot hold '{word}'", hint=nearest(word, RETRYABLE))
+    return words

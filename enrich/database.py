@@ -1,0 +1,180 @@
+"""The door to DuckDB: files are opened for one step and closed, and every statement passes here.
+
+While one process has a DuckDB file open for writing no other can even read it, so no step holds one
+longer than it needs. Meeting somebody else's lock, enrich waits, says for whom, and gives up after a
+time; nothing is lost by that.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from enrich.errors import DatabaseError, DiskError, Locked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import duckdb
+
+HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
+LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
+POSITION = re.compile(r"\n\s*LINE \d+:.*", re.DOTALL)
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Where a project's databases are, and how they are opened.
+
+    `lock_timeout` is in seconds; `say` is told once whose lock is waited for.
+    """
+
+    root: Path
+    warehouse: Path
+    ledger: Path
+    work: Path
+    lock_timeout: float
+    say: Callable[[str], None]
+    verbose: bool = False
+
+    @contextmanager
+    def open(self, *, warehouse: bool = False, ledger: bool = False) -> Iterator[Database]:
+        """A connection for one step, with the named files attached under these names."""
+        import duckdb
+
+        spill = self.work / "spill"
+        try:
+            spill.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise DiskError(f"{spill} cannot be made: {problem.strerror}") from problem
+        settings = {
+            "temp_directory": str(spill),
+            "autoinstall_known_extensions": "false",
+            "TimeZone": "UTC",
+        }
+        with duckdb.connect(":memory:", config=settings) as connection:
+            database = Database(connection=connection, verbose=self.verbose)
+            if ledger:
+                self._attach(database, self.ledger, "ledger")
+                database.script("ledger")
+            if warehouse:
+                self._attach(database, self.warehouse, "warehouse")
+                database.run("USE warehouse")
+                database.script("warehouse")
+            yield database
+
+    def _attach(self, database: Database, path: Path, name: str) -> None:
+        """Attach `path` for writing, waiting for another process to let go of it."""
+        deadline = time.monotonic() + self.lock_timeout
+        told = False
+        while True:
+            try:
+                database.run(f"ATTACH $path AS {name}", path=str(path))
+                return
+            except DatabaseError as problem:
+                holder = HOLDER.search(str(problem.__cause__))
+                if not holder:
+                    raise _unopened(path, problem) from problem.__cause__
+                who = f"{path.name} is held by process {holder[2]} ({holder[1]})"
+                if time.monotonic() >= deadline:
+                    hint = "close it there, or wait longer: --lock-timeout SECONDS; nothing is lost"
+                    raise Locked(who, hint=hint) from problem.__cause__
+                if not told:
+                    self.say(f"{who}; waiting up to {self.lock_timeout:.0f} s")
+                    told = True
+                time.sleep(0.1)
+
+
+@dataclass(kw_only=True)
+class Database:
+    """An open connection. Statements raise DatabaseError, or InputError where a SELECT is the
+    user's own; never an error of DuckDB."""
+
+    connection: duckdb.DuckDBPyConnection = field(repr=False)
+    verbose: bool = False
+
+    def run(self, sql: str, /, **values: Any) -> list[Row]:  # noqa: ANN401  # any SQL value
+        """Run one statement with bound values; gives all rows of the answer."""
+        import duckdb
+
+        start = time.perf_counter()
+        try:
+            rows: list[Row] = self.connection.execute(sql, values or None).fetchall()
+        except duckdb.Error as problem:
+            raise _translated(problem) from problem
+        if self.verbose:
+            first = " ".join(sql.split())[:60]
+            seconds = time.perf_counter() - start
+            sys.stderr.write(f"sql {seconds:7.3f} s {len(rows):>6} rows  {first}\n")
+        return rows
+
+    def one(self, sql: str, /, **values: Any) -> Row:  # noqa: ANN401
+        """The only row of an answer."""
+        return self.run(sql, **values)[0]
+
+    def dicts(self, sql: str, /, **values: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """All rows of an answer, each by column name."""
+        rows = self.run(sql, **values)
+        names = [column[0] for column in self.connection.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def script(self, name: str, /, **values: Any) -> list[Row]:  # noqa: ANN401
+        """Run the constant statement enrich/sql/NAME.sql."""
+        return self.run(statement(name), **values)
+
+    def describe(self, select: str) -> dict[str, str]:
+        """The columns of a SELECT and their types."""
+        return {row[0]: row[1] for row in self.run(f"DESCRIBE\n{select}")}
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing: what happens inside is kept only if the block ends without an error."""
+        self.run("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            self.run("ROLLBACK")
+            raise
+        self.run("COMMIT")
+
+
+def statement(name: str) -> str:
+    """The text of enrich/sql/NAME.sql."""
+    return (files("enrich") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def problem_line(problem: DatabaseError) -> tuple[int, str] | None:
+    """The line DuckDB points at, counted from 1, and its text, if it points at one."""
+    match = LINE.search(str(problem.__cause__))
+    return (int(match[1]), match[2].strip()) if match else None
+
+
+def _translated(problem: duckdb.Error) -> DatabaseError:
+    """DuckDB's error as one sentence; the original stays as its cause."""
+    text = str(problem)
+    lowered = text.lower()
+    if "no space left" in lowered or "disk full" in lowered or "file too large" in lowered:
+        return DatabaseError("the disk is full", hint="make room and start again; nothing is lost")
+    sentence = POSITION.sub("", text).strip().split("\n")
+    hint = " ".join(line.strip() for line in sentence[1:] if line.strip())
+    return DatabaseError(sentence[0], hint=hint)
+
+
+def _unopened(path: Path, problem: DatabaseError) -> DatabaseError:
+    text = str(problem.__cause__)
+    if "not a valid DuckDB database" in text:
+        return DatabaseError(
+            f"{path} is not a DuckDB database", hint="name another file in project.yml"
+        )
+    if "version" in text.lower():
+        hint = "upgrade DuckDB in this environment: pip install -U duckdb"
+        return DatabaseError(f"{path} was written by a newer DuckDB", hint=hint)
+    return DatabaseError(f"{path} cannot be opened: {problem.message}", hint=problem.hint)

@@ -1,0 +1,368 @@
+"""The project: everything enrich does, as one object. Each command has a method of its name."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enrich import batches, model, publish, run, snapshot
+from enrich.compiler import described
+from enrich.config import NAME, Config
+from enrich.database import Database, Files, statement
+from enrich.errors import DatabaseError, InputError, ProjectError, Unavailable, nearest
+from enrich.talk import Silence, Talk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+
+    from enrich.batches import Batch
+    from enrich.compiler import Compiled
+    from enrich.model import Model
+    from enrich.providers import Provider
+    from enrich.run import Turn
+
+PATIENCE = 20
+"""How many turns in a row may fail to reach a provider before `run` gives up waiting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The answer to a query: column names and rows."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where an enrichment model stands after its latest run.
+
+    `outcomes` counts the rows of the SELECT by outcome as last published, `pending` among them;
+    it is empty before the first answers are in. `batches` are those of the latest run's model that
+    are under way. `failure` is why its last batch failed as a whole.
+    """
+
+    model: str
+    provider: str
+    llm: str
+    run: int
+    rows: int
+    requests: int
+    outcomes: Mapping[str, int]
+    stale: int
+    batches: tuple[Batch, ...]
+    failure: str
+    started_at: datetime
+    published_at: datetime | None
+
+    @property
+    def ok(self) -> int:
+        return self.outcomes.get("ok", 0)
+
+    @property
+    def failed(self) -> int:
+        """Rows whose last outcome is another than ok."""
+        return sum(many for word, many in self.outcomes.items() if word not in ("ok", "pending"))
+
+    @property
+    def busy(self) -> bool:
+        """Whether batches are still under way."""
+        return bool(self.batches)
+
+
+@dataclass(kw_only=True)
+class Wait:
+    """The time between two turns: it grows while nothing moves, up to the provider's longest."""
+
+    seconds: float = 0.0
+    seen: tuple[object, ...] = ()
+    failures: int = 0
+
+    def after(self, turn: Turn, provider: Callable[[str], Provider], talk: Talk) -> None:
+        """Wait as long as the open batches' providers ask for. No lock is held meanwhile."""
+        self.failures = self.failures + 1 if turn.troubles else 0
+        for trouble in dict.fromkeys(turn.troubles):
+            if self.failures > PATIENCE:
+                hint = "the batches go on without us; fetch them later: enrich status"
+                raise Unavailable(trouble, hint=hint)
+            talk.say(f"{trouble}; trying again")
+        pauses = [provider(name).pause for name in {batch.provider for batch in turn.batches}]
+        if not pauses:
+            return
+        shortest, longest = min(pauses)
+        seen = tuple((batch.batch, batch.status, batch.answered) for batch in turn.batches)
+        self.seconds = shortest if seen != self.seen else min(longest, self.seconds * 1.5)
+        self.seen = seen
+        time.sleep(self.seconds * random.uniform(0.8, 1.2))  # noqa: S311  # jitter, not a secret
+
+
+class Project:
+    """A folder with project.yml and models/.
+
+    `lock_timeout` (seconds) overrides project.yml; `talk` hears what happens; `environment` is where
+    `${NAME}` and keys are looked up.
+    """
+
+    def __init__(
+        self,
+        path: str | Path = ".",
+        *,
+        lock_timeout: float | None = None,
+        verbose: bool = False,
+        talk: Talk | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.config = Config.from_folder(Path(path))
+        self.talk = talk or Silence()
+        self.environment = os.environ if environment is None else environment
+        timeout = self.config.lock_timeout if lock_timeout is None else lock_timeout
+        self.files = Files(
+            root=self.config.root,
+            warehouse=self.config.warehouse,
+            ledger=self.config.ledger,
+            work=self.config.work,
+            lock_timeout=timeout,
+            say=self.talk.say,
+            verbose=verbose,
+        )
+        self._providers: dict[str, Provider] = {}
+
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        """The project's models, by name."""
+        return model.load(self.config.models, root=self.config.root)
+
+    def provider(self, name: str) -> Provider:
+        """The provider that project.yml calls `name`."""
+        from enrich.providers.registry import open_provider
+
+        if name not in self.config.providers:
+            hint = nearest(name, self.config.providers)
+            raise ProjectError(f"project.yml names no provider '{name}'", hint=hint)
+        if name not in self._providers:
+            self._providers[name] = open_provider(
+                name,
+                self.config.providers[name],
+                root=self.config.root,
+                work=self.config.work,
+                environment=self.environment,
+            )
+        return self._providers[name]
+
+    def seed(self, *names: str) -> tuple[str, ...]:
+        """Load the files of seeds/ as tables; gives the names of those that were loaded anew."""
+        found: dict[str, Path] = {}
+        for path in sorted(self.config.seeds.glob("*")):
+            if path.suffix not in publish.READERS:
+                continue
+            if not NAME.fullmatch(path.stem):
+                hint = "a seed's name is a table's name: letters, digits and _"
+                raise ProjectError(f"seeds/{path.name} cannot name a table", hint=hint)
+            if path.stem in found:
+                raise ProjectError(f"seeds/ has two files for the table '{path.stem}'")
+            found[path.stem] = path
+        for name in names:
+            if name not in found:
+                raise ProjectError(f"there is no seed '{name}'", hint=nearest(name, found))
+        wanted = {name: path for name, path in found.items() if not names or name in names}
+        if not wanted:
+            return ()
+        loaded = []
+        with self.files.open(warehouse=True) as database:
+            for name, path in wanted.items():
+                try:
+                    if publish.seed(database, name, path):
+                        loaded.append(name)
+                except DatabaseError as problem:
+                    message = f"seeds/{path.name} cannot be loaded: {problem.message}"
+                    raise InputError(message, hint=problem.hint) from problem
+        if loaded:
+            self.talk.say(f"loaded {', '.join(loaded)} into {self.config.warehouse.name}")
+        return tuple(loaded)
+
+    def compile(self, name: str, *, provider: str | None = None) -> dict[str, Any]:
+        """What a model becomes: its SQL, the JSON Schema and the first request. Sends nothing."""
+        (picked,) = model.pick(self.models, [name])
+        self.seed()
+        if picked.prompt is None:
+            with self.files.open(warehouse=True) as database:
+                described(database, picked)
+            return {"sql": picked.query}
+        chosen = self.provider(self._provider_name(picked, provider))
+        with self.files.open(warehouse=True) as database:
+            work = run.compile_for(database, self.config, chosen, picked, ready=False)
+            first = self._first_request(database, work, chosen.limits.bytes)
+        return {"sql": work.snapshot, "schema": picked.prompt.output.schema(), "request": first}
+
+    def _first_request(
+        self, database: Database, work: Compiled, most_bytes: int
+    ) -> dict[str, Any] | None:
+        snapshot.take(database, work, root=self.config.root, most_bytes=most_bytes)
+        rows = database.run("SELECT custom_id, tail FROM temp.snapshot WHERE error IS NULL LIMIT 1")
+        if not rows:
+            return None
+        body = json.loads(work.body.prefix + rows[0][1])
+        return {"custom_id": rows[0][0], "method": "POST", "url": work.body.endpoint, "body": body}
+
+    def run(
+        self,
+        *names: str,
+        provider: str | None = None,
+        detach: bool = False,
+        retry: bool = False,
+    ) -> tuple[State, ...]:
+        """Run the named models, or all, in the order their SQL asks for; gives where they stand.
+
+        Waits for the batches unless `detach`. `retry` asks rows again that failed in earlier runs.
+        """
+        picked = model.pick(self.models, names)
+        with run.turn(self.files):
+            self.seed()
+            self._check(picked, provider)
+        waiting, started, done = list(picked), set[str](), set[str]()
+        wait = Wait()
+        while len(done) < len(picked):
+            with run.turn(self.files):
+                for each in list(waiting):
+                    if self._upstream(each, picked) <= done:
+                        waiting.remove(each)
+                        self._begin(each, provider, retry, started, done)
+                turn = self._turn()
+                done |= {name for name in started if not turn.open(name)}
+            if detach or len(done) == len(picked):
+                break
+            wait.after(turn, self.provider, self.talk)
+        return self._states([each.name for each in picked if each.prompt])
+
+    def status(self) -> tuple[State, ...]:
+        """Poll, load and publish what has ended; gives where every enrichment model stands."""
+        with run.turn(self.files):
+            self._turn()
+        return self._states()
+
+    def cancel(self, *names: str) -> tuple[Batch, ...]:
+        """Stop the batches of the named models, or all; what was answered is kept."""
+        for name in names:
+            if name not in self.models:
+                raise ProjectError(f"there is no model '{name}'", hint=nearest(name, self.models))
+        with run.turn(self.files):
+            with self.files.open(ledger=True) as database:
+                todo = batches.unread(database)
+            stopped = tuple(
+                batches.cancel(self.files, self.provider(batch.provider), batch)
+                for batch in todo
+                if not names or batch.model in names
+            )
+            self._turn()
+        return stopped
+
+    def sql(self, query: str) -> Rows:
+        """Run a query with the warehouse as the default and the ledger attached as `ledger`."""
+        with self.files.open(warehouse=True, ledger=True) as database:
+            rows = database.run(query)
+            columns = tuple(column[0] for column in database.connection.description or ())
+        return Rows(columns=columns, rows=tuple(rows))
+
+    def _provider_name(self, each: Model, override: str | None) -> str:
+        return override or (each.prompt.provider if each.prompt else "") or self.config.provider
+
+    def _upstream(self, each: Model, picked: tuple[Model, ...]) -> set[str]:
+        return {other.name for other in picked if other.name.lower() in each.reads}
+
+    def _check(self, picked: tuple[Model, ...], provider: str | None) -> None:
+        """Compile whatever does not wait for another model, before anything is spent."""
+        for each in picked:
+            if self._upstream(each, picked):
+                continue
+            self._check_built(each)
+            if each.prompt is not None:
+                run.check(
+                    self.files,
+                    self.config,
+                    self.provider(self._provider_name(each, provider)),
+                    each,
+                )
+
+    def _check_built(self, each: Model) -> None:
+        """The models that this one reads, and that are not run with it, must have been built."""
+        others = [name for name in self.models if name.lower() in each.reads]
+        if not others:
+            return
+        with self.files.open(warehouse=True) as database:
+            for name in others:
+                if not database.script("exists", name=name):
+                    message = f"{each.source}: it reads '{name}', which was not run yet"
+                    raise InputError(message, hint=f"enrich run {name} {each.name}")
+
+    def _begin(
+        self, each: Model, provider: str | None, retry: bool, started: set[str], done: set[str]
+    ) -> None:
+        """Build a plain SQL model, or start an enrichment model's run."""
+        if each.prompt is None:
+            with self.files.open(warehouse=True) as database:
+                described(database, each)
+                publish.build(database, each)
+            self.talk.say(f"{each.name}: view made")
+            done.add(each.name)
+            return
+        chosen = self.provider(self._provider_name(each, provider))
+        result = run.start(self.files, self.config, chosen, each, again=retry)
+        llm = each.prompt.llm or chosen.llm
+        self.talk.say(
+            f"{each.name}: {result.rows:,} rows, {result.requests:,} requests to {llm} ({chosen.name})"
+        )
+        if chosen.notice and result.requests:
+            self.talk.say(chosen.notice)
+        started.add(each.name)
+        if not result.requests:
+            self._publish({each.name})
+
+    def _turn(self) -> Turn:
+        """One turn: every batch as far as it goes, and what was read published."""
+        turn = run.advance(self.files, self.provider)
+        for batch, outcomes in turn.read:
+            if batch.status == "failed":
+                why = batch.error or batch.code
+                self.talk.say(f"{batch.batch} failed, and nothing of it was run: {why}")
+                continue
+            parts = ", ".join(f"{many:,} {word}" for word, many in outcomes.items())
+            self.talk.say(f"{batch.batch} {batch.status}: {batch.requests:,} sent = {parts}")
+        self._publish({batch.model for batch, outcomes in turn.read if outcomes})
+        if turn.planned:
+            self.talk.say(f"{turn.planned:,} requests are asked again")
+            with self.files.open(ledger=True) as database:
+                turn.batches = list(batches.unread(database))
+        for name in {batch.model for batch in turn.batches}:
+            self.talk.progress(name, [batch for batch in turn.batches if batch.model == name])
+        return turn
+
+    def _publish(self, names: set[str]) -> None:
+        for name in sorted(names):
+            with self.files.open(warehouse=True, ledger=True) as database:
+                publish.publish(database, name)
+
+    def _states(self, names: list[str] | None = None) -> tuple[State, ...]:
+        with self.files.open(ledger=True) as database:
+            open_batches = batches.unread(database)
+            rows = database.dicts(statement("states"))
+        states = []
+        for row in rows:
+            if names is not None and row["model"] not in names:
+                continue
+            own = tuple(batch for batch in open_batches if batch.model == row["model"])
+            outcomes = json.loads(row.pop("outcomes") or "{}")
+            states.append(State(**row, outcomes=outcomes, batches=own))
+        return tuple(states)

@@ -1,0 +1,186 @@
+"""The prompt: a .prompt.md file, front matter and role sections."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from enrich import template
+from enrich.config import RETRIED, outcomes
+from enrich.errors import DiskError, ModelError
+from enrich.output import Output
+from enrich.settings import Settings
+from enrich.template import Expression, Image, Part, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+Role = Literal["system", "user", "assistant"]
+Format = Literal["json_schema", "json_object", "text"]
+Endpoint = Literal["/v1/chat/completions", "/v1/responses"]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+ROLE_LINE = re.compile(r"^(system|user|assistant):[ \t]*$", re.MULTILINE)
+KEYS = (
+    "key",
+    "output",
+    "params",
+    "llm",
+    "provider",
+    "endpoint",
+    "response_format",
+    "max_attempts",
+    "retry",
+    "tags",
+    "description",
+)
+OWN = ("model", "messages", "input", "response_format", "text", "stream")
+EXAMPLE = "---\nkey: id\noutput: |\n  summary VARCHAR NOT NULL\n---\nuser:\n{{ text }}"
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn: who speaks, and what is said."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it is the same for every row."""
+        return not any(True for _ in expressions((self,)))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Image))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What is asked of the llm for each row, and the columns it must return."""
+
+    source: str
+    text: str
+    key: tuple[str, ...]
+    output: Output
+    messages: tuple[Message, ...]
+    params: Mapping[str, Any]
+    llm: str
+    provider: str
+    endpoint: Endpoint
+    response_format: Format
+    max_attempts: int | None
+    retry: tuple[str, ...] | None
+    tags: tuple[str, ...]
+    description: str
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        return tuple(image for message in self.messages for image in message.images)
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        return tuple(expressions(self.messages))
+
+    @classmethod
+    def from_path(cls, path: Path, *, source: str) -> Prompt:
+        """Read a .prompt.md file; `source` is how messages name it."""
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise DiskError(f"{source} cannot be read: {problem}") from problem
+        return cls.parse(text.replace("\r\n", "\n"), source=source)
+
+    @classmethod
+    def parse(cls, text: str, *, source: str) -> Prompt:
+        settings, body, first = _split(text, source)
+        settings.known(KEYS)
+        for key in ("key", "output"):
+            if not settings.values.get(key):
+                raise ModelError(f"{source}: '{key}' is not set", hint=f"as in:\n{EXAMPLE}")
+        form = cast("Format", settings.choice("response_format", get_args(Format), "json_schema"))
+        params = settings.mapping("params")
+        for name in params:
+            if name in OWN:
+                raise settings.wrong("params", f"cannot hold '{name}': enrich sets it")
+        messages = tuple(_messages(body, source=source, line=first))
+        prompt = cls(
+            source=source,
+            text=text,
+            key=settings.words("key"),
+            output=Output.parse(
+                settings.text("output"), source=source, line=settings.lines["output"] + 1
+            ),
+            messages=messages,
+            params=params,
+            llm=settings.text("llm"),
+            provider=settings.text("provider"),
+            endpoint=cast(
+                "Endpoint", settings.choice("endpoint", get_args(Endpoint), "/v1/chat/completions")
+            ),
+            response_format=form,
+            max_attempts=settings.integer("max_attempts"),
+            retry=outcomes(settings, RETRIED) if "retry" in settings.values else None,
+            tags=settings.words("tags"),
+            description=settings.text("description"),
+        )
+        prompt._check(settings)
+        return prompt
+
+    def _check(self, settings: Settings) -> None:
+        """What no single setting can tell."""
+        if not self.expressions:
+            hint = "name a column where the row's own text belongs: {{ title }}"
+            raise ModelError(f"{self.source}: the prompt asks the same of every row", hint=hint)
+        if len(set(self.key)) < len(self.key):
+            raise settings.wrong("key", "names a column twice")
+        names = {column.name.lower() for column in self.output.columns}
+        for key in self.key:
+            if key.lower() in names:
+                raise settings.wrong("output", f"cannot hold '{key}': it is the key")
+        if self.response_format == "text" and not self.output.is_text:
+            hint = "write `output: caption VARCHAR NOT NULL`, or take response_format: json_schema"
+            raise settings.wrong("response_format", "'text' needs exactly one VARCHAR", hint=hint)
+        if self.response_format == "json_object" and "json" not in self.text.lower():
+            hint = "say in the prompt that the answer is JSON, and with which keys"
+            raise settings.wrong("response_format", "'json_object' needs the word JSON", hint=hint)
+        for message in self.messages:
+            for image in message.images if message.role != "user" else ():
+                raise ModelError(f"{self.source}:{image.line}: images belong to 'user:' messages")
+
+
+def expressions(messages: tuple[Message, ...]) -> Iterator[Expression]:
+    """Every `{{ }}` of the messages, in order."""
+    for message in messages:
+        for part in message.parts:
+            pieces = part.pieces if isinstance(part, Text) else (part.source,)
+            yield from (piece for piece in pieces if isinstance(piece, Expression))
+
+
+def _split(text: str, source: str) -> tuple[Settings, str, int]:
+    """Front matter, what follows it, and the line the latter starts on."""
+    lines = text.split("\n")
+    fences = [number for number, line in enumerate(lines) if line.rstrip() == "---"][:2]
+    if len(fences) < 2 or any(line.strip() for line in lines[: fences[0]]):
+        raise ModelError(f"{source}: it must begin with settings", hint=f"as in:\n{EXAMPLE}")
+    front = "\n".join(lines[fences[0] + 1 : fences[1]])
+    settings = Settings.parse(front, source=source, error=ModelError, first_line=fences[0] + 2)
+    return settings, "\n".join(lines[fences[1] + 1 :]), fences[1] + 2
+
+
+def _messages(body: str, *, source: str, line: int) -> Iterator[Message]:
+    """The role sections; what stands before the first is `system`."""
+    marks = list(ROLE_LINE.finditer(body))
+    starts: list[tuple[Role, int, int]] = [("system", 0, marks[0].start() if marks else len(body))]
+    for number, mark in enumerate(marks):
+        end = marks[number + 1].start() if number + 1 < len(marks) else len(body)
+        starts.append((cast("Role", mark[1]), mark.end(), end))
+    for role, start, end in starts:
+        section = body[start:end]
+        said = section.strip()
+        if not said:
+            continue
+        at = line + body[:start].count("\n") + section[: section.index(said[0])].count("\n")
+        yield Message(role, template.parse(said, source=source, line=at))

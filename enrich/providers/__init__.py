@@ -1,0 +1,122 @@
+"""Providers: who executes batches. One protocol, one file each; nothing else knows which it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+Status = Literal[
+    "validating",
+    "failed",
+    "in_progress",
+    "finalizing",
+    "completed",
+    "expired",
+    "cancelling",
+    "cancelled",
+]
+"""A batch's status in the provider's own words (the eight of the OpenAI Batch API)."""
+
+STATUSES: tuple[str, ...] = get_args(Status)
+TERMINAL: frozenset[str] = frozenset({"completed", "failed", "expired", "cancelled"})
+"""A batch with one of these never changes again. All but `failed` may have result files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one batch may hold, and what may be under way at once. None: no such limit."""
+
+    requests: int = 50_000
+    bytes: int = 200_000_000
+    enqueued_tokens: int | None = None
+    batches: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A batch as its provider reports it.
+
+    `status` is the provider's own word; a word outside STATUSES is kept and means "not ended".
+    `files` are ids for `Provider.fetch`: none while the batch runs, up to two once it ended.
+    `late`: the counts speak of result files that `files` does not name yet.
+    `code` and `error` say why a whole batch failed, in the provider's words.
+    """
+
+    id: str
+    status: str
+    completed: int = 0
+    failed: int = 0
+    total: int = 0
+    files: tuple[str, ...] = ()
+    late: bool = False
+    code: str = ""
+    error: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.status.lower() in TERMINAL
+
+
+class Provider(Protocol):
+    """Who executes batches.
+
+    A batch is a JSONL file of requests in the form of the OpenAI Batch API, and so are its results,
+    whatever the provider speaks itself. Every method may raise ProviderError, or Unavailable where
+    asking again later is safe; only `submit` may raise Unclear.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name under `providers:` in project.yml."""
+
+    @property
+    def identity(self) -> str:
+        """What decides an answer besides the request: part of each fingerprint; never a secret."""
+
+    @property
+    def llm(self) -> str:
+        """The llm a request names when its model names none."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def pause(self) -> tuple[float, float]:
+        """Seconds between two polls: at first, and at most."""
+
+    @property
+    def lost_after(self) -> float:
+        """Seconds after which a create that `find` does not know counts as never received."""
+
+    @property
+    def notice(self) -> str:
+        """What people must know about answers from here, one sentence; empty if nothing."""
+
+    def check(self, *, images: bool, endpoint: str) -> None:
+        """Raise ProviderError when this provider could not answer at all; spends nothing."""
+
+    def upload(self, path: Path) -> str:
+        """Send a request file; gives the file id. Safe to repeat: the file's name is its intent."""
+
+    def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
+        """Create the batch of an uploaded file. Called once for each intent, never retried."""
+
+    def find(self, intent: str, *, since: datetime) -> Remote | None:
+        """The batch whose metadata says `enrich_batch: INTENT`, made at `since` (UTC) or later."""
+
+    def poll(self, remote: str) -> Remote:
+        """How the batch with this remote id stands."""
+
+    def fetch(self, file: str, path: Path) -> None:
+        """Stream a result file of an ended batch to `path`."""
+
+    def cancel(self, remote: str) -> Remote:
+        """Ask for a batch to be cancelled; it may take a while and keep what was answered."""
+
+    def complete(self, body: Mapping[str, Any], *, endpoint: str) -> dict[str, Any]:
+        """Answer one request now; gives a response line's `response` object."""

@@ -1,0 +1,460 @@
+"""The local provider: llama.cpp as a batch provider in a folder.
+
+A batch is a folder. Its worker is a process of its own that outlives the command that started it,
+holds the folder's lock as long as it lives, and appends each answer as it comes. So whoever polls
+sees from the lock alone whether somebody works, and starts the worker again if not.
+
+    ROOT/ID/job.json        what was asked for: written once
+    ROOT/ID/input.jsonl     the requests
+    ROOT/ID/output.jsonl    the answers, one line each, appended
+    ROOT/ID/state.json      how it stands: replaced whole, by the lock's holder only
+    ROOT/ID/cancel          there when somebody asked for it
+    ROOT/ID/lock, log       the worker's
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+import uuid
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enrich.errors import ProviderError
+from enrich.providers import TERMINAL, Limits, Remote, weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+STARTS = 3
+"""How often a worker is started without a new answer before its batch has failed."""
+
+_NOTICE = (
+    "SmolLM2-135M shows the line at work and is no judge of genres: for answers to rely on, name an "
+    "instruct llm of 1.5B parameters or more with `path:` or `hf:`, or gpt-4o-mini with `type: openai`."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the engine is opened."""
+
+    path: str
+    mmproj: str | None
+    slots: int
+    context: int
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a batch was asked for; never changes."""
+
+    id: str
+    llm: str
+    endpoint: str
+    metadata: dict[str, str]
+    created_at: float
+    settings: Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """How a batch stands. `starts` counts those since the output was `size` bytes long."""
+
+    status: str = "validating"
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    code: str = ""
+    error: str = ""
+    starts: int = 0
+    size: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A batch's folder: the only thing its provider and its worker share."""
+
+    path: Path
+
+    @property
+    def input(self) -> Path:
+        return self.path / "input.jsonl"
+
+    @property
+    def output(self) -> Path:
+        return self.path / "output.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log"
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "job.json").is_file()
+
+    @property
+    def cancelling(self) -> bool:
+        return (self.path / "cancel").exists()
+
+    @classmethod
+    def create(cls, root: Path, job: Job, requests: Path) -> Folder:
+        """The folder of this job under `root`: made at one stroke, or the one already there."""
+        folder = cls(root / job.id)
+        if folder.exists:
+            return folder
+        draft = cls(root / f".{job.id}-{uuid.uuid4().hex}")
+        draft.path.mkdir(parents=True, mode=0o700)
+        try:
+            _link(requests, draft.input)
+            draft._write("job.json", asdict(job))
+            with contextlib.suppress(FileExistsError, OSError):
+                draft.path.rename(folder.path)
+        finally:
+            shutil.rmtree(draft.path, ignore_errors=True)
+        return folder
+
+    @property
+    def job(self) -> Job:
+        values = json.loads((self.path / "job.json").read_bytes())
+        return Job(**{**values, "settings": Settings(**values["settings"])})
+
+    @property
+    def state(self) -> State:
+        try:
+            return State(**json.loads((self.path / "state.json").read_bytes()))
+        except FileNotFoundError:
+            return State()
+
+    def save(self, state: State) -> None:
+        """Replace the state; only the lock's holder may."""
+        self._write("state.json", asdict(state))
+
+    def _write(self, name: str, values: dict[str, Any]) -> None:
+        draft = self.path / f"{name}.new"
+        with private(draft, "wb") as file:
+            file.write(json.dumps(values).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.path / name)
+
+    def ask_cancel(self) -> None:
+        private(self.path / "cancel", "wb").close()
+
+    def hold(self) -> int | None:
+        """Take the lock: its descriptor, free again when every copy is closed; None if it is held."""
+        return hold(self.path / "lock")
+
+    def answered(self) -> tuple[set[str], int, int]:
+        """The custom_ids answered so far, and how many of them well and badly.
+
+        Whatever follows the last whole line, after a crash while writing, is cut off.
+        """
+        seen: set[str] = set()
+        failed = end = 0
+        with private(self.output, "a+b") as file:
+            file.seek(0)
+            for line in file:
+                answer = _parsed(line)
+                if answer is None:
+                    break
+                end += len(line)
+                seen.add(answer["custom_id"])
+                failed += answer["response"]["status_code"] != 200
+            file.truncate(end)
+        return seen, len(seen) - failed, failed
+
+    def finish(self, status: str, *, code: str = "", error: str = "") -> State:
+        """Write the last state; only the lock's holder may."""
+        _, completed, failed = self.answered()
+        state = replace(
+            self.state, status=status, completed=completed, failed=failed, code=code, error=error
+        )
+        self.save(state)
+        return state
+
+
+def private(path: Path, mode: str) -> Any:
+    """Open a file that only its owner may read: it holds rows."""
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: PTH123
+
+
+def hold(path: Path) -> int | None:
+    """Lock a file: the descriptor, or None if somebody holds it. A child may inherit it."""
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        answer: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return answer
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under a second name, or a copy where the file system cannot."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+        target.chmod(0o600)
+
+
+class LocalProvider:
+    """Answers batches with an llm in a worker process on this machine; nothing leaves it."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        root: Path,
+        path: Path | None = None,
+        mmproj: Path | None = None,
+        hf: str | None = None,
+        slots: int = 4,
+        context: int = 4096,
+        threads: int | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        if path and hf:
+            raise ProviderError(f"{name}: `path` and `hf` are both given", hint="keep one of them")
+        if mmproj and not (path or hf):
+            raise ProviderError(
+                f"{name}: `mmproj` without the llm it belongs to", hint="name it by `path` or `hf`"
+            )
+        for word, number, least in (("slots", slots, 1), ("context", context, 256)):
+            if number < least:
+                raise ProviderError(f"{name}: `{word}` is {number}", hint=f"at least {least}")
+        if threads is not None and threads < 1:
+            raise ProviderError(f"{name}: `threads` is {threads}", hint="at least 1")
+        self.name = name
+        self.limits = limits or Limits()
+        self.pause = (0.2, 2.0)
+        self.lost_after = 0.0
+        self._root = root.absolute()
+        self._path, self._mmproj, self._hf = path, mmproj, hf
+        self._slots, self._context, self._threads = slots, context, threads
+
+    @cached_property
+    def _weights(self) -> Path:
+        if self._path:
+            return self._path.expanduser().absolute()
+        return weights.hub(self._hf) if self._hf else weights.bundled()
+
+    @property
+    def _bundled(self) -> bool:
+        return not (self._path or self._hf)
+
+    @cached_property
+    def identity(self) -> str:
+        """`local:` and a digest of the weights, and of the projector if there is one."""
+        files = [self._weights, *([self._mmproj] if self._mmproj else [])]
+        return f"local:{weights.digest(files)}"
+
+    @property
+    def llm(self) -> str:
+        return weights.BUNDLED_LLM if self._bundled else self._weights.stem
+
+    @property
+    def notice(self) -> str:
+        return _NOTICE if self._bundled else ""
+
+    def check(self, *, images: bool, endpoint: str = "/v1/chat/completions") -> None:
+        """Raise ProviderError unless the engine is installed and the weights are there."""
+        from importlib.util import find_spec
+
+        if find_spec("xllamacpp") is None:
+            raise ProviderError("the embedded engine is not installed", hint=weights.INSTALL)
+        weights.check(self._weights)
+        if self._mmproj:
+            weights.check(self._mmproj)
+        elif images:
+            raise ProviderError(
+                f"{self.name}'s llm cannot see images",
+                hint="name an llm that can, and its projector by `mmproj:`",
+            )
+
+    def upload(self, path: Path) -> str:
+        """Nothing is sent: the file's own path is its id."""
+        if not path.is_file():
+            raise ProviderError(f"{path}: no such file")
+        return str(path.absolute())
+
+    def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
+        """Make the batch's folder and start its worker; the same intent makes it once."""
+        job = self._job(_batch_id(metadata.get("intent")), endpoint, metadata, self._slots)
+        Folder.create(self._root, job, Path(file))
+        return self.poll(job.id)
+
+    def _job(self, batch: str, endpoint: str, metadata: Mapping[str, str], slots: int) -> Job:
+        settings = Settings(
+            path=str(self._weights),
+            mmproj=str(self._mmproj) if self._mmproj else None,
+            slots=slots,
+            context=self._context,
+            threads=self._threads or _cores(),
+        )
+        return Job(
+            id=batch,
+            llm=self.llm,
+            endpoint=endpoint,
+            metadata=dict(metadata),
+            created_at=time.time(),
+            settings=settings,
+        )
+
+    def find(self, intent: str, *, since: object = None) -> Remote | None:
+        batch = _batch_id(intent)
+        return self.poll(batch) if Folder(self._root / batch).exists else None
+
+    def poll(self, remote: str) -> Remote:
+        """How the batch stands; a worker that died is started again where it was."""
+        folder = self._folder(remote)
+        state = folder.state
+        if not state.ended:
+            state = _tend(folder)
+        return _remote(folder, state)
+
+    def fetch(self, file: str, path: Path) -> None:
+        """Copy an ended batch's answers to `path`."""
+        folder = self._folder(file.removesuffix("/output.jsonl"))
+        draft = path.with_name(f"{path.name}.new")
+        with folder.output.open("rb") as source, private(draft, "wb") as target:
+            shutil.copyfileobj(source, target)
+        draft.replace(path)
+
+    def cancel(self, remote: str) -> Remote:
+        """Ask the worker to stop after the rows it is at; what was answered is kept."""
+        folder = self._folder(remote)
+        if not folder.state.ended:
+            folder.ask_cancel()
+        return self.poll(remote)
+
+    def complete(self, body: Mapping[str, Any], *, endpoint: str) -> dict[str, Any]:
+        """Answer one request in a child process that ends with it."""
+        from tempfile import TemporaryDirectory
+
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with TemporaryDirectory(dir=self._root, prefix="now-") as place:
+            line = {"custom_id": "now", "method": "POST", "url": endpoint, "body": dict(body)}
+            requests = Path(place) / "requests.jsonl"
+            with private(requests, "wb") as file:
+                file.write(json.dumps(line).encode() + b"\n")
+            folder = Folder.create(Path(place), self._job("now", endpoint, {}, 1), requests)
+            with _held(folder) as descriptor:
+                _start(folder, descriptor, detach=False)
+            state = folder.state
+            if state.status != "completed":
+                raise ProviderError(state.error or "the engine died", hint="")
+            response: dict[str, Any] = json.loads(folder.output.read_bytes())["response"]
+            return response
+
+    def _folder(self, remote: str) -> Folder:
+        folder = Folder(self._root / remote)
+        if Path(remote).name != remote or not folder.exists:
+            raise ProviderError(f"{self.name} has no batch {remote!r}")
+        return folder
+
+
+def _batch_id(intent: str | None) -> str:
+    """A batch's id: the same for the same intent, so that it is found and made once."""
+    if intent is None:
+        return f"local-{uuid.uuid4().hex[:24]}"
+    return f"local-{hashlib.sha256(intent.encode()).hexdigest()[:24]}"
+
+
+def _cores() -> int:
+    """The cores this process may use: more threads than that are slower."""
+    if sys.platform == "linux":
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def _remote(folder: Folder, state: State) -> Remote:
+    status = "cancelling" if not state.ended and folder.cancelling else state.status
+    batch = folder.path.name
+    answered = state.completed + state.failed
+    return Remote(
+        id=batch,
+        status=status,
+        completed=state.completed,
+        failed=state.failed,
+        total=state.total,
+        files=(f"{batch}/output.jsonl",) if state.ended and answered else (),
+        code=state.code,
+        error=state.error,
+    )
+
+
+@contextlib.contextmanager
+def _held(folder: Folder) -> Iterator[int | None]:
+    descriptor = folder.hold()
+    try:
+        yield descriptor
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _tend(folder: Folder) -> State:
+    """See to a batch that has not ended: with no worker, end it or start one."""
+    with _held(folder) as descriptor:
+        state = folder.state
+        if descriptor is None or state.ended:
+            return state
+        if folder.cancelling:
+            return folder.finish("cancelled")
+        size = folder.output.stat().st_size if folder.output.exists() else 0
+        starts = state.starts + 1 if size <= state.size else 1
+        if starts > STARTS:
+            return folder.finish(
+                "failed",
+                code="engine_failed",
+                error=f"the engine died {STARTS} times without an answer; see {folder.log}",
+            )
+        folder.save(replace(state, starts=starts, size=size))
+        _start(folder, descriptor, detach=True)
+        return folder.state
+
+
+def _start(folder: Folder, descriptor: int | None, *, detach: bool) -> None:
+    """Start the worker, which inherits the lock: at no moment is it free in between."""
+    import subprocess
+
+    if descriptor is None:
+        return
+    command = [sys.executable, "-m", "enrich.providers.worker", str(folder.path)]
+    command += ["--lock", str(descriptor), *(["--detach"] if detach else [])]
+    with private(folder.log, "ab") as log:
+        subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[descriptor],
+            start_new_session=detach,
+            check=False,
+        )

@@ -1,0 +1,270 @@
+"""The openai provider: OpenAI's Batch API through its official SDK, and whoever speaks the same.
+
+Facts it rests on, from OpenAI's Batch API guide, its OpenAPI file and the SDK's source: a create has
+no idempotency key, so one whose answer was lost may have taken effect; the list takes no filter but
+shows each batch's metadata; result file ids are null, or an empty string, where there is no file.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit, urlunsplit
+
+from enrich.errors import DiskError, ProviderError, Unavailable, Unclear
+from enrich.providers import Limits, Remote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    import openai
+
+KEYS = (
+    "llm",
+    "api_key",
+    "base_url",
+    "organization",
+    "project",
+    "headers",
+    "azure_endpoint",
+    "api_version",
+    "timeout",
+    "poll_seconds",
+    "lost_after",
+)
+OPENAI = "https://api.openai.com/v1"
+FIRST_POLL = 2.0
+SLACK = 3600.0
+"""Seconds the provider's clock may be behind ours."""
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Where to connect and as whom; `timeout` is in seconds. Never written anywhere."""
+
+    api_key: str = field(repr=False)
+    base_url: str = ""
+    organization: str = ""
+    project: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    azure_endpoint: str = ""
+    api_version: str = ""
+    timeout: float = 600.0
+
+    @property
+    def url(self) -> str:
+        """Where requests go, without a name or password that the address may hold."""
+        parts = urlsplit(self.azure_endpoint or self.base_url or OPENAI)
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+    def redacted(self, text: str) -> str:
+        """`text` without any secret of this account."""
+        for secret in (self.api_key, *self.headers.values()):
+            if len(secret) > 3:
+                text = text.replace(secret, "***")
+        return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAIProvider:
+    """A provider that speaks OpenAI's Files and Batches API."""
+
+    name: str
+    llm: str
+    account: Account
+    limits: Limits
+    poll_seconds: float = 60.0
+    lost_after: float = 60.0
+    notice: str = ""
+
+    @property
+    def identity(self) -> str:
+        return f"openai:{self.account.url}"
+
+    @property
+    def pause(self) -> tuple[float, float]:
+        return min(FIRST_POLL, self.poll_seconds), self.poll_seconds
+
+    def check(self, *, images: bool, endpoint: str) -> None:  # noqa: ARG002  # any llm may see
+        if not self.account.api_key:
+            hint = (
+                "export OPENAI_API_KEY=..., or set api_key: ${MY_KEY} under "
+                f"providers: {self.name}: in project.yml"
+            )
+            raise ProviderError(f"provider '{self.name}' has no API key", hint=hint)
+
+    @cached_property
+    def client(self) -> openai.OpenAI:
+        """The SDK's client; it retries what is safe to repeat by itself."""
+        import openai
+
+        self.check(images=False, endpoint="")
+        known = self.account
+        if known.azure_endpoint:
+            return openai.AzureOpenAI(
+                api_key=known.api_key,
+                azure_endpoint=known.azure_endpoint,
+                api_version=known.api_version or "2024-10-21",
+                default_headers=dict(known.headers),
+                timeout=known.timeout,
+            )
+        return openai.OpenAI(
+            api_key=known.api_key,
+            base_url=known.base_url or OPENAI,
+            organization=known.organization or None,
+            project=known.project or None,
+            default_headers=dict(known.headers),
+            timeout=known.timeout,
+        )
+
+    def upload(self, path: Path) -> str:
+        with self._translated(), path.open("rb") as lines:
+            named = (path.name, lines, "application/jsonl")
+            return self.client.files.create(file=named, purpose="batch").id
+
+    def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
+        with self._translated(creating=True):
+            client = self.client.with_options(max_retries=0)
+            batch = client.batches.create(
+                input_file_id=file,
+                endpoint=endpoint,  # type: ignore[arg-type]  # compatible servers may take more
+                completion_window="24h",
+                metadata=dict(metadata),
+            )
+        return remote(batch.to_dict())
+
+    def find(self, intent: str, *, since: datetime) -> Remote | None:
+        from datetime import UTC
+
+        oldest = since.replace(tzinfo=UTC).timestamp() - SLACK
+        with self._translated():
+            for batch in self.client.batches.list(limit=100):
+                if (batch.metadata or {}).get("enrich_batch") == intent:
+                    return remote(batch.to_dict())
+                if batch.created_at < oldest:
+                    break
+        return None
+
+    def poll(self, remote_id: str) -> Remote:
+        with self._translated():
+            return remote(self.client.batches.retrieve(remote_id).to_dict())
+
+    def cancel(self, remote_id: str) -> Remote:
+        with self._translated():
+            return remote(self.client.batches.cancel(remote_id).to_dict())
+
+    def fetch(self, file: str, path: Path) -> None:
+        part = path.with_suffix(".part")
+        with (
+            self._translated(),
+            self.client.files.with_streaming_response.content(file) as answer,
+            open(part, "wb", opener=_private) as out,  # Path.open has no opener
+        ):
+            for chunk in answer.iter_bytes(CHUNK):
+                out.write(chunk)
+        part.replace(path)
+
+    def complete(self, body: Mapping[str, Any], *, endpoint: str) -> dict[str, Any]:
+        with self._translated(creating=True):
+            answer: Any = self.client.with_options(max_retries=0).post(
+                endpoint.removeprefix("/v1"), body=dict(body), cast_to=object
+            )
+        return {"status_code": 200, "body": answer}
+
+    @contextmanager
+    def _translated(self, *, creating: bool = False) -> Iterator[None]:
+        """Errors of the SDK as ours. While `creating`, a lost answer is Unclear."""
+        import openai
+
+        try:
+            yield
+        except openai.APIStatusError as problem:
+            self._refused(problem, creating=creating)
+        except openai.APIConnectionError as problem:
+            self._unreached(problem, creating=creating)
+        except openai.OpenAIError as problem:
+            raise ProviderError(self.account.redacted(str(problem))) from None
+        except OSError as problem:
+            raise DiskError(f"{problem.filename or 'a file'}: {problem.strerror}") from problem
+
+    def _refused(self, problem: openai.APIStatusError, *, creating: bool) -> NoReturn:
+        """What an HTTP status means; the provider's own words are kept, secrets are not."""
+        status = problem.status_code
+        said = self.account.redacted(_words(problem))
+        what = f"{self.name} answered {status}: {said}"
+        if creating and (status >= 500 or status == 408):
+            raise Unclear(what) from None
+        if status >= 500 or status in (408, 409) or (status == 429 and not _broke(problem)):
+            raise Unavailable(what, hint="nothing is lost; try again later") from None
+        hints = {
+            401: "check the API key: OPENAI_API_KEY, or api_key: in project.yml",
+            403: "the key may not do this: check its project and its permissions",
+            404: f"check base_url: {self.account.url}; does it have a Batch API, and this llm?",
+            429: "the account's quota or budget is used up: see the provider's billing page",
+        }
+        raise ProviderError(what, hint=hints.get(status, "")) from None
+
+    def _unreached(self, problem: openai.APIConnectionError, *, creating: bool) -> NoReturn:
+        import httpx2
+
+        never_sent = isinstance(problem.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout))
+        why = self.account.redacted(str(problem.__cause__ or problem))
+        what = f"{self.name} cannot be reached at {self.account.url}: {why}"
+        if creating and not never_sent:
+            raise Unclear(what) from None
+        raise Unavailable(what, hint="check the connection and base_url") from None
+
+
+def remote(batch: Mapping[str, Any]) -> Remote:
+    """A batch object of the API as a Remote; fields that compatible servers leave out are empty."""
+    counts = batch.get("request_counts") or {}
+    completed, failed = (int(counts.get(word) or 0) for word in ("completed", "failed"))
+    output, errors = batch.get("output_file_id"), batch.get("error_file_id")
+    first = _first_error(batch.get("errors"))
+    ended_well = str(batch["status"]).lower() == "completed"
+    return Remote(
+        id=str(batch["id"]),
+        status=str(batch["status"]),
+        completed=completed,
+        failed=failed,
+        total=int(counts.get("total") or 0),
+        files=tuple(str(file) for file in (output, errors) if file),
+        late=ended_well and bool((completed and not output) or (failed and not (errors or output))),
+        code=str(first.get("code") or ""),
+        error=_sentence(first),
+    )
+
+
+def _first_error(errors: Any) -> Mapping[str, Any]:  # noqa: ANN401  # servers differ
+    """The first error of a batch: OpenAI wraps the list in an object, some servers do not."""
+    listed = errors if isinstance(errors, list) else (errors or {}).get("data") or []
+    return listed[0] if listed and isinstance(listed[0], dict) else {}
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    message = str(error.get("message") or error.get("code") or "")
+    line = error.get("line")
+    return f"{message} (line {line} of the request file)" if message and line else message
+
+
+def _words(problem: openai.APIStatusError) -> str:
+    body = problem.body
+    if isinstance(body, dict) and isinstance(body.get("message"), str):
+        return str(body["message"])
+    return problem.message.split("\n")[0][:300]
+
+
+def _broke(problem: openai.APIStatusError) -> bool:
+    """Whether a 429 says that there is no money, which waiting does not mend."""
+    return problem.code in ("insufficient_quota", "billing_hard_limit_reached")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

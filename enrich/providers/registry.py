@@ -1,0 +1,85 @@
+"""Which providers there are: a type's name in project.yml, and the class it stands for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enrich.providers import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.providers import Provider
+    from enrich.settings import Settings
+
+TYPES = ("local", "openai")
+LIMITS = ("max_requests", "max_bytes", "enqueued_tokens", "max_batches")
+
+
+def open_provider(
+    name: str, settings: Settings, *, root: Path, work: Path, environment: Mapping[str, str]
+) -> Provider:
+    """The provider that project.yml calls `name`; `${NAME}` in its settings is read now."""
+    kind = settings.choice("type", TYPES, "local" if name == "local" else "openai")
+    known = settings.expanded(environment)
+    if kind == "local":
+        return _local(name, known, root=root, work=work)
+    return _openai(name, known, environment=environment)
+
+
+def _local(name: str, settings: Settings, *, root: Path, work: Path) -> Provider:
+    from enrich.providers.local import LocalProvider
+
+    settings.known(("type", *LIMITS, "path", "mmproj", "hf", "slots", "context", "threads"))
+    paths = {
+        key: root / Path(settings.text(key)).expanduser() if settings.text(key) else None
+        for key in ("path", "mmproj")
+    }
+    return LocalProvider(
+        name=name,
+        root=work / "local",
+        path=paths["path"],
+        mmproj=paths["mmproj"],
+        hf=settings.text("hf") or None,
+        slots=settings.integer("slots", 4) or 4,
+        context=settings.integer("context", 4096) or 4096,
+        threads=settings.integer("threads"),
+        limits=_limits(settings),
+    )
+
+
+def _openai(name: str, settings: Settings, *, environment: Mapping[str, str]) -> Provider:
+    from enrich.providers.openai import KEYS, Account, OpenAIProvider
+
+    settings.known(("type", *LIMITS, *KEYS))
+    account = Account(
+        api_key=settings.text("api_key", environment.get("OPENAI_API_KEY", "")),
+        base_url=settings.text("base_url", environment.get("OPENAI_BASE_URL", "")),
+        organization=settings.text("organization"),
+        project=settings.text("project"),
+        headers={key: str(value) for key, value in settings.mapping("headers").items()},
+        azure_endpoint=settings.text("azure_endpoint"),
+        api_version=settings.text("api_version"),
+        timeout=settings.number("timeout", 600.0),
+    )
+    return OpenAIProvider(
+        name=name,
+        llm=settings.text("llm", "gpt-4o-mini"),
+        account=account,
+        limits=_limits(settings),
+        poll_seconds=settings.number("poll_seconds", 60.0),
+        lost_after=settings.number("lost_after", 60.0),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    usual = Limits()
+    return replace(
+        usual,
+        requests=settings.integer("max_requests", usual.requests) or usual.requests,
+        bytes=settings.integer("max_bytes", usual.bytes) or usual.bytes,
+        enqueued_tokens=settings.integer("enqueued_tokens"),
+        batches=settings.integer("max_batches"),
+    )

@@ -1,0 +1,168 @@
+"""A rehearsal: a real HTTP server on loopback that speaks OpenAI's Files and Batches API.
+
+A project is rehearsed against it end to end before money is spent, and the tests of enrich use it
+as the one counterpart of the openai provider. It answers every request with plausible values that
+conform to its schema, counts what would be billed, and lets things go wrong on demand.
+
+    with Rehearsal(faults=Faults(dropped=0.1), seed=7) as server:
+        client = OpenAI(base_url=server.base_url, api_key="any")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, Self
+
+from enrich.errors import ProviderError
+from enrich.rehearsal.answers import answer, request_key
+from enrich.rehearsal.batches import Batches
+from enrich.rehearsal.bill import Bill, Till, Usage
+from enrich.rehearsal.calls import Call, Calls
+from enrich.rehearsal.faults import Faults, Step
+from enrich.rehearsal.files import Files
+from enrich.rehearsal.llm import Llm
+from enrich.rehearsal.routes import Api
+from enrich.rehearsal.server import HOST, Server
+from enrich.rehearsal.settings import Quirks, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+__all__ = [
+    "Bill",
+    "Call",
+    "Faults",
+    "Quirks",
+    "Rehearsal",
+    "Step",
+    "Usage",
+    "answer",
+    "request_key",
+]
+
+
+class Rehearsal:
+    """The server, listening from `with` to the end of its block.
+
+    Its files and batches are forgotten then; its bill and its log stay. Used a second time it
+    listens on the same port, like a provider that lost its data.
+
+    `seed` decides every fault and the order of results. `port` 0 takes a free one. With an
+    `api_key` any other is refused. A batch goes on by one state each time it is retrieved, or,
+    with `latency`, each time so many seconds have passed. `max_requests` and `max_bytes` limit an
+    input file, `enqueued_tokens` (bytes / 4) the open batches of one llm. Requests of
+    `unknown_llms` are refused. `hang` seconds bound a hanging call, and `retry_after` seconds are
+    what a 429 or a 5xx asks the client to wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        faults: Faults | None = None,
+        quirks: Quirks | None = None,
+        seed: int = 0,
+        port: int = 0,
+        api_key: str | None = None,
+        latency: float | None = None,
+        max_requests: int = 50_000,
+        max_bytes: int = 200_000_000,
+        enqueued_tokens: int | None = None,
+        unknown_llms: Iterable[str] = (),
+        hang: float = 0.5,
+        retry_after: float = 0.01,
+    ) -> None:
+        self._port = port
+        self.settings = Settings(
+            faults=faults or Faults(),
+            quirks=quirks or Quirks(),
+            seed=seed,
+            api_key=api_key,
+            latency=latency,
+            max_requests=max_requests,
+            max_bytes=max_bytes,
+            enqueued_tokens=enqueued_tokens,
+            unknown_llms=frozenset(unknown_llms),
+            hang=hang,
+            retry_after=retry_after,
+        )
+        self._calls = Calls(self.settings)
+        self._till = Till()
+        self._ended = Event()
+
+    def __enter__(self) -> Self:
+        """Start to listen; ProviderError when the port is taken."""
+        self._ended.clear()
+        self._folder = TemporaryDirectory(prefix="enrich-rehearsal-")
+        files = Files(Path(self._folder.name))
+        llm = Llm(self.settings, self._till)
+        self._batches = Batches(self.settings, files, llm)
+        api = Api(self.settings, files, self._batches, llm)
+        try:
+            self._server = Server(self._port, api=api, calls=self._calls, settings=self.settings)
+        except OSError as error:
+            self._folder.cleanup()
+            raise ProviderError(
+                f"the rehearsal server cannot listen on port {self._port}: {error.strerror}",
+                hint="choose another port",
+            ) from error
+        self._port = self._server.server_port
+        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop to listen, break every connection, remove every file. Once is enough."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.close()
+        self._folder.cleanup()
+
+    def serve(self) -> None:
+        """Block until another thread calls `close`, or until Ctrl-C (KeyboardInterrupt)."""
+        while not self._ended.wait(1):  # a wait without end hides Ctrl-C on Windows
+            pass
+
+    @property
+    def base_url(self) -> str:
+        """What the openai SDK and the `base_url` of a provider take."""
+        return f"http://{HOST}:{self._port}/v1"
+
+    @property
+    def bill(self) -> Bill:
+        """What would be billed so far."""
+        return self._till.bill
+
+    @property
+    def batches(self) -> list[dict[str, Any]]:
+        """The batch objects, oldest first. Looking lets no time pass."""
+        return [batch.document() for batch in self._batches.all()]
+
+    @property
+    def log(self) -> tuple[Call, ...]:
+        """Every HTTP call so far, in the order of the responses."""
+        return self._calls.all
+
+    def sends(self, route: str) -> int:
+        """How many calls of a route came, e.g. `sends("GET /v1/batches/{id}")` for the polls."""
+        return self._calls.count(route)
+
+    def script(self, route: str, steps: Iterable[Step]) -> None:
+        """Let these things happen to the next calls of a route, one each; "ok" lets one pass.
+
+        server.script("POST /v1/batches", ["lost", 500, (429, "insufficient_quota"), "reset"])
+        """
+        self._calls.script(route, steps)

@@ -1,0 +1,222 @@
+"""A batch: how it lives, from `validating` to its end, one step at a time.
+
+validating -> in_progress -> finalizing -> completed
+           -> failed      -> expired, cancelled (half done)
+cancel: -> cancelling -> cancelled
+"""
+
+from __future__ import annotations
+
+import time
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from enrich.rehearsal.envelopes import batch_usage
+from enrich.rehearsal.execution import Execution
+from enrich.rehearsal.replies import ApiError
+from enrich.rehearsal.results import Results
+from enrich.rehearsal.validation import BatchError, accept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from enrich.rehearsal.files import Files, StoredFile
+    from enrich.rehearsal.llm import Llm
+    from enrich.rehearsal.settings import Settings
+    from enrich.rehearsal.validation import Accepted
+
+WINDOW = 86_400
+TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
+STAMPED = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
+QUEUED = "queued"
+"""A word outside the eight statuses of the Batch API, for the quirk `unknown_status`."""
+
+
+class Batch:
+    """One batch. It is changed only by `step` and `cancel`, under its lock, and read without it."""
+
+    def __init__(
+        self,
+        index: int,
+        batch_id: str,
+        *,
+        request: Mapping[str, Any],
+        settings: Settings,
+        files: Files,
+        llm: Llm,
+        room: Callable[[Batch, int], bool],
+    ) -> None:
+        """`room` says whether the provider's queue takes this batch's tokens now."""
+        self.lock = RLock()
+        self.index = index
+        self.id = batch_id
+        self.endpoint: str = request["endpoint"]
+        self.input_file_id: str = request["input_file_id"]
+        self.metadata: dict[str, str] | None = request.get("metadata")
+        self.status = "validating"
+        self.llm = ""
+        self.tokens = 0
+        self.steps = 0
+        self.began = time.monotonic()
+        self._created_at = int(time.time())
+        self._stamps: dict[str, int] = {}
+        self._errors: list[dict[str, Any]] = []
+        self._input: StoredFile | None = None
+        self._execution: Execution | None = None
+        self._output: StoredFile | None = None
+        self._error_file: StoredFile | None = None
+        self._revealed = False
+        self._settings = settings
+        self._files = files
+        self._llm = llm
+        self._room = room
+        self._fault = settings.faults.of_batch(settings.seed, index)
+
+    def step(self) -> bool:
+        """Go on by one state; False when there is nowhere to go."""
+        with self.lock:
+            self.steps += 1
+            if self.status == "validating" and self._settings.quirks.unknown_status:
+                self._become(QUEUED)
+            elif self.status in {"validating", QUEUED}:
+                self._validate()
+            elif self.status == "in_progress":
+                return self._progress()
+            elif self.status == "finalizing":
+                self._end("completed")
+            elif self.status == "cancelling":
+                self._end("cancelled", "batch_cancelled")
+            elif self.status in TERMINAL and not self._revealed:
+                self._revealed = True
+            else:
+                return False
+            return True
+
+    def cancel(self) -> None:
+        """Ask for an end; 409 when there is one already."""
+        with self.lock:
+            if self.status in TERMINAL:
+                raise ApiError(409, f"Cannot cancel a batch with status '{self.status}'.")
+            if self.status != "cancelling":
+                self._become("cancelling")
+
+    def _become(self, status: str) -> None:
+        if status in STAMPED:
+            self._stamps[f"{status}_at"] = int(time.time())
+        self.status = status
+
+    def _validate(self) -> None:
+        try:
+            self._accept()
+        except BatchError as error:
+            self._errors = [error.entry]
+            self._revealed = True
+            self._become("failed")
+
+    def _accept(self) -> None:
+        file = self._input = self._files.find(self.input_file_id)
+        if file is None or file.purpose != "batch":
+            message = f"The input file '{self.input_file_id}' was not found or is not for batches."
+            raise BatchError("invalid_request", message, param="file_id")
+        if self._fault == "batch_failed":
+            raise BatchError("server_error", "The batch could not be validated. Please try again.")
+        settings = self._settings
+        accepted = accept(file.path, endpoint=self.endpoint, settings=settings)
+        self.llm = accepted.llm
+        if not self._room(self, accepted.tokens):
+            message = (
+                f"Enqueued token limit reached for {accepted.llm} in organization org-rehearsal. "
+                f"Limit: {settings.enqueued_tokens} enqueued tokens. Please try again once some "
+                "in_progress batches have been completed."
+            )
+            raise BatchError("token_limit_exceeded", message)
+        self._begin(accepted, file)
+
+    def _begin(self, accepted: Accepted, file: StoredFile) -> None:
+        results = Results(
+            self._files.new_path(),
+            self._files.new_path(),
+            name=self.id[-8:],
+            quirks=self._settings.quirks,
+        )
+        order = f"{self._settings.seed}:{self.index}"
+        self._results = results
+        self._execution = Execution(accepted, file.path, results, self._llm, order=order)
+        self._become("in_progress")
+        self._execution.run(self._execution.total // 2)
+
+    def _progress(self) -> bool:
+        """The second half of the work, unless a fault ends it at the first."""
+        execution = self._execution
+        if execution is None or self._fault == "batch_stuck":
+            return False
+        if self._fault == "batch_expired":
+            self._end("expired", "batch_expired")
+        elif self._fault == "batch_cancelled":
+            self._end("cancelled", "batch_cancelled")
+        else:
+            execution.run(execution.total)
+            self._become("finalizing")
+        return True
+
+    def _end(self, status: str, code: str = "") -> None:
+        """Close the result files and make them known. A batch that never ran has none."""
+        execution, late = self._execution, self._fault == "batch_late_files"
+        if execution is not None:
+            if code:
+                execution.give_up(code)
+            with self._results as results:
+                results.finish()
+            if self._fault != "batch_without_files":
+                self._publish()
+        self._revealed = execution is None or not late
+        self._become(status)
+
+    def _publish(self) -> None:
+        results, quirks = self._results, self._settings.quirks
+        if results.output.stat().st_size:
+            self._output = self._add(results.output, "output")
+        if results.errors == results.output:
+            return
+        if results.errors.stat().st_size or quirks.empty_error_file:
+            self._error_file = self._add(results.errors, "error")
+
+    def _add(self, path: Path, kind: str) -> StoredFile:
+        return self._files.add(path, filename=f"{self.id}_{kind}.jsonl", purpose="batch_output")
+
+    def document(self) -> dict[str, Any]:
+        """The batch object of the Batch API. What is read first, the status, is written last."""
+        execution = self._execution
+        made: dict[str, Any] = {
+            "id": self.id,
+            "object": "batch",
+            "endpoint": self.endpoint,
+            "model": self.llm or None,
+            "errors": {"object": "list", "data": self._errors} if self._errors else None,
+            "input_file_id": self.input_file_id,
+            "completion_window": "24h",
+            "status": self.status,
+            "output_file_id": self._file_id(self._output),
+            "error_file_id": self._file_id(self._error_file),
+            "created_at": self._created_at,
+            "expires_at": self._created_at + WINDOW,
+            **{f"{status}_at": self._stamps.get(f"{status}_at") for status in STAMPED},
+            "request_counts": self._counts(),
+            "usage": batch_usage(execution.usage) if execution else None,
+            "metadata": None if self._settings.quirks.no_metadata else self.metadata,
+        }
+        if self._settings.quirks.no_counts:
+            del made["request_counts"]
+        return made
+
+    def _counts(self) -> dict[str, int]:
+        done = self._execution
+        if done is None:
+            return {"total": 0, "completed": 0, "failed": 0}
+        return {"total": done.total, "completed": done.completed, "failed": done.failed}
+
+    def _file_id(self, file: StoredFile | None) -> str | None:
+        if file is not None and self._revealed:
+            return file.id
+        return "" if self._settings.quirks.empty_ids else None

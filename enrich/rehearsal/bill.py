@@ -1,0 +1,83 @@
+"""The bill: which requests were executed, how often, and for how many tokens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from enrich.rehearsal.answers import request_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one response, or of many."""
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input + other.input, self.cached + other.cached, self.output + other.output
+        )
+
+    @property
+    def total(self) -> int:
+        return self.input + self.output
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What would be billed: every request executed with HTTP 200, wanted or not.
+
+    `requests` counts the executions by `request_key(body)`, in batches and synchronous ones.
+    """
+
+    requests: Counter[str]
+    usage: Usage
+
+    @property
+    def total(self) -> int:
+        """How many executions are billed."""
+        return self.requests.total()
+
+    @property
+    def repeated(self) -> dict[str, int]:
+        """The requests that are billed more than once."""
+        return {key: times for key, times in self.requests.items() if times > 1}
+
+    def times(self, body: Mapping[str, Any]) -> int:
+        """How often the request with this body is billed."""
+        return self.requests[request_key(body)]
+
+
+class Till:
+    """Counts executions and adds up the bill; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._attempts: Counter[str] = Counter()
+        self._billed: Counter[str] = Counter()
+        self._usage = Usage()
+
+    def attempt(self, key: str) -> int:
+        """Count one more execution of a request; gives how many there were before."""
+        with self._lock:
+            before = self._attempts[key]
+            self._attempts[key] = before + 1
+            return before
+
+    def charge(self, key: str, usage: Usage) -> None:
+        with self._lock:
+            self._billed[key] += 1
+            self._usage += usage
+
+    @property
+    def bill(self) -> Bill:
+        with self._lock:
+            return Bill(self._billed.copy(), self._usage)

@@ -1,0 +1,137 @@
+"""Faults: what goes wrong on purpose, decided by hashes, so that a seed repeats itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Literal
+
+Hits = float | tuple[int, ...]
+"""Which batches: a share of them, or exactly these, counted from 0 in the order of creation."""
+
+Step = int | tuple[int, str] | Literal["ok", "lost", "reset", "hang", "stall", "cut"]
+"""What happens to one HTTP call.
+
+An integer is the status of an error response without effect, with a tuple its error code too;
+"lost": it takes effect, and the connection closes without a response; "reset": the connection is
+reset, without effect; "hang": no effect and no response until the client gives up; "stall": it
+takes effect, then hangs; "cut": it takes effect, and the connection closes in the middle of the
+response's body.
+"""
+
+LINE_FAULTS = (
+    "dropped",
+    "doubled",
+    "http_400",
+    "http_429",
+    "http_500",
+    "status_0",
+    "refused",
+    "truncated",
+    "malformed",
+    "off_schema",
+    "off_check",
+)
+CALL_FAULTS: dict[str, Step] = {
+    "call_429": 429,
+    "call_500": 500,
+    "call_reset": "reset",
+    "call_hang": "hang",
+}
+BATCH_FAULTS = (
+    "batch_failed",
+    "batch_expired",
+    "batch_cancelled",
+    "batch_without_files",
+    "batch_late_files",
+    "batch_stuck",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faults:
+    """What goes wrong, and how often. All off by default.
+
+    Faults of requests are shares of the executed requests; at most one hits each. It is decided
+    by the seed, the custom_id and how often the body was executed before, so that a request that
+    is asked again can succeed. Faults of calls are shares of the HTTP calls of each route. Faults
+    of batches are shares, or the exact batches as a tuple of indexes; the first that hits counts.
+    """
+
+    dropped: float = 0.0  # billed, and in no file
+    doubled: float = 0.0  # its line stands twice in the output file
+    http_400: float = 0.0  # a line of the error file, not billed
+    http_429: float = 0.0
+    http_500: float = 0.0
+    status_0: float = 0.0  # lost inside the provider: status_code 0, body {}, error null
+    refused: float = 0.0  # message.refusal instead of content; billed
+    truncated: float = 0.0  # finish_reason "length" and cut JSON; billed
+    malformed: float = 0.0  # not JSON; billed
+    off_schema: float = 0.0  # a missing key, a wrong type or an unlisted label; billed
+    off_check: float = 0.0  # of the right types, but extreme: 50 items, none, a huge text; billed
+
+    call_429: float = 0.0  # with Retry-After
+    call_500: float = 0.0
+    call_reset: float = 0.0  # the connection is reset, nothing happened
+    call_hang: float = 0.0  # no response until the client gives up, nothing happened
+    create_lost: float = 0.0  # the batch is created, its response is lost
+    download_cut: float = 0.0  # the connection closes in the middle of a file
+
+    batch_failed: Hits = 0.0  # fails at validation, with code server_error
+    batch_expired: Hits = 0.0  # half done; the rest is in the error file as batch_expired
+    batch_cancelled: Hits = 0.0  # by the provider, half done
+    batch_without_files: Hits = 0.0  # completed and billed, and no files at all
+    batch_late_files: Hits = 0.0  # the file ids come one step after `completed`
+    batch_stuck: Hits = 0.0  # in_progress for ever
+
+    def __post_init__(self) -> None:
+        for name in (f.name for f in fields(self)):
+            share = getattr(self, name)
+            if not isinstance(share, tuple) and not 0 <= share <= 1:
+                raise ValueError(f"{name} is a share from 0 to 1, not {share}")
+        for names in (LINE_FAULTS, tuple(CALL_FAULTS)):
+            if sum(getattr(self, name) for name in names) > 1 + 1e-9:
+                raise ValueError(f"the shares of {', '.join(names)} add up to more than 1")
+
+    @cached_property
+    def _lines(self) -> list[tuple[float, str]]:
+        shares = [(getattr(self, name), name) for name in LINE_FAULTS]
+        sums = accumulate(share for share, _ in shares)
+        return [(edge, name) for edge, (share, name) in zip(sums, shares, strict=True) if share]
+
+    def of_request(self, seed: int, custom_id: str, attempt: int) -> str:
+        """The fault that hits a request, "" for none; `attempt` counts earlier executions."""
+        if not self._lines:
+            return ""
+        thrown = chance(seed, "request", custom_id, attempt)
+        return next((name for edge, name in self._lines if thrown < edge), "")
+
+    def of_call(self, seed: int, route: str, number: int) -> Step:
+        """What happens to the call of this number on a route, counted from 0."""
+        thrown = chance(seed, "call", route, number)
+        edge = 0.0
+        for name, step in CALL_FAULTS.items():
+            edge += getattr(self, name)
+            if thrown < edge:
+                return step
+        if route == "POST /v1/batches" and chance(seed, "lost", number) < self.create_lost:
+            return "lost"
+        if route.endswith("/content") and chance(seed, "cut", number) < self.download_cut:
+            return "cut"
+        return "ok"
+
+    def of_batch(self, seed: int, index: int) -> str:
+        """The fault that hits the batch of this index, "" for none."""
+        for name in BATCH_FAULTS:
+            hits: Hits = getattr(self, name)
+            if index in hits if isinstance(hits, tuple) else chance(seed, name, index) < hits:
+                return name
+        return ""
+
+
+def chance(*parts: object) -> float:
+    """A number from 0 to below 1, the same for the same parts."""
+    text = "\0".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(text, digest_size=8).digest()) / 2**64

@@ -1,0 +1,70 @@
+"""Replies: what the server says to one HTTP call, and the errors it says it with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """A response: a JSON document, or a file to stream.
+
+    `lost` means that the call took effect but its response never leaves.
+    """
+
+    status: int = 200
+    document: dict[str, Any] = field(default_factory=dict)
+    file: Path | None = None
+    lost: bool = False
+
+
+class ApiError(Exception):
+    """A call is refused, in the form of OpenAI's error object."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        kind: str = "invalid_request_error",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.document = error_object(message, code=code, param=param, kind=kind)
+
+
+def error_object(
+    message: str,
+    *,
+    code: str | None = None,
+    param: str | None = None,
+    kind: str = "invalid_request_error",
+) -> dict[str, Any]:
+    """The body of every error response of OpenAI, over HTTP and in error files."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def failure(status: int, code: str | None = None) -> dict[str, Any]:
+    """The error object that goes with a status when nothing is wrong with the request."""
+    kind, usual, message = FAILURES.get(status, ("invalid_request_error", None, "Rehearsed error."))
+    return error_object(message, code=code or usual, kind=kind)
+
+
+FAILURES: dict[int, tuple[str, str | None, str]] = {
+    400: ("invalid_request_error", "invalid_request", "The request was rejected."),
+    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
+    403: ("invalid_request_error", "access_denied", "This project has no access to this."),
+    404: ("invalid_request_error", None, "Not found."),
+    408: ("server_error", "timeout", "The request timed out."),
+    409: ("invalid_request_error", None, "The request conflicts with another one."),
+    429: ("requests", "rate_limit_exceeded", "Rate limit reached. Please try again later."),
+    500: ("server_error", "server_error", "The server had an error while processing your request."),
+    502: ("server_error", "bad_gateway", "Bad gateway."),
+    503: ("server_error", "overloaded", "The engine is currently overloaded."),
+}

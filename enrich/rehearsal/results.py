@@ -1,0 +1,102 @@
+"""Results: the output and the error file of one batch, written line by line."""
+
+from __future__ import annotations
+
+import json
+from codecs import BOM_UTF8
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from enrich.rehearsal.llm import Outcome
+    from enrich.rehearsal.settings import Quirks
+
+NEVER_RUN = {
+    "batch_expired": "This request could not be executed before the completion window expired.",
+    "batch_cancelled": "This request was not executed because the batch was cancelled.",
+}
+
+
+class Results:
+    """Writes result lines in the shapes of the Batch API, or as a quirk has it.
+
+    Used as a context manager: between uses nothing is open, so that a batch may rest half done.
+    """
+
+    def __init__(self, output: Path, errors: Path, *, name: str, quirks: Quirks) -> None:
+        self.output = output
+        self.errors = output if quirks.one_file else errors
+        self._name = name
+        self._quirks = quirks
+        self._again: list[bytes] = []
+        self._sequence = 0
+
+    def __enter__(self) -> Results:
+        self._output = self.output.open("ab")
+        self._errors = self._output if self._quirks.one_file else self.errors.open("ab")
+        if self._quirks.bom:
+            self._mark()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._output.close()
+        self._errors.close()
+
+    def executed(self, custom_id: str, outcome: Outcome) -> None:
+        """Write the line of an executed request: to the output file if it got HTTP 200."""
+        self._sequence += 1
+        response = {
+            "status_code": outcome.status,
+            "request_id": f"req_{self._name}{self._sequence:08d}" if outcome.status else "",
+            "body": outcome.body,
+        }
+        if self._quirks.body_as_string:
+            response["body"] = json.dumps(outcome.body)
+        line = self._line(custom_id, response=response, error=None)
+        if outcome.status != 200:
+            self._errors.write(line)
+            return
+        self._output.write(line)
+        if outcome.fault == "doubled":
+            self._again.append(line)
+
+    def not_executed(self, custom_id: str, code: str) -> None:
+        """Write the line of a request that never ran, with the batch's reason."""
+        self._sequence += 1
+        error = {"code": code, "message": NEVER_RUN[code]}
+        self._errors.write(self._line(custom_id, response=None, error=error))
+
+    def finish(self) -> None:
+        """Write the lines that are to stand there twice."""
+        self._output.writelines(self._again)
+        self._again = []
+
+    def _line(
+        self, custom_id: str, *, response: dict[str, Any] | None, error: dict[str, Any] | None
+    ) -> bytes:
+        line: dict[str, Any] = {
+            "id": f"batch_req_{self._name}{self._sequence:08d}",
+            "custom_id": custom_id,
+        }
+        if response is not None or not self._quirks.no_response_key:
+            line["response"] = response
+        good = response is not None and response["status_code"] == 200
+        if not good or not self._quirks.no_error_key:
+            line["error"] = error
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+        end = ("\r\n" if self._quirks.crlf else "\n") * (1 + self._quirks.blank_lines)
+        return (text + end).encode("utf-8", "backslashreplace")
+
+    def _mark(self) -> None:
+        """Begin empty files with a byte order mark."""
+        for file in (self._output, self._errors):
+            if not file.tell():
+                file.write(BOM_UTF8)
+                file.flush()

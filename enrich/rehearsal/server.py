@@ -1,0 +1,189 @@
+"""The server: HTTP on loopback, and what a network does to calls when a fault says so."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import struct
+import sys
+import traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from threading import Lock, Thread
+from typing import TYPE_CHECKING
+
+from enrich.rehearsal.bodies import CHUNK, Body
+from enrich.rehearsal.replies import ApiError, Reply, failure
+from enrich.rehearsal.routes import Request, route_of
+
+if TYPE_CHECKING:
+    from enrich.rehearsal.calls import Calls
+    from enrich.rehearsal.routes import Api
+    from enrich.rehearsal.settings import Settings
+
+HOST = "127.0.0.1"
+ABORT = struct.pack("ii", 1, 0)
+"""SO_LINGER: closing sends a reset at once."""
+
+
+class Server(ThreadingHTTPServer):
+    """Listens on 127.0.0.1 only; each connection has a thread that ends with it."""
+
+    request_queue_size = 128
+
+    def __init__(self, port: int, *, api: Api, calls: Calls, settings: Settings) -> None:
+        self.api = api
+        self.calls = calls
+        self.settings = settings
+        self._open: dict[socket.socket, Thread] = {}
+        self._lock = Lock()
+        super().__init__((HOST, port), Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking the name service for this host's name."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, int(self.server_address[1])
+
+    def process_request(self, request: object, client_address: object) -> None:
+        """Give the connection its thread, known before it starts so that `close` misses none."""
+        args = (request, client_address)
+        thread = Thread(target=self.process_request_thread, args=args, daemon=True)
+        if isinstance(request, socket.socket):
+            with self._lock:
+                self._open[request] = thread
+        thread.start()
+
+    def forget(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.pop(connection, None)
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        """A client that goes away is not worth a word."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            traceback.print_exc()
+
+    def close(self) -> None:
+        """Stop listening, break the open connections and wait for their threads."""
+        self.server_close()
+        with self._lock:
+            left = list(self._open.items())
+        for connection, _ in left:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:  # it is gone already
+                continue
+        for _, thread in left:
+            thread.join()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection: calls come in, `Api` answers, and faults happen on the way."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    server_version = "enrich-rehearsal"
+    sys_version = ""
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    error_content_type = "application/json"
+    error_message_format = '{"error": {"message": "%(message)s", "code": null}}'
+
+    def finish(self) -> None:
+        self.server.forget(self.connection)
+        super().finish()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing: `Calls` keeps the log."""
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_DELETE(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
+        route, ident = route_of(self.command, self.path)
+        step = self.server.calls.next_step(route)
+        if step == "reset":
+            self._log(0)
+            self._reset()
+            return
+        if step == "hang":
+            self._log(0)
+            self._hang()
+            return
+        body = Body(self.rfile, self.headers)
+        if isinstance(step, int | tuple):
+            status, code = step if isinstance(step, tuple) else (step, None)
+            reply = Reply(status=status, document=failure(status, code))
+        else:
+            reply = self._answer(route, ident, body)
+        body.drain()
+        lost = reply.lost or step in {"lost", "stall"}
+        self._log(0 if lost else reply.status)
+        if lost:
+            self._lose(stall=step == "stall")
+        else:
+            self._send(reply, cut=step == "cut")
+
+    def _answer(self, route: str, ident: str, body: Body) -> Reply:
+        authorization = self.headers.get("Authorization", "")
+        request = Request(
+            route=route, id=ident, path=self.path, authorization=authorization, body=body
+        )
+        try:
+            return self.server.api.answer(request)
+        except ApiError as error:
+            return Reply(status=error.status, document=error.document)
+
+    def _send(self, reply: Reply, *, cut: bool) -> None:
+        """The response; a cut one promises its whole length and stops half way."""
+        content = b"" if reply.file else json.dumps(reply.document).encode()
+        length = reply.file.stat().st_size if reply.file else len(content)
+        self.send_response(reply.status)
+        kind = "application/octet-stream" if reply.file else "application/json"
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(length))
+        if reply.status == 429 or reply.status >= 500:
+            self._send_patience()
+        self.end_headers()
+        left = length // 2 if cut else length
+        if reply.file is None:
+            self.wfile.write(content[:left])
+        else:
+            with reply.file.open("rb") as file:
+                while left and (piece := file.read(min(left, CHUNK))):
+                    self.wfile.write(piece)
+                    left -= len(piece)
+        self.close_connection = self.close_connection or cut
+
+    def _send_patience(self) -> None:
+        """When to ask again, in whole seconds, and in milliseconds as OpenAI's SDK prefers."""
+        seconds = self.server.settings.retry_after
+        self.send_header("Retry-After", str(max(1, round(seconds))))
+        self.send_header("retry-after-ms", str(round(seconds * 1000)))
+
+    def _log(self, status: int) -> None:
+        self.server.calls.log(self.command, self.path, status)
+
+    def _reset(self) -> None:
+        """Close at once, without the goodbye that http.server says on its way out."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+        socket.close(self.connection.detach())
+        self.close_connection = True
+
+    def _lose(self, *, stall: bool) -> None:
+        if stall:
+            self._hang()
+        self.close_connection = True
+
+    def _hang(self) -> None:
+        """Be silent until the client gives up, or for as long as the settings say."""
+        body = Body(self.rfile, self.headers)
+        body.drain()
+        select.select([self.connection], [], [], self.server.settings.hang)
+        self.close_connection = True

@@ -1,0 +1,46 @@
+"""Settings of a rehearsal: its limits, its quirks and what goes wrong, all frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from enrich.rehearsal.faults import Faults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quirks:
+    """How servers that call themselves compatible differ. All off: as OpenAI answers.
+
+    Each was seen in the documentation or the traffic of a server that speaks the Batch API.
+    """
+
+    body_as_string: bool = False  # response.body is a string that holds JSON
+    no_error_key: bool = False  # good lines have no `error` key
+    no_response_key: bool = False  # bad lines have no `response` key
+    blank_lines: bool = False  # between the lines of result files
+    crlf: bool = False  # lines of result files end in \r\n
+    bom: bool = False  # result files begin with a byte order mark
+    one_file: bool = False  # bad lines stand in the output file
+    empty_ids: bool = False  # "" instead of null where there is no result file
+    empty_error_file: bool = False  # a zero-byte error file when no line is bad
+    no_metadata: bool = False  # metadata is accepted and forgotten
+    no_counts: bool = False  # batches have no request_counts
+    no_list: bool = False  # GET /v1/batches is a 404
+    unknown_status: bool = False  # a batch is "queued" for one step before it runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What one rehearsal server is; `Rehearsal` explains each."""
+
+    faults: Faults = field(default_factory=Faults)
+    quirks: Quirks = field(default_factory=Quirks)
+    seed: int = 0
+    api_key: str | None = None
+    latency: float | None = None
+    max_requests: int = 50_000
+    max_bytes: int = 200_000_000
+    enqueued_tokens: int | None = None
+    unknown_llms: frozenset[str] = frozenset()
+    hang: float = 0.5
+    retry_after: float = 0.01

@@ -1,0 +1,119 @@
+"""Validation: why a batch's input file is refused, as OpenAI does it: the first bad line decides.
+
+Codes and parameters are those of the Batch API's `errors.data` entries.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enrich.rehearsal.settings import Settings
+
+T = TypeVar("T")
+
+
+class BatchError(Exception):
+    """A batch fails at validation; the entry of its `errors.data`."""
+
+    def __init__(
+        self, code: str, message: str, *, param: str | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.entry = {"code": code, "message": message, "param": param, "line": line}
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A valid input file: where each of its lines begins, its llm and its estimated tokens."""
+
+    offsets: array[int]
+    llm: str
+    tokens: int
+
+
+def accept(path: Path, *, endpoint: str, settings: Settings) -> Accepted:
+    """Read an input file once, line by line; raise BatchError at the first bad line."""
+    offsets, seen, llm, place = array("Q"), set[str](), "", 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if number > settings.max_requests:
+                message = f"The batch has more than {settings.max_requests} requests."
+                raise BatchError("too_many_tasks", message)
+            line = _Line(number, raw)
+            line.check_envelope(endpoint, seen)
+            llm = line.check_body(llm, settings.unknown_llms)
+            offsets.append(place)
+            place += len(raw)
+    if not offsets:
+        raise BatchError("empty_file", "The input file is empty.")
+    return Accepted(offsets, llm, place // 4)
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """One JSON object of UTF-8 text; ValueError for anything else, NaN and a BOM included."""
+    value = _decoder.decode(raw.decode())
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+class _Line:
+    """One line of an input file, under examination."""
+
+    def __init__(self, number: int, raw: bytes) -> None:
+        self.number = number
+        try:
+            self.request = parse(raw)
+        except (ValueError, RecursionError):
+            self._fail("invalid_json_line", "This line is not parseable as valid JSON.")
+
+    def _fail(self, code: str, message: str, param: str | None = None) -> NoReturn:
+        raise BatchError(code, message, param=param, line=self.number) from None
+
+    def _need(self, name: str, kind: type[T]) -> T:
+        value = self.request.get(name)
+        if not isinstance(value, kind):
+            self._fail("missing_required_parameter", f"Missing required parameter: '{name}'.", name)
+        return value
+
+    def check_envelope(self, endpoint: str, seen: set[str]) -> None:
+        custom_id = self._need("custom_id", str)
+        if custom_id in seen:
+            message = f"The custom_id for this request is a duplicate of another: '{custom_id}'."
+            self._fail("duplicate_custom_id", message, "custom_id")
+        seen.add(custom_id)
+        if self._need("method", str) != "POST":
+            self._fail("invalid_method", "The method of a request must be POST.", "method")
+        if self._need("url", str) != endpoint:
+            message = f"The URL provided for this request does not match the batch: '{endpoint}'."
+            self._fail("invalid_url", message, "url")
+
+    def check_body(self, llm: str, unknown: frozenset[str]) -> str:
+        """Gives the line's llm, which must be the one of the lines before."""
+        body = self._need("body", dict)
+        model = body.get("model")
+        if not isinstance(model, str) or not model:
+            self._fail("invalid_request", "Missing required parameter: 'model'.", "body.model")
+        if model in unknown:
+            message = f"The provided model '{model}' is not supported by the Batch API."
+            self._fail("model_not_found", message, "body.model")
+        if llm and model != llm:
+            message = f"The model '{model}' does not match the model of the batch, '{llm}'."
+            self._fail("mismatched_model", message, "body.model")
+        if body.get("stream"):
+            message = "Streaming is not supported in the Batch API."
+            self._fail("streaming_unsupported", message, "body.stream")
+        return model
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant)

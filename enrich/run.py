@@ -1,0 +1,237 @@
+"""Run: one model along the line, one resumable step at a time.
+
+    select -> render -> plan        `start`, one transaction of the ledger
+    write -> submit -> poll -> fetch -> read        `turn`, each batch as far as it goes
+    publish        `publish`, one transaction of the warehouse
+
+All of it happens in turns: one process at a time holds the project's turn, and none while it waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from enrich import batches, plan, responses, snapshot
+from enrich.compiler import compiled, line_overhead, tables
+from enrich.errors import ProviderError, Unavailable
+from enrich.plan import Run
+from enrich.responses import Judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from enrich.batches import Batch
+    from enrich.compiler import Compiled
+    from enrich.config import Config
+    from enrich.database import Database, Files
+    from enrich.model import Model
+    from enrich.providers import Provider
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A run as it began: rows in the SELECT, and requests planned for them."""
+
+    run: int
+    rows: int
+    requests: int
+
+
+@dataclass(kw_only=True)
+class Turn:
+    """What one turn did: the batches as they stand, those that were read, what went wrong."""
+
+    batches: list[Batch] = field(default_factory=list)
+    read: list[tuple[Batch, Mapping[str, int]]] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    planned: int = 0
+
+    def open(self, model: str) -> list[Batch]:
+        """The model's batches that are still under way."""
+        return [batch for batch in self.batches if batch.model == model and batch.read_at is None]
+
+
+@contextmanager
+def turn(files: Files) -> Iterator[None]:
+    """The project's turn: whoever holds it may plan, submit and read; nobody holds it waiting."""
+    from filelock import FileLock, Timeout
+
+    files.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = FileLock(files.work / "turn.lock", mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        files.say("another enrich is at work in this project; waiting for its turn to end")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check(files: Files, config: Config, provider: Provider, model: Model) -> Compiled:
+    """Compile a model against the warehouse as it stands; nothing is read, written or spent."""
+    with files.open(warehouse=True) as database:
+        return compile_for(database, config, provider, model)
+
+
+def compile_for(
+    database: Database, config: Config, provider: Provider, model: Model, *, ready: bool = True
+) -> Compiled:
+    """Compile a model for a provider, which must be `ready` to answer."""
+    prompt = model.prompt
+    llm = (prompt.llm if prompt else "") or provider.llm
+    params = {**config.params, **(prompt.params if prompt else {})}
+    if ready and prompt is not None:
+        provider.check(images=bool(prompt.images), endpoint=prompt.endpoint)
+    identity = provider.identity if ready else ""
+    return compiled(database, model, llm=llm, identity=identity, params=params)
+
+
+def start(
+    files: Files, config: Config, provider: Provider, model: Model, *, again: bool
+) -> Started:
+    """Snapshot the model's rows and plan what to ask; one transaction, nothing is sent.
+
+    `again` gives rows that failed in earlier runs their attempts anew.
+    """
+    with files.open(warehouse=True, ledger=True) as database:
+        work = compile_for(database, config, provider, model)
+        rows = snapshot.take(database, work, root=config.root, most_bytes=provider.limits.bytes)
+        with database.transaction():
+            number = int(database.one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
+            run = Run(
+                run=number,
+                model=model.name,
+                prompt=work.version,
+                provider=provider.name,
+                max_attempts=work.prompt.max_attempts or config.max_attempts,
+                retry=work.prompt.retry if work.prompt.retry is not None else config.retry,
+                again=again,
+            )
+            _keep(database, work)
+            _remember(database, work, run)
+            batches.withdraw(database, model.name)
+            responses.judge_again(database, Judge.of(database, work.version))
+            requests = plan.plan(database, run, overhead=work.overhead, limits=provider.limits)
+            database.script(
+                "run_started",
+                run=run.run,
+                model=run.model,
+                prompt=run.prompt,
+                provider=run.provider,
+                max_attempts=run.max_attempts,
+                retry=list(run.retry),
+                again=run.again,
+                rows=rows,
+                requests=requests,
+            )
+    return Started(run=number, rows=rows, requests=requests)
+
+
+def _keep(database: Database, work: Compiled) -> None:
+    """Keep this version of the model: its answers can be read without its files."""
+    database.script(
+        "prompt_kept",
+        prompt=work.version,
+        model=work.model.name,
+        identity=work.identity,
+        llm=work.body.llm,
+        endpoint=work.body.endpoint,
+        response_format=work.prompt.response_format,
+        output=work.prompt.output.ddl,
+        prefix=work.body.prefix,
+        text=work.prompt.text,
+        query=work.model.query,
+    )
+
+
+def _remember(database: Database, work: Compiled, run: Run) -> None:
+    """Record which row stands for which request from this run on."""
+    model = work.model.name
+    known = database.script("inputs_key", model=model)
+    wanted = database.one("SELECT typeof(key) FROM temp.snapshot LIMIT 1") if known else ()
+    if not known or (wanted and wanted[0] != known[0][0]):
+        database.run(tables.inputs_created(model, work.key))
+    database.run(tables.inputs_closed(model), run=run.run)
+    database.run(tables.inputs_opened(model), run=run.run)
+
+
+def advance(
+    files: Files,
+    open_provider: Callable[[str], Provider],
+) -> Turn:
+    """Take every unread batch as far as it goes, and plan again what should be asked again."""
+    result = Turn()
+    with files.open(ledger=True) as database:
+        todo = batches.unread(database)
+    for batch in todo:
+        provider = open_provider(batch.provider)
+        if not _may_go(batch, todo, result, provider):
+            result.batches.append(batch)
+            continue
+        try:
+            after, outcomes = batches.advance(files, provider, batch)
+        except Unavailable as problem:
+            if not any(other.remote for other in (*todo, *result.batches)):
+                _withdraw(files, batch)
+                raise
+            result.troubles.append(problem.message)
+            result.batches.append(batch)
+            continue
+        except ProviderError:
+            _withdraw(files, batch)
+            raise
+        result.batches.append(after)
+        if after.read_at is not None:
+            result.read.append((after, outcomes))
+    result.planned = _again(files, open_provider, result)
+    return result
+
+
+def _withdraw(files: Files, batch: Batch) -> None:
+    """Forget what was planned for the batch's model and never sent: it would be refused as well."""
+    with files.open(ledger=True) as database, database.transaction():
+        batches.withdraw(database, batch.model)
+
+
+def _may_go(batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provider) -> bool:
+    """Whether the provider's limits let this batch be submitted now; polling is always allowed."""
+    if batch.remote is not None or batch.intended_at is not None:
+        return True
+    latest = {other.batch: other for other in (*todo, *result.batches)}
+    busy = [
+        other
+        for other in latest.values()
+        if other.provider == batch.provider and other.remote is not None and other.ended_at is None
+    ]
+    limits = provider.limits
+    if batch.code == batches.FULL and busy:
+        return False
+    if limits.batches is not None and len(busy) >= limits.batches:
+        return False
+    if limits.enqueued_tokens is None or not busy:
+        return True
+    tokens = sum(other.bytes for other in (*busy, batch)) // plan.BYTES_PER_TOKEN
+    return tokens <= limits.enqueued_tokens
+
+
+def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn) -> int:
+    """Plan what failed of the models just read, as far as it may be asked again."""
+    models = {batch.model for batch, _ in result.read if not batch.cancelled_at}
+    planned = 0
+    for model in sorted(models):
+        with files.open(ledger=True) as database, database.transaction():
+            run = Run.latest(database, model)
+            judge = Judge.of(database, run.prompt)
+            database.run(tables.failed(model))
+            planned += plan.plan(
+                database,
+                run,
+                overhead=line_overhead(judge.endpoint, judge.prefix),
+                limits=open_provider(run.provider).limits,
+            )
+    return planned

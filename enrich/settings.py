@@ -1,0 +1,151 @@
+"""Settings: a YAML mapping read strictly. Every refusal names the file and the line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from enrich.errors import EnrichError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The values of a mapping, and where they stand: `lines[key]` counts from 1."""
+
+    values: Mapping[str, Any]
+    lines: Mapping[str, int]
+    source: str
+    error: type[EnrichError] = field(default=EnrichError, repr=False)
+
+    @classmethod
+    def parse(
+        cls, text: str, *, source: str, error: type[EnrichError], first_line: int = 1
+    ) -> Settings:
+        """Read `text`, which starts at `first_line` of the file `source`; refuse what is not YAML,
+        not a mapping, or says a key twice."""
+        import yaml
+
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as problem:
+            mark = getattr(problem, "problem_mark", None)
+            at = f":{mark.line + first_line}" if mark else ""
+            what = getattr(problem, "problem", None) or "cannot be read"
+            raise error(f"{source}{at}: this is not YAML: {what}", hint=QUOTING) from problem
+        if node is None:
+            return cls(values={}, lines={}, source=source, error=error)
+        if not isinstance(node, yaml.MappingNode):
+            raise error(f"{source}:{first_line}: expected settings, one `key: value` a line")
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + first_line
+            if key.value in lines:
+                raise error(f"{source}:{line}: '{key.value}' stands twice")
+            lines[key.value] = line
+        return cls(
+            values={str(key): value for key, value in values.items()},
+            lines=lines,
+            source=source,
+            error=error,
+        )
+
+    def known(self, keys: Iterable[str]) -> Settings:
+        """Refuse any key that is not one of `keys`, offering the nearest."""
+        names = list(keys)
+        for key in self.values:
+            if key not in names:
+                raise self.wrong(key, "is not a setting here", hint=nearest(key, names))
+        return self
+
+    def wrong(self, key: str, what: str, *, hint: str = "") -> EnrichError:
+        """The error that `key` is wrong, with file and line."""
+        at = f":{self.lines[key]}" if key in self.lines else ""
+        return self.error(f"{self.source}{at}: '{key}' {what}", hint=hint)
+
+    def text(self, key: str, default: str = "") -> str:
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise self.wrong(key, "must be text")
+        return str(value)
+
+    def integer(self, key: str, default: int | None = None, *, least: int = 1) -> int | None:
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise self.wrong(key, f"must be a whole number, {least} or more")
+        return value
+
+    def number(self, key: str, default: float) -> float:
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+            raise self.wrong(key, "must be a number, 0 or more")
+        return float(value)
+
+    def words(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """One text or a list of them."""
+        value = self.values.get(key)
+        if value is None:
+            return default
+        items = value if isinstance(value, list) else [value]
+        if not items or not all(isinstance(item, (str, int)) for item in items):
+            raise self.wrong(key, "must be a name or a list of names")
+        return tuple(str(item) for item in items)
+
+    def choice(self, key: str, known: tuple[str, ...], default: str) -> str:
+        value = self.text(key, default)
+        if value not in known:
+            raise self.wrong(key, f"cannot be '{value}'", hint=nearest(value, known))
+        return value
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        value = self.values.get(key)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise self.wrong(key, "must hold settings, one `name: value` a line")
+        return {str(name): item for name, item in value.items()}
+
+    def inner(self, key: str) -> Settings:
+        """The mapping under `key`, to be read as strictly; its lines are those of `key`."""
+        values = self.mapping(key)
+        line = self.lines.get(key, 1)
+        return Settings(
+            values=values,
+            lines=dict.fromkeys(values, line),
+            source=self.source,
+            error=self.error,
+        )
+
+    def expanded(self, environment: Mapping[str, str]) -> Settings:
+        """The same settings with `${NAME}` replaced by environment variables."""
+
+        def expand(key: str, value: Any) -> Any:  # noqa: ANN401  # any YAML value
+            if isinstance(value, str):
+                for name in VARIABLE.findall(value):
+                    if name not in environment:
+                        hint = f"set it before you start enrich: export {name}=..."
+                        raise self.wrong(key, f"needs the environment variable {name}", hint=hint)
+                return VARIABLE.sub(lambda match: environment[match[1]], value)
+            if isinstance(value, dict):
+                return {name: expand(key, item) for name, item in value.items()}
+            if isinstance(value, list):
+                return [expand(key, item) for item in value]
+            return value
+
+        values = {key: expand(key, value) for key, value in self.values.items()}
+        return Settings(values=values, lines=self.lines, source=self.source, error=self.error)
+
+
+QUOTING = "text that holds `: `, `#` or starts with a bracket needs quotes; indent with spaces"

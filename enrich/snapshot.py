@@ -1,0 +1,92 @@
+"""Select and render: the rows of a model's SELECT, as a temporary table of what would be asked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from enrich.compiler import inputs, select_failed
+from enrich.errors import DatabaseError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enrich.compiler import Compiled
+    from enrich.database import Database
+
+
+def take(database: Database, compiled: Compiled, *, root: Path, most_bytes: int) -> int:
+    """Make `temp.snapshot` (key, custom_id, fingerprint, tail, error); gives its number of rows.
+
+    Needs the warehouse. A row whose picture cannot be read, or whose request is larger than
+    `most_bytes`, has an `error` and no fingerprint. Raises InputError where the SELECT fails or the
+    key is NULL or not unique.
+    """
+    try:
+        if compiled.body.images:
+            database.run(inputs.materialized(compiled.model.query))
+            _pictures(database, compiled, root)
+        database.run(f"CREATE OR REPLACE TEMP TABLE snapshot AS\n{compiled.snapshot}")
+    except DatabaseError as problem:
+        raise select_failed(compiled.model, problem) from problem
+    _check_key(database, compiled)
+    database.script("line_too_long", overhead=compiled.overhead, bytes=most_bytes)
+    return int(database.one("SELECT count(*) FROM temp.snapshot")[0])
+
+
+def _check_key(database: Database, compiled: Compiled) -> None:
+    named = ", ".join(compiled.key)
+    for fault, keys, many in database.run(inputs.key_faults(compiled.key)):
+        shown = ", ".join(keys) + (", ..." if many > len(keys) else "")
+        hint = "add a column to `key:` that tells the rows apart, or select them DISTINCT"
+        if fault == "NULL":
+            present = " AND ".join(f"{column} IS NOT NULL" for column in compiled.key)
+            hint = f"leave such rows out of the SELECT: WHERE {present}"
+        where = f"{compiled.prompt.source}: the key ({named})"
+        raise InputError(f"{where} is {fault} in {compiled.model.source}: {shown}", hint=hint)
+
+
+def _pictures(database: Database, compiled: Compiled, root: Path) -> None:
+    """Make `temp.pictures`: each file that the rows name, as a `data:` URL or a fault."""
+    database.run(inputs.no_pictures())
+    named = tuple(
+        image for image, blob in zip(compiled.body.images, compiled.blobs, strict=True) if not blob
+    )
+    if not named:
+        return
+    given = [row[0] for row in database.run(inputs.paths(named))]
+    checked = [_found(root, path) for path in given]
+    found = [file for file, _ in checked if file]
+    if not given:
+        return
+    if not found:
+        database.run(
+            "INSERT INTO temp.pictures SELECT unnest($given), NULL, unnest($faults)",
+            given=given,
+            faults=[fault for _, fault in checked],
+        )
+        return
+    database.run(
+        inputs.data_urls(),
+        given=given,
+        found=[file for file, _ in checked],
+        faults=[fault for _, fault in checked],
+        globs=[re.sub(r"([*?\[])", r"[\1]", file) for file in found],
+    )
+
+
+def _found(root: Path, path: str) -> tuple[str | None, str | None]:
+    """The file that a cell names, below the project's folder; or what is wrong with it."""
+    if "\0" in path:
+        return None, "the image's path holds a NUL character"
+    file = root / path
+    try:
+        inside = file.resolve().is_relative_to(root.resolve())
+        if not inside:
+            return None, f"the image '{path}' lies outside the project"
+        if not file.is_file():
+            return None, f"the image '{path}' does not exist"
+        with file.open("rb"):
+            return str(file), None
+    except OSError as problem:
+        return None, f"the image '{path}' cannot be read: {problem.strerror}"

@@ -1,0 +1,1 @@
+INSERT INTO warehouse.enrich._relations VALUES ($name, $kind, $digest, now()::TIMESTAMP)

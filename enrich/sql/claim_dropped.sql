@@ -1,0 +1,1 @@
+DELETE FROM warehouse.enrich._relations WHERE lower(name) = lower($name)

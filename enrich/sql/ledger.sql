@@ -1,0 +1,39 @@
+-- The ledger: what was asked, what it was asked of, and what came back. It is what was paid for.
+CREATE SCHEMA IF NOT EXISTS ledger.inputs;
+
+-- A version of a model: everything that decides its requests and how their answers are read.
+CREATE TABLE IF NOT EXISTS ledger.prompts (
+    prompt VARCHAR PRIMARY KEY, model VARCHAR, identity VARCHAR, llm VARCHAR, endpoint VARCHAR,
+    response_format VARCHAR, output VARCHAR, prefix VARCHAR, text VARCHAR, query VARCHAR,
+    created_at TIMESTAMP
+);
+
+-- A run of a model: the snapshot of its rows. `again` asks failed rows anew.
+CREATE TABLE IF NOT EXISTS ledger.runs (
+    run BIGINT PRIMARY KEY, model VARCHAR, prompt VARCHAR, provider VARCHAR, max_attempts INTEGER,
+    retry VARCHAR[], again BOOLEAN, "rows" BIGINT, requests BIGINT, started_at TIMESTAMP,
+    published_at TIMESTAMP, outcomes VARCHAR, stale BIGINT
+);
+
+-- A batch and how far it is: each time is set when that step is done, and committed before the next.
+CREATE TABLE IF NOT EXISTS ledger.batches (
+    batch VARCHAR, run BIGINT, model VARCHAR, prompt VARCHAR, provider VARCHAR,
+    requests BIGINT, bytes BIGINT, planned_at TIMESTAMP,
+    input_file VARCHAR, intended_at TIMESTAMP,
+    remote VARCHAR, status VARCHAR, completed BIGINT, failed BIGINT, code VARCHAR, error VARCHAR,
+    result_files VARCHAR[], late INTEGER DEFAULT 0, submitted_at TIMESTAMP, ended_at TIMESTAMP,
+    read_at TIMESTAMP, cancelled_at TIMESTAMP
+);
+
+-- A request as it was sent: its body is the prompt's prefix followed by `tail`.
+CREATE TABLE IF NOT EXISTS ledger.requests (
+    batch VARCHAR, custom_id VARCHAR, fingerprint VARCHAR, attempt INTEGER, tail VARCHAR
+);
+
+-- What came back for a request: one row for each request of a batch that was read.
+CREATE TABLE IF NOT EXISTS ledger.responses (
+    run BIGINT, batch VARCHAR, custom_id VARCHAR, fingerprint VARCHAR, attempt INTEGER,
+    outcome VARCHAR, reason VARCHAR, status_code INTEGER, finish VARCHAR, content VARCHAR,
+    llm VARCHAR, input_tokens BIGINT, cached_tokens BIGINT, output_tokens BIGINT,
+    reasoning_tokens BIGINT, judged_by VARCHAR, received_at TIMESTAMP
+);

@@ -1,0 +1,5 @@
+-- The answers to temp.snapshot that another output judged last.
+CREATE OR REPLACE TEMP TABLE misjudged AS
+SELECT batch, custom_id, content FROM ledger.responses
+WHERE outcome IN ('ok', 'invalid') AND judged_by <> $judged_by
+    AND fingerprint IN (SELECT fingerprint FROM temp.snapshot)

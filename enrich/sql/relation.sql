@@ -1,0 +1,1 @@
+SELECT kind, digest FROM warehouse.enrich._relations WHERE lower(name) = lower($name)

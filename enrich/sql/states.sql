@@ -1,0 +1,11 @@
+-- Where each enrichment model stands after its latest run.
+SELECT run.model, run.provider, prompt.llm, run.run, run."rows", run.requests, run.outcomes,
+    coalesce(run.stale, 0) AS stale, run.started_at, run.published_at,
+    coalesce((
+        SELECT arg_max(coalesce(nullif(batch.error, ''), batch.code), batch.ended_at)
+        FROM ledger.batches AS batch
+        WHERE batch.run = run.run AND batch.status = 'failed'
+    ), '') AS failure
+FROM ledger.runs AS run JOIN ledger.prompts AS prompt USING (prompt)
+WHERE run.run = (SELECT max(latest.run) FROM ledger.runs AS latest WHERE latest.model = run.model)
+ORDER BY run.model

@@ -1,0 +1,33 @@
+-- Which requests of temp.snapshot to send: one for each fingerprint that has no ok answer, is not in
+-- flight and has tries left. $again forgives what failed before run $run.
+CREATE OR REPLACE TEMP TABLE todo AS
+WITH wanted AS (
+    SELECT fingerprint, min(rowid) AS first FROM temp.snapshot
+    WHERE fingerprint IS NOT NULL GROUP BY fingerprint
+), heard AS (
+    SELECT fingerprint,
+        bool_or(outcome = 'ok') AS ok,
+        count(*) FILTER (WHERE run = $run OR (outcome <> 'expired' AND NOT $again)) AS tries,
+        max(attempt) AS attempt,
+        arg_max(
+            (run < $run AND $again) OR (list_contains($retry, outcome) AND NOT (
+                outcome = 'error' AND status_code BETWEEN 400 AND 499
+                AND status_code NOT IN (408, 409, 425, 429)
+            )),
+            (attempt, received_at)
+        ) AS retryable
+    FROM ledger.responses WHERE fingerprint IN (SELECT fingerprint FROM wanted)
+    GROUP BY fingerprint
+), in_flight AS (
+    SELECT fingerprint FROM ledger.requests
+    WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL)
+), picked AS (
+    SELECT first, fingerprint, coalesce(attempt, 0) + 1 AS attempt
+    FROM wanted LEFT JOIN heard USING (fingerprint)
+    WHERE fingerprint NOT IN (SELECT fingerprint FROM in_flight)
+        AND (tries IS NULL OR (NOT ok AND retryable AND tries < $max_attempts))
+)
+SELECT row_number() OVER (ORDER BY first) - 1 AS n, snapshot.custom_id, picked.fingerprint, attempt,
+    tail, strlen(tail) + strlen(snapshot.custom_id) + $overhead AS bytes,
+    sum(bytes) OVER (ORDER BY first) AS upto
+FROM picked JOIN temp.snapshot AS snapshot ON snapshot.rowid = first

@@ -1,0 +1,2 @@
+DELETE FROM ledger.batches
+WHERE model = $model AND intended_at IS NULL AND remote IS NULL AND read_at IS NULL

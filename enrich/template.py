@@ -1,0 +1,125 @@
+"""Templates: text in which `{{ }}` holds a DuckDB expression, and Markdown images stand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enrich.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+IMAGE = re.compile(r'!\[(?:[^\]\n]|\](?!\())*\]\(\s*(\S.*?)(?:\s+"(auto|low|high|original)")?\s*\)')
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A DuckDB expression as the user wrote it, and the line it stands on."""
+
+    sql: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Text:
+    """Literal text and expressions, to be joined; a NULL counts as empty."""
+
+    pieces: tuple[str | Expression, ...]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image: a URL, the path of a file or a BLOB, with the detail the llm should look at."""
+
+    source: str | Expression
+    detail: str
+    line: int
+
+
+Part = Text | Image
+
+
+def parse(text: str, *, source: str, line: int) -> tuple[Part, ...]:
+    """Split a message that starts at `line` of the file `source` into text and images."""
+    pieces = list(_pieces(text, source=source, line=line))
+    # Expressions are set aside under a private mark, so that Markdown is looked for in what the
+    # author wrote and nowhere else.
+    marked = "".join(piece if isinstance(piece, str) else "\x00" for piece in pieces)
+    expressions = [piece for piece in pieces if isinstance(piece, Expression)]
+    parts: list[Part] = []
+    start = 0
+    for match in IMAGE.finditer(marked):
+        before = marked[start : match.start()]
+        if before.strip():
+            parts.append(_text(before, marked[:start].count("\x00"), expressions))
+        at = line + marked[: match.start()].count("\n")
+        where = marked[: match.start(1)].count("\x00")
+        parts.append(Image(_source(match[1], where, expressions, source, at), match[2] or "", at))
+        start = match.end()
+    rest = marked[start:]
+    if rest.strip() or not parts:
+        parts.append(_text(rest, marked[:start].count("\x00"), expressions))
+    return tuple(parts)
+
+
+def _text(marked: str, skipped: int, expressions: list[Expression]) -> Text:
+    pieces: list[str | Expression] = []
+    for number, literal in enumerate(marked.split("\x00")):
+        if number:
+            pieces.append(expressions[skipped + number - 1])
+        if literal:
+            pieces.append(literal)
+    return Text(tuple(pieces))
+
+
+def _source(
+    marked: str, skipped: int, expressions: list[Expression], source: str, line: int
+) -> str | Expression:
+    if marked == "\x00":
+        return expressions[skipped]
+    if "\x00" in marked:
+        hint = "put all of it inside: ![photo]({{ 'https://host/' || file_name }})"
+        raise ModelError(
+            f"{source}:{line}: an image is one {{{{ expression }}}} or one fixed address", hint=hint
+        )
+    return marked
+
+
+def _pieces(text: str, *, source: str, line: int) -> Iterator[str | Expression]:
+    position = 0
+    while (opening := text.find("{{", position)) >= 0:
+        if opening > position:
+            yield text[position:opening]
+        at = line + text[:opening].count("\n")
+        closing = _closing(text, opening + 2)
+        if closing < 0:
+            raise ModelError(f"{source}:{at}: '{{{{' is never closed by '}}}}'")
+        expression = text[opening + 2 : closing].strip()
+        if not expression:
+            raise ModelError(f"{source}:{at}: '{{{{ }}}}' is empty", hint="name a column in it")
+        yield Expression(expression, at)
+        position = closing + 2
+    if position < len(text):
+        yield text[position:]
+
+
+def _closing(text: str, position: int) -> int:
+    """Where the `}}` stands that closes an expression: not one in quotes or in a struct."""
+    depth = 0
+    quote = ""
+    while position < len(text):
+        char = text[position]
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char == "{":
+            depth += 1
+        elif char == "}":
+            if depth == 0:
+                return position if text.startswith("}}", position) else -1
+            depth -= 1
+        position += 1
+    return -1

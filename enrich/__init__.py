@@ -1,1 +1,34 @@
-"""enrich: a SELECT and a prompt become a DuckDB table."""
+"""enrich: a SELECT and a prompt become a DuckDB table.
+
+    import enrich
+
+    project = enrich.Project("path/to/project")
+    project.run("movies_categories")
+    project.status()
+    project.sql("SELECT * FROM movies JOIN movies_categories USING (movie_id)")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enrich.errors import EnrichError
+    from enrich.project import Project, Rows, State
+
+__all__ = ["EnrichError", "Project", "Rows", "State"]
+
+_HOMES = {
+    "EnrichError": "enrich.errors",
+    "Project": "enrich.project",
+    "Rows": "enrich.project",
+    "State": "enrich.project",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used, so that `enrich --help` is quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'enrich' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

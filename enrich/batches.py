@@ -8,8 +8,10 @@ intent without a remote id is looked up at the provider and adopted.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from shutil import copyfileobj
 from typing import TYPE_CHECKING
 
 from enrich.compiler.body import request_lines
@@ -206,6 +208,7 @@ def _read(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mappin
         path = folder(files, batch) / f"result-{number}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         provider.fetch(file, path)
+        _without_mark(path)
         paths.append(path)
     with files.open(ledger=True) as database, database.transaction():
         outcomes: Mapping[str, int] = {}
@@ -226,6 +229,16 @@ def _read(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mappin
                 )
         batch = _update(database, batch, read_at=_now())
     return batch, outcomes
+
+
+def _without_mark(path: Path) -> None:
+    """Remove a byte order mark, which some servers begin a file with and no JSON reader takes."""
+    with path.open("rb") as lines:
+        if lines.read(len(BOM_UTF8)) != BOM_UTF8:
+            return
+        with path.with_suffix(".part").open("wb") as plain:
+            copyfileobj(lines, plain)
+    path.with_suffix(".part").replace(path)
 
 
 def _save(files: Files, batch: Batch, **changes: object) -> Batch:

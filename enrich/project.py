@@ -327,7 +327,7 @@ class Project:
         if chosen.notice and result.requests:
             self.talk.say(chosen.notice)
         started.add(each.name)
-        if not result.requests:
+        if result.answered:
             self._publish({each.name})
 
     def _turn(self) -> Turn:

@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A run as it began: rows in the SELECT, and requests planned for them."""
+    """A run as it began: rows in the SELECT, and requests planned for them.
+
+    `answered`: the ledger holds answers, to these requests or to those of earlier runs.
+    """
 
     run: int
     rows: int
     requests: int
+    answered: bool
 
 
 @dataclass(kw_only=True)
@@ -129,7 +133,8 @@ def start(
                 rows=rows,
                 requests=requests,
             )
-    return Started(run=number, rows=rows, requests=requests)
+        answered = bool(database.run(tables.answered(model.name)))
+    return Started(run=number, rows=rows, requests=requests, answered=answered)
 
 
 def _keep(database: Database, work: Compiled) -> None:
@@ -221,7 +226,9 @@ def _may_go(batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provi
 
 def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn) -> int:
     """Plan what failed of the models just read, as far as it may be asked again."""
-    models = {batch.model for batch, _ in result.read if not batch.cancelled_at}
+    models = {
+        batch.model for batch, outcomes in result.read if outcomes and not batch.cancelled_at
+    }
     planned = 0
     for model in sorted(models):
         with files.open(ledger=True) as database, database.transaction():

@@ -28,8 +28,9 @@ CHAT = {
     "output_tokens": "body->>'$.usage.completion_tokens'",
     "reasoning_tokens": "body->>'$.usage.completion_tokens_details.reasoning_tokens'",
 }
-MESSAGES = "list_filter(body->'$.output[*]', lambda item: (item->>'$.type') = 'message')"
-PARTS = f"flatten(list_transform({MESSAGES}, lambda item: item->'$.content[*]'))"
+ITEMS = "json_extract(body, '$.output[*]')"
+MESSAGES = f"list_filter({ITEMS}, lambda item: item->>'$.type' = 'message')"
+PARTS = f"flatten(list_transform({MESSAGES}, lambda item: json_extract(item, '$.content[*]')))"
 RESPONSES = {
     "content": (
         f"nullif(array_to_string(list_transform({PARTS}, lambda part: part->>'$.text'), ''), '')"

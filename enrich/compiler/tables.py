@@ -62,6 +62,11 @@ WHERE NOT EXISTS (
 )"""
 
 
+def answered(model: str) -> str:
+    """One row if any request of the model, now or before, has a response; none if not."""
+    return f"""SELECT 1 FROM {inputs(model)} SEMI JOIN ledger.responses USING (fingerprint) LIMIT 1"""
+
+
 def failed(model: str) -> str:
     """The model's present requests without an `ok` answer, as a snapshot to ask from again."""
     return f"""CREATE OR REPLACE TEMP TABLE snapshot AS

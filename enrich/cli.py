@@ -1,0 +1,250 @@
+"""The command line: options in, one Project call, report out, exit code.
+
+Exit codes are promises: 0 done; 1 an error; 2 a wrong option; 3 done, but some rows are not ok;
+4 batches are still in progress.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from enrich.errors import EnrichError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from enrich.project import Project, State
+    from enrich.report import Screen
+
+DONE, ERROR, NOT_OK, IN_PROGRESS = 0, 1, 3, 4
+
+
+class Context:
+    """The options that every command shares; opens the project when a command needs it."""
+
+    def __init__(self, folder: str, lock_timeout: float | None, verbose: bool) -> None:
+        self.folder = folder
+        self.lock_timeout = lock_timeout
+        self.verbose = verbose
+
+    @contextmanager
+    def project(self) -> Iterator[Project]:
+        """The project, with errors told as people want them."""
+        from enrich import report
+        from enrich.project import Project
+
+        screen = report.Screen()
+        try:
+            yield Project(
+                self.folder, lock_timeout=self.lock_timeout, verbose=self.verbose, talk=screen
+            )
+        except EnrichError as problem:
+            screen.close()
+            report.error(problem)
+            sys.exit(ERROR)
+        except KeyboardInterrupt:
+            screen.close()
+            sys.stderr.write(
+                "\nleft: what was submitted goes on, and nothing is lost\n\n"
+                "hint: enrich status fetches and shows it, enrich run waits for it again, "
+                "enrich cancel stops it\n"
+            )
+            sys.exit(IN_PROGRESS)
+        finally:
+            screen.close()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96})
+@click.version_option(package_name="enrich", prog_name="enrich")
+@click.option("--project", "folder", default=".", metavar="DIR", help="The project's folder.")
+@click.option(
+    "--lock-timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for another process to close the warehouse.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show each SQL statement, its rows and seconds.")
+@click.pass_context
+def main(context: click.Context, folder: str, lock_timeout: float | None, verbose: bool) -> None:
+    """A SELECT and a prompt become a DuckDB table.
+
+    \b
+    Example:
+      enrich init films && cd films
+      enrich run
+      enrich status
+    """
+    context.obj = Context(folder, lock_timeout, verbose)
+
+
+def _finish(found: Sequence[State], *, as_json: bool, unfold: bool = False) -> None:
+    """Show where the models stand, and end with the exit code that says so."""
+    from enrich import report
+
+    if as_json:
+        report.states_json(found)
+    elif found:
+        report.states(found, unfold=unfold)
+        report.closing(found)
+    for state in found:
+        if state.failure and not state.busy:
+            hint = "mend it and start again; nothing of the failed batch was run or will be billed"
+            report.error(EnrichError(f"{state.model}: a batch failed: {state.failure}", hint=hint))
+            sys.exit(ERROR)
+    if any(state.busy for state in found):
+        sys.exit(IN_PROGRESS)
+    if any(state.failed for state in found):
+        sys.exit(NOT_OK)
+
+
+def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
+
+
+@main.command()
+@click.argument("folder", default=".")
+@click.pass_obj
+def init(_: Context, folder: str) -> None:
+    """Make a new project in FOLDER: settings, a seed, a model and its prompt.
+
+    \b
+    Example:
+      enrich init films && cd films && enrich run
+    """
+    from enrich import report, scaffold
+
+    try:
+        made = scaffold.create(folder)
+    except EnrichError as problem:
+        report.error(problem)
+        sys.exit(ERROR)
+    for path in made:
+        sys.stderr.write(f"made {path}\n")
+    go = "" if folder == "." else f"  cd {folder}\n"
+    sys.stderr.write(f"\nnext:\n{go}  enrich run\n")
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[SEED]...")
+@click.pass_obj
+def seed(context: Context, names: tuple[str, ...]) -> None:
+    """Load the files of seeds/ (CSV, Parquet, JSONL) as tables; unchanged ones are left alone.
+
+    \b
+    Example:
+      enrich seed movies
+    """
+    with context.project() as project:
+        if not project.seed(*names):
+            sys.stderr.write("every seed is loaded already\n")
+
+
+@main.command("compile")
+@click.argument("name", metavar="MODEL")
+@click.option("--provider", metavar="NAME", help="Another provider of project.yml.")
+@_json_option
+@click.pass_obj
+def compile_(context: Context, name: str, provider: str | None, as_json: bool) -> None:
+    """Print what MODEL becomes: its SQL, the JSON Schema and the first request. Sends nothing.
+
+    \b
+    Example:
+      enrich compile movies_categories
+    """
+    import json
+
+    with context.project() as project:
+        found = project.compile(name, provider=provider)
+    if as_json:
+        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        return
+    for title, value in found.items():
+        text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+        sys.stdout.write(f"-- {title}\n{text}\n\n")
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.option("--provider", metavar="NAME", help="Another provider of project.yml.")
+@click.option("--detach", is_flag=True, help="Return once everything is submitted.")
+@click.option("--retry", is_flag=True, help="Ask rows again that failed in earlier runs.")
+@_json_option
+@click.pass_obj
+def run(
+    context: Context,
+    names: tuple[str, ...],
+    provider: str | None,
+    detach: bool,
+    retry: bool,
+    as_json: bool,
+) -> None:
+    """Run the named models, or all: ask what is new, wait for the answers, publish the tables.
+
+    Rows that are answered already are not asked again. Ctrl-C is safe at any time.
+
+    \b
+    Example:
+      enrich run movies_categories
+      enrich run --provider openai --detach
+    """
+    with context.project() as project:
+        found = project.run(*names, provider=provider, detach=detach, retry=retry)
+    _finish(found, as_json=as_json)
+
+
+@main.command()
+@click.option("--batches", "unfold", is_flag=True, help="Show each batch that is under way.")
+@_json_option
+@click.pass_obj
+def status(context: Context, unfold: bool, as_json: bool) -> None:
+    """Fetch and publish what has ended, and show where every model stands.
+
+    \b
+    Example:
+      enrich status
+    """
+    with context.project() as project:
+        found = project.status()
+    if not found and not as_json:
+        sys.stderr.write("nothing was run yet\n\nhint: enrich run\n")
+    _finish(found, as_json=as_json, unfold=unfold)
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.pass_obj
+def cancel(context: Context, names: tuple[str, ...]) -> None:
+    """Stop the batches of the named models, or all. Answers that came in are kept.
+
+    \b
+    Example:
+      enrich cancel movies_categories
+    """
+    with context.project() as project:
+        stopped = project.cancel(*names)
+    for batch in stopped:
+        sys.stderr.write(f"{batch.batch}: {batch.status}\n")
+    if not stopped:
+        sys.stderr.write("no batch is under way\n")
+
+
+@main.command()
+@click.argument("query")
+@_json_option
+@click.pass_obj
+def sql(context: Context, query: str, as_json: bool) -> None:
+    """Run QUERY on the warehouse, with the ledger attached as `ledger`.
+
+    \b
+    Example:
+      enrich sql "SELECT * FROM movies JOIN movies_categories USING (movie_id) LIMIT 5"
+    """
+    from enrich import report
+
+    with context.project() as project:
+        found = project.sql(query)
+    (report.rows_json if as_json else report.rows)(found)

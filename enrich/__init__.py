@@ -1,11 +1,11 @@
 """enrich: a SELECT and a prompt become a DuckDB table.
 
-    import enrich
+import enrich
 
-    project = enrich.Project("path/to/project")
-    project.run("movies_categories")
-    project.status()
-    project.sql("SELECT * FROM movies JOIN movies_categories USING (movie_id)")
+project = enrich.Project("path/to/project")
+project.run("movies_categories")
+project.status()
+project.sql("SELECT * FROM movies JOIN movies_categories USING (movie_id)")
 """
 
 from __future__ import annotations

@@ -156,7 +156,8 @@ def _write(database: Database, path: Path, batch: Batch, judge: Judge) -> None:
         part.chmod(0o600)
         part.replace(path)
     except OSError as problem:
-        raise DiskError(f"{path} cannot be written: {problem.strerror}") from problem
+        hint = "make room, or see who may write there"
+        raise DiskError(f"{path} cannot be written: {problem.strerror}", hint=hint) from problem
     except DatabaseError as problem:
         part.unlink(missing_ok=True)
         message = f"{path} cannot be written: {problem.message}"

@@ -67,7 +67,9 @@ class Context:
     metavar="SECONDS",
     help="How long to wait for another process to close the warehouse.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Show each SQL statement, its rows and seconds.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Show each SQL statement, its rows and seconds."
+)
 @click.pass_context
 def main(context: click.Context, folder: str, lock_timeout: float | None, verbose: bool) -> None:
     """A SELECT and a prompt become a DuckDB table.
@@ -102,7 +104,9 @@ def _finish(found: Sequence[State], *, as_json: bool, unfold: bool = False) -> N
 
 
 def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(
+        command
+    )
 
 
 @main.command()

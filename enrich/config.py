@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "project.yml"
+READABLE = "it must be a text file in UTF-8 that you may read"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 KEYS = (
     "name",
@@ -68,7 +69,7 @@ class Config:
             hint = "go to a project's folder, name one with --project, or make one: enrich init"
             raise ProjectError(f"there is no {FILE} in {root}", hint=hint) from problem
         except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{path} cannot be read: {problem}") from problem
+            raise DiskError(f"{path} cannot be read: {problem}", hint=READABLE) from problem
         return cls.from_settings(root, Settings.parse(text, source=FILE, error=ProjectError))
 
     @classmethod
@@ -102,7 +103,8 @@ def _providers(settings: Settings) -> dict[str, Settings]:
     providers = {}
     for name, values in found.items():
         if values is not None and not isinstance(values, dict):
-            raise settings.wrong("providers", f"'{name}' must hold settings, as {name}: {{}}")
+            hint = f"write {name}: {{}} to take the defaults"
+            raise settings.wrong("providers", f"has no settings under '{name}'", hint=hint)
         providers[name] = Settings(
             values=values or {},
             lines=dict.fromkeys(values or {}, settings.lines.get("providers", 1)),

@@ -27,6 +27,9 @@ HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
 POSITION = re.compile(r"\n\s*LINE \d+:.*", re.DOTALL)
 
+KIND = re.compile(r"^[A-Z][A-Za-z -]* Error: ")
+TRY = "enrich sql runs any query on the same warehouse: try it there"
+
 Row = tuple[Any, ...]
 
 
@@ -54,8 +57,9 @@ class Files:
         try:
             spill.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
-            raise DiskError(f"{spill} cannot be made: {problem.strerror}") from problem
-        settings = {
+            hint = "make room, or see who may write there"
+            raise DiskError(f"{spill} cannot be made: {problem.strerror}", hint=hint) from problem
+        settings: dict[str, str | bool | int | float | list[str]] = {
             "temp_directory": str(spill),
             "autoinstall_known_extensions": "false",
             "TimeZone": "UTC",
@@ -163,9 +167,9 @@ def _translated(problem: duckdb.Error) -> DatabaseError:
     lowered = text.lower()
     if "no space left" in lowered or "disk full" in lowered or "file too large" in lowered:
         return DatabaseError("the disk is full", hint="make room and start again; nothing is lost")
-    sentence = POSITION.sub("", text).strip().split("\n")
+    sentence = KIND.sub("", POSITION.sub("", text).strip()).split("\n")
     hint = " ".join(line.strip() for line in sentence[1:] if line.strip())
-    return DatabaseError(sentence[0], hint=hint)
+    return DatabaseError(sentence[0], hint=hint or TRY)
 
 
 def _unopened(path: Path, problem: DatabaseError) -> DatabaseError:

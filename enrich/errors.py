@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class EnrichError(Exception):
     """One plain sentence about what is wrong, and a hint that says what to do."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

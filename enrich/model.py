@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from enrich.config import NAME
+from enrich.config import NAME, READABLE
 from enrich.errors import DiskError, ModelError, ProjectError, nearest
 from enrich.prompt import Prompt
 
@@ -45,7 +45,7 @@ class Model:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{source} cannot be read: {problem}") from problem
+            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE) from problem
         beside = path.with_name(name + PROMPT)
         prompt = None
         if beside.exists():
@@ -100,7 +100,7 @@ def _query(text: str, source: str) -> tuple[str, frozenset[str]]:
     """The one SELECT in `text`, and the tables it reads."""
     from sqlglot import exp, parse, tokenize
     from sqlglot.errors import ParseError, TokenError
-    from sqlglot.tokens import TokenType
+    from sqlglot.tokenizer_core import TokenType
 
     hint = "a model is one SELECT, as DuckDB reads it"
     try:
@@ -127,7 +127,7 @@ def _query(text: str, source: str) -> tuple[str, frozenset[str]]:
     return text[:end].rstrip(), _reads(statements[0])
 
 
-def _reads(statement: exp.Expression) -> frozenset[str]:
+def _reads(statement: exp.Expr) -> frozenset[str]:
     """The tables of the warehouse that a SELECT names; its own WITH queries are not among them."""
     from sqlglot import exp
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlglot import exp
-    from sqlglot.tokens import Token
+    from sqlglot.tokenizer_core import Token
 
 Family = Literal[
     "text", "integer", "number", "boolean", "date", "timestamp", "enum", "list", "struct"
@@ -149,7 +149,8 @@ class Output:
             if column is None:
                 continue
             if column.name.lower() in {known.name.lower() for known in columns}:
-                raise ModelError(f"{source}:{at}: output column '{column.name}' stands twice")
+                message = f"{source}:{at}: output column '{column.name}' stands twice"
+                raise ModelError(message, hint="rename one of them")
             columns.append(column)
         if not columns:
             hint = "write it as in CREATE TABLE: summary VARCHAR NOT NULL"
@@ -170,12 +171,13 @@ def _object(properties: Iterator[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
 def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
     """Each item of the list as written, with its trailing comment, and the line it starts on."""
     from sqlglot.errors import TokenError
-    from sqlglot.tokens import TokenType
+    from sqlglot.tokenizer_core import TokenType
 
     try:
         tokens = _tokens(ddl)
     except TokenError as problem:
-        raise ModelError(f"{source}:{line}: the output cannot be read: {problem}") from problem
+        hint = "close every quote and every bracket"
+        raise ModelError(f"{source}:{line}: the output cannot be read", hint=hint) from problem
     depth = 0
     start = 0
     while start < len(ddl):
@@ -240,7 +242,7 @@ def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str
     comments = [comment.strip() for node in item.walk() for comment in node.comments or ()]
     column = Column(
         name=item.name,
-        type=_type(item.kind, source=source, line=line),
+        type=_type(item.args["kind"], source=source, line=line),
         required=required,
         description=" ".join(comments),
         bounds=tuple(bounds),
@@ -270,7 +272,7 @@ def _type(kind: exp.DataType, *, source: str, line: int) -> Type:
     if family is None or (family == "enum" and not labels):
         raise ModelError(f"{source}:{line}: the output cannot hold {sql}", hint=SUPPORTED)
     if len(set(labels)) < len(labels):
-        raise ModelError(f"{source}:{line}: a label stands twice in {sql}")
+        raise ModelError(f"{source}:{line}: a label stands twice in {sql}", hint="keep one")
     return Type(family, sql, labels=labels, bounds=INTEGERS.get(name, (None, None)))
 
 
@@ -288,7 +290,7 @@ def _checks(text: str) -> Iterator[str]:
                 break
 
 
-def _bounds(check: exp.Expression, column: str) -> Iterator[tuple[str, int | float]]:
+def _bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
     """What of a CHECK JSON Schema can say too: limits of a number, of the length of a list."""
     from sqlglot import exp
 
@@ -302,7 +304,7 @@ def _bounds(check: exp.Expression, column: str) -> Iterator[tuple[str, int | flo
     if not isinstance(named, exp.Column) or named.name.lower() != column.lower():
         return
     least, most = ("minItems", "maxItems") if sized else ("minimum", "maximum")
-    limits: list[tuple[str, exp.Expression, int]] = []
+    limits: list[tuple[str, exp.Expr, int]] = []
     if isinstance(check, exp.Between):
         limits = [(least, check.args["low"], 0), (most, check.args["high"], 0)]
     elif isinstance(check, exp.EQ):
@@ -321,7 +323,7 @@ def _bounds(check: exp.Expression, column: str) -> Iterator[tuple[str, int | flo
             yield word, number + step
 
 
-def _number(node: exp.Expression) -> int | float | None:
+def _number(node: exp.Expr) -> int | float | None:
     from sqlglot import exp
 
     if isinstance(node, exp.Neg):

@@ -172,7 +172,8 @@ class Project:
                 hint = "a seed's name is a table's name: letters, digits and _"
                 raise ProjectError(f"seeds/{path.name} cannot name a table", hint=hint)
             if path.stem in found:
-                raise ProjectError(f"seeds/ has two files for the table '{path.stem}'")
+                message = f"seeds/ has two files for the table '{path.stem}'"
+                raise ProjectError(message, hint="rename or remove one of them")
             found[path.stem] = path
         for name in names:
             if name not in found:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from enrich import template
-from enrich.config import RETRIED, outcomes
+from enrich.config import READABLE, RETRIED, outcomes
 from enrich.errors import DiskError, ModelError
 from enrich.output import Output
 from enrich.settings import Settings
@@ -90,7 +90,7 @@ class Prompt:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{source} cannot be read: {problem}") from problem
+            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE) from problem
         return cls.parse(text.replace("\r\n", "\n"), source=source)
 
     @classmethod
@@ -104,14 +104,15 @@ class Prompt:
         params = settings.mapping("params")
         for name in params:
             if name in OWN:
-                raise settings.wrong("params", f"cannot hold '{name}': enrich sets it")
+                hint = "enrich writes it; take it out"
+                raise settings.wrong("params", f"cannot hold '{name}'", hint=hint)
         messages = tuple(_messages(body, source=source, line=first))
         prompt = cls(
             source=source,
             text=text,
             key=settings.words("key"),
             output=Output.parse(
-                settings.text("output"), source=source, line=settings.lines["output"] + 1
+                settings.text("output"), source=source, line=settings.starts["output"]
             ),
             messages=messages,
             params=params,
@@ -135,11 +136,12 @@ class Prompt:
             hint = "name a column where the row's own text belongs: {{ title }}"
             raise ModelError(f"{self.source}: the prompt asks the same of every row", hint=hint)
         if len(set(self.key)) < len(self.key):
-            raise settings.wrong("key", "names a column twice")
+            raise settings.wrong("key", "names a column twice", hint="keep one of them")
         names = {column.name.lower() for column in self.output.columns}
         for key in self.key:
             if key.lower() in names:
-                raise settings.wrong("output", f"cannot hold '{key}': it is the key")
+                hint = "it is the key, and comes back by itself; take it out of the output"
+                raise settings.wrong("output", f"cannot hold '{key}'", hint=hint)
         if self.response_format == "text" and not self.output.is_text:
             hint = "write `output: caption VARCHAR NOT NULL`, or take response_format: json_schema"
             raise settings.wrong("response_format", "'text' needs exactly one VARCHAR", hint=hint)
@@ -148,7 +150,9 @@ class Prompt:
             raise settings.wrong("response_format", "'json_object' needs the word JSON", hint=hint)
         for message in self.messages:
             for image in message.images if message.role != "user" else ():
-                raise ModelError(f"{self.source}:{image.line}: images belong to 'user:' messages")
+                where = f"{self.source}:{image.line}"
+                hint = "move it below the line `user:`"
+                raise ModelError(f"{where}: only a user's message may show an image", hint=hint)
 
 
 def expressions(messages: tuple[Message, ...]) -> Iterator[Expression]:

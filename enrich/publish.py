@@ -16,7 +16,7 @@ from enrich.responses import Judge
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.database import Database
+    from enrich.database import Database, Row
     from enrich.model import Model
 
 KINDS = {"seed": "a seed", "sql": "a model", "enrichment": "a model"}
@@ -66,14 +66,20 @@ READERS = {".csv": "read_csv", ".parquet": "read_parquet", ".jsonl": "read_ndjso
 """The files of seeds/ that become tables, and DuckDB's function for each."""
 
 
-def claim(database: Database, name: str, kind: str, digest: str = "") -> None:
-    """Make room for a table or view that enrich makes; one that it did not make is left alone."""
+def check_free(database: Database, name: str, kind: str) -> list[Row]:
+    """Refuse a name that stands for what enrich did not make, or made from something else."""
     found = database.script("exists", name=name)
     known = database.script("relation", name=name)
     if found and (not known or known[0][0] != kind):
         whose = f"made from {KINDS[known[0][0]]}" if known else "that enrich did not make"
         hint = f"drop it (DROP {found[0][0]} {quote.name(name)}) or rename the file"
         raise ProjectError(f"the warehouse has a table '{name}' {whose}", hint=hint)
+    return found
+
+
+def claim(database: Database, name: str, kind: str, digest: str = "") -> None:
+    """Make room for a table or view that enrich makes."""
+    found = check_free(database, name, kind)
     if found and (kind != "enrichment"):
         database.run(f"DROP {found[0][0]} {quote.name('warehouse', 'main', name)}")
     database.script("claim_dropped", name=name)

@@ -132,7 +132,7 @@ def closing(found: Sequence[State]) -> None:
             )
             sys.stderr.write(
                 f"\n{state.model}: {words}. See why:\n"
-                f"  enrich sql \"SELECT outcome, error, count(*) FROM enrich.{state.model} "
+                f'  enrich sql "SELECT outcome, error, count(*) FROM enrich.{state.model} '
                 f"WHERE outcome <> 'ok' GROUP BY ALL\"\n"
             )
         if state.ok:

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enrich import batches, plan, responses, snapshot
-from enrich.compiler import compiled, line_overhead, tables
+from enrich.compiler import compiled, tables
+from enrich.compiler.body import line_overhead
 from enrich.errors import ProviderError, Unavailable
 from enrich.plan import Run
+from enrich.publish import check_free
 from enrich.responses import Judge
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ def turn(files: Files) -> Iterator[None]:
 def check(files: Files, config: Config, provider: Provider, model: Model) -> Compiled:
     """Compile a model against the warehouse as it stands; nothing is read, written or spent."""
     with files.open(warehouse=True) as database:
+        check_free(database, model.name, "enrichment")
         return compile_for(database, config, provider, model)
 
 
@@ -226,9 +229,7 @@ def _may_go(batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provi
 
 def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn) -> int:
     """Plan what failed of the models just read, as far as it may be asked again."""
-    models = {
-        batch.model for batch, outcomes in result.read if outcomes and not batch.cancelled_at
-    }
+    models = {batch.model for batch, outcomes in result.read if outcomes and not batch.cancelled_at}
     planned = 0
     for model in sorted(models):
         with files.open(ledger=True) as database, database.transaction():

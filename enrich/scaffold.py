@@ -33,5 +33,5 @@ def create(folder: str) -> tuple[str, ...]:
             path.write_text((template / source).read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as problem:
         message = f"{problem.filename} cannot be written: {problem.strerror}"
-        raise DiskError(message) from problem
+        raise DiskError(message, hint="make room, or see who may write there") from problem
     return tuple(str(root / name) for name in MADE)

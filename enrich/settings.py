@@ -16,11 +16,13 @@ VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The values of a mapping, and where they stand: `lines[key]` counts from 1."""
+    """The values of a mapping, and where they stand, counted from 1: `lines` has the line of a key,
+    `starts` that of the first line of its value."""
 
     values: Mapping[str, Any]
     lines: Mapping[str, int]
     source: str
+    starts: Mapping[str, int] = field(default_factory=dict, repr=False)
     error: type[EnrichError] = field(default=EnrichError, repr=False)
 
     @classmethod
@@ -42,16 +44,21 @@ class Settings:
         if node is None:
             return cls(values={}, lines={}, source=source, error=error)
         if not isinstance(node, yaml.MappingNode):
-            raise error(f"{source}:{first_line}: expected settings, one `key: value` a line")
+            message = f"{source}:{first_line}: expected settings"
+            raise error(message, hint="write one `key: value` a line")
         lines: dict[str, int] = {}
-        for key, _ in node.value:
+        starts: dict[str, int] = {}
+        for key, value in node.value:
             line = key.start_mark.line + first_line
             if key.value in lines:
-                raise error(f"{source}:{line}: '{key.value}' stands twice")
+                raise error(f"{source}:{line}: '{key.value}' stands twice", hint="keep one of them")
             lines[key.value] = line
+            block = isinstance(value, yaml.ScalarNode) and value.style in ("|", ">")
+            starts[key.value] = value.start_mark.line + first_line + (1 if block else 0)
         return cls(
             values={str(key): value for key, value in values.items()},
             lines=lines,
+            starts=starts,
             source=source,
             error=error,
         )
@@ -64,7 +71,7 @@ class Settings:
                 raise self.wrong(key, "is not a setting here", hint=nearest(key, names))
         return self
 
-    def wrong(self, key: str, what: str, *, hint: str = "") -> EnrichError:
+    def wrong(self, key: str, what: str, *, hint: str) -> EnrichError:
         """The error that `key` is wrong, with file and line."""
         at = f":{self.lines[key]}" if key in self.lines else ""
         return self.error(f"{self.source}{at}: '{key}' {what}", hint=hint)
@@ -74,7 +81,7 @@ class Settings:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise self.wrong(key, "must be text")
+            raise self.wrong(key, "must be text", hint=f"{key}: some text")
         return str(value)
 
     def integer(self, key: str, default: int | None = None, *, least: int = 1) -> int | None:
@@ -82,7 +89,7 @@ class Settings:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.wrong(key, f"must be a whole number, {least} or more")
+            raise self.wrong(key, f"must be a whole number, {least} or more", hint=f"{key}: 3")
         return value
 
     def number(self, key: str, default: float) -> float:
@@ -90,7 +97,7 @@ class Settings:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-            raise self.wrong(key, "must be a number, 0 or more")
+            raise self.wrong(key, "must be a number, 0 or more", hint=f"{key}: 1.5")
         return float(value)
 
     def words(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -100,7 +107,7 @@ class Settings:
             return default
         items = value if isinstance(value, list) else [value]
         if not items or not all(isinstance(item, (str, int)) for item in items):
-            raise self.wrong(key, "must be a name or a list of names")
+            raise self.wrong(key, "must be a name or a list of names", hint=f"{key}: [one, two]")
         return tuple(str(item) for item in items)
 
     def choice(self, key: str, known: tuple[str, ...], default: str) -> str:
@@ -114,19 +121,9 @@ class Settings:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            raise self.wrong(key, "must hold settings, one `name: value` a line")
+            hint = f"one `name: value` a line, indented below `{key}:`"
+            raise self.wrong(key, "must hold settings", hint=hint)
         return {str(name): item for name, item in value.items()}
-
-    def inner(self, key: str) -> Settings:
-        """The mapping under `key`, to be read as strictly; its lines are those of `key`."""
-        values = self.mapping(key)
-        line = self.lines.get(key, 1)
-        return Settings(
-            values=values,
-            lines=dict.fromkeys(values, line),
-            source=self.source,
-            error=self.error,
-        )
 
     def expanded(self, environment: Mapping[str, str]) -> Settings:
         """The same settings with `${NAME}` replaced by environment variables."""

@@ -28,7 +28,8 @@ def take(database: Database, compiled: Compiled, *, root: Path, most_bytes: int)
             _pictures(database, compiled, root)
         database.run(f"CREATE OR REPLACE TEMP TABLE snapshot AS\n{compiled.snapshot}")
     except DatabaseError as problem:
-        raise select_failed(compiled.model, problem) from problem
+        above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
+        raise select_failed(compiled.model, problem, above=above) from problem
     _check_key(database, compiled)
     database.script("line_too_long", overhead=compiled.overhead, bytes=most_bytes)
     return int(database.one("SELECT count(*) FROM temp.snapshot")[0])

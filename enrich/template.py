@@ -95,7 +95,8 @@ def _pieces(text: str, *, source: str, line: int) -> Iterator[str | Expression]:
         at = line + text[:opening].count("\n")
         closing = _closing(text, opening + 2)
         if closing < 0:
-            raise ModelError(f"{source}:{at}: '{{{{' is never closed by '}}}}'")
+            hint = "close it with }}, and close every quote inside"
+            raise ModelError(f"{source}:{at}: '{{{{' is never closed", hint=hint)
         expression = text[opening + 2 : closing].strip()
         if not expression:
             raise ModelError(f"{source}:{at}: '{{{{ }}}}' is empty", hint="name a column in it")

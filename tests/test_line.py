@@ -153,7 +153,9 @@ def test_a_pending_row_keeps_its_previous_answer(tmp_path: Path) -> None:
         before = opened(root).sql("SELECT * FROM kinds ORDER BY id").rows
         write(
             root,
-            {"seeds/plants.csv": "id,name,note\n1,ash,short\n2,birch,white\n3,cedar,\n4,dogwood,\n"},
+            {
+                "seeds/plants.csv": "id,name,note\n1,ash,short\n2,birch,white\n3,cedar,\n4,dogwood,\n"
+            },
         )
         (state,) = opened(root).run(detach=True)
         assert state.busy
@@ -218,7 +220,9 @@ def test_compatible_servers_give_the_same_table(tmp_path: Path, quirks: Quirks) 
             assert set(state.outcomes) == {"ok", "error"}
             tables.append(
                 opened(root)
-                .sql("SELECT id, outcome, line FROM enrich.kinds LEFT JOIN kinds USING (id) ORDER BY id")
+                .sql(
+                    "SELECT id, outcome, line FROM enrich.kinds LEFT JOIN kinds USING (id) ORDER BY id"
+                )
                 .rows
             )
     assert tables[0] == tables[1]
@@ -258,7 +262,10 @@ def test_what_may_be_asked_again_is_and_comes_right(tmp_path: Path) -> None:
         root = plants(tmp_path, server)
         rows = "".join(f"{number},plant {number},note\n" for number in range(40))
         write(root, {"seeds/plants.csv": f"id,name,note\n{rows}"})
-        write(root, {"models/kinds.prompt.md": PROMPT.replace("key: id", "key: id\n    max_attempts: 9")})
+        write(
+            root,
+            {"models/kinds.prompt.md": PROMPT.replace("key: id", "key: id\n    max_attempts: 9")},
+        )
         (state,) = opened(root).run()
         assert dict(state.outcomes) == {"ok": 40}
         sizes = [batch["request_counts"]["total"] for batch in server.batches]

@@ -109,11 +109,12 @@ def described(database: Database, model: Model) -> dict[str, str]:
         raise select_failed(model, problem) from problem
 
 
-def select_failed(model: Model, problem: DatabaseError) -> InputError:
-    """DuckDB's word on a model's SELECT, with file and line."""
+def select_failed(model: Model, problem: DatabaseError, *, above: int = 1) -> InputError:
+    """DuckDB's word on a model's SELECT, with file and line; `above` lines stood before it."""
     at = problem_line(problem)
-    where = f"{model.source}:{max(at[0] - 1, 1)}" if at else model.source
-    shown = f" (in: {at[1]})" if at else ""
+    mine = at is not None and 0 < at[0] - above <= model.query.count("\n") + 1
+    where = f"{model.source}:{at[0] - above}" if at and mine else model.source
+    shown = f" (in: {at[1]})" if at and mine else ""
     return InputError(f"{where}: {problem.message}{shown}", hint=problem.hint)
 
 
@@ -129,7 +130,9 @@ def _key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[str, 
             raise InputError(message, hint=hint)
         kind = columns[column]
         if kind.startswith(inputs.NESTED) or kind.endswith("]"):
-            raise InputError(f"{prompt.source}: the key '{word}' is a {kind}, not one plain value")
+            hint = "name a column that holds a number, a text, a date ..."
+            message = f"{prompt.source}: the key '{word}' is a {kind}, not one plain value"
+            raise InputError(message, hint=hint)
         if column.lower() in PROVENANCE:
             hint = f'rename it in the SELECT: {column} AS "{model.name}_{column}"'
             raise InputError(f"{prompt.source}: no key can be called '{column}'", hint=hint)
@@ -161,7 +164,7 @@ def _check(expression: Expression, prompt: Prompt, columns: Mapping[str, str]) -
             raise ModelError(message, hint=hint)
 
 
-def _columns(tree: exp.Expression) -> Iterator[str]:
+def _columns(tree: exp.Expr) -> Iterator[str]:
     """The columns an expression names; `inputs.x` is x, and `x.field` is x."""
     from sqlglot import exp
 

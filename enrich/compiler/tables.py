@@ -64,7 +64,9 @@ WHERE NOT EXISTS (
 
 def answered(model: str) -> str:
     """One row if any request of the model, now or before, has a response; none if not."""
-    return f"""SELECT 1 FROM {inputs(model)} SEMI JOIN ledger.responses USING (fingerprint) LIMIT 1"""
+    return (
+        f"""SELECT 1 FROM {inputs(model)} SEMI JOIN ledger.responses USING (fingerprint) LIMIT 1"""
+    )
 
 
 def failed(model: str) -> str:

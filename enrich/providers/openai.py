@@ -8,6 +8,7 @@ shows each batch's metadata; result file ids are null, or an empty string, where
 from __future__ import annotations
 
 import os
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,6 +43,7 @@ FIRST_POLL = 2.0
 SLACK = 3600.0
 """Seconds the provider's clock may be behind ours."""
 CHUNK = 1 << 20
+LOOK = "enrich looks for the batch before it asks again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +104,15 @@ class OpenAIProvider:
 
     @cached_property
     def client(self) -> openai.OpenAI:
-        """The SDK's client; it retries what is safe to repeat by itself."""
+        """The SDK's client, closed with the provider; it retries what is safe to repeat."""
+        self.check(images=False, endpoint="")
+        client = self._client()
+        weakref.finalize(self, client.close)
+        return client
+
+    def _client(self) -> openai.OpenAI:
         import openai
 
-        self.check(images=False, endpoint="")
         known = self.account
         if known.azure_endpoint:
             return openai.AzureOpenAI(
@@ -190,9 +197,11 @@ class OpenAIProvider:
         except openai.APIConnectionError as problem:
             self._unreached(problem, creating=creating)
         except openai.OpenAIError as problem:
-            raise ProviderError(self.account.redacted(str(problem))) from None
+            said = self.account.redacted(str(problem))
+            raise ProviderError(said, hint=f"see providers: {self.name}: in project.yml") from None
         except OSError as problem:
-            raise DiskError(f"{problem.filename or 'a file'}: {problem.strerror}") from problem
+            what = f"{problem.filename or 'a file'}: {problem.strerror}"
+            raise DiskError(what, hint="make room, or see who may write there") from problem
 
     def _refused(self, problem: openai.APIStatusError, *, creating: bool) -> NoReturn:
         """What an HTTP status means; the provider's own words are kept, secrets are not."""
@@ -200,7 +209,7 @@ class OpenAIProvider:
         said = self.account.redacted(_words(problem))
         what = f"{self.name} answered {status}: {said}"
         if creating and (status >= 500 or status == 408):
-            raise Unclear(what) from None
+            raise Unclear(what, hint=LOOK) from None
         if status >= 500 or status in (408, 409) or (status == 429 and not _broke(problem)):
             raise Unavailable(what, hint="nothing is lost; try again later") from None
         hints = {
@@ -218,7 +227,7 @@ class OpenAIProvider:
         why = self.account.redacted(str(problem.__cause__ or problem))
         what = f"{self.name} cannot be reached at {self.account.url}: {why}"
         if creating and not never_sent:
-            raise Unclear(what) from None
+            raise Unclear(what, hint=LOOK) from None
         raise Unavailable(what, hint="check the connection and base_url") from None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
 from enrich.rehearsal.replies import ApiError
@@ -77,8 +77,7 @@ class Part:
     def __init__(self, headers: Message, content: Iterator[bytes]) -> None:
         name = headers.get_param("name", "", "content-disposition")
         self.name = name if isinstance(name, str) else ""
-        raw = headers.get_filename() or ""
-        self.filename = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        self.filename = headers.get_filename() or ""
         self.content = content
 
 
@@ -86,7 +85,7 @@ class Form:
     """A multipart/form-data body (RFC 7578), read once, front to back."""
 
     def __init__(self, body: Body) -> None:
-        header = BytesHeaderParser().parsebytes(b"Content-Type: " + body.content_type.encode())
+        header = _parse(b"Content-Type: " + body.content_type.encode())
         boundary = header.get_boundary()
         if header.get_content_type() != "multipart/form-data" or not boundary:
             message = "Expected a multipart/form-data body."
@@ -100,7 +99,7 @@ class Form:
         self._skip(self._delimiter)
         while self._take(2) != b"--":
             headers = b"".join(self._until(b"\r\n\r\n"))
-            yield Part(BytesHeaderParser().parsebytes(headers), self._until(self._delimiter))
+            yield Part(_parse(headers), self._until(self._delimiter))
 
     def _skip(self, mark: bytes) -> None:
         for _ in self._until(mark):
@@ -127,3 +126,8 @@ class Form:
         if not piece:
             raise ApiError(400, "Unexpected end of form data.")
         self._buffer += piece
+
+
+def _parse(headers: bytes) -> Message:
+    """Headers in UTF-8, as browsers and SDKs write file names."""
+    return HeaderParser().parsestr(headers.decode("utf-8", "replace"))

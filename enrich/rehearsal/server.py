@@ -108,15 +108,16 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         route, ident = route_of(self.command, self.path)
         step = self.server.calls.next_step(route)
+        body = Body(self.rfile, self.headers)
         if step == "reset":
             self._log(0)
             self._reset()
             return
         if step == "hang":
             self._log(0)
+            body.drain()
             self._hang()
             return
-        body = Body(self.rfile, self.headers)
         if isinstance(step, int | tuple):
             status, code = step if isinstance(step, tuple) else (step, None)
             reply = Reply(status=status, document=failure(status, code))
@@ -183,7 +184,5 @@ class Handler(BaseHTTPRequestHandler):
 
     def _hang(self) -> None:
         """Be silent until the client gives up, or for as long as the settings say."""
-        body = Body(self.rfile, self.headers)
-        body.drain()
         select.select([self.connection], [], [], self.server.settings.hang)
         self.close_connection = True

@@ -1,0 +1,396 @@
+"""Bad input: one sentence and a hint; nothing changed, nothing spent, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+from click.testing import CliRunner, Result
+from folders import PROMPT, opened, plants, settings, write
+
+from enrich.cli import main
+from enrich.rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Rehearsal]:
+    with Rehearsal(api_key="sk-rehearsal-secret") as listening:
+        yield listening
+
+
+def enrich(root: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ["--project", str(root), "--lock-timeout", "0", *words])
+
+
+def refused(result: Result, *expected: str) -> None:
+    """The command ended with 1, one sentence and a hint, without a traceback."""
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    last = result.stderr[result.stderr.index("error: ") :]
+    assert last.count("error: ") == 1
+    assert len(last.split("\n\nhint: ")) == 2, last
+    assert "Traceback" not in result.output
+    for words in expected:
+        assert words in last
+
+
+def test_no_project(tmp_path: Path) -> None:
+    """A folder without project.yml."""
+    refused(enrich(tmp_path, "run"), "there is no project.yml in", "enrich init")
+
+
+SETTINGS = {
+    "misspelt": ("budgt: 5\n", "project.yml:1: 'budgt' is not a setting here", "known here"),
+    "nearest": ("name: x\nwarehous: a\n", "project.yml:2: 'warehous'", "did you mean 'warehouse'?"),
+    "yaml": ("name: [x\nprovider: y\n", "project.yml:2: this is not YAML", "quotes"),
+    "twice": ("name: x\nname: y\n", "project.yml:2: 'name' stands twice", "keep one"),
+    "list": ("- a\n", "project.yml:1: expected settings", "key: value"),
+    "type": ("providers: {x: {type: opnai}}\nprovider: x\n", "'type' cannot be 'opnai'", "openai"),
+    "provider": ("provider: azur\nproviders: {azure: {}}\n", "'azur'", "did you mean 'azure'?"),
+    "inner": ("provider: a\nproviders: {a: {type: openai, lm: x}}\n", "'lm' is not a", "'llm'"),
+    "variable": (
+        "provider: a\nproviders: {a: {type: openai, base_url: '${NO_SUCH_URL}'}}\n",
+        "'base_url' needs the environment variable NO_SUCH_URL",
+        "export NO_SUCH_URL=",
+    ),
+    "attempts": (
+        "max_attempts: many\n",
+        "'max_attempts' must be a whole number",
+        "max_attempts: 3",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence", "hint"), SETTINGS.values(), ids=SETTINGS)
+def test_bad_settings(
+    tmp_path: Path, server: Rehearsal, text: str, sentence: str, hint: str
+) -> None:
+    """project.yml: which line, which key, and what to write instead."""
+    write(plants(tmp_path, server), {"project.yml": text})
+    refused(enrich(tmp_path, "run"), sentence, hint)
+
+
+MODELS = {
+    "empty": ("", "models/kinds.sql: it is empty", "one SELECT"),
+    "no sql": ("SELECT id,\nFROM", "models/kinds.sql:2: the SELECT cannot be parsed", "DuckDB"),
+    "quote": ("SELECT 'x FROM plants", "models/kinds.sql", "never closed"),
+    "two": ("SELECT 1; SELECT 2", "models/kinds.sql: it holds 2 statements", "one SELECT"),
+    "drop": ("DROP TABLE plants", "it is no SELECT but DROP", "one SELECT"),
+    "copy": ("COPY plants TO 'x.csv'", "it is no SELECT but COPY", "one SELECT"),
+    "column": ("SELECT id,\n  nam, note\nFROM plants", "models/kinds.sql:2: ", "nam, note"),
+    "table": ("SELECT id, name, note\nFROM plant", "models/kinds.sql:2: ", "FROM plant"),
+    "cast": ("SELECT id, name::INT AS name, note FROM plants", "models/kinds.sql", "'ash'"),
+    "no key": (
+        "SELECT id AS ident, name, note FROM plants",
+        "the key 'id' is not a column",
+        "ident",
+    ),
+    "null key": (
+        "SELECT nullif(id, 2) AS id, name, note FROM plants",
+        "the key (id) is NULL in models/kinds.sql: {'id': NULL}",
+        "WHERE id IS NOT NULL",
+    ),
+    "double key": (
+        "SELECT id // 2 AS id, name, note FROM plants",
+        "the key (id) is not unique in models/kinds.sql: {'id': 1}",
+        "DISTINCT",
+    ),
+    "list key": ("SELECT [id] AS id, name, note FROM plants", "not one plain value", "key"),
+    "self": ("SELECT id, name, note FROM kinds", "'kinds' reads its own table", "source"),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence", "hint"), MODELS.values(), ids=MODELS)
+def test_bad_select(tmp_path: Path, server: Rehearsal, text: str, sentence: str, hint: str) -> None:
+    """A model's SELECT: which file, which line, which column or key."""
+    write(plants(tmp_path, server), {"models/kinds.sql": text})
+    refused(enrich(tmp_path, "run", "kinds"), sentence, hint)
+    assert not server.batches
+
+
+PROMPTS = {
+    "no front": ("Hello {{ name }}", "models/kinds.prompt.md: it must begin with settings", "---"),
+    "no key": (PROMPT.replace("key: id", ""), "'key' is not set", "key: id"),
+    "unknown": (PROMPT.replace("params", "parms"), ":8: 'parms' is not", "did you mean 'params'?"),
+    "column": (PROMPT.replace("{{ name }}", "{{ nam }}"), ":13: 'nam' is not a column", "'name'"),
+    "bad sql": (
+        PROMPT.replace("{{ name }}", "{{ name + }}"),
+        ":13: 'name +' is not SQL",
+        "coalesce",
+    ),
+    "type": (PROMPT.replace("{{ name }}", "{{ name + 1 }}"), ":13: {{ name + 1 }}: ", "cast"),
+    "aggregate": (
+        PROMPT.replace("{{ name }}", "{{ max(name) }}"),
+        "not one value of a row",
+        "SELECT",
+    ),
+    "subquery": (
+        PROMPT.replace("{{ name }}", "{{ (SELECT 1) }}"),
+        "not one value of a row",
+        "SELECT",
+    ),
+    "unclosed": (PROMPT.replace("{{ name }}", "{{ name"), ":13: '{{' is never closed", "}}"),
+    "empty": (PROMPT.replace("{{ name }}", "{{ }}"), ":13: '{{ }}' is empty", "column"),
+    "constant": (
+        PROMPT.replace("{{ name }}: {{ coalesce(note, 'nothing') }}", "hello"),
+        "the prompt asks the same of every row",
+        "{{ title }}",
+    ),
+    "ddl": (PROMPT.replace("height DOUBLE", "height of it"), ":6: ", "CREATE TABLE"),
+    "ddl type": (
+        PROMPT.replace("height DOUBLE", "height JSON"),
+        ":6: the output cannot hold JSON",
+        "VARCHAR",
+    ),
+    "check": (
+        PROMPT.replace("len(tags)", "lenn(tags)"),
+        "CHECK (lenn(tags) BETWEEN 1 AND 3)",
+        "len",
+    ),
+    "key in output": (PROMPT.replace("height", "id"), "'output' cannot hold 'id'", "key"),
+    "params": (PROMPT.replace("temperature: 0", "model: x"), "cannot hold 'model'", "enrich"),
+    "text": (
+        PROMPT.replace("key: id", "key: id\n    response_format: text"),
+        "'text' needs exactly one VARCHAR",
+        "json_schema",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence", "hint"), PROMPTS.values(), ids=PROMPTS)
+def test_bad_prompt(tmp_path: Path, server: Rehearsal, text: str, sentence: str, hint: str) -> None:
+    """A prompt: which file, which line, and what to write instead."""
+    write(plants(tmp_path, server), {"models/kinds.prompt.md": text})
+    refused(enrich(tmp_path, "run", "kinds"), sentence, hint)
+    assert not server.batches
+
+
+def test_unknown_model(tmp_path: Path, server: Rehearsal) -> None:
+    """The nearest name is offered."""
+    result = enrich(plants(tmp_path, server), "run", "kind")
+    refused(result, "there is no model 'kind'", "did you mean 'kinds'?")
+
+
+def test_circle(tmp_path: Path, server: Rehearsal) -> None:
+    """Models that read each other's tables."""
+    root = plants(tmp_path, server)
+    write(root, {"models/a.sql": "SELECT * FROM b", "models/b.sql": "SELECT * FROM a"})
+    refused(enrich(root, "run"), "read each other in a circle: ", "a -> b")
+
+
+def test_prompt_without_select(tmp_path: Path, server: Rehearsal) -> None:
+    """A prompt needs the SELECT beside it."""
+    root = plants(tmp_path, server)
+    write(root, {"models/lone.prompt.md": PROMPT})
+    refused(enrich(root, "run"), "there is no lone.sql", "lone.sql beside it")
+
+
+def test_two_models_of_one_name(tmp_path: Path, server: Rehearsal) -> None:
+    """A name is a table's name, so it is unique."""
+    root = plants(tmp_path, server)
+    write(root, {"models/more/kinds.sql": "SELECT 1"})
+    refused(enrich(root, "run"), "has the same name", "rename")
+
+
+def test_foreign_table_is_left_alone(tmp_path: Path, server: Rehearsal) -> None:
+    """A table that enrich did not make is never replaced."""
+    root = plants(tmp_path, server)
+    with duckdb.connect(root / "warehouse.duckdb") as own:
+        own.execute("CREATE TABLE kinds AS SELECT 42 AS precious")
+    refused(enrich(root, "run"), "'kinds' that enrich did not make", "DROP TABLE")
+    assert not server.batches
+    with duckdb.connect(root / "warehouse.duckdb") as own:
+        assert own.execute("FROM kinds").fetchall() == [(42,)]
+
+
+def test_no_key(tmp_path: Path, server: Rehearsal) -> None:
+    """Without an API key nothing is tried."""
+    root = plants(tmp_path, server, api_key="")
+    refused(enrich(root, "run"), "provider 'api' has no API key", "OPENAI_API_KEY")
+
+
+STATUSES = {
+    401: ("answered 401", "OPENAI_API_KEY"),
+    403: ("answered 403", "permissions"),
+    404: ("answered 404", "base_url"),
+    429: ("answered 429", "try again later"),
+    500: ("answered 500", "try again later"),
+    503: ("answered 503", "try again later"),
+}
+
+
+@pytest.mark.parametrize(("status", "expected"), STATUSES.items())
+def test_provider_says_no(tmp_path: Path, status: int, expected: tuple[str, str]) -> None:
+    """An upload that is refused: the provider's words, a hint, and no batch is left behind."""
+    with Rehearsal() as api:
+        api.script("POST /v1/files", [status] * (3 if status in (429, 500, 503) else 1))
+        root = plants(tmp_path, api)
+        refused(enrich(root, "run"), *expected)
+        assert not api.batches
+        (state,) = opened(root).run()
+        assert (state.ok, len(api.batches)) == (4, 1)
+
+
+def test_no_quota(tmp_path: Path) -> None:
+    """429 for want of money is not tried again."""
+    with Rehearsal() as api:
+        api.script("POST /v1/files", [(429, "insufficient_quota")] * 5)
+        refused(enrich(plants(tmp_path, api), "run"), "answered 429", "billing")
+
+
+@pytest.mark.parametrize("status", [400, 401, 429])
+def test_create_says_no(tmp_path: Path, status: int) -> None:
+    """A create that is refused left nothing behind: it is never looked for, and asked anew."""
+    with Rehearsal() as api:
+        api.script("POST /v1/batches", [status])
+        root = plants(tmp_path, api)
+        refused_once = enrich(root, "run")
+        assert refused_once.exit_code == 1, refused_once.output
+        (state,) = opened(root).run()
+        assert (state.ok, len(api.batches)) == (4, 1)
+
+
+def test_no_connection(tmp_path: Path, server: Rehearsal) -> None:
+    """Nobody listens at base_url."""
+    root = plants(tmp_path, server, base_url="http://127.0.0.1:9/v1")
+    refused(enrich(root, "run"), "api cannot be reached at http://127.0.0.1:9/v1", "base_url")
+
+
+def test_wrong_key_is_not_shown(tmp_path: Path, server: Rehearsal) -> None:
+    """A key never reaches an error, even if the provider repeats it."""
+    root = plants(tmp_path, server, api_key="sk-wrong-and-secret")
+    result = enrich(root, "run")
+    refused(result, "answered 401", "OPENAI_API_KEY")
+    assert "sk-wrong-and-secret" not in result.output
+
+
+def test_missing_weights(tmp_path: Path) -> None:
+    """A GGUF that is not there."""
+    plants(tmp_path, Rehearsal())
+    write(tmp_path, {"project.yml": "providers: {local: {path: no/such.gguf}}\n"})
+    refused(enrich(tmp_path, "run"), "such.gguf", "path")
+
+
+def test_locked_warehouse(tmp_path: Path, server: Rehearsal) -> None:
+    """Another process holds the warehouse: its PID, and nothing is lost."""
+    root = plants(tmp_path, server)
+    code = (
+        "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); "
+        "sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(root / "warehouse.duckdb")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        result = enrich(root, "run")
+        holder.communicate()
+    refused(result, f"warehouse.duckdb is held by process {holder.pid}", "nothing is lost")
+    assert enrich(root, "run").exit_code == 0
+
+
+def test_newer_warehouse(tmp_path: Path, server: Rehearsal) -> None:
+    """A warehouse that a newer DuckDB wrote is left as it is."""
+    root = plants(tmp_path, server)
+    path = root / "warehouse.duckdb"
+    duckdb.connect(path).close()
+    path.write_bytes(from_the_future(bytearray(path.read_bytes())))
+    before = path.read_bytes()
+    refused(enrich(root, "run"), "was written by a newer DuckDB", "pip install -U duckdb")
+    assert path.read_bytes() == before
+
+
+def from_the_future(file: bytearray) -> bytes:
+    """A DuckDB file whose two database headers ask for storage version 999.
+
+    A block's first eight bytes are its checksum: DuckDB's source, checksum.cpp.
+    """
+    for block in (4096, 8192):
+        struct.pack_into("<Q", file, block + 56, 999)
+        total = 5381
+        for at in range(block + 8, block + 4096, 8):
+            (word,) = struct.unpack_from("<Q", file, at)
+            total ^= word * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+        struct.pack_into("<Q", file, block, total)
+    return bytes(file)
+
+
+def test_not_a_warehouse(tmp_path: Path, server: Rehearsal) -> None:
+    """Some other file where the warehouse should be."""
+    root = plants(tmp_path, server)
+    write(root, {"warehouse.duckdb": "hello\n" * 1000})
+    refused(enrich(root, "run"), "is not a DuckDB database", "project.yml")
+
+
+def test_bad_seed(tmp_path: Path, server: Rehearsal) -> None:
+    """A seed that cannot be read names its file."""
+    root = plants(tmp_path, server)
+    write(root, {"seeds/more.jsonl": '{"a": 1}\n{"a": \n'})
+    refused(enrich(root, "seed"), "seeds/more.jsonl cannot be loaded", "line")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
+def test_disk_full(tmp_path: Path, server: Rehearsal) -> None:
+    """A request file that does not fit: nothing is submitted, and the next run goes on."""
+    root = plants(tmp_path, server)
+    rows = "".join(f"{number},plant {number},note\n" for number in range(1500))
+    write(root, {"seeds/plants.csv": f"id,name,note\n{rows}"})
+    write(root, {"models/kinds.prompt.md": PROMPT.replace("You know", "You know " * 800)})
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000,) * 2); "
+        "from enrich.cli import main; main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, "--project", str(root), "run"]
+    before = len(server.batches)
+    full = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+    assert full.returncode == 1, full.stderr
+    assert "error: " in full.stderr
+    assert "disk is full" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert len(server.batches) == before
+    (state,) = opened(root).run()
+    assert state.ok == 1500
+
+
+def test_missing_image_is_a_row_with_an_error(tmp_path: Path, server: Rehearsal) -> None:
+    """A picture that does not exist costs its row an error; the others go on."""
+    root = plants(tmp_path, server)
+    (root / "leaf.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    (root / "odd.txt").write_text("no picture")
+    write(
+        root,
+        {
+            "models/kinds.sql": "SELECT id, name, ['leaf.png', 'no.png', 'odd.txt', '../up.png'][id]"
+            " AS photo FROM plants",
+            "models/kinds.prompt.md": "---\nkey: id\noutput: line VARCHAR\n---\nuser:\n"
+            "What is {{ name }}?\n![{{ name }}]({{ photo }})\n",
+        },
+    )
+    result = enrich(root, "run")
+    assert result.exit_code == 3
+    rows = opened(root).sql("SELECT id, outcome, error FROM enrich.kinds ORDER BY id").rows
+    assert rows == (
+        (1, "ok", None),
+        (2, "error", "the image 'no.png' does not exist"),
+        (3, "error", "the image 'odd.txt' is not a PNG, JPEG, WEBP or GIF"),
+        (4, "error", "the image '../up.png' lies outside the project"),
+    )
+
+
+def test_settings_are_for_one_folder(tmp_path: Path, server: Rehearsal) -> None:
+    """A project.yml that is a folder is a plain error too."""
+    (tmp_path / "project.yml").mkdir()
+    result = enrich(tmp_path, "run")
+    assert result.exit_code == 1
+    assert "project.yml cannot be read" in result.stderr
+    assert settings(server)

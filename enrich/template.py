@@ -42,7 +42,10 @@ Part = Text | Image
 
 
 def parse(text: str, *, source: str, line: int) -> tuple[Part, ...]:
-    """Split a message that starts at `line` of the file `source` into text and images."""
+    """Split a message that starts at `line` of the file `source` into text and images.
+
+    Line ends beside an image belong to the file's looks, not to the text.
+    """
     pieces = list(_pieces(text, source=source, line=line))
     # Expressions are set aside under a private mark, so that Markdown is looked for in what the
     # author wrote and nowhere else.
@@ -51,14 +54,14 @@ def parse(text: str, *, source: str, line: int) -> tuple[Part, ...]:
     parts: list[Part] = []
     start = 0
     for match in IMAGE.finditer(marked):
-        before = marked[start : match.start()]
+        before = marked[start : match.start()].strip("\n")
         if before.strip():
             parts.append(_text(before, marked[:start].count("\x00"), expressions))
         at = line + marked[: match.start()].count("\n")
         where = marked[: match.start(1)].count("\x00")
         parts.append(Image(_source(match[1], where, expressions, source, at), match[2] or "", at))
         start = match.end()
-    rest = marked[start:]
+    rest = marked[start:].lstrip("\n") if parts else marked
     if rest.strip() or not parts:
         parts.append(_text(rest, marked[:start].count("\x00"), expressions))
     return tuple(parts)

@@ -238,17 +238,9 @@ def _plain(output: Output) -> str:
         for number, column in enumerate(output.columns, 1)
     )
     inner = [
-        f"len(list_filter(json_type(document, {quote.path(*steps)}), "
-        f"lambda kind: kind NOT IN ({quote.texts(_allowed(kind, required=required))}))) = 0"
+        f"len({_odd(steps, kind, required=required)}) = 0"
         for column in output.columns
         for steps, kind, required in _nested((column.name,), column.type)
-        if "[*]" in steps
-    ]
-    inner += [
-        f"json_type(document, {quote.path(*steps)}) IN ({quote.texts(_allowed(kind, required=required))})"
-        for column in output.columns
-        for steps, kind, required in _nested((column.name,), column.type)
-        if "[*]" not in steps
     ]
     top = (
         f"(list_transform([json_type(document, [{paths}])], "
@@ -279,16 +271,25 @@ def _nested(steps: tuple[str, ...], kind: Type) -> Iterator[tuple[tuple[str, ...
         yield from _nested((*steps, name), field)
 
 
+def _kinds(steps: tuple[str, ...]) -> str:
+    """A list of the JSON kinds found at a path; NULL where a key is absent."""
+    found = f"json_type(document, {quote.path(*steps)})"
+    return found if "[*]" in steps else f"[{found}]"
+
+
+def _odd(steps: tuple[str, ...], kind: Type, *, required: bool) -> str:
+    """Those of the kinds at a path that the type does not allow."""
+    allowed = quote.texts(_allowed(kind, required=required))
+    return f"list_filter({_kinds(steps)}, lambda kind: kind NOT IN ({allowed}))"
+
+
 def _faults(steps: tuple[str, ...], kind: Type, *, required: bool) -> Iterator[str]:
     """SQL texts, each NULL or one sentence on what is wrong at or below this path."""
     where = quote.text(".".join(step for step in steps if step != "[*]") + ": ")
     path = quote.path(*steps)
-    several = "[*]" in steps
-    kinds = f"json_type(document, {path})" if several else f"[json_type(document, {path})]"
-    values = f"(document->>{path})" if several else f"[document->>{path}]"
-    yield f"CASE WHEN {_missing(steps, kinds)} THEN {where} || 'missing' END"
-    known = quote.texts(_allowed(kind, required=required))
-    odd = f"list_filter({kinds}, lambda kind: kind NOT IN ({known}))[1]"
+    values = f"(document->>{path})" if "[*]" in steps else f"[document->>{path}]"
+    yield f"CASE WHEN {_missing(steps)} THEN {where} || 'missing' END"
+    odd = f"{_odd(steps, kind, required=required)}[1]"
     expected = quote.text(f"expected {EXPECTED[kind.family]}, got ")
     yield f"CASE WHEN {odd} IS NOT NULL THEN {where} || {expected} || {SEEN.format(kind=odd)} END"
     if kind.item:
@@ -308,11 +309,14 @@ def _faults(steps: tuple[str, ...], kind: Type, *, required: bool) -> Iterator[s
         yield f"CASE WHEN {odd} IS NULL AND {bad} IS NOT NULL THEN {shown} END"
 
 
-def _missing(steps: tuple[str, ...], kinds: str) -> str:
-    """Whether a key is absent: in the document, or in any object of a list."""
-    if "[*]" not in steps:
+def _missing(steps: tuple[str, ...]) -> str:
+    """Whether a key is absent from the document, or from an object inside it."""
+    kinds = _kinds(steps)
+    if len(steps) == 1:
         return f"{kinds}[1] IS NULL"
     if steps[-1] == "[*]":
         return "false"
-    owners = f"json_type(document, {quote.path(*steps[:-1])})"
-    return f"len(list_filter({owners}, lambda kind: kind = 'OBJECT')) > len({kinds})"
+    owner = f"json_type(document, {quote.path(*steps[:-1])})"
+    if "[*]" not in steps:
+        return f"{owner} = 'OBJECT' AND {kinds}[1] IS NULL"
+    return f"len(list_filter({owner}, lambda kind: kind = 'OBJECT')) > len({kinds})"

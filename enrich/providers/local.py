@@ -4,7 +4,7 @@ A batch is a folder. Its worker is a process of its own that outlives the comman
 holds the folder's lock as long as it lives, and appends each answer as it comes. So whoever polls
 sees from the lock alone whether somebody works, and starts the worker again if not.
 
-    ROOT/ID/job.json        what was asked for: written once
+    ROOT/ID/batch.json        what was asked for: written once
     ROOT/ID/input.jsonl     the requests
     ROOT/ID/output.jsonl    the answers, one line each, appended
     ROOT/ID/state.json      how it stands: replaced whole, by the lock's holder only
@@ -25,20 +25,28 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from enrich.errors import ProviderError
+from enrich.errors import DiskError, ProviderError
 from enrich.providers import TERMINAL, Limits, Remote, weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+INTENT = "enrich_batch"
+"""The metadata that says which intent a batch belongs to."""
 
 STARTS = 3
 """How often a worker is started without a new answer before its batch has failed."""
 
+CHAT = "/v1/chat/completions"
+"""The one endpoint that llama.cpp is asked through here."""
+
 _NOTICE = (
-    "SmolLM2-135M shows the line at work and is no judge of genres: for answers to rely on, name an "
-    "instruct llm of 1.5B parameters or more with `path:` or `hf:`, or gpt-4o-mini with `type: openai`."
+    "smollm2-135m-instruct shows the line at work and is no judge of genres: for answers to rely "
+    "on, name an instruct GGUF of 1.5B parameters or more by `path:` or `hf:`, or gpt-4o-mini "
+    "through `type: openai`."
 )
 
 
@@ -103,7 +111,7 @@ class Folder:
 
     @property
     def exists(self) -> bool:
-        return (self.path / "job.json").is_file()
+        return (self.path / "batch.json").is_file()
 
     @property
     def cancelling(self) -> bool:
@@ -115,20 +123,22 @@ class Folder:
         folder = cls(root / job.id)
         if folder.exists:
             return folder
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = cls(root / f".{job.id}-{uuid.uuid4().hex}")
-        draft.path.mkdir(parents=True, mode=0o700)
+        draft.path.mkdir(mode=0o700)
         try:
             _link(requests, draft.input)
-            draft._write("job.json", asdict(job))
-            with contextlib.suppress(FileExistsError, OSError):
-                draft.path.rename(folder.path)
-        finally:
+            draft._write("batch.json", asdict(job))
+            draft.path.rename(folder.path)
+        except OSError:
             shutil.rmtree(draft.path, ignore_errors=True)
+            if not folder.exists:  # else another process was faster
+                raise
         return folder
 
     @property
     def job(self) -> Job:
-        values = json.loads((self.path / "job.json").read_bytes())
+        values = json.loads((self.path / "batch.json").read_bytes())
         return Job(**{**values, "settings": Settings(**values["settings"])})
 
     @property
@@ -154,8 +164,24 @@ class Folder:
         private(self.path / "cancel", "wb").close()
 
     def hold(self) -> int | None:
-        """Take the lock: its descriptor, free again when every copy is closed; None if it is held."""
+        """Take the lock: its descriptor, until every copy is closed; None if it is held."""
         return hold(self.path / "lock")
+
+    @property
+    def busy(self) -> bool:
+        """Whether its worker lives."""
+        descriptor = self.hold()
+        if descriptor is not None:
+            os.close(descriptor)
+        return descriptor is None
+
+    def older(self) -> list[Folder]:
+        """The batches beside this one that were submitted before it."""
+        born = {
+            path.parent: path.stat().st_mtime_ns for path in self.path.parent.glob("*/batch.json")
+        }
+        mine = (born[self.path], self.path.name)
+        return [Folder(path) for path, at in born.items() if (at, path.name) < mine]
 
     def answered(self) -> tuple[set[str], int, int]:
         """The custom_ids answered so far, and how many of them well and badly.
@@ -186,9 +212,10 @@ class Folder:
         return state
 
 
-def private(path: Path, mode: str) -> Any:
-    """Open a file that only its owner may read: it holds rows."""
-    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: PTH123
+def private(path: Path, mode: str) -> IO[bytes]:
+    """Open a binary file that only its owner may read: it holds rows."""
+    file: IO[bytes] = open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))
+    return file
 
 
 def hold(path: Path) -> int | None:
@@ -214,6 +241,18 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return answer
 
 
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    """Translate what the file system says."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or "a file of the local provider"
+        raise DiskError(
+            f"{where}: {error.strerror or error}", hint="see that it exists, is yours, and has room"
+        ) from error
+
+
 def _link(source: Path, target: Path) -> None:
     """The same file under a second name, or a copy where the file system cannot."""
     try:
@@ -224,7 +263,12 @@ def _link(source: Path, target: Path) -> None:
 
 
 class LocalProvider:
-    """Answers batches with an llm in a worker process on this machine; nothing leaves it."""
+    """Answers batches with an llm in a worker process on this machine; nothing leaves it.
+
+    `root` is the folder of its batches. The weights are a GGUF (`path`), a file of the Hugging Face
+    hub (`hf`, "org/repo:quantisation", downloaded when first needed) or, with neither, SmolLM2.
+    `slots` rows are answered at once, each with at most `context` tokens of prompt and answer.
+    """
 
     def __init__(
         self,
@@ -239,17 +283,14 @@ class LocalProvider:
         threads: int | None = None,
         limits: Limits | None = None,
     ) -> None:
+        """Raises ProviderError for settings that do not go together; looks at no file."""
         if path and hf:
             raise ProviderError(f"{name}: `path` and `hf` are both given", hint="keep one of them")
         if mmproj and not (path or hf):
             raise ProviderError(
                 f"{name}: `mmproj` without the llm it belongs to", hint="name it by `path` or `hf`"
             )
-        for word, number, least in (("slots", slots, 1), ("context", context, 256)):
-            if number < least:
-                raise ProviderError(f"{name}: `{word}` is {number}", hint=f"at least {least}")
-        if threads is not None and threads < 1:
-            raise ProviderError(f"{name}: `threads` is {threads}", hint="at least 1")
+        _at_least(name, slots=(slots, 1), context=(context, 256), threads=(threads, 1))
         self.name = name
         self.limits = limits or Limits()
         self.pause = (0.2, 2.0)
@@ -261,8 +302,12 @@ class LocalProvider:
     @cached_property
     def _weights(self) -> Path:
         if self._path:
-            return self._path.expanduser().absolute()
+            return weights.at(self._path)
         return weights.hub(self._hf) if self._hf else weights.bundled()
+
+    @cached_property
+    def _projector(self) -> Path | None:
+        return weights.at(self._mmproj) if self._mmproj else None
 
     @property
     def _bundled(self) -> bool:
@@ -271,7 +316,7 @@ class LocalProvider:
     @cached_property
     def identity(self) -> str:
         """`local:` and a digest of the weights, and of the projector if there is one."""
-        files = [self._weights, *([self._mmproj] if self._mmproj else [])]
+        files = [self._weights, *([self._projector] if self._projector else [])]
         return f"local:{weights.digest(files)}"
 
     @property
@@ -282,37 +327,41 @@ class LocalProvider:
     def notice(self) -> str:
         return _NOTICE if self._bundled else ""
 
-    def check(self, *, images: bool, endpoint: str = "/v1/chat/completions") -> None:
-        """Raise ProviderError unless the engine is installed and the weights are there."""
-        from importlib.util import find_spec
-
-        if find_spec("xllamacpp") is None:
-            raise ProviderError("the embedded engine is not installed", hint=weights.INSTALL)
+    def check(self, *, images: bool, endpoint: str = CHAT) -> None:
+        """Raise ProviderError unless the engine runs here and has weights that fit the task."""
+        _check_engine()
+        if endpoint != CHAT:
+            raise ProviderError(
+                f"{self.name} answers {CHAT} only, not {endpoint}",
+                hint="leave `endpoint` out, or choose a provider of `type: openai`",
+            )
+        if self._bundled:
+            weights.verify_bundled(self._weights)
         weights.check(self._weights)
-        if self._mmproj:
-            weights.check(self._mmproj)
+        if self._projector:
+            weights.check(self._projector)
         elif images:
             raise ProviderError(
                 f"{self.name}'s llm cannot see images",
-                hint="name an llm that can, and its projector by `mmproj:`",
+                hint="name an llm that can by `path:`, and its projector by `mmproj:`",
             )
 
+    @_disk()
     def upload(self, path: Path) -> str:
         """Nothing is sent: the file's own path is its id."""
-        if not path.is_file():
-            raise ProviderError(f"{path}: no such file")
-        return str(path.absolute())
+        return str(path.resolve(strict=True))
 
+    @_disk()
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Make the batch's folder and start its worker; the same intent makes it once."""
-        job = self._job(_batch_id(metadata.get("intent")), endpoint, metadata, self._slots)
-        Folder.create(self._root, job, Path(file))
-        return self.poll(job.id)
+        job = self._job(_batch_id(metadata.get(INTENT)), endpoint, metadata, self._slots)
+        folder = Folder.create(self._root, job, Path(file))
+        return _remote(folder, _tend(folder))
 
     def _job(self, batch: str, endpoint: str, metadata: Mapping[str, str], slots: int) -> Job:
         settings = Settings(
             path=str(self._weights),
-            mmproj=str(self._mmproj) if self._mmproj else None,
+            mmproj=str(self._projector) if self._projector else None,
             slots=slots,
             context=self._context,
             threads=self._threads or _cores(),
@@ -326,57 +375,106 @@ class LocalProvider:
             settings=settings,
         )
 
-    def find(self, intent: str, *, since: object = None) -> Remote | None:
-        batch = _batch_id(intent)
-        return self.poll(batch) if Folder(self._root / batch).exists else None
+    @_disk()
+    def find(self, intent: str, *, since: datetime | None = None) -> Remote | None:  # noqa: ARG002
+        """The batch of this intent: its folder is named for it, whenever it was made."""
+        folder = Folder(self._root / _batch_id(intent))
+        return _remote(folder, _tend(folder)) if folder.exists else None
 
+    @_disk()
     def poll(self, remote: str) -> Remote:
         """How the batch stands; a worker that died is started again where it was."""
         folder = self._folder(remote)
-        state = folder.state
-        if not state.ended:
-            state = _tend(folder)
-        return _remote(folder, state)
+        return _remote(folder, _tend(folder))
 
+    @_disk()
     def fetch(self, file: str, path: Path) -> None:
-        """Copy an ended batch's answers to `path`."""
+        """Copy an ended batch's answers to `path`, whole or not at all."""
         folder = self._folder(file.removesuffix("/output.jsonl"))
         draft = path.with_name(f"{path.name}.new")
         with folder.output.open("rb") as source, private(draft, "wb") as target:
             shutil.copyfileobj(source, target)
         draft.replace(path)
 
+    @_disk()
     def cancel(self, remote: str) -> Remote:
-        """Ask the worker to stop after the rows it is at; what was answered is kept."""
+        """Ask the worker to stop; what was answered is kept."""
         folder = self._folder(remote)
         if not folder.state.ended:
             folder.ask_cancel()
-        return self.poll(remote)
+        return _remote(folder, _tend(folder))
 
+    @_disk()
     def complete(self, body: Mapping[str, Any], *, endpoint: str) -> dict[str, Any]:
-        """Answer one request in a child process that ends with it."""
+        """Answer one request in a child process that ends with it; batches are not waited for."""
         from tempfile import TemporaryDirectory
 
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         with TemporaryDirectory(dir=self._root, prefix="now-") as place:
-            line = {"custom_id": "now", "method": "POST", "url": endpoint, "body": dict(body)}
             requests = Path(place) / "requests.jsonl"
+            line = {"custom_id": "now", "method": "POST", "url": endpoint, "body": dict(body)}
             with private(requests, "wb") as file:
                 file.write(json.dumps(line).encode() + b"\n")
             folder = Folder.create(Path(place), self._job("now", endpoint, {}, 1), requests)
-            with _held(folder) as descriptor:
-                _start(folder, descriptor, detach=False)
+            with _held(folder) as lock:
+                _start(folder, lock, detach=False)
             state = folder.state
             if state.status != "completed":
-                raise ProviderError(state.error or "the engine died", hint="")
+                words = folder.log.read_text(errors="replace").strip().splitlines() or ["no word"]
+                raise ProviderError(
+                    state.error or f"the engine died: {words[-1]}",
+                    hint="`enrich debug` looks at the set-up",
+                )
             response: dict[str, Any] = json.loads(folder.output.read_bytes())["response"]
             return response
 
     def _folder(self, remote: str) -> Folder:
         folder = Folder(self._root / remote)
         if Path(remote).name != remote or not folder.exists:
-            raise ProviderError(f"{self.name} has no batch {remote!r}")
+            raise ProviderError(
+                f"{self.name} has no batch {remote!r}",
+                hint=f"its folder under {self._root} was removed; ask for the rows again",
+            )
         return folder
+
+
+def _at_least(name: str, **numbers: tuple[int | None, int]) -> None:
+    for word, (number, least) in numbers.items():
+        if number is not None and number < least:
+            raise ProviderError(f"{name}: `{word}` is {number}", hint=f"at least {least}")
+
+
+def _check_engine() -> None:
+    """Raise ProviderError unless xllamacpp is installed and this machine can run it."""
+    import ctypes
+    from importlib.util import find_spec
+
+    if find_spec("fcntl") is None:
+        raise ProviderError("the embedded engine needs Linux or macOS", hint="run enrich in WSL")
+    if find_spec("xllamacpp") is None:
+        raise ProviderError("the embedded engine is not installed", hint=weights.INSTALL)
+    if sys.platform != "linux":
+        return
+    for library, package in (("libgomp.so.1", "libgomp1"), ("libstdc++.so.6", "libstdc++6")):
+        try:
+            ctypes.CDLL(library)
+        except OSError as error:
+            raise ProviderError(
+                f"the embedded engine needs {library}", hint=f"apt-get install {package}"
+            ) from error
+    if os.uname().machine == "x86_64" and " avx2 " not in _processor():
+        raise ProviderError(
+            "the embedded engine needs a processor with AVX2",
+            hint="choose a provider of `type: openai`",
+        )
+
+
+def _processor() -> str:
+    """What the processor can do; AVX2 if nobody knows."""
+    try:
+        return Path("/proc/cpuinfo").read_text(errors="replace").replace("\n", " ")
+    except OSError:
+        return " avx2 "
 
 
 def _batch_id(intent: str | None) -> str:
@@ -420,41 +518,43 @@ def _held(folder: Folder) -> Iterator[int | None]:
 
 
 def _tend(folder: Folder) -> State:
-    """See to a batch that has not ended: with no worker, end it or start one."""
-    with _held(folder) as descriptor:
+    """How a batch stands. One that has not ended and has no worker is ended, or gets one."""
+    if (state := folder.state).ended:
+        return state
+    with _held(folder) as lock:
         state = folder.state
-        if descriptor is None or state.ended:
+        if lock is None or state.ended:
             return state
         if folder.cancelling:
             return folder.finish("cancelled")
         size = folder.output.stat().st_size if folder.output.exists() else 0
         starts = state.starts + 1 if size <= state.size else 1
         if starts > STARTS:
-            return folder.finish(
-                "failed",
-                code="engine_failed",
-                error=f"the engine died {STARTS} times without an answer; see {folder.log}",
-            )
+            message = f"the engine died {STARTS} times without an answer; see {folder.log}"
+            return folder.finish("failed", code="engine_failed", error=message)
         folder.save(replace(state, starts=starts, size=size))
-        _start(folder, descriptor, detach=True)
+        _start(folder, lock, detach=True)
         return folder.state
 
 
-def _start(folder: Folder, descriptor: int | None, *, detach: bool) -> None:
-    """Start the worker, which inherits the lock: at no moment is it free in between."""
+def _start(folder: Folder, lock: int | None, *, detach: bool) -> None:
+    """Start the worker, which inherits the lock: at no moment is it free in between.
+
+    Detached, it goes on in a process of its own as soon as it stands, and nobody waits for it.
+    """
     import subprocess
 
-    if descriptor is None:
+    if lock is None:
         return
     command = [sys.executable, "-m", "enrich.providers.worker", str(folder.path)]
-    command += ["--lock", str(descriptor), *(["--detach"] if detach else [])]
+    command += ["--lock", str(lock), *(["--detach"] if detach else [])]
     with private(folder.log, "ab") as log:
         subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=[descriptor],
+            pass_fds=[lock],
             start_new_session=detach,
             check=False,
         )

@@ -49,18 +49,20 @@ def verify_bundled(path: Path) -> None:
         raise ProviderError(f"{path} is damaged: it is not the published SmolLM2", hint=INSTALL)
 
 
-def at(path: Path, base: Path) -> Path:
-    """A path as somebody wrote it: `~` is their home, a relative one starts at `base`."""
+def at(path: Path) -> Path:
+    """A path as somebody wrote it, made absolute; `~` is their home."""
     try:
-        return base / path.expanduser()
+        return path.expanduser().absolute()
     except RuntimeError as error:
-        raise ProviderError(f"{path}: no such home folder") from error
+        raise ProviderError(
+            f"{path}: no such home folder", hint="write the path in full"
+        ) from error
 
 
 def check(path: Path) -> None:
     """Raise ProviderError unless `path` is a file that looks like a GGUF.
 
-    The engine only says "failed" about a missing, foreign or truncated file, so it is looked at here.
+    The engine only says "failed" of a missing, foreign or truncated file, so it is looked at here.
     """
     try:
         size = path.stat().st_size
@@ -69,7 +71,9 @@ def check(path: Path) -> None:
     except FileNotFoundError as error:
         raise ProviderError(f"{path}: no such file", hint="`path:` names a GGUF file") from error
     except OSError as error:
-        raise ProviderError(f"{path} cannot be read: {error.strerror}") from error
+        raise ProviderError(
+            f"{path} cannot be read: {error.strerror}", hint="see that it is a file, and yours"
+        ) from error
     if magic != b"GGUF":
         raise ProviderError(f"{path} is not a GGUF file", hint="llama.cpp reads GGUF files only")
     if size < _SMALLEST:

@@ -2,188 +2,490 @@
 
 It reads requests as they are needed, answers them with as many slots as it was given, appends each
 answer at once, and leaves when the batch has ended, was cancelled or its folder has gone. Killed at
-any moment, it goes on where it was when started again.
+any moment, it goes on where it was when it is started again. Batches under one root take turns, the
+oldest first: two at once would only fight for the cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import faulthandler
 import json
 import os
 import secrets
 import sys
-import threading
 import time
 import uuid
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
-from enrich.providers.local import Folder, Settings, State, hold, private
+from enrich.providers.local import CHAT, Folder, Job, Settings, State, hold, private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Future
+    from types import TracebackType
 
-CHAT = "/v1/chat/completions"
 BEAT = 0.25
 """Seconds between two looks at the folder, and between two fsyncs."""
 
+GRACE = 5.0
+"""Seconds that the rows under way are given when their batch is cancelled."""
 
-class Engine(Protocol):
+MAX_TOKENS = 512
+IMAGE_BYTES = 20_000_000
+IMAGE_SECONDS = 20
+_WEB = ("http://", "https://")
+SMALL = 512_000_000
+"""Weights up to this size are opened once for each core, see `split`."""
+
+
+class Server(Protocol):
+    """The part of xllamacpp.Server that is used."""
+
+    listening_address: str
+
     def handle_chat_completions(self, body: dict[str, Any]) -> dict[str, Any]: ...
 
 
-def open_engine(settings: Settings) -> Engine:
-    """llama.cpp with its weights loaded. Raises RuntimeError if they do not load."""
-    # Two spinning OpenMP threads stop each other when a core is busy (libgomp manual, GOMP_SPINCOUNT).
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = settings.path
-    if settings.mmproj:
-        params.mmproj.path = settings.mmproj
-    params.n_parallel = settings.slots
-    params.n_ctx = settings.slots * settings.context
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads
-    params.api_keys = [secrets.token_hex(16)]  # it listens on a loopback port too
-    params.verbosity = -1
-    engine: Engine = xllamacpp.Server(params)
-    return engine
+class RejectedError(Exception):
+    """A request that the engine cannot answer: its row gets a 400."""
 
 
-def answer(engine: Engine, request: Mapping[str, Any], attempt: int = 1) -> dict[str, Any]:
+class InvalidError(Exception):
+    """A line that makes the whole file invalid, with the Batch API's code for it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+# the engine
+
+
+def split(settings: Settings, size: int) -> list[tuple[int, int]]:
+    """The engines to open, as (slots, threads) of each.
+
+    Small weights are computed, not waited for: one engine a core, each with one thread, beats one
+    engine whose threads meet at a barrier after each operation, by a tenth on idle cores and by a
+    third when one of them is busy (benchmarks/local_engine.py). Large ones share one reading of the
+    memory, and so one engine; so do images, whose projector is another model.
+    """
+    if settings.mmproj or size > SMALL:
+        return [(settings.slots, settings.threads)]
+    number = min(settings.slots, settings.threads)
+    return [
+        (_share(settings.slots, number, i), _share(settings.threads, number, i))
+        for i in range(number)
+    ]
+
+
+def _share(whole: int, number: int, index: int) -> int:
+    return whole // number + (index < whole % number)
+
+
+class Engine:
+    """llama.cpp with its weights loaded: answers as many requests at once as it has slots."""
+
+    def __init__(self, settings: Settings, *, slots: int, threads: int, scratch: Path) -> None:
+        """Raises RuntimeError when the weights do not load; it gives no reason."""
+        # Idle OpenMP threads spin by default, and a machine with one busy core then nearly stands
+        # still (libgomp manual, GOMP_SPINCOUNT). It is read when the library loads.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        import xllamacpp
+
+        params = xllamacpp.CommonParams()
+        params.model.path = settings.path
+        if settings.mmproj:
+            params.mmproj.path = settings.mmproj
+        params.n_parallel = slots
+        params.n_ctx = slots * settings.context
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        params.verbosity = 0  # errors only
+        params.warmup = False
+        params.cache_ram_mib = 0  # else prompts of old rows pile up, to 8 GB
+        params.slot_save_path = f"{scratch}/"
+        self._key = secrets.token_hex(16)  # it listens on a port of this machine too
+        params.api_keys = [self._key]
+        if all(device["type"].value == 0 for device in xllamacpp.get_device_info()):  # no GPU
+            params.fit_params = False  # what fits into a GPU's memory: half of the time to load
+            # the plain kernels save a row 7 % of its time on a processor
+            params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        self.slots = slots
+        self._saved = scratch / f"slot-{id(self)}"
+        self._sees = settings.mmproj is not None
+        self._server: Server = xllamacpp.Server(params)
+
+    def warm(self, body: Mapping[str, Any]) -> None:
+        """Read the beginning that all requests share once, and give it to every slot.
+
+        Without it each slot reads it for itself, at a cost of seconds. Nothing depends on it.
+        """
+        if self.slots == 1 or self._sees:  # llama.cpp does not save the slots of llms that see
+            return
+        with suppress(ValueError, RuntimeError, OSError):
+            self.ask({**body, "max_tokens": 1, "max_completion_tokens": 1, "id_slot": 0})
+            self._slot(0, "save")
+            for slot in range(1, self.slots):
+                self._slot(slot, "restore")
+        self._saved.unlink(missing_ok=True)
+
+    def _slot(self, slot: int, action: str) -> None:
+        """Save or restore a slot (llama.cpp's server README, `POST /slots/{id}?action=`)."""
+        from urllib.request import Request, urlopen
+
+        url = f"{self._server.listening_address}/slots/{slot}?action={action}"
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        data = json.dumps({"filename": self._saved.name}).encode()
+        with urlopen(Request(url, data, headers), timeout=60) as answer:  # noqa: S310
+            answer.read()
+
+    def ask(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The engine's own answer: a completion or `{"error": ...}`; may raise instead of that."""
+        return self._server.handle_chat_completions(body)
+
+
+# one request
+
+
+def answer(engine: Engine, request: Mapping[str, Any], job: Job) -> dict[str, Any]:
     """One line of requests to one line of answers; an error is an answer too."""
     try:
-        body = engine.handle_chat_completions(defaults(request["body"], attempt))
-    except (ValueError, RuntimeError) as error:
-        body = {"error": {"message": str(error), "type": "invalid_request_error", "code": 400}}
-    status = 200 if "choices" in body else _status(body)
-    return line(request["custom_id"], status, body)
+        body = engine.ask(prepared(request, job))
+    except (RejectedError, ValueError) as error:
+        body = _error(400, "invalid_request_error", str(error))
+    except RuntimeError as error:
+        body = _error(500, "server_error", str(error))
+    if "choices" in body:
+        body.pop("timings", None)
+        return line(request["custom_id"], 200, {**body, "model": job.llm})
+    return line(request["custom_id"], _status(body), body)
+
+
+def _error(code: int, kind: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "type": kind, "message": message}}
 
 
 def _status(body: Mapping[str, Any]) -> int:
-    code = body.get("error", {}).get("code", 400)
+    code = body.get("error", {}).get("code")
     return code if isinstance(code, int) and 400 <= code < 600 else 400
 
 
 def line(custom_id: str, status: int, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of an output file in the Batch API's form."""
     number = uuid.uuid4().hex
-    response = {"status_code": status, "request_id": number, "body": body}
     return {
         "id": f"batch_req_{number}",
         "custom_id": custom_id,
-        "response": response,
+        "response": {"status_code": status, "request_id": number, "body": body},
         "error": None,
     }
 
 
-def defaults(body: Mapping[str, Any], attempt: int) -> dict[str, Any]:
-    """The request's body over what is asked for where it says nothing.
+def prepared(request: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    """A request's body as the engine takes it. Raises RejectedError where it would answer nonsense.
 
-    Greedy and seeded, so that the same request gives the same answer; a repeat may differ. Without a
-    maximum the engine would go on for ever.
+    Greedy and seeded where the body says nothing, so that the same request gives the same answer; a
+    repeat may differ. Without a maximum the engine would go on for ever.
     """
-    own: dict[str, Any] = {
-        "temperature": 0.3 if attempt > 1 else 0,
-        "seed": attempt if attempt > 1 else 0,
-    }
-    if "max_tokens" not in body and "max_completion_tokens" not in body:
-        own["max_tokens"] = 512
-    return {**own, **body}
+    body = request["body"]
+    if request["url"] != CHAT:
+        raise RejectedError(f"a local llm answers {CHAT} only, not {request['url']}")
+    if not isinstance(body.get("messages"), list) or not body["messages"]:
+        raise RejectedError("`messages` is empty")
+    attempt = _attempt(job)
+    own: dict[str, Any] = {"temperature": 0.3 if attempt > 1 else 0}
+    own["seed"] = attempt if attempt > 1 else 0
+    if body.get("max_tokens") is None and body.get("max_completion_tokens") is None:
+        own["max_tokens"] = MAX_TOKENS
+    given = {name: value for name, value in body.items() if value is not None}
+    return {**own, **given, "messages": [_inlined(message) for message in body["messages"]]}
+
+
+def _attempt(job: Job) -> int:
+    number = job.metadata.get("attempt", "")
+    return int(number) if number.isdecimal() else 1
+
+
+def _inlined(message: object) -> object:
+    """A message whose images of the web are fetched: the engine takes data URLs."""
+    if not isinstance(message, dict) or not isinstance(message.get("content"), list):
+        return message
+    return {**message, "content": [_inlined_part(part) for part in message["content"]]}
+
+
+def _inlined_part(part: object) -> object:
+    if not isinstance(part, dict) or part.get("type") != "image_url":
+        return part
+    image = part.get("image_url")
+    if not isinstance(image, dict) or not str(image.get("url")).lower().startswith(_WEB):
+        return part
+    return {**part, "image_url": {**image, "url": fetched(str(image["url"]))}}
+
+
+def fetched(url: str) -> str:
+    """The image at `url` as a data URL. Raises RejectedError when there is none."""
+    from http.client import HTTPException
+    from urllib.request import Request, urlopen
+
+    try:
+        request = Request(url, headers={"User-Agent": "enrich"})  # noqa: S310
+        with urlopen(request, timeout=IMAGE_SECONDS) as source:  # noqa: S310
+            media = source.headers.get_content_type()
+            data = source.read(IMAGE_BYTES + 1)
+    except (OSError, ValueError, HTTPException) as error:
+        raise RejectedError(f"the image {url} cannot be fetched: {error}") from error
+    if len(data) > IMAGE_BYTES:
+        raise RejectedError(f"the image {url} is larger than {IMAGE_BYTES // 1_000_000} MB")
+    return f"data:{media};base64,{base64.b64encode(data).decode()}"
+
+
+# the file of requests
 
 
 def requests(path: Path) -> Iterator[dict[str, Any]]:
+    """The requests of a checked file, one at a time."""
     with path.open("rb") as file:
         for text in file:
             yield json.loads(text)
 
 
-@dataclass
+def checked(path: Path, endpoint: str) -> int:
+    """The number of requests. Raises InvalidError at the first line the Batch API would refuse."""
+    seen: set[str] = set()
+    with path.open("rb") as file:
+        for number, text in enumerate(file, start=1):
+            try:
+                custom_id = _check(text, endpoint)
+                if custom_id in seen:
+                    raise InvalidError(
+                        "duplicate_custom_id", f"custom_id {custom_id!r} is there twice"
+                    )
+            except InvalidError as error:
+                raise InvalidError(error.code, f"line {number}: {error}") from error
+            seen.add(custom_id)
+    if not seen:
+        raise InvalidError("empty_file", "there is no request in the file")
+    return len(seen)
+
+
+def _check(text: bytes, endpoint: str) -> str:
+    try:
+        request = json.loads(text)
+    except ValueError as error:
+        raise InvalidError("invalid_json_line", "this is not JSON") from error
+    if not isinstance(request, dict):
+        raise InvalidError("invalid_json_line", "this is not a JSON object")
+    custom_id = request.get("custom_id")
+    if not isinstance(custom_id, str):
+        raise InvalidError("missing_required_parameter", "`custom_id` is missing or no text")
+    if request.get("method") != "POST":
+        raise InvalidError("invalid_method", "`method` is not POST")
+    if request.get("url") != endpoint:
+        raise InvalidError("invalid_url", f"`url` is not the batch's endpoint, {endpoint}")
+    if not isinstance(request.get("body"), dict):
+        raise InvalidError("missing_required_parameter", "`body` is missing or no object")
+    if request["body"].get("stream"):
+        raise InvalidError("streaming_unsupported", "`stream` is not for batches")
+    return custom_id
+
+
+# the batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """What has been answered."""
+
+    completed: int
+    failed: int
+
+    def plus(self, answer: Mapping[str, Any]) -> Tally:
+        good = answer["response"]["status_code"] == 200
+        return Tally(completed=self.completed + good, failed=self.failed + (not good))
+
+
 class Work:
-    folder: Folder
-    seen: set[str]
-    state: State
-    attempt: int
-    stop: threading.Event = field(default_factory=threading.Event)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    """The rows still to answer, and the file the answers go to; shared by all slots."""
 
-    def __post_init__(self) -> None:
-        self.queue = requests(self.folder.input)
-        self.file = private(self.folder.output, "ab")
+    def __init__(self, folder: Folder) -> None:
+        self.job = folder.job
+        self._seen, completed, failed = folder.answered()
+        self.tally = Tally(completed=completed, failed=failed)
+        self._input = folder.input
+        self._queue = requests(folder.input)
+        self._file = private(folder.output, "ab")
+        self._lock = Lock()
+        self._dirty = False
+        self.stop = Event()
 
-    def take(self) -> dict[str, Any] | None:
-        with self.lock:
+    def ahead(self, number: int) -> list[dict[str, Any]]:
+        """Up to `number` of the rows that are not answered yet; they stay where they are."""
+        rows = requests(self._input)
+        return list(islice((r for r in rows if r["custom_id"] not in self._seen), number))
+
+    def slot(self, engine: Engine, ready: Event) -> None:
+        """Answer rows until there are no more, or until told to stop."""
+        ready.wait()
+        while request := self._take():
+            self._put(answer(engine, request, self.job))
+
+    def _take(self) -> dict[str, Any] | None:
+        with self._lock:
             if self.stop.is_set():
                 return None
-            return next((r for r in self.queue if r["custom_id"] not in self.seen), None)
+            return next((r for r in self._queue if r["custom_id"] not in self._seen), None)
 
-    def put(self, answer: dict[str, Any]) -> None:
-        text = json.dumps(answer, ensure_ascii=False).encode() + b"\n"
-        bad = answer["response"]["status_code"] != 200
-        with self.lock:
-            self.file.write(text)
-            self.file.flush()
-            self.state = replace(
-                self.state,
-                completed=self.state.completed + (not bad),
-                failed=self.state.failed + bad,
-            )
+    def _put(self, answer: dict[str, Any]) -> None:
+        text = json.dumps(answer).encode() + b"\n"
+        with self._lock:
+            self._file.write(text)
+            self._file.flush()
+            self._dirty = True
+            self.tally = self.tally.plus(answer)
 
-    def slot(self, engine: Engine) -> None:
-        while request := self.take():
-            self.put(answer(engine, request, self.attempt))
+    def sync(self) -> bool:
+        """Bring what was answered to the disk; whether there was something."""
+        dirty, self._dirty = self._dirty, False
+        if dirty:
+            os.fsync(self._file.fileno())
+        return dirty
 
-    def sync(self) -> None:
-        os.fsync(self.file.fileno())
-        self.folder.save(self.state)
+    def close(self) -> Tally:
+        """No answer is written from here on."""
+        with self._lock:
+            self.stop.set()
+            self.sync()
+            self._file.close()
+            return self.tally
 
 
 def work(folder: Folder) -> None:
+    """Bring a batch to its end. The caller holds its lock; OSError is raised if it is removed."""
     job = folder.job
-    seen, completed, failed = folder.answered()
-    total = sum(1 for _ in requests(folder.input))
-    state = replace(
-        folder.state, status="in_progress", completed=completed, failed=failed, total=total
-    )
-    folder.save(state)
     try:
-        engine = open_engine(job.settings)
-    except RuntimeError as error:
-        folder.finish("failed", code="engine_failed", error=str(error))
+        total = folder.state.total or checked(folder.input, job.endpoint)
+    except InvalidError as error:
+        folder.finish("failed", code=error.code, error=str(error))
         return
-    task = Work(folder, seen, state, int(job.metadata.get("attempt", "1")))
-    threads = [
-        threading.Thread(target=task.slot, args=(engine,), daemon=True)
-        for _ in range(job.settings.slots)
-    ]
-    for t in threads:
-        t.start()
-    while any(t.is_alive() for t in threads):
-        if not folder.exists:
-            return
-        if folder.cancelling:
-            task.stop.set()
-        task.sync()
+    folder.save(replace(folder.state, total=total))
+    if not _turn(folder):
+        folder.finish("cancelled")
+        return
+    try:
+        engines = _opened(job.settings, folder.path)
+    except ImportError as error:
+        hint = "apt-get install libgomp1 libstdc++6" if sys.platform == "linux" else "install it"
+        folder.finish("failed", code="engine_failed", error=f"{error} ({hint})")
+    except RuntimeError as error:
+        message = f"llama.cpp cannot load {job.settings.path}: {error}; see {folder.log}"
+        folder.finish("failed", code="engine_failed", error=message)
+    else:
+        _answer(folder, engines)
+
+
+def _turn(folder: Folder) -> bool:
+    """Wait for the engine: whether this batch got it, or was cancelled before."""
+    while not folder.cancelling:
+        mine = hold(folder.path.parent / "engine.lock")
+        if mine is not None:
+            if not any(other.busy for other in folder.older()):
+                return True
+            os.close(mine)
         time.sleep(BEAT)
-    task.sync()
-    folder.finish("cancelled" if folder.cancelling else "completed")
+    return False
+
+
+def _opened(settings: Settings, scratch: Path) -> list[Engine]:
+    plan = split(settings, Path(settings.path).stat().st_size)
+    return [
+        Engine(settings, slots=slots, threads=threads, scratch=scratch) for slots, threads in plan
+    ]
+
+
+def _answer(folder: Folder, engines: Sequence[Engine]) -> None:
+    """Answer what is not answered yet, and say how it stands as it goes."""
+    task = Work(folder)
+    state = replace(folder.state, status="in_progress")
+    folder.save(_counted(state, task.tally))
+    pending = _begin(task, engines)
+    leave: float | None = None
+    while pending and (leave is None or time.monotonic() < leave):
+        done, pending = wait(pending, timeout=BEAT)
+        for slot in done:
+            slot.result()
+        if task.sync():
+            folder.save(_counted(state, task.tally))
+        if folder.cancelling and leave is None:
+            task.stop.set()
+            leave = time.monotonic() + GRACE
+    final = _counted(state, task.close())
+    whole = final.completed + final.failed == state.total
+    folder.save(replace(final, status="completed" if whole else "cancelled"))
+
+
+def _begin(task: Work, engines: Sequence[Engine]) -> set[Future[None]]:
+    """Start every slot; the first of an engine warms it while the others wait."""
+    ahead = task.ahead(2)
+    pool = ThreadPoolExecutor(sum(engine.slots for engine in engines))
+    slots = set()
+    for engine in engines:
+        ready = Event()
+        if len(ahead) < 2:
+            ready.set()
+        slots.add(pool.submit(_lead, task, engine, ready, ahead))
+        slots.update(pool.submit(task.slot, engine, ready) for _ in range(engine.slots - 1))
+    return slots
+
+
+def _lead(task: Work, engine: Engine, ready: Event, ahead: Sequence[Mapping[str, Any]]) -> None:
+    try:
+        if not ready.is_set():
+            engine.warm(ahead[0]["body"])
+    finally:
+        ready.set()
+    task.slot(engine, ready)
+
+
+def _counted(state: State, tally: Tally) -> State:
+    return replace(state, completed=tally.completed, failed=tally.failed)
+
+
+# the process
+
+
+def _die(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Leave at once after an error nobody foresaw, without waiting for rows in native code."""
+    sys.__excepthook__(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    """Work on the folder named on the command line, unless another worker does."""
+    parser = argparse.ArgumentParser(prog="enrich.providers.worker")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--lock", type=int)
-    parser.add_argument("--detach", action="store_true")
+    parser.add_argument("--lock", type=int, help="the folder's lock, inherited")
+    parser.add_argument("--detach", action="store_true", help="go on as a process of its own")
     options = parser.parse_args()
     if options.detach and os.fork():
         os._exit(0)
+    sys.excepthook = _die
     faulthandler.enable()
+    os.umask(0o077)
     folder = Folder(options.folder)
-    if options.lock is None and folder.hold() is None:
-        sys.exit(0)
-    work(folder)
+    try:
+        if options.lock is not None or folder.hold() is not None:
+            work(folder)
+    except OSError as error:
+        if folder.exists:
+            folder.finish("failed", code="disk_failed", error=str(error))
     os._exit(0)
 
 

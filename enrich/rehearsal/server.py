@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import struct
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from enrich.rehearsal.settings import Settings
 
 HOST = "127.0.0.1"
-ABORT = struct.pack("ii", 1, 0)
+ABORT = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 """SO_LINGER: closing sends a reset at once."""
 
 
@@ -126,8 +127,10 @@ class Handler(BaseHTTPRequestHandler):
         body.drain()
         lost = reply.lost or step in {"lost", "stall"}
         self._log(0 if lost else reply.status)
-        if lost:
-            self._lose(stall=step == "stall")
+        if step == "stall":
+            self._hang()
+        elif lost:
+            self.close_connection = True
         else:
             self._send(reply, cut=step == "cut")
 
@@ -175,11 +178,6 @@ class Handler(BaseHTTPRequestHandler):
         """Close at once, without the goodbye that http.server says on its way out."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
         socket.close(self.connection.detach())
-        self.close_connection = True
-
-    def _lose(self, *, stall: bool) -> None:
-        if stall:
-            self._hang()
         self.close_connection = True
 
     def _hang(self) -> None:

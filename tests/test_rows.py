@@ -1,0 +1,338 @@
+"""Rows: any text in any cell, any key, any answer; nothing is changed on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import pytest
+from folders import opened, settings, write
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from enrich.compiler import quote, reader
+from enrich.database import statement
+from enrich.output import Output
+from enrich.rehearsal import Rehearsal
+
+quick = hypothesis_settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+often = hypothesis_settings(max_examples=60, deadline=None)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+PORTABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def project_of(root: Path, server: Rehearsal, rows: list[dict[str, Any]], key: str) -> None:
+    """A project whose warehouse holds `rows` as a table, with one model over it."""
+    columns = ", ".join(f"unnest(${name}) AS {name}" for name in rows[0])
+    with duckdb.connect(root / "warehouse.duckdb") as own:
+        own.execute(
+            f"CREATE TABLE source AS SELECT {columns}",
+            {name: [row[name] for row in rows] for name in rows[0]},
+        )
+    write(root, {"project.yml": settings(server), "models/m.sql": "SELECT * FROM source"})
+    write(
+        root,
+        {
+            "models/m.prompt.md": f"---\nkey: {key}\noutput: line VARCHAR NOT NULL\n---\nuser:\n"
+            "<{{ cell }}>\n"
+        },
+    )
+
+
+def requests(root: Path) -> list[dict[str, Any]]:
+    """Every request line that was written, split as the provider does: at newlines only."""
+    lines: list[dict[str, Any]] = []
+    for path in (root / ".enrich" / "batches").glob("*/m-*.jsonl"):
+        lines += [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
+    return lines
+
+
+@quick
+@given(
+    st.lists(st.tuples(TEXT, st.none() | TEXT), min_size=1, max_size=8, unique_by=lambda t: t[0])
+)
+def test_any_text_reaches_the_request_and_any_key_comes_back(
+    cells: list[tuple[str, str | None]],
+) -> None:
+    """Quotes, braces, control characters, emoji: what a cell holds is what the llm reads."""
+    with TemporaryDirectory() as folder, Rehearsal() as server:
+        root = Path(folder)
+        rows = [{"id": key, "cell": cell} for key, cell in cells]
+        rows.append({"id": "plain", "cell": "{{ id }}"})
+        rows = list({row["id"]: row for row in rows}.values())
+        project_of(root, server, rows, "id")
+        (state,) = opened(root).run()
+        assert state.ok == len(rows)
+        said = {request["body"]["messages"][0]["content"] for request in requests(root)}
+        assert said == {f"<{row['cell'] or ''}>" for row in rows}
+        ids = [request["custom_id"] for request in requests(root)]
+        assert len(set(ids)) == len(ids)
+        assert all(PORTABLE.fullmatch(custom_id) for custom_id in ids)
+        keys = {row[0] for row in opened(root).sql("SELECT id FROM m")}
+        assert keys == {row["id"] for row in rows}
+
+
+KEYS = {
+    "an integer": ["1", "-5", "9007199254740993"],
+    "a long text": ["'" + "x" * 300 + "'", "'" + "x" * 299 + "y'"],
+    "quotes and emoji": ["'it''s \"so\" 🪑'", "'a b'", "'a-b'", "''"],
+    "a date": ["DATE '2024-02-29'", "DATE '1970-01-01'"],
+    "a decimal": ["1.50::DECIMAL(10,2)", "2.25::DECIMAL(10,2)"],
+    "a timestamp": ["TIMESTAMP '2024-01-01 00:00:00.000001'", "TIMESTAMP '2024-01-01'"],
+    "a boolean": ["true", "false"],
+    "a double": ["0.1::DOUBLE", "1e300::DOUBLE"],
+    "a uuid": ["'6f1c4a52-7b0e-4f5c-9a2e-0d7a3f9f2b10'::UUID"],
+    "an enum": ["'b'::ENUM('a', 'b')", "'a'::ENUM('a', 'b')"],
+}
+
+
+@pytest.mark.parametrize("values", KEYS.values(), ids=KEYS)
+def test_keys_of_any_type_come_back_typed_and_exact(tmp_path: Path, values: list[str]) -> None:
+    """A key is never parsed back from a custom_id, so nothing of it can be lost."""
+    with Rehearsal() as server:
+        listed = " UNION ALL ".join(
+            f"SELECT {value} AS id, '{n}' AS cell" for n, value in enumerate(values)
+        )
+        write(
+            tmp_path,
+            {
+                "project.yml": settings(server),
+                "models/m.sql": listed,
+                "models/m.prompt.md": "---\nkey: id\noutput: line VARCHAR\n---\nuser:\n{{ cell }}\n",
+            },
+        )
+        (state,) = opened(tmp_path).run()
+        assert state.ok == len(values)
+        lost = opened(tmp_path).sql(
+            f"SELECT count(*) FROM ({listed}) AS source ANTI JOIN m USING (id)"
+        )
+        assert lost.rows == ((0,),)
+        types = opened(tmp_path).sql(
+            f"SELECT DISTINCT typeof(m.id) = typeof(source.id) FROM m, ({listed}) AS source"
+        )
+        assert types.rows == ((True,),)
+
+
+def test_a_composite_key_keeps_its_parts(tmp_path: Path) -> None:
+    """Parts that would run together when joined by a dash stay apart."""
+    with Rehearsal() as server:
+        rows = [
+            {"a": "x-y", "b": "z", "cell": "1"},
+            {"a": "x", "b": "y-z", "cell": "2"},
+            {"a": "x", "b": "Z", "cell": "3"},
+        ]
+        project_of(tmp_path, server, rows, "[a, B]")
+        opened(tmp_path).run()
+        ids = sorted(request["custom_id"] for request in requests(tmp_path))
+        assert [custom_id[:6] for custom_id in ids] == ["x-Z_" + ids[0][4:6], "x-y-z_", "x-y-z_"]
+        assert opened(tmp_path).sql("SELECT a, b FROM m ORDER BY a, b").rows == (
+            ("x", "Z"),
+            ("x", "y-z"),
+            ("x-y", "z"),
+        )
+
+
+@often
+@given(
+    sizes=st.lists(st.integers(1, 50), min_size=1, max_size=60),
+    most_requests=st.integers(1, 20),
+    most_bytes=st.integers(50, 200),
+)
+def test_any_partition_keeps_all_limits(
+    sizes: list[int], most_requests: int, most_bytes: int
+) -> None:
+    """Batches hold every row once, none more requests or bytes than allowed, and no batch could
+    have held the next one's first row."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TEMP TABLE todo AS SELECT row_number() OVER () - 1 AS n, bytes, "
+            "sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto FROM (SELECT unnest($sizes) AS bytes)",
+            {"sizes": sizes},
+        )
+        start = before = 0
+        cuts = []
+        while start < len(sizes):
+            values = {
+                "start": start,
+                "before": before,
+                "requests": most_requests,
+                "bytes": most_bytes,
+            }
+            row = connection.execute(statement("cut"), values).fetchone()
+            assert row
+            cuts.append((start, row[0]))
+            start, before = row[0] + 1, int(row[1])
+    covered = [n for first, last in cuts for n in range(first, last + 1)]
+    assert covered == list(range(len(sizes)))
+    for number, (first, last) in enumerate(cuts):
+        held = sizes[first : last + 1]
+        assert len(held) <= most_requests
+        assert sum(held) <= most_bytes
+        if number + 1 < len(cuts):
+            assert len(held) == most_requests or sum(held) + sizes[last + 1] > most_bytes
+
+
+DDL = """
+    n UTINYINT NOT NULL, d DATE, t TIMESTAMP, p DECIMAL(8,2), f DOUBLE, b BOOLEAN,
+    kind ENUM('a', 'b'), kinds ENUM('a', 'b')[] CHECK (len(kinds) < 4), s VARCHAR NOT NULL,
+    parts STRUCT(name VARCHAR, sizes INTEGER[])[], "odd ""name" STRUCT(x VARCHAR)
+"""
+GOOD: dict[str, Any] = {
+    "n": 7,
+    "d": "2024-02-29",
+    "t": "2024-02-29T12:30:00Z",
+    "p": 12.25,
+    "f": 1e3,
+    "b": False,
+    "kind": "a",
+    "kinds": ["a", "b"],
+    "s": "text",
+    "parts": [{"name": "leg", "sizes": [1, 2]}, {"name": None, "sizes": None}],
+    'odd "name': {"x": "y"},
+}
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "fits": ({}, ""),
+    "nulls": (
+        {
+            "d": None,
+            "t": None,
+            "p": None,
+            "kind": None,
+            "kinds": None,
+            "parts": None,
+            'odd "name': None,
+        },
+        "",
+    ),
+    "more": ({"extra": 1}, ""),
+    "null": ({"n": None}, "n: expected a whole number, got null"),
+    "range": ({"n": 300}, "n: '300' is not UTINYINT"),
+    "fraction": ({"n": 1.5}, "n: expected a whole number, got a fraction"),
+    "number as text": ({"n": "7"}, "n: expected a whole number, got text"),
+    "text as number": ({"s": 7}, "s: expected text, got a number"),
+    "date": ({"d": "2024-02-30"}, "d: '2024-02-30' is not DATE"),
+    "timestamp": ({"t": "soon"}, "t: 'soon' is not TIMESTAMP"),
+    "decimal": ({"p": 1e9}, "p: '1000000000.0' is not DECIMAL(8, 2)"),
+    "boolean": ({"b": "no"}, "b: expected true or false, got text"),
+    "label": ({"kind": "blue"}, "kind: 'blue' is not one of a, b"),
+    "labels": ({"kinds": ["a", "blue"]}, "kinds: 'blue' is not one of a, b"),
+    "no list": ({"kinds": "a"}, "kinds: expected a list, got text"),
+    "check": ({"kinds": ["a"] * 4}, "CHECK (len(kinds) < 4) failed"),
+    "inner": ({"parts": [{"name": 1, "sizes": []}]}, "parts.name: expected text, got a number"),
+    "innermost": (
+        {"parts": [{"name": "", "sizes": ["x"]}]},
+        "parts.sizes: expected a whole number, got text",
+    ),
+    "inner key": ({"parts": [{"name": "leg"}]}, "parts.sizes: missing"),
+    "object": ({'odd "name': []}, 'odd "name: expected an object, got a list'),
+    "two": (
+        {"n": None, "s": None},
+        "n: expected a whole number, got null; s: expected text, got null",
+    ),
+}
+
+
+def judged(contents: list[str | None], ddl: str = DDL) -> list[str]:
+    """Why each answer breaks the output; empty where it fits."""
+    output = Output.parse(ddl, source="test")
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE answers AS SELECT unnest($c::VARCHAR[]) AS content", {"c": contents}
+        )
+        select = reader.judged("SELECT rowid AS n, content FROM answers", output, "json_schema")
+        rows = connection.execute(f"SELECT fault FROM ({select}) ORDER BY n").fetchall()
+    return [row[0] or "" for row in rows]
+
+
+@pytest.mark.parametrize(("change", "fault"), FAULTS.values(), ids=FAULTS)
+def test_each_answer_is_judged_with_a_reason_in_words(change: dict[str, Any], fault: str) -> None:
+    """What DuckDB would convert in silence, such as 5.7 to 6 or 5 to '5', is a fault all the same."""
+    assert judged([json.dumps(GOOD | change)]) == [fault]
+
+
+def test_a_missing_key_is_named() -> None:
+    """A key that is absent is not the same as null."""
+    without = {key: value for key, value in GOOD.items() if key not in ("n", "kind")}
+    assert judged([json.dumps(without)]) == ["n: missing; kind: missing"]
+
+
+def test_answers_that_are_no_objects() -> None:
+    """Not JSON, or JSON that is no object; a Markdown fence around an object is taken off."""
+    contents = ["", "hello", None, "[1]", "null", '"x"', "NaN", f"```json\n{json.dumps(GOOD)}\n```"]
+    assert judged(contents) == [
+        *["the answer is not JSON"] * 3,
+        *["the answer is not a JSON object"] * 4,
+        "",
+    ]
+
+
+@often
+@given(st.lists(st.text(max_size=60) | st.none(), min_size=1, max_size=20))
+def test_random_answers_never_crash_the_judge(contents: list[str | None]) -> None:
+    """Whatever an llm says, each answer has a verdict, and none of these fits."""
+    assert all(judged([*contents]))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@often
+@given(st.dictionaries(st.sampled_from(sorted(GOOD)), JSON))
+def test_an_answer_without_a_fault_can_be_parsed(change: dict[str, Any]) -> None:
+    """The judge lets nothing through that the published table could not hold."""
+    content = json.dumps(GOOD | change)
+    (fault,) = judged([content])
+    if not fault:
+        output = Output.parse(DDL, source="test")
+        row = reader.parsed("content", output, "json_schema", strict=True)
+        with duckdb.connect() as connection:
+            select = f"SELECT a.s, a.n, a.kind FROM (SELECT {row} AS a FROM (SELECT $c AS content))"
+            answer = connection.execute(select, {"c": content}).fetchone()
+        changed = GOOD | change
+        assert answer == (changed["s"], changed["n"], changed["kind"])
+
+
+@often
+@given(st.lists(st.binary(max_size=80), max_size=12))
+def test_random_bytes_never_crash_the_reader(chunks: list[bytes]) -> None:
+    """Lines that are no JSON are as good as absent; the good line among them is read."""
+    good = {
+        "custom_id": "1",
+        "response": {
+            "status_code": 200,
+            "body": {"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}]},
+        },
+    }
+    junk = b"\n".join(chunk.replace(b"\n", b" ") for chunk in chunks)
+    with TemporaryDirectory() as folder, duckdb.connect() as connection:
+        path = Path(folder) / "result.jsonl"
+        path.write_bytes(junk + b"\n" + json.dumps(good).encode() + b"\n")
+        connection.execute(reader.lines("/v1/chat/completions"), {"files": [str(path)]})
+        rows = connection.execute(
+            "SELECT content FROM lines WHERE custom_id = '1' AND status_code = 200"
+        ).fetchall()
+    assert rows == [("{}",)]
+
+
+@often
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_names_and_values_cannot_leave_their_quotes(name: str, value: str) -> None:
+    """Any name and any value enter a statement as themselves, and as nothing else."""
+    name, value = (text.replace("\0", "") for text in (name, value))
+    with duckdb.connect() as connection:
+        sql = f"SELECT {quote.text(value)} AS {quote.name(name or 'x')}"
+        cursor = connection.execute(sql.encode("utf-8", "replace").decode())
+        assert cursor.fetchall() == [(value.encode("utf-8", "replace").decode(),)]

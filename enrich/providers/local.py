@@ -214,8 +214,8 @@ class Folder:
 
 def private(path: Path, mode: str) -> IO[bytes]:
     """Open a binary file that only its owner may read: it holds rows."""
-    file: IO[bytes] = open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))
-    return file
+    flags = {"ab": os.O_APPEND, "wb": os.O_TRUNC, "a+b": os.O_APPEND}[mode]
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600), mode)
 
 
 def hold(path: Path) -> int | None:

@@ -158,18 +158,12 @@ def answer(engine: Engine, request: Mapping[str, Any], job: Job) -> dict[str, An
     """One line of requests to one line of answers; an error is an answer too."""
     try:
         body = engine.ask(prepared(request, job))
-    except (RejectedError, ValueError) as error:
-        body = _error(400, "invalid_request_error", str(error))
-    except RuntimeError as error:
-        body = _error(500, "server_error", str(error))
+    except (RejectedError, ValueError, RuntimeError) as error:
+        body = {"error": {"code": 400, "type": "invalid_request_error", "message": str(error)}}
     if "choices" in body:
         body.pop("timings", None)
         return line(request["custom_id"], 200, {**body, "model": job.llm})
     return line(request["custom_id"], _status(body), body)
-
-
-def _error(code: int, kind: str, message: str) -> dict[str, Any]:
-    return {"error": {"code": code, "type": kind, "message": message}}
 
 
 def _status(body: Mapping[str, Any]) -> int:
@@ -480,9 +474,13 @@ def main() -> None:
     faulthandler.enable()
     os.umask(0o077)
     folder = Folder(options.folder)
+    lock = folder.hold() if options.lock is None else options.lock
+    if lock is None:
+        sys.exit("another worker is at it")
+    os.truncate(lock, 0)
+    os.pwrite(lock, b"%d\n" % os.getpid(), 0)  # for people who look who it is
     try:
-        if options.lock is not None or folder.hold() is not None:
-            work(folder)
+        work(folder)
     except OSError as error:
         if folder.exists:
             folder.finish("failed", code="disk_failed", error=str(error))

@@ -1,0 +1,106 @@
+"""Crashes: whenever the process is killed, the next run goes on; nothing is lost or paid twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from folders import opened, plants
+
+from enrich.rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UPLOAD, CREATE = "POST /v1/files", "POST /v1/batches"
+POLL, FETCH = "GET /v1/batches/{id}", "GET /v1/files/{id}/content"
+DEADLINE = 60.0
+
+
+def start(root: Path, *words: str) -> subprocess.Popen[str]:
+    """`enrich WORDS` as a process of its own."""
+    command = [sys.executable, "-m", "enrich", "--project", str(root), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def until_called(server: Rehearsal, route: str, times: int) -> None:
+    """Wait until a route has been called so often."""
+    deadline = time.monotonic() + DEADLINE
+    while server.sends(route) < times:
+        assert time.monotonic() < deadline, f"{route} was not called"
+        time.sleep(0.01)
+
+
+def killed(root: Path, server: Rehearsal, route: str, times: int) -> None:
+    """Start a run, and kill it the moment it waits in that call."""
+    with start(root, "run") as child:
+        until_called(server, route, times)
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+    assert child.returncode == -signal.SIGKILL
+
+
+MOMENTS = {
+    "before the upload took effect": (UPLOAD, ["hang"]),
+    "after the upload took effect": (UPLOAD, ["stall"]),
+    "before the create took effect": (CREATE, ["hang"]),
+    "after the create took effect": (CREATE, ["stall"]),
+    "in the first poll": (POLL, ["hang"]),
+    "in a later poll": (POLL, ["ok", "ok", "hang"]),
+    "in the download": (FETCH, ["hang"]),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+@pytest.mark.parametrize(("route", "steps"), MOMENTS.values(), ids=MOMENTS)
+def test_killed_in_a_call(tmp_path: Path, route: str, steps: list[str]) -> None:
+    """Killed in any call to the provider, the next run adopts what is there and ends well."""
+    with Rehearsal(hang=DEADLINE) as server:
+        root = plants(tmp_path, server)
+        server.script(route, steps)  # type: ignore[arg-type]
+        killed(root, server, route, len(steps))
+        (state,) = opened(root).run()
+        assert (state.rows, state.ok, state.busy) == (4, 4, False)
+        assert server.bill.requests.total() == 4
+        assert server.bill.repeated == {}
+        outcomes = opened(root).sql(
+            "SELECT custom_id, count(*) FROM ledger.responses GROUP BY ALL ORDER BY ALL"
+        )
+        assert outcomes.rows == (("1", 1), ("2", 1), ("3", 1), ("4", 1))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_ctrl_c_is_safe(tmp_path: Path) -> None:
+    """Ctrl-C says what goes on and what to type next; `status` ends the work."""
+    with Rehearsal(hang=DEADLINE) as server:
+        root = plants(tmp_path, server)
+        server.script(POLL, ["hang"])
+        with start(root, "run") as child:
+            until_called(server, POLL, 1)
+            child.send_signal(signal.SIGINT)
+            _, said = child.communicate()
+        assert child.returncode == 4
+        assert "nothing is lost" in said
+        assert "enrich status" in said
+        assert "Traceback" not in said
+        (state,) = opened(root).status()
+        while state.busy:
+            (state,) = opened(root).status()
+        assert (state.ok, server.bill.requests.total()) == (4, 4)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs two processes of one folder")
+def test_two_runs_at_once_ask_once(tmp_path: Path) -> None:
+    """A second run waits for the first one's batches; it sends nothing of its own."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        with start(root, "run") as one, start(root, "run") as two:
+            said = [one.communicate()[1], two.communicate()[1]]
+        assert [one.returncode, two.returncode] == [0, 0], said
+        assert server.bill.requests.total() == 4
+        assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((4,),)

@@ -29,7 +29,7 @@ LATE_POLLS = 3
 """How often an ended batch is polled again for result files its counts speak of."""
 
 FULL = "token_limit_exceeded"
-"""The code of a batch that failed because the provider's queue was full: nothing is wrong with it."""
+"""The code of a batch that failed because the provider's queue was full; it is as good as new."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,8 @@ def unread(database: Database) -> tuple[Batch, ...]:
     """Every batch that was not read yet, the oldest first. Needs the ledger."""
     names = [field.name for field in fields(Batch)]
     rows = database.dicts(
-        f"SELECT {', '.join(names)} FROM ledger.batches WHERE read_at IS NULL ORDER BY planned_at, batch"
+        f"SELECT {', '.join(names)} FROM ledger.batches WHERE read_at IS NULL "
+        "ORDER BY planned_at, batch"
     )
     return tuple(Batch(**row | {"result_files": tuple(row["result_files"] or ())}) for row in rows)
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from enrich.project import Project, State
-    from enrich.report import Screen
 
 DONE, ERROR, NOT_OK, IN_PROGRESS = 0, 1, 3, 4
 

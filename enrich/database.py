@@ -1,8 +1,8 @@
 """The door to DuckDB: files are opened for one step and closed, and every statement passes here.
 
-While one process has a DuckDB file open for writing no other can even read it, so no step holds one
-longer than it needs. Meeting somebody else's lock, enrich waits, says for whom, and gives up after a
-time; nothing is lost by that.
+While one process has a DuckDB file open for writing no other can even read it, so no step holds
+one longer than it needs. Meeting somebody else's lock, enrich waits, says for whom, and gives up
+after a time; nothing is lost by that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from enrich.errors import DatabaseError, DiskError, Locked
 
@@ -49,8 +49,13 @@ class Files:
     verbose: bool = False
 
     @contextmanager
-    def open(self, *, warehouse: bool = False, ledger: bool = False) -> Iterator[Database]:
-        """A connection for one step, with the named files attached under these names."""
+    def open(
+        self, *, warehouse: bool = False, ledger: bool | Literal["read"] = False
+    ) -> Iterator[Database]:
+        """A connection for one step, with the named files attached under these names.
+
+        Files that are absent are created. The ledger can be had for reading only.
+        """
         import duckdb
 
         spill = self.work / "spill"
@@ -69,6 +74,9 @@ class Files:
             if ledger:
                 self._attach(database, self.ledger, "ledger")
                 database.script("ledger")
+                if ledger == "read":
+                    database.run("DETACH ledger")
+                    database.run("ATTACH $path AS ledger (READ_ONLY)", path=str(self.ledger))
             if warehouse:
                 self._attach(database, self.warehouse, "warehouse")
                 database.run("USE warehouse")

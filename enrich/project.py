@@ -112,7 +112,7 @@ class Wait:
 class Project:
     """A folder with project.yml and models/.
 
-    `lock_timeout` (seconds) overrides project.yml; `talk` hears what happens; `environment` is where
+    `lock_timeout` (seconds) overrides project.yml; `talk` hears what happens; in `environment`
     `${NAME}` and keys are looked up.
     """
 
@@ -271,8 +271,8 @@ class Project:
         return stopped
 
     def sql(self, query: str) -> Rows:
-        """Run a query with the warehouse as the default and the ledger attached as `ledger`."""
-        with self.files.open(warehouse=True, ledger=True) as database:
+        """Run a query on the warehouse; the ledger is attached as `ledger`, for reading only."""
+        with self.files.open(warehouse=True, ledger="read") as database:
             rows = database.run(query)
             columns = tuple(column[0] for column in database.connection.description or ())
         return Rows(columns=columns, rows=tuple(rows))
@@ -322,9 +322,8 @@ class Project:
         chosen = self.provider(self._provider_name(each, provider))
         result = run.start(self.files, self.config, chosen, each, again=retry)
         llm = each.prompt.llm or chosen.llm
-        self.talk.say(
-            f"{each.name}: {result.rows:,} rows, {result.requests:,} requests to {llm} ({chosen.name})"
-        )
+        asked = f"{result.requests:,} requests to {llm} ({chosen.name})"
+        self.talk.say(f"{each.name}: {result.rows:,} rows, {asked}")
         if chosen.notice and result.requests:
             self.talk.say(chosen.notice)
         started.add(each.name)

@@ -218,8 +218,7 @@ def _cell(value: Any) -> str:  # noqa: ANN401  # any SQL value
         return f"[{', '.join(_cell(item) for item in value)}]"
     if isinstance(value, (datetime, date)):
         return str(value)
-    text = clean(str(value)).replace("\n", " ")
-    return text
+    return clean(str(value)).replace("\n", " ")
 
 
 def _table(columns: list[str], cells: Iterable[list[str]], *, right: set[int]) -> None:

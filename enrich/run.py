@@ -9,7 +9,6 @@ All of it happens in turns: one process at a time holds the project's turn, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from enrich.publish import check_free
 from enrich.responses import Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from enrich.batches import Batch
     from enrich.compiler import Compiled

@@ -8,13 +8,13 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import enrich
-from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from enrich.batches import Batch
     from enrich.project import Project
+    from enrich.rehearsal import Rehearsal
 
 SEED = "id,name,note\n1,ash,tall\n2,birch,white\n3,cedar,\n4,dogwood,\n"
 PROMPT = """

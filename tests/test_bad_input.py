@@ -370,8 +370,8 @@ def test_missing_image_is_a_row_with_an_error(tmp_path: Path, server: Rehearsal)
     write(
         root,
         {
-            "models/kinds.sql": "SELECT id, name, ['leaf.png', 'no.png', 'odd.txt', '../up.png'][id]"
-            " AS photo FROM plants",
+            "models/kinds.sql": "SELECT id, name, "
+            "['leaf.png', 'no.png', 'odd.txt', '../up.png'][id] AS photo FROM plants",
             "models/kinds.prompt.md": "---\nkey: id\noutput: line VARCHAR\n---\nuser:\n"
             "What is {{ name }}?\n![{{ name }}]({{ photo }})\n",
         },

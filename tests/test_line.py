@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from folders import PROMPT, Ears, opened, plants, write
+from folders import PROMPT, SEED, Ears, opened, plants, write
 
 from enrich.rehearsal import Faults, Quirks, Rehearsal, answer
 
@@ -151,12 +151,7 @@ def test_a_pending_row_keeps_its_previous_answer(tmp_path: Path) -> None:
         root = plants(tmp_path, server)
         opened(root).run()
         before = opened(root).sql("SELECT * FROM kinds ORDER BY id").rows
-        write(
-            root,
-            {
-                "seeds/plants.csv": "id,name,note\n1,ash,short\n2,birch,white\n3,cedar,\n4,dogwood,\n"
-            },
-        )
+        write(root, {"seeds/plants.csv": SEED.replace("tall", "short")})
         (state,) = opened(root).run(detach=True)
         assert state.busy
         assert opened(root).sql("SELECT * FROM kinds ORDER BY id").rows == before
@@ -172,10 +167,10 @@ def test_detach_and_status_fetch_later(tmp_path: Path) -> None:
         (state,) = opened(root).run(detach=True)
         assert state.busy
         assert state.batches[0].status == "validating"
-        seen = [state.batches[0].status]
+        seen = [state.batches[0].status or ""]
         while state.busy:
             (state,) = opened(root).status()
-            seen += [batch.status for batch in state.batches]
+            seen += [batch.status or "" for batch in state.batches]
         assert seen == ["validating", "in_progress", "finalizing"]
         assert state.ok == 4
         assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((4,),)
@@ -221,7 +216,8 @@ def test_compatible_servers_give_the_same_table(tmp_path: Path, quirks: Quirks) 
             tables.append(
                 opened(root)
                 .sql(
-                    "SELECT id, outcome, line FROM enrich.kinds LEFT JOIN kinds USING (id) ORDER BY id"
+                    "SELECT id, outcome, line FROM enrich.kinds LEFT JOIN kinds USING (id) "
+                    "ORDER BY id"
                 )
                 .rows
             )
@@ -318,7 +314,7 @@ def test_an_expired_batch_keeps_what_was_answered(tmp_path: Path) -> None:
         ears = Ears()
         (state,) = opened(root, ears).run()
         assert state.ok == 4
-        assert [batch["status"] for batch in server.batches][0] == "expired"
+        assert server.batches[0]["status"] == "expired"
         assert any("expired: 4 sent = 2 expired, 2 ok" in sentence for sentence in ears.said)
         assert server.bill.requests.total() == 4
 
@@ -335,7 +331,7 @@ def test_a_batch_that_fails_as_a_whole_says_why(tmp_path: Path) -> None:
 
 
 def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
-    """token_limit_exceeded puts a batch back in the queue; it is not an attempt and costs nothing."""
+    """token_limit_exceeded puts a batch back in the queue; it is no attempt and costs nothing."""
     with Rehearsal(enqueued_tokens=400) as server:
         root = plants(tmp_path, server, max_requests=1)
         (state,) = opened(root).run()

@@ -67,7 +67,7 @@ def jsonl(lines: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 @contextmanager
-def rehearse(**options: Any) -> Iterator[tuple[Rehearsal, openai.OpenAI]]:  # noqa: ANN401  # as Rehearsal has them
+def rehearse(**options: Any) -> Iterator[tuple[Rehearsal, openai.OpenAI]]:  # as Rehearsal has them
     """A server and a client that asks once."""
     key = options.get("api_key") or "any"
     with (

@@ -105,7 +105,8 @@ def test_keys_of_any_type_come_back_typed_and_exact(tmp_path: Path, values: list
             {
                 "project.yml": settings(server),
                 "models/m.sql": listed,
-                "models/m.prompt.md": "---\nkey: id\noutput: line VARCHAR\n---\nuser:\n{{ cell }}\n",
+                "models/m.prompt.md": "---\nkey: id\noutput: line VARCHAR\n---\nuser:\n"
+                "{{ cell }}\n",
             },
         )
         (state,) = opened(tmp_path).run()
@@ -153,7 +154,8 @@ def test_any_partition_keeps_all_limits(
     with duckdb.connect() as connection:
         connection.execute(
             "CREATE TEMP TABLE todo AS SELECT row_number() OVER () - 1 AS n, bytes, "
-            "sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto FROM (SELECT unnest($sizes) AS bytes)",
+            "sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto "
+            "FROM (SELECT unnest($sizes) AS bytes)",
             {"sizes": sizes},
         )
         start = before = 0
@@ -253,7 +255,7 @@ def judged(contents: list[str | None], ddl: str = DDL) -> list[str]:
 
 @pytest.mark.parametrize(("change", "fault"), FAULTS.values(), ids=FAULTS)
 def test_each_answer_is_judged_with_a_reason_in_words(change: dict[str, Any], fault: str) -> None:
-    """What DuckDB would convert in silence, such as 5.7 to 6 or 5 to '5', is a fault all the same."""
+    """What DuckDB would convert in silence, such as 5.7 to 6 or 5 to '5', is a fault as well."""
     assert judged([json.dumps(GOOD | change)]) == [fault]
 
 

@@ -2,7 +2,7 @@
 
     quote     names and values, as DuckDB reads them
     body      a prompt becomes a request body: a constant prefix and a SQL expression for the rest
-    inputs    a SELECT becomes a snapshot: key, custom_id, fingerprint and the row's part of the body
+    inputs    a SELECT becomes a snapshot: key, custom_id, fingerprint, the row's part of the body
     reader    result lines become answers, each judged against the output
     tables    answers become the published table and its provenance
 

@@ -64,7 +64,7 @@ class Body:
         )
 
     def digest(self, identity: str) -> str:
-        """The hash of all that is the same for every row; with a row's tail it decides an answer."""
+        """The hash of all that is the same for every row; a row's tail decides the rest."""
         constant = "\n".join((identity, self.endpoint, self.prefix))
         return sha256(constant.encode()).hexdigest()
 

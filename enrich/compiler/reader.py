@@ -63,7 +63,7 @@ KINDS: dict[Family, tuple[str, ...]] = {
     "struct": ("OBJECT",),
 }
 HUGE = ("INT128", "UINT128")
-"""DuckDB's JSON reader calls a whole number of more than 64 bits a DOUBLE, as it does a fraction."""
+"""DuckDB's JSON reader calls a whole number of more than 64 bits a DOUBLE, like a fraction."""
 EXPECTED: dict[Family, str] = {
     "text": "text",
     "integer": "a whole number",
@@ -87,10 +87,9 @@ def lines(endpoint: Endpoint) -> str:
 
     Of doubles the line with an answer is kept, and among equals always the same one.
     """
+    counts = {field for field in FIELDS[endpoint] if field.endswith("_tokens")}
     fields = ",\n        ".join(
-        f"try_cast({sql} AS BIGINT) AS {field}"
-        if field.endswith("_tokens")
-        else f"{sql} AS {field}"
+        f"{f'try_cast({sql} AS BIGINT)' if field in counts else sql} AS {field}"
         for field, sql in FIELDS[endpoint].items()
     )
     return f"""CREATE OR REPLACE TEMP TABLE lines AS
@@ -137,17 +136,13 @@ def judged(source: str, output: Output, form: Format) -> str:
 
     `source` is a SELECT that has a column `content`; it may not have the columns of the output.
     """
+    first = output.columns[0]
     if form == "text":
-        row = quote.struct({output.columns[0].name: "content"})
-        fault = (
-            "NULL"
-            if not output.columns[0].required
-            else (
-                f"CASE WHEN trim(content) = '' THEN {quote.text(output.columns[0].name + ': is empty')} END"
-            )
-        )
+        row = quote.struct({first.name: "content"})
+        empty = f"CASE WHEN trim(content) = '' THEN {quote.text(f'{first.name}: is empty')} END"
+        fault = empty if first.required else "NULL"
     else:
-        row = "try(from_json_strict(document, " + quote.text(shape(output)) + "))"
+        row = f"try(from_json_strict(document, {quote.text(shape(output))}))"
         fault = _fault(output)
     columns = ", ".join(
         f"answer.{quote.name(column.name)} AS {quote.name(column.name)}"
@@ -158,12 +153,16 @@ def judged(source: str, output: Output, form: Format) -> str:
         f"THEN {quote.text(f'CHECK ({check}) failed')} END"
         for check in output.checks
     )
-    return f"""SELECT _enrich.*, coalesce(_enrich_fault, nullif(concat_ws('; ', {checks or "NULL"}), '')) AS fault
+    return f"""SELECT _enrich.*,
+    coalesce(_enrich_fault, nullif(concat_ws('; ', {checks or "NULL"}), '')) AS fault
 FROM (
     SELECT _enrich, {columns}, {fault} AS _enrich_fault
     FROM (
-        SELECT _enrich, document, {row} AS answer, content
-        FROM (SELECT rows AS _enrich, content, {_document("content")} AS document FROM ({source}) AS rows)
+        SELECT _enrich, content, document, {row} AS answer
+        FROM (
+            SELECT rows AS _enrich, content, {_document("content")} AS document
+            FROM ({source}) AS rows
+        )
     )
 )"""
 

@@ -35,7 +35,7 @@ def inputs(model: str) -> str:
 
 
 def inputs_created(model: str, key: Mapping[str, str]) -> str:
-    """One row for each time a key came to stand for a request; `until_run` is NULL while it does."""
+    """One row for each time a key came to stand for a request; `until_run` NULL: it still does."""
     columns = ", ".join(f"{quote.name(column)} {kind}" for column, kind in key.items())
     return f"""CREATE OR REPLACE TABLE {inputs(model)} (
     key STRUCT({columns}), custom_id VARCHAR, fingerprint VARCHAR, error VARCHAR,
@@ -105,7 +105,8 @@ WITH present AS (
     WHERE until_run IS NOT NULL AND outcome = 'ok' AND key IN (SELECT key FROM wanting)
     GROUP BY key
 )
-SELECT present.key AS key, CASE WHEN present.error IS NULL THEN best.outcome ELSE 'error' END AS outcome,
+SELECT present.key AS key,
+    CASE WHEN present.error IS NULL THEN best.outcome ELSE 'error' END AS outcome,
     coalesce(present.error, best.reason) AS error,
     best.llm, present.fingerprint AS fingerprint, best.batch, best.attempt, best.input_tokens,
     best.cached_tokens, best.output_tokens, best.received_at AS answered_at,

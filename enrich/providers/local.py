@@ -25,7 +25,7 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from enrich.errors import DiskError, ProviderError
 from enrich.providers import TERMINAL, Limits, Remote, weights
@@ -190,8 +190,8 @@ class Folder:
         """
         seen: set[str] = set()
         failed = end = 0
-        with private(self.output, "a+b") as file:
-            file.seek(0)
+        private(self.output, "ab").close()
+        with self.output.open("r+b") as file:
             for line in file:
                 answer = _parsed(line)
                 if answer is None:
@@ -212,10 +212,10 @@ class Folder:
         return state
 
 
-def private(path: Path, mode: str) -> IO[bytes]:
-    """Open a binary file that only its owner may read: it holds rows."""
-    flags = {"ab": os.O_APPEND, "wb": os.O_TRUNC, "a+b": os.O_APPEND}[mode]
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600), mode)
+def private(path: Path, mode: Literal["wb", "ab"]) -> IO[bytes]:
+    """Open a file to write it, or to append to it, that only its owner may read: it holds rows."""
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if mode == "wb" else os.O_APPEND)
+    return os.fdopen(os.open(path, flags, 0o600), mode)
 
 
 def hold(path: Path) -> int | None:

@@ -1,8 +1,8 @@
 """The openai provider: OpenAI's Batch API through its official SDK, and whoever speaks the same.
 
-Facts it rests on, from OpenAI's Batch API guide, its OpenAPI file and the SDK's source: a create has
-no idempotency key, so one whose answer was lost may have taken effect; the list takes no filter but
-shows each batch's metadata; result file ids are null, or an empty string, where there is no file.
+Facts it rests on, from OpenAI's Batch API guide, its OpenAPI file and the SDK's source: a create
+has no idempotency key, so one whose answer was lost may have taken effect; the list takes no filter
+but shows each batch's metadata; result file ids are null, or empty, where there is no file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,6 +21,7 @@ from enrich.providers import Limits, Remote
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     import openai
 

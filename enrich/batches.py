@@ -244,6 +244,8 @@ def _without_mark(path: Path) -> None:
 
 
 def _save(files: Files, batch: Batch, **changes: object) -> Batch:
+    if replace(batch, **changes) == batch:  # type: ignore[arg-type]
+        return batch
     with files.open(ledger=True) as database:
         return _update(database, batch, **changes)
 

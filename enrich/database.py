@@ -7,10 +7,11 @@ after a time; nothing is lost by that.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
@@ -60,7 +61,8 @@ class Files:
 
         spill = self.work / "spill"
         try:
-            spill.mkdir(parents=True, exist_ok=True)
+            self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+            spill.mkdir(exist_ok=True)
         except OSError as problem:
             hint = "make room, or see who may write there"
             raise DiskError(f"{spill} cannot be made: {problem.strerror}", hint=hint) from problem
@@ -69,7 +71,8 @@ class Files:
             "autoinstall_known_extensions": "false",
             "TimeZone": "UTC",
         }
-        with duckdb.connect(":memory:", config=settings) as connection:
+        keep = private() if ledger else nullcontext()
+        with keep, duckdb.connect(":memory:", config=settings) as connection:
             database = Database(connection=connection, verbose=self.verbose)
             if ledger:
                 self._attach(database, self.ledger, "ledger")
@@ -105,6 +108,16 @@ class Files:
                 time.sleep(0.1)
 
 
+@contextmanager
+def private() -> Iterator[None]:
+    """Files created inside are nobody else's to read. The ledger and its log hold rows."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 @dataclass(kw_only=True)
 class Database:
     """An open connection. Statements raise DatabaseError, or InputError where a SELECT is the
@@ -123,9 +136,8 @@ class Database:
         except duckdb.Error as problem:
             raise _translated(problem) from problem
         if self.verbose:
-            first = " ".join(sql.split())[:60]
             seconds = time.perf_counter() - start
-            sys.stderr.write(f"sql {seconds:7.3f} s {len(rows):>6} rows  {first}\n")
+            sys.stderr.write(f"sql {seconds:7.3f} s {len(rows):>6} rows  {_label(sql)}\n")
         return rows
 
     def one(self, sql: str, /, **values: Any) -> Row:  # noqa: ANN401
@@ -156,6 +168,12 @@ class Database:
             self.run("ROLLBACK")
             raise
         self.run("COMMIT")
+
+
+def _label(sql: str) -> str:
+    """What to call a statement: its opening comment, or its first words."""
+    first, _, _ = sql.partition("\n")
+    return first[3:] if first.startswith("-- ") else " ".join(sql.split())[:72]
 
 
 def statement(name: str) -> str:

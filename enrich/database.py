@@ -200,6 +200,10 @@ def _translated(problem: duckdb.Error) -> DatabaseError:
 
 def _unopened(path: Path, problem: DatabaseError) -> DatabaseError:
     text = str(problem.__cause__)
+    if "already attached" in text or "different configuration" in text:
+        return Locked(
+            f"{path.name} is open in this very process", hint="close that connection first"
+        )
     if "not a valid DuckDB database" in text:
         return DatabaseError(
             f"{path} is not a DuckDB database", hint="name another file in project.yml"

@@ -59,7 +59,8 @@ def load(folder: Path, *, root: Path) -> dict[str, Model]:
     models: dict[str, Model] = {}
     for path in sorted(folder.rglob(f"*{SQL}")):
         model = Model.from_path(path, root=root)
-        if (other := models.get(model.name)) is not None:
+        other = next((m for m in models.values() if m.name.lower() == model.name.lower()), None)
+        if other is not None:
             raise ModelError(f"{model.source}: {other.source} has the same name", hint="rename one")
         models[model.name] = model
     for path in sorted(folder.rglob(f"*{PROMPT}")):

@@ -94,11 +94,11 @@ class Wait:
     def after(self, turn: Turn, provider: Callable[[str], Provider], talk: Talk) -> None:
         """Wait as long as the open batches' providers ask for. No lock is held meanwhile."""
         self.failures = self.failures + 1 if turn.troubles else 0
-        for trouble in dict.fromkeys(turn.troubles):
-            if self.failures > PATIENCE:
-                hint = "the batches go on without us; fetch them later: enrich status"
-                raise Unavailable(trouble, hint=hint)
-            talk.say(f"{trouble}; trying again")
+        for trouble in turn.troubles:
+            if self.failures > PATIENCE or not isinstance(trouble, Unavailable):
+                raise trouble
+        for sentence in dict.fromkeys(trouble.message for trouble in turn.troubles):
+            talk.say(f"{sentence}; trying again")
         pauses = [provider(name).pause for name in {batch.provider for batch in turn.batches}]
         if not pauses:
             return
@@ -252,7 +252,9 @@ class Project:
     def status(self) -> tuple[State, ...]:
         """Poll, load and publish what has ended; gives where every enrichment model stands."""
         with run.turn(self.files):
-            self._turn()
+            turn = self._turn()
+        for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for t in turn.troubles):
+            self.talk.say(sentence)
         return self._states()
 
     def cancel(self, *names: str) -> tuple[Batch, ...]:
@@ -341,7 +343,9 @@ class Project:
                 continue
             parts = ", ".join(f"{many:,} {word}" for word, many in outcomes.items())
             self.talk.say(f"{batch.batch} {batch.status}: {batch.requests:,} sent = {parts}")
-        self._publish({batch.model for batch, outcomes in turn.read if outcomes})
+        with self.files.open(ledger=True) as database:
+            unpublished = {str(row[0]) for row in database.script("unpublished")}
+        self._publish(unpublished)
         if turn.planned:
             self.talk.say(f"{turn.planned:,} requests are asked again")
             with self.files.open(ledger=True) as database:

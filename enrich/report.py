@@ -198,17 +198,24 @@ def _under_way(state: State) -> str:
     total = sum(batch.requests for batch in state.batches)
     many = f" in {len(state.batches)} batches" if len(state.batches) > 1 else ""
     words = ", ".join(sorted({batch.status or "waiting" for batch in state.batches}))
-    return f"{done:,} of {total:,}{many} ({words})"
+    since = _age(min(batch.submitted_at or state.started_at for batch in state.batches))
+    return f"{done:,} of {total:,}{many} ({words}, {since})"
 
 
 def _ago(when: datetime | None) -> str:
     if when is None:
         return "not yet"
+    age = _age(when)
+    return "just now" if age.endswith(" s") else f"{age} ago"
+
+
+def _age(when: datetime) -> str:
+    """How long ago a time (UTC) is, in its largest unit."""
     seconds = max(0, int((datetime.now(UTC).replace(tzinfo=None) - when).total_seconds()))
     for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
-            return f"{seconds // size} {word} ago"
-    return "just now"
+            return f"{seconds // size} {word}"
+    return f"{seconds} s"
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401  # any SQL value

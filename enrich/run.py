@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from enrich import batches, plan, responses, snapshot
 from enrich.compiler import compiled, tables
 from enrich.compiler.body import line_overhead
-from enrich.errors import ProviderError, Unavailable
+from enrich.errors import ProjectError, ProviderError, Unavailable
 from enrich.plan import Run
 from enrich.publish import check_free
 from enrich.responses import Judge
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from enrich.compiler import Compiled
     from enrich.config import Config
     from enrich.database import Database, Files
+    from enrich.errors import EnrichError
     from enrich.model import Model
     from enrich.providers import Provider
 
@@ -51,7 +52,7 @@ class Turn:
 
     batches: list[Batch] = field(default_factory=list)
     read: list[tuple[Batch, Mapping[str, int]]] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
+    troubles: list[EnrichError] = field(default_factory=list)
     planned: int = 0
 
     def open(self, model: str) -> list[Batch]:
@@ -167,31 +168,30 @@ def _remember(database: Database, work: Compiled, run: Run) -> None:
     database.run(tables.inputs_opened(model), run=run.run)
 
 
-def advance(
-    files: Files,
-    open_provider: Callable[[str], Provider],
-) -> Turn:
-    """Take every unread batch as far as it goes, and plan again what should be asked again."""
+def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
+    """Take every unread batch as far as it goes, and plan again what should be asked again.
+
+    What goes wrong with one batch does not stop the others. Only where nothing is under way at all
+    is the first error raised at once, and what was planned forgotten: it would be refused as well.
+    """
     result = Turn()
     with files.open(ledger=True) as database:
         todo = batches.unread(database)
     for batch in todo:
-        provider = open_provider(batch.provider)
-        if not _may_go(batch, todo, result, provider):
-            result.batches.append(batch)
-            continue
         try:
+            provider = open_provider(batch.provider)
+            if not _may_go(batch, todo, result, provider):
+                result.batches.append(batch)
+                continue
             after, outcomes = batches.advance(files, provider, batch)
-        except Unavailable as problem:
-            if not any(other.remote for other in (*todo, *result.batches)):
-                _withdraw(files, batch)
+        except (ProviderError, ProjectError) as problem:
+            if batch.remote is None and (not _under_way(todo, result) or not _passing(problem)):
+                with files.open(ledger=True) as database, database.transaction():
+                    batches.withdraw(database, batch.model)
                 raise
-            result.troubles.append(problem.message)
+            result.troubles.append(problem)
             result.batches.append(batch)
             continue
-        except ProviderError:
-            _withdraw(files, batch)
-            raise
         result.batches.append(after)
         if after.read_at is not None:
             result.read.append((after, outcomes))
@@ -199,10 +199,13 @@ def advance(
     return result
 
 
-def _withdraw(files: Files, batch: Batch) -> None:
-    """Forget what was planned for the batch's model and never sent: it would be refused as well."""
-    with files.open(ledger=True) as database, database.transaction():
-        batches.withdraw(database, batch.model)
+def _under_way(todo: tuple[Batch, ...], result: Turn) -> bool:
+    return any(batch.remote for batch in (*todo, *result.batches))
+
+
+def _passing(problem: EnrichError) -> bool:
+    """Whether trying again later may help."""
+    return isinstance(problem, Unavailable)
 
 
 def _may_go(batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provider) -> bool:

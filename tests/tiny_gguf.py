@@ -1,7 +1,7 @@
-"""A llm and an image projector of random weights, of 100 KB each: the real engine loads them.
+"""An llm and an image projector of random weights, about 100 KB each: the real engine loads them.
 
-They know nothing, but everything around them is real: the chat template, the grammar of a JSON Schema,
-slots, image decoding. Seeded, and the same bytes each time, on every machine.
+They know nothing, but everything around them is real: the chat template, the grammar of a JSON
+Schema, slots, image decoding. Seeded: the same numpy gives the same bytes each time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 WIDTH, HEADS, INNER, LAYERS = 32, 2, 64, 1
 CONTEXT = 4096
 IMAGE, PATCH = 28, 14
-TEMPLATE = "{% for message in messages %}<{{ message.role }}>{{ message.content }}\n{% endfor %}<assistant>"
+TEMPLATE = (
+    "{% for message in messages %}"
+    "<{{ message.role }}>{{ message.content }}\n"
+    "{% endfor %}<assistant>"
+)
 
 
 def tokens() -> tuple[list[bytes], list[int]]:

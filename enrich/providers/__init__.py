@@ -106,8 +106,9 @@ class Provider(Protocol):
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Create the batch of an uploaded file. Called once for each intent, never retried."""
 
-    def find(self, intent: str, *, since: datetime) -> Remote | None:
-        """The batch whose metadata says `enrich_batch: INTENT`, made at `since` (UTC) or later."""
+    def find(self, intent: str, *, file: str, since: datetime) -> Remote | None:
+        """The batch made at `since` (UTC) or later whose metadata says `enrich_batch: INTENT`, or
+        which was made from the uploaded `file`; ProviderError if there is no way to look."""
 
     def poll(self, remote: str) -> Remote:
         """How the batch with this remote id stands."""

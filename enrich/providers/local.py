@@ -376,7 +376,7 @@ class LocalProvider:
         )
 
     @_disk()
-    def find(self, intent: str, *, since: datetime | None = None) -> Remote | None:  # noqa: ARG002
+    def find(self, intent: str, *, file: str = "", since: datetime | None = None) -> Remote | None:  # noqa: ARG002
         """The batch of this intent: its folder is named for it, whenever it was made."""
         folder = Folder(self._root / _batch_id(intent))
         return _remote(folder, _tend(folder)) if folder.exists else None

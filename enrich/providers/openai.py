@@ -147,13 +147,14 @@ class OpenAIProvider:
             )
         return remote(batch.to_dict())
 
-    def find(self, intent: str, *, since: datetime) -> Remote | None:
+    def find(self, intent: str, *, file: str, since: datetime) -> Remote | None:
         from datetime import UTC
 
         oldest = since.replace(tzinfo=UTC).timestamp() - SLACK
         with self._translated():
             for batch in self.client.batches.list(limit=100):
-                if (batch.metadata or {}).get("enrich_batch") == intent:
+                named = (batch.metadata or {}).get("enrich_batch") == intent
+                if named or batch.input_file_id == file:
                     return remote(batch.to_dict())
                 if batch.created_at < oldest:
                     break

@@ -111,6 +111,8 @@ def _needed(file: BinaryIO) -> int:
     for _ in range(tensors):
         _text(file)
         (dimensions,) = _numbers(file, "<I")
+        if dimensions > 8:
+            raise _ForeignError(f"is damaged: it has a tensor of {dimensions} dimensions")
         *_, offset = _numbers(file, f"<{dimensions}QIQ")
         last = max(last, offset)
     return -(-file.tell() // alignment) * alignment + last
@@ -133,7 +135,7 @@ def _numbers(file: BinaryIO, form: str) -> tuple[int, ...]:
 def _text(file: BinaryIO) -> bytes:
     (length,) = _numbers(file, "<Q")
     if length > _MIB:
-        file.seek(length, SEEK_CUR)
+        _pass(file, length)
         return b""
     return file.read(length)
 
@@ -144,19 +146,25 @@ def _skip(file: BinaryIO, kind: int) -> None:
         _text(file)
     elif kind == _ARRAY:
         inner, length = _numbers(file, "<IQ")
-        if inner in (_STRING, _ARRAY):
+        if inner == _STRING:
             for _ in range(length):
-                _skip(file, inner)
+                _text(file)
         else:
-            _skip_plain(file, inner, length)
+            _pass(file, _size(inner) * length)
     else:
-        _skip_plain(file, kind, 1)
+        _pass(file, _size(kind))
 
 
-def _skip_plain(file: BinaryIO, kind: int, count: int) -> None:
-    if kind >= len(_SIZES):
+def _size(kind: int) -> int:
+    if kind >= len(_SIZES) or not _SIZES[kind]:
         raise _ForeignError(f"is damaged: it has a value of type {kind}")
-    file.seek(_SIZES[kind] * count, SEEK_CUR)
+    return _SIZES[kind]
+
+
+def _pass(file: BinaryIO, length: int) -> None:
+    if length >> 50:
+        raise EOFError
+    file.seek(length, SEEK_CUR)
 
 
 def digest(paths: Iterable[Path]) -> str:
@@ -187,13 +195,13 @@ def hub(spec: str) -> Path:
     """The GGUF that `org/repo:QUANTISATION` names on the Hugging Face hub; downloaded once.
 
     What was downloaded before is used without asking the hub again, so that an llm stays the same
-    until its files are removed from the hub's cache. A fresh file is checked against the hub's sha256.
+    until its files are removed from the hub's cache. A new one is checked against the hub's sha256.
     """
     repo, _, quantisation = spec.partition(":")
     if repo.count("/") != 1 or not quantisation:
         raise ProviderError(f"`hf: {spec}` is not of the form org/repo:QUANTISATION", hint=_EXAMPLE)
     try:
-        from huggingface_hub.errors import (
+        from huggingface_hub.errors import (  # type: ignore[attr-defined]
             HFValidationError,
             HTTPError,
             LocalEntryNotFoundError,

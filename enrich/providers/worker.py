@@ -107,7 +107,7 @@ class Engine:
         params.n_parallel = slots
         params.n_ctx = slots * settings.context
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-        params.verbosity = 0  # errors only
+        params.verbosity = 1  # errors only
         params.warmup = False
         params.cache_ram_mib = 0  # else prompts of old rows pile up, to 8 GB
         params.slot_save_path = f"{scratch}/"
@@ -362,6 +362,8 @@ class Work:
 
 def work(folder: Folder) -> None:
     """Bring a batch to its end. The caller holds its lock; OSError is raised if it is removed."""
+    if folder.state.ended:
+        return
     job = folder.job
     try:
         total = folder.state.total or checked(folder.input, job.endpoint)
@@ -377,11 +379,12 @@ def work(folder: Folder) -> None:
     except ImportError as error:
         hint = "apt-get install libgomp1 libstdc++6" if sys.platform == "linux" else "install it"
         folder.finish("failed", code="engine_failed", error=f"{error} ({hint})")
-    except RuntimeError as error:
-        message = f"llama.cpp cannot load {job.settings.path}: {error}; see {folder.log}"
+    except RuntimeError:  # its reason is in the log
+        message = f"llama.cpp cannot load {job.settings.path}; see {folder.log}"
         folder.finish("failed", code="engine_failed", error=message)
     else:
         _answer(folder, engines)
+        os._exit(0)  # rows of a cancelled batch may still be in native code
 
 
 def _turn(folder: Folder) -> bool:
@@ -416,6 +419,8 @@ def _answer(folder: Folder, engines: Sequence[Engine]) -> None:
             slot.result()
         if task.sync():
             folder.save(_counted(state, task.tally))
+        if not folder.exists:
+            os._exit(0)
         if folder.cancelling and leave is None:
             task.stop.set()
             leave = time.monotonic() + GRACE
@@ -484,7 +489,7 @@ def main() -> None:
     except OSError as error:
         if folder.exists:
             folder.finish("failed", code="disk_failed", error=str(error))
-    os._exit(0)
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""Adoption: a create whose answer was lost is looked up, and never sent again blindly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from folders import Ears, opened, plants, settings, write
+
+from enrich.errors import ProviderError
+from enrich.rehearsal import Faults, Quirks, Rehearsal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CREATE, POLL = "POST /v1/batches", "GET /v1/batches/{id}"
+
+
+@pytest.mark.parametrize("step", ["lost", "stall"])
+@pytest.mark.parametrize("quirks", [Quirks(), Quirks(no_metadata=True)], ids=["", "no metadata"])
+def test_a_batch_nobody_heard_of_is_found(tmp_path: Path, quirks: Quirks, step: str) -> None:
+    """By its metadata, or, where a server keeps none, by its input file."""
+    with Rehearsal(quirks=quirks, hang=0.2) as server:
+        server.script(CREATE, [step])  # type: ignore[list-item]
+        (state,) = opened(plants(tmp_path, server)).run()
+        assert (state.ok, len(server.batches), server.bill.requests.total()) == (4, 1, 4)
+
+
+def test_a_batch_on_a_later_page_is_found(tmp_path: Path) -> None:
+    """The list is read page by page, as far back as the intent."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server, max_requests=1)
+        write(
+            root,
+            {"seeds/plants.csv": "id,name,note\n" + "".join(f"{n},a{n},x\n" for n in range(105))},
+        )
+        server.script(CREATE, ["lost"])
+        opened(root).run(detach=True)
+        assert len(server.batches) == 105
+        (state,) = opened(root).run()
+        assert (state.ok, len(server.batches)) == (105, 105)
+        assert server.bill.repeated == {}
+
+
+def test_a_create_that_never_arrived_is_made_again(tmp_path: Path) -> None:
+    """Reset before it took effect: the provider does not list it, so it is asked once more."""
+    with Rehearsal() as server:
+        server.script(CREATE, ["reset"])
+        (state,) = opened(plants(tmp_path, server)).run()
+        assert (state.ok, server.sends(CREATE), len(server.batches)) == (4, 2, 1)
+
+
+def test_not_before_lost_after(tmp_path: Path) -> None:
+    """A create that is not listed yet may be on its way: it is waited for."""
+    with Rehearsal() as server:
+        server.script(CREATE, ["reset"])
+        root = plants(tmp_path, server, lost_after=3600)
+        (state,) = opened(root).run(detach=True)
+        for _ in range(3):
+            (state,) = opened(root).status()
+        assert state.busy
+        assert server.sends(CREATE) == 1
+
+
+def test_without_a_list_nothing_is_sent_twice(tmp_path: Path) -> None:
+    """A server without a list cannot be asked: enrich stops, says so, and leaves it to people."""
+    with Rehearsal(quirks=Quirks(no_list=True)) as server:
+        server.script(CREATE, ["lost"])
+        root = plants(tmp_path, server)
+        for _ in range(2):
+            with pytest.raises(ProviderError, match="may have been made, and cannot be looked up"):
+                opened(root).run()
+        assert (server.sends(CREATE), server.bill.repeated) == (1, {})
+        opened(root).cancel()
+        (state,) = opened(root).run()
+        assert state.ok == 4
+
+
+def test_a_batch_is_fetched_where_it_was_sent(tmp_path: Path) -> None:
+    """With another base_url the batch is neither polled nor sent there; put back, it is fetched."""
+    with Rehearsal() as server, Rehearsal() as other:
+        root = plants(tmp_path, server)
+        opened(root).run(detach=True)
+        write(root, {"project.yml": settings(other)})
+        ears = Ears()
+        (state,) = opened(root, ears).status()
+        assert state.busy
+        assert any(f"is for openai:{server.base_url}" in sentence for sentence in ears.said)
+        assert not other.log
+        write(root, {"project.yml": settings(server)})
+        (state,) = opened(root).run()
+        assert (state.ok, len(server.batches)) == (4, 1)
+
+
+def test_a_batch_that_vanished_can_be_given_up(tmp_path: Path) -> None:
+    """Old batches vanish from providers: others go on, `cancel` gives it up."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run(detach=True)
+        ears = Ears()
+        server.script(POLL, [404])
+        (state,) = opened(root, ears).status()
+        assert state.busy
+        assert any("answered 404" in sentence for sentence in ears.said)
+        server.script("POST /v1/batches/{id}/cancel", [404])
+        opened(root).cancel()
+        (state,) = opened(root).run()
+        assert (state.ok, len(server.batches)) == (4, 2)
+
+
+def test_a_table_that_was_not_published_is_published_next(tmp_path: Path) -> None:
+    """Killed, or locked out, between reading answers and publishing: `status` publishes them."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        project = opened(root)
+        project.run()
+        before = project.sql("SELECT * FROM kinds ORDER BY id").rows
+        with project.files.open(ledger=True) as database:
+            database.run("UPDATE ledger.runs SET published_at = NULL, outcomes = NULL")
+        (root / "warehouse.duckdb").unlink()
+        (state,) = opened(root).status()
+        assert state.ok == 4
+        assert opened(root).sql("SELECT * FROM kinds ORDER BY id").rows == before
+
+
+def test_a_provider_that_is_down_for_a_while(tmp_path: Path) -> None:
+    """While batches are under way, polls that fail are tried again; nothing is asked twice."""
+    with Rehearsal(faults=Faults(call_500=0.3, call_reset=0.1), seed=4) as server:
+        root = plants(tmp_path, server)
+        for _ in range(10):
+            try:
+                (state,) = opened(root).run()
+            except ProviderError:
+                continue
+            if not state.busy:
+                break
+        assert state.ok == 4
+        assert server.bill.repeated == {}

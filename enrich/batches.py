@@ -253,7 +253,10 @@ def _requeue(files: Files, batch: Batch) -> Batch:
 
 
 def _read(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mapping[str, int]]:
-    """Fetch the result files and give every request its response, in one transaction."""
+    """Fetch the result files and give every request its response, in one transaction.
+
+    A batch that failed without any file was not run at all: its requests are as good as never sent.
+    """
     paths = []
     for number, file in enumerate(batch.result_files):
         path = folder(files, batch) / f"result-{number}.jsonl"
@@ -263,7 +266,7 @@ def _read(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mappin
         paths.append(path)
     with files.open(ledger=True) as database, database.transaction():
         outcomes: Mapping[str, int] = {}
-        if batch.status != "failed":
+        if batch.status != "failed" or paths:
             outcomes = read(
                 database,
                 batch=batch.batch,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 UNRUN = {
     "expired": "not run: the batch expired first",
     "cancelled": "not run: the batch was cancelled",
+    "failed": "not run: the batch failed",
 }
 """Why a request without a line was not run, by the batch's last status."""
 

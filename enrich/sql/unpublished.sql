@@ -3,6 +3,7 @@ SELECT run.model FROM ledger.runs AS run
 WHERE run.run = (SELECT max(latest.run) FROM ledger.runs AS latest WHERE latest.model = run.model)
     AND EXISTS (
         SELECT 1 FROM ledger.batches AS batch
-        WHERE batch.model = run.model AND batch.status <> 'failed'
+        WHERE batch.model = run.model
+            AND (batch.status <> 'failed' OR len(batch.result_files) > 0)
             AND batch.read_at > coalesce(run.published_at, TIMESTAMP '1970-01-01')
     )

@@ -14,9 +14,11 @@ from datetime import UTC, datetime
 from shutil import copyfileobj
 from typing import TYPE_CHECKING
 
+from enrich import responses
 from enrich.compiler.body import request_lines
+from enrich.database import made
 from enrich.errors import DatabaseError, DiskError, ProviderError, Unavailable, Unclear
-from enrich.responses import Judge, read
+from enrich.responses import Judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from enrich.providers import Provider, Remote
 
 LATE_POLLS = 3
-"""How often an ended batch is polled again for result files its counts speak of."""
+"""How often, at the least, an ended batch is polled again for files its counts speak of."""
 
 FULL = "token_limit_exceeded"
 """The code of a batch that failed because the provider's queue was full; it is as good as new."""
@@ -57,10 +59,21 @@ class Batch:
     error: str | None = None
     result_files: tuple[str, ...] = ()
     late: int = 0
+    tries: int = 0
     submitted_at: datetime | None = None
     ended_at: datetime | None = None
     read_at: datetime | None = None
     cancelled_at: datetime | None = None
+
+    @property
+    def sent(self) -> bool:
+        """Whether the provider may know of it."""
+        return self.remote is not None or self.intended_at is not None
+
+    @property
+    def intent(self) -> str:
+        """The id of the create under way: another one each time a full queue sent it back."""
+        return f"{self.batch}.{self.tries}" if self.tries else self.batch
 
     @property
     def answered(self) -> int:
@@ -100,27 +113,29 @@ def advance(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mapp
 
 
 def cancel(files: Files, provider: Provider, batch: Batch) -> Batch:
-    """Stop a batch: what was not sent is forgotten, what was sent is asked to end early.
-
-    A batch that its provider does not know any more is given up.
-    """
+    """Stop a batch: what was not sent is forgotten, what was sent is asked to end early."""
     batch = _save(files, batch, cancelled_at=_now())
     if batch.remote is None and batch.intended_at is None:
-        return _given_up(files, batch)
+        return give_up(files, batch)
     if batch.remote is None or batch.ended_at is not None:
         return batch
-    try:
-        _check_whose(provider, batch)
-        return _seen(files, batch, provider.cancel(batch.remote))
-    except Unavailable:
-        raise
-    except ProviderError:
-        return _given_up(files, batch)
+    _check_whose(provider, batch)
+    return _seen(files, batch, provider.cancel(batch.remote))
 
 
-def _given_up(files: Files, batch: Batch) -> Batch:
-    """A batch that nobody waits for any more; its rows may be asked again."""
-    return _save(files, batch, status="cancelled", ended_at=_now(), read_at=_now())
+def give_up(files: Files, batch: Batch) -> Batch:
+    """Wait for a batch no more, whatever its provider does with it: its rows count as not run."""
+    with files.open(ledger=True) as database, database.transaction():
+        judge = Judge.of(database, batch.prompt)
+        responses.give_up(database, batch=batch.batch, run=batch.run, judge=judge)
+        return _update(
+            database,
+            batch,
+            status="cancelled",
+            cancelled_at=_now(),
+            ended_at=_now(),
+            read_at=_now(),
+        )
 
 
 def _check_whose(provider: Provider, batch: Batch) -> None:
@@ -129,33 +144,30 @@ def _check_whose(provider: Provider, batch: Batch) -> None:
         what = (
             f"{batch.batch} is for {batch.identity}, but '{provider.name}' is {provider.identity}"
         )
-        hint = (
-            f"set '{provider.name}' in project.yml as it was, or give the batch up: enrich cancel"
-        )
+        hint = f"set '{provider.name}' in project.yml as it was, or enrich cancel --forget"
         raise ProviderError(what, hint=hint)
 
 
 def folder(files: Files, batch: Batch) -> Path:
-    """Where a batch's request and result files are."""
-    return files.work / "batches" / batch.batch
+    """Where a batch's request and result files are; made where it is absent."""
+    return made(files.work, "batches", batch.batch)
 
 
 def _submit(files: Files, provider: Provider, batch: Batch) -> Batch:
     """Write, upload, intend, create; each step is committed before the next begins."""
     if batch.intended_at is not None:
         remote = _found(provider, batch)
-        if remote is not None and batch.cancelled_at is not None:
-            remote = provider.cancel(remote.id)
         if remote is not None:
-            return _seen(files, batch, remote, submitted_at=_now())
-        if (_now() - batch.intended_at).total_seconds() < provider.lost_after:
+            batch = _seen(files, batch, remote, submitted_at=_now())
+            return cancel(files, provider, batch) if batch.cancelled_at else batch
+        if (_now() - (batch.intended_at or _now())).total_seconds() < provider.lost_after:
             return batch
     if batch.cancelled_at is not None:
-        return _given_up(files, batch)
+        return give_up(files, batch)
     endpoint, batch = _uploaded(files, provider, batch)
     batch = _save(files, batch, intended_at=_now())
     metadata = {
-        "enrich_batch": batch.batch,
+        "enrich_batch": batch.intent,
         "enrich_model": batch.model,
         "enrich_run": str(batch.run),
     }
@@ -173,14 +185,12 @@ def _found(provider: Provider, batch: Batch) -> Remote | None:
     """The batch that an intent may have made, looked up at its provider."""
     since = batch.intended_at or _now()
     try:
-        return provider.find(batch.batch, file=batch.input_file or "", since=since)
+        return provider.find(batch.intent, file=batch.input_file or "", since=since)
     except Unavailable:
         raise
     except ProviderError as problem:
-        if batch.cancelled_at is not None:
-            return None
         what = f"{batch.batch} may have been made, and cannot be looked up: {problem.message}"
-        hint = "look for it at the provider; `enrich cancel` gives it up, `enrich run` asks again"
+        hint = "look for it at the provider; if it is not there: enrich cancel --forget"
         raise ProviderError(what, hint=hint) from problem
 
 
@@ -200,7 +210,6 @@ def _write(database: Database, path: Path, batch: Batch, judge: Judge) -> None:
     """The request file: complete or absent, and nobody else's to read."""
     part = path.with_suffix(".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part.touch(mode=0o600)
         database.run(request_lines(judge.endpoint, judge.prefix), batch=batch.batch, path=str(part))
         part.chmod(0o600)
@@ -215,11 +224,25 @@ def _write(database: Database, path: Path, batch: Batch, judge: Judge) -> None:
 
 
 def _polled(files: Files, provider: Provider, batch: Batch) -> Batch:
-    return _seen(files, batch, provider.poll(batch.remote or ""))
+    remote = provider.poll(batch.remote or "")
+    return _seen(files, batch, remote, patience=10 * provider.lost_after)
+
+
+def _late(batch: Batch, remote: Remote, patience: float) -> int:
+    """How often result files were missed that the counts speak of; 0 once they are not waited for:
+    after so many seconds, but not before a few polls."""
+    ended = batch.ended_at or _now()
+    waited = (_now() - ended).total_seconds() >= patience and batch.late >= LATE_POLLS
+    return 0 if not remote.late or waited else batch.late + 1
 
 
 def _seen(
-    files: Files, batch: Batch, remote: Remote, *, submitted_at: datetime | None = None
+    files: Files,
+    batch: Batch,
+    remote: Remote,
+    *,
+    submitted_at: datetime | None = None,
+    patience: float = 0.0,
 ) -> Batch:
     """Record how the provider says the batch stands."""
     return _save(
@@ -232,7 +255,7 @@ def _seen(
         code=remote.code,
         error=remote.error,
         result_files=remote.files,
-        late=batch.late + 1 if remote.late and batch.late < LATE_POLLS else 0,
+        late=_late(batch, remote, patience),
         submitted_at=batch.submitted_at or submitted_at,
         ended_at=(batch.ended_at or _now()) if remote.ended else None,
     )
@@ -243,6 +266,7 @@ def _requeue(files: Files, batch: Batch) -> Batch:
     return _save(
         files,
         batch,
+        tries=batch.tries + 1,
         remote=None,
         intended_at=None,
         ended_at=None,
@@ -260,14 +284,13 @@ def _read(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mappin
     paths = []
     for number, file in enumerate(batch.result_files):
         path = folder(files, batch) / f"result-{number}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         provider.fetch(file, path)
         _without_mark(path)
         paths.append(path)
     with files.open(ledger=True) as database, database.transaction():
         outcomes: Mapping[str, int] = {}
-        if batch.status != "failed" or paths:
-            outcomes = read(
+        if (batch.status or "").lower() != "failed" or paths:
+            outcomes = responses.read(
                 database,
                 batch=batch.batch,
                 run=batch.run,

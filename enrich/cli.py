@@ -98,7 +98,7 @@ def _finish(found: Sequence[State], *, as_json: bool, unfold: bool = False) -> N
             sys.exit(ERROR)
     if any(state.busy for state in found):
         sys.exit(IN_PROGRESS)
-    if any(state.failed for state in found):
+    if any(state.failed or state.outcomes.get("pending") for state in found):
         sys.exit(NOT_OK)
 
 
@@ -219,16 +219,20 @@ def status(context: Context, unfold: bool, as_json: bool) -> None:
 
 @main.command()
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.option("--forget", is_flag=True, help="Wait no more for batches that cannot be stopped.")
 @click.pass_obj
-def cancel(context: Context, names: tuple[str, ...]) -> None:
+def cancel(context: Context, names: tuple[str, ...], forget: bool) -> None:
     """Stop the batches of the named models, or all. Answers that came in are kept.
+
+    With --forget, a batch that its provider does not know any more, or that cannot be reached, is
+    given up: its rows may be asked again, and answers it still gets are lost.
 
     \b
     Example:
       enrich cancel movies_categories
     """
     with context.project() as project:
-        stopped = project.cancel(*names)
+        stopped = project.cancel(*names, forget=forget)
     for batch in stopped:
         sys.stderr.write(f"{batch.batch}: {batch.status}\n")
     if not stopped:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FILE = "project.yml"
 READABLE = "it must be a text file in UTF-8 that you may read"
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 KEYS = (
     "name",
     "warehouse",
@@ -80,17 +80,21 @@ class Config:
         if provider not in providers:
             hint = nearest(provider, providers)
             raise settings.wrong("provider", f"names no provider: '{provider}'", hint=hint)
-        name = settings.text("name", root.resolve().name)
+        warehouse = root / settings.text("warehouse", "warehouse.duckdb")
+        ledger = root / settings.text("ledger", "ledger.duckdb")
+        if warehouse.resolve() == ledger.resolve():
+            hint = "the ledger is what was paid for, and lives apart: ledger: ledger.duckdb"
+            raise settings.wrong("warehouse", "is the same file as the ledger", hint=hint)
         return cls(
             root=root,
-            name=name,
-            warehouse=root / settings.text("warehouse", "warehouse.duckdb"),
-            ledger=root / settings.text("ledger", "ledger.duckdb"),
+            name=settings.text("name", root.resolve().name),
+            warehouse=warehouse,
+            ledger=ledger,
             models=root / settings.text("models", "models"),
             seeds=root / settings.text("seeds", "seeds"),
             provider=provider,
             providers=providers,
-            params=settings.mapping("params"),
+            params=settings.parameters("params"),
             max_attempts=settings.integer("max_attempts", 3) or 3,
             retry=outcomes(settings, RETRIED),
             lock_timeout=settings.number("lock_timeout", 60.0),

@@ -59,13 +59,7 @@ class Files:
         """
         import duckdb
 
-        spill = self.work / "spill"
-        try:
-            self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
-            spill.mkdir(exist_ok=True)
-        except OSError as problem:
-            hint = "make room, or see who may write there"
-            raise DiskError(f"{spill} cannot be made: {problem.strerror}", hint=hint) from problem
+        spill = made(self.work, "spill")
         settings: dict[str, str | bool | int | float | list[str]] = {
             "temp_directory": str(spill),
             "autoinstall_known_extensions": "false",
@@ -109,6 +103,28 @@ class Files:
 
 
 @contextmanager
+def scratch() -> Iterator[Database]:
+    """A database of its own, empty and gone at the end."""
+    import duckdb
+
+    with duckdb.connect(":memory:") as connection:
+        yield Database(connection=connection)
+
+
+def made(folder: Path, *names: str) -> Path:
+    """A folder of working files, made where it is absent; nobody else's to read."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in names:
+            folder = folder / name
+            folder.mkdir(exist_ok=True, mode=0o700)
+    except OSError as problem:
+        hint = "make room, or see what stands in its way"
+        raise DiskError(f"{folder} cannot be made: {problem.strerror}", hint=hint) from problem
+    return folder
+
+
+@contextmanager
 def private() -> Iterator[None]:
     """Files created inside are nobody else's to read. The ledger and its log hold rows."""
     before = os.umask(0o077)
@@ -132,8 +148,9 @@ class Database:
 
         start = time.perf_counter()
         try:
-            rows: list[Row] = self.connection.execute(sql, values or None).fetchall()
-        except duckdb.Error as problem:
+            cursor = self.connection.execute(sql, values or None)
+            rows: list[Row] = cursor.fetchall() if cursor else []
+        except (duckdb.Error, OverflowError, RuntimeError, ValueError) as problem:
             raise _translated(problem) from problem
         if self.verbose:
             seconds = time.perf_counter() - start
@@ -187,7 +204,7 @@ def problem_line(problem: DatabaseError) -> tuple[int, str] | None:
     return (int(match[1]), match[2].strip()) if match else None
 
 
-def _translated(problem: duckdb.Error) -> DatabaseError:
+def _translated(problem: Exception) -> DatabaseError:
     """DuckDB's error as one sentence; the original stays as its cause."""
     text = str(problem)
     lowered = text.lower()
@@ -211,4 +228,5 @@ def _unopened(path: Path, problem: DatabaseError) -> DatabaseError:
     if "version" in text.lower():
         hint = "upgrade DuckDB in this environment: pip install -U duckdb"
         return DatabaseError(f"{path} was written by a newer DuckDB", hint=hint)
-    return DatabaseError(f"{path} cannot be opened: {problem.message}", hint=problem.hint)
+    hint = "see that its folder is there, and that you may write to it"
+    return DatabaseError(f"{path} cannot be opened: {problem.message}", hint=hint)

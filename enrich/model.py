@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ class Model:
     @classmethod
     def from_path(cls, path: Path, *, root: Path) -> Model:
         """Read NAME.sql, and NAME.prompt.md where it stands beside it."""
-        source = path.relative_to(root).as_posix()
+        source = shown(path, root)
         name = path.name.removesuffix(SQL)
         if not NAME.fullmatch(name):
             hint = "a model's name is a table's name: letters, digits and _"
@@ -49,7 +50,7 @@ class Model:
         beside = path.with_name(name + PROMPT)
         prompt = None
         if beside.exists():
-            prompt = Prompt.from_path(beside, source=beside.relative_to(root).as_posix())
+            prompt = Prompt.from_path(beside, source=shown(beside, root))
         query, reads = _query(text, source)
         return cls(name=name, source=source, query=query, reads=reads, prompt=prompt)
 
@@ -66,10 +67,15 @@ def load(folder: Path, *, root: Path) -> dict[str, Model]:
     for path in sorted(folder.rglob(f"*{PROMPT}")):
         name = path.name.removesuffix(PROMPT)
         if not path.with_name(name + SQL).exists():
-            source = path.relative_to(root).as_posix()
+            source = shown(path, root)
             hint = f"write {name}{SQL} beside it: the SELECT of the rows to enrich"
             raise ModelError(f"{source}: there is no {name}{SQL}", hint=hint)
     return models
+
+
+def shown(path: Path, root: Path) -> str:
+    """A file as messages name it: from the project's folder on, where it is inside."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def pick(models: Mapping[str, Model], names: Iterable[str]) -> tuple[Model, ...]:
@@ -103,6 +109,7 @@ def _query(text: str, source: str) -> tuple[str, frozenset[str]]:
     from sqlglot.errors import ParseError, TokenError
     from sqlglot.tokenizer_core import TokenType
 
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
     hint = "a model is one SELECT, as DuckDB reads it"
     try:
         statements = [statement for statement in parse(text, read="duckdb") if statement]
@@ -113,13 +120,15 @@ def _query(text: str, source: str) -> tuple[str, frozenset[str]]:
         raise ModelError(
             f"{source}:{line}: the SELECT cannot be parsed{near}", hint=hint
         ) from problem
+    except RecursionError as problem:
+        raise ModelError(f"{source}: the SELECT is nested too deeply", hint=hint) from problem
     except TokenError as problem:
         raise ModelError(f"{source}: a quote or a bracket is never closed", hint=hint) from problem
     statements = [node for node in statements if not isinstance(node, exp.Semicolon)]
     if len(statements) != 1:
         many = "it is empty" if not statements else f"it holds {len(statements)} statements"
         raise ModelError(f"{source}: {many}", hint=hint)
-    if not isinstance(statements[0], (exp.Query, exp.Values)):
+    if not isinstance(statements[0], (exp.Query, exp.Values, exp.Pivot)):
         raise ModelError(f"{source}: it is no SELECT but {statements[0].key.upper()}", hint=hint)
     tokens = tokenize(text, read="duckdb")
     end = len(text)
@@ -137,6 +146,6 @@ def _reads(statement: exp.Expr) -> frozenset[str]:
         table.name.lower()
         for table in statement.find_all(exp.Table)
         if table.name
-        and table.db.lower() in ("", "main")
+        and table.db.lower() in ("", "main", "enrich")
         and not (not table.db and table.name.lower() in local)
     )

@@ -219,7 +219,7 @@ def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str
     try:
         table = parse_one(f"CREATE TABLE t (\n{text}\n)", read="duckdb")
         items = table.this.expressions
-    except (SqlglotError, AttributeError) as problem:
+    except (SqlglotError, AttributeError, RecursionError) as problem:
         message = f"{source}:{line}: this output column cannot be read: {_first(text)}"
         raise ModelError(message, hint=hint) from problem
     checks = list(_checks(text))

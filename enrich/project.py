@@ -15,7 +15,14 @@ from enrich import batches, model, publish, run, snapshot
 from enrich.compiler import described
 from enrich.config import NAME, Config
 from enrich.database import Database, Files, statement
-from enrich.errors import DatabaseError, InputError, ProjectError, Unavailable, nearest
+from enrich.errors import (
+    DatabaseError,
+    InputError,
+    ProjectError,
+    ProviderError,
+    Unavailable,
+    nearest,
+)
 from enrich.talk import Silence, Talk
 
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
     from enrich.batches import Batch
     from enrich.compiler import Compiled
+    from enrich.errors import EnrichError
     from enrich.model import Model
     from enrich.providers import Provider
     from enrich.run import Turn
@@ -94,17 +102,19 @@ class Wait:
     def after(self, turn: Turn, provider: Callable[[str], Provider], talk: Talk) -> None:
         """Wait as long as the open batches' providers ask for. No lock is held meanwhile."""
         self.failures = self.failures + 1 if turn.troubles else 0
-        for trouble in turn.troubles:
-            if self.failures > PATIENCE or not isinstance(trouble, Unavailable):
-                raise trouble
-        for sentence in dict.fromkeys(trouble.message for trouble in turn.troubles):
+        for sentence in dict.fromkeys(trouble.message for _, trouble in turn.troubles):
             talk.say(f"{sentence}; trying again")
         pauses = [provider(name).pause for name in {batch.provider for batch in turn.batches}]
         if not pauses:
             return
         shortest, longest = min(pauses)
         seen = tuple((batch.batch, batch.status) for batch in turn.batches)
-        self.seconds = shortest if seen != self.seen else min(longest, self.seconds * 1.5)
+        full = [batch for batch in turn.batches if batch.tries and not batch.sent]
+        for batch in full if turn.batches == full else ():
+            talk.say(f"{batch.batch} waits: the provider's queue is full")
+        least = shortest * 1.5 ** max((batch.tries for batch in full), default=0)
+        growing = least if seen != self.seen else self.seconds * 1.5
+        self.seconds = min(longest, growing)
         self.seen = seen
         time.sleep(self.seconds * random.uniform(0.8, 1.2))  # noqa: S311  # jitter, not a secret
 
@@ -230,6 +240,9 @@ class Project:
         Waits for the batches unless `detach`. `retry` asks rows again that failed in earlier runs.
         """
         picked = model.pick(self.models, names)
+        if not picked:
+            hint = "write models/NAME.sql and models/NAME.prompt.md"
+            raise ProjectError(f"{self.config.models} holds no model yet", hint=hint)
         with run.turn(self.files):
             self.seed()
             self._check(picked, provider)
@@ -244,6 +257,7 @@ class Project:
                 turn = self._turn()
                 self._show(turn)
                 done |= {name for name in started if not turn.open(name)}
+            self._raise(turn, started, wait)
             if detach or len(done) == len(picked):
                 break
             wait.after(turn, self.provider, self.talk)
@@ -253,25 +267,40 @@ class Project:
         """Poll, load and publish what has ended; gives where every enrichment model stands."""
         with run.turn(self.files):
             turn = self._turn()
-        for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for t in turn.troubles):
+        for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for _, t in turn.troubles):
             self.talk.say(sentence)
         return self._states()
 
-    def cancel(self, *names: str) -> tuple[Batch, ...]:
-        """Stop the batches of the named models, or all; what was answered is kept."""
+    def cancel(self, *names: str, forget: bool = False) -> tuple[Batch, ...]:
+        """Stop the batches of the named models, or all; what was answered is kept.
+
+        `forget` waits no more for batches that their provider cannot stop or does not know: what it
+        answers all the same is lost.
+        """
         for name in names:
             if name not in self.models:
-                raise ProjectError(f"there is no model '{name}'", hint=nearest(name, self.models))
+                hint = nearest(name, self.models)
+                raise ProjectError(f"there is no model '{name}'", hint=hint)
+        stopped: list[Batch] = []
+        problems: list[EnrichError] = []
         with run.turn(self.files):
             with self.files.open(ledger=True) as database:
-                todo = batches.unread(database)
-            stopped = tuple(
-                batches.cancel(self.files, self.provider(batch.provider), batch)
-                for batch in todo
-                if not names or batch.model in names
-            )
+                todo = [b for b in batches.unread(database) if not names or b.model in names]
+            for batch in todo:
+                try:
+                    after = batches.cancel(self.files, self.provider(batch.provider), batch)
+                except (ProviderError, ProjectError) as problem:
+                    problems.append(problem)
+                    after = batch
+                if forget and after.status not in ("cancelling", "cancelled"):
+                    after = batches.give_up(self.files, batch)
+                stopped.append(after)
             self._turn()
-        return stopped
+        if problems and not forget:
+            first = problems[0]
+            hint = f"{first.hint}; to wait for it no more: enrich cancel --forget".lstrip("; ")
+            raise ProviderError(first.message, hint=hint)
+        return tuple(stopped)
 
     def sql(self, query: str) -> Rows:
         """Run a query on the warehouse; the ledger is attached as `ledger`, for reading only."""
@@ -282,6 +311,13 @@ class Project:
 
     def _provider_name(self, each: Model, override: str | None) -> str:
         return override or (each.prompt.provider if each.prompt else "") or self.config.provider
+
+    def _raise(self, turn: Turn, started: set[str], wait: Wait) -> None:
+        """Give up on a model whose batches are refused, or cannot be reached for too long."""
+        for name, trouble in turn.troubles:
+            passing = isinstance(trouble, Unavailable) and turn.open(name)
+            if name in started and not (passing and wait.failures < PATIENCE):
+                raise trouble
 
     def _upstream(self, each: Model, picked: tuple[Model, ...]) -> set[str]:
         return {other.name for other in picked if other.name.lower() in each.reads}
@@ -307,7 +343,7 @@ class Project:
             return
         with self.files.open(warehouse=True) as database:
             for name in others:
-                if not database.script("exists", name=name):
+                if not database.script("exists", schema="main", name=name):
                     message = f"{each.source}: it reads '{name}', which was not run yet"
                     raise InputError(message, hint=f"enrich run {name} {each.name}")
 
@@ -330,14 +366,14 @@ class Project:
         if chosen.notice and result.requests:
             self.talk.say(chosen.notice)
         started.add(each.name)
-        if result.answered:
+        if result.answered or not result.requests:
             self._publish({each.name})
 
     def _turn(self) -> Turn:
         """One turn: every batch as far as it goes, and what was read published."""
         turn = run.advance(self.files, self.provider)
         for batch, outcomes in turn.read:
-            if batch.status == "failed":
+            if (batch.status or "").lower() == "failed" and not outcomes:
                 why = batch.error or batch.code
                 self.talk.say(f"{batch.batch} failed, and nothing of it was run: {why}")
                 continue

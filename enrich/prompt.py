@@ -101,7 +101,7 @@ class Prompt:
             if not settings.values.get(key):
                 raise ModelError(f"{source}: '{key}' is not set", hint=f"as in:\n{EXAMPLE}")
         form = cast("Format", settings.choice("response_format", get_args(Format), "json_schema"))
-        params = settings.mapping("params")
+        params = settings.parameters("params")
         for name in params:
             if name in OWN:
                 hint = "enrich writes it; take it out"

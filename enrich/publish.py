@@ -2,6 +2,8 @@
 
 What is published is a function of the ledger alone: the model's rows as last snapshotted, and the
 responses to what they stand for. So it can be made again at any time, at no cost.
+
+What enrich makes carries a comment that says so, and nothing without one is ever replaced.
 """
 
 from __future__ import annotations
@@ -11,76 +13,87 @@ from typing import TYPE_CHECKING
 from enrich.compiler import quote, tables
 from enrich.errors import ProjectError
 from enrich.plan import Run
-from enrich.responses import Judge
+from enrich.responses import Judge, judge_again
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.database import Database, Row
+    from enrich.database import Database
     from enrich.model import Model
 
-KINDS = {"seed": "a seed", "sql": "a model", "enrichment": "a model"}
+MARK = "made by enrich from "
+READERS = {".csv": "read_csv", ".parquet": "read_parquet", ".jsonl": "read_ndjson"}
+"""The files of seeds/ that become tables, and DuckDB's function for each."""
 
 
-def publish(database: Database, model: str) -> int:
-    """Replace the tables `model` and `enrich.model`; gives the number of answered rows.
-
-    Needs warehouse and ledger.
-    """
+def publish(database: Database, model: str) -> None:
+    """Replace the tables `model` and `enrich.model`. Needs warehouse and ledger."""
     run = Run.latest(database, model)
     judge = Judge.of(database, run.prompt)
-    database.run(tables.settled(model))
     with database.transaction():
-        claim(database, model, "enrichment")
+        database.run(tables.present(model))
+        judge_again(database, judge)
+    database.run(tables.settled(model, judge.output, judge.form))
+    with database.transaction():
+        for schema in ("main", "enrich"):
+            check_free(database, model, "a model", schema=schema)
         database.run(tables.published(model, judge.output, judge.form))
         database.run(tables.provenance(model))
+        for schema in ("main", "enrich"):
+            _mark(database, "TABLE", schema, model, "a model")
     database.script("published", run=run.run)
-    return int(database.one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")[0])
 
 
 def build(database: Database, model: Model) -> None:
     """Make a plain SQL model's view. Needs the warehouse."""
     with database.transaction():
-        claim(database, model.name, "sql")
+        _cleared(database, model.name, "a model")
         database.run(f"CREATE VIEW {quote.name('warehouse', 'main', model.name)} AS\n{model.query}")
+        _mark(database, "VIEW", "main", model.name, "a model")
 
 
 def seed(database: Database, name: str, path: Path) -> bool:
     """Load a seed file as a table, unless it was loaded as it is now. Needs the warehouse."""
     stat = path.stat()
-    digest = f"{path.name} {stat.st_size} {stat.st_mtime_ns}"
-    known = database.script("relation", name=name)
-    if known and known[0][1] == digest and database.script("exists", name=name):
+    version = f"{path.name}, {stat.st_size} bytes, {stat.st_mtime_ns}"
+    found = database.script("exists", schema="main", name=name)
+    if found and found[0][1] == f"{MARK}a seed: {version}":
         return False
     with database.transaction():
-        claim(database, name, "seed", digest)
+        _cleared(database, name, "a seed")
         database.run(
             f"CREATE TABLE {quote.name('warehouse', 'main', name)} AS "
             f"SELECT * FROM {READERS[path.suffix]}($path)",
             path=str(path),
         )
+        _mark(database, "TABLE", "main", name, f"a seed: {version}")
     return True
 
 
-READERS = {".csv": "read_csv", ".parquet": "read_parquet", ".jsonl": "read_ndjson"}
-"""The files of seeds/ that become tables, and DuckDB's function for each."""
+def check_free(database: Database, name: str, source: str, *, schema: str = "main") -> str:
+    """Refuse a name that stands for what enrich did not make, or made from something else.
+
+    Gives TABLE or VIEW if there is one that may be replaced, else nothing.
+    """
+    found = database.script("exists", schema=schema, name=name)
+    if not found:
+        return ""
+    kind, comment = found[0]
+    if not str(comment or "").startswith(MARK + source):
+        whose = f"is {comment}" if str(comment or "").startswith(MARK) else "enrich did not make it"
+        shown = name if schema == "main" else f"{schema}.{name}"
+        hint = f"drop it (DROP {kind} {shown}) or rename the file"
+        raise ProjectError(f"the warehouse has a table '{shown}': {whose}", hint=hint)
+    return str(kind)
 
 
-def check_free(database: Database, name: str, kind: str) -> list[Row]:
-    """Refuse a name that stands for what enrich did not make, or made from something else."""
-    found = database.script("exists", name=name)
-    known = database.script("relation", name=name)
-    if found and (not known or known[0][0] != kind):
-        whose = f"made from {KINDS[known[0][0]]}" if known else "that enrich did not make"
-        hint = f"drop it (DROP {found[0][0]} {quote.name(name)}) or rename the file"
-        raise ProjectError(f"the warehouse has a table '{name}' {whose}", hint=hint)
-    return found
+def _cleared(database: Database, name: str, source: str) -> None:
+    """Make room for a table or view."""
+    kind = check_free(database, name, source)
+    if kind:
+        database.run(f"DROP {kind} {quote.name('warehouse', 'main', name)}")
 
 
-def claim(database: Database, name: str, kind: str, digest: str = "") -> None:
-    """Make room for a table or view that enrich makes."""
-    found = check_free(database, name, kind)
-    if found and (kind != "enrichment"):
-        database.run(f"DROP {found[0][0]} {quote.name('warehouse', 'main', name)}")
-    database.script("claim_dropped", name=name)
-    database.script("claim", name=name, kind=kind, digest=digest)
+def _mark(database: Database, kind: str, schema: str, name: str, source: str) -> None:
+    where = quote.name("warehouse", schema, name)
+    database.run(f"COMMENT ON {kind} {where} IS {quote.text(MARK + source)}")

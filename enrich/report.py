@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from datetime import UTC, date, datetime
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from enrich.project import Rows, State
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-WIDTH = 60
-"""The most characters of one cell that a table shows."""
 
 
 def clean(text: str) -> str:
@@ -186,9 +185,23 @@ def rows(found: Rows) -> None:
 
 def rows_json(found: Rows) -> None:
     """The answer to a query: one JSON object a line."""
+    names: list[str] = []
+    for column in found.columns:
+        twice = sum(name == column or name.startswith(f"{column}_") for name in names)
+        names.append(f"{column}_{twice}" if column in names else column)
     for row in found:
-        named = dict(zip(found.columns, row, strict=True))
-        sys.stdout.write(json.dumps(named, default=str, ensure_ascii=False) + "\n")
+        named = dict(zip(names, map(_plain, row), strict=True))
+        sys.stdout.write(json.dumps(named, ensure_ascii=False) + "\n")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  # any SQL value, as JSON can say it
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
 def _under_way(state: State) -> str:

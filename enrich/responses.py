@@ -67,11 +67,21 @@ def read(
     else:
         database.run(reader.no_lines(judge.endpoint))
     _judge(database, "SELECT * FROM temp.lines", judge)
-    database.script("settle", batch=batch, run=run, unrun=UNRUN.get(status, ""), judged_by=judge.id)
+    database.script(
+        "settle", batch=batch, run=run, unrun=UNRUN.get(status.lower(), ""), judged_by=judge.id
+    )
     return {str(outcome): int(many) for outcome, many in database.script("counts", batch=batch)}
 
 
-def judge_again(database: Database, judge: Judge) -> int:
+def give_up(database: Database, *, batch: str, run: int, judge: Judge) -> None:
+    """Every request of a batch that nobody waits for any more counts as not run."""
+    database.run(reader.no_lines(judge.endpoint))
+    _judge(database, "SELECT * FROM temp.lines", judge)
+    values = {"batch": batch, "run": run, "judged_by": judge.id}
+    database.script("settle", unrun="not run: the batch was given up", **values)
+
+
+def judge_again(database: Database, judge: Judge) -> None:
     """Judge the answers to `temp.snapshot` anew where another version's output judged them last.
 
     An answer that was paid for is used again whenever the present output accepts it.
@@ -81,7 +91,6 @@ def judge_again(database: Database, judge: Judge) -> int:
     if many:
         _judge(database, "SELECT * FROM temp.misjudged", judge)
         database.script("judged_again", judged_by=judge.id)
-    return many
 
 
 def _judge(database: Database, source: str, judge: Judge) -> None:

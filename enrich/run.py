@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from enrich import batches, plan, responses, snapshot
 from enrich.compiler import compiled, tables
 from enrich.compiler.body import line_overhead
-from enrich.errors import ProjectError, ProviderError, Unavailable
+from enrich.database import made
+from enrich.errors import DiskError, ProjectError, ProviderError, Unavailable
 from enrich.plan import Run
 from enrich.publish import check_free
 from enrich.responses import Judge
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from enrich.errors import EnrichError
     from enrich.model import Model
     from enrich.providers import Provider
+
+
+MOST_TRIES = 20
+"""How often a batch may meet a full queue in which nothing of ours stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +53,12 @@ class Started:
 
 @dataclass(kw_only=True)
 class Turn:
-    """What one turn did: the batches as they stand, those that were read, what went wrong."""
+    """What one turn did: the batches as they stand, those that were read, and what went wrong with
+    which model."""
 
     batches: list[Batch] = field(default_factory=list)
     read: list[tuple[Batch, Mapping[str, int]]] = field(default_factory=list)
-    troubles: list[EnrichError] = field(default_factory=list)
+    troubles: list[tuple[str, EnrichError]] = field(default_factory=list)
     planned: int = 0
 
     def open(self, model: str) -> list[Batch]:
@@ -65,13 +71,15 @@ def turn(files: Files) -> Iterator[None]:
     """The project's turn: whoever holds it may plan, submit and read; nobody holds it waiting."""
     from filelock import FileLock, Timeout
 
-    files.work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = FileLock(files.work / "turn.lock", mode=0o600)
+    lock = FileLock(made(files.work) / "turn.lock", mode=0o600)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         files.say("another enrich is at work in this project; waiting for its turn to end")
         lock.acquire()
+    except OSError as problem:
+        message = f"{lock.lock_file} cannot be locked: {problem.strerror}"
+        raise DiskError(message, hint="see what stands in its way") from problem
     try:
         yield
     finally:
@@ -81,7 +89,8 @@ def turn(files: Files) -> Iterator[None]:
 def check(files: Files, config: Config, provider: Provider, model: Model) -> Compiled:
     """Compile a model against the warehouse as it stands; nothing is read, written or spent."""
     with files.open(warehouse=True) as database:
-        check_free(database, model.name, "enrichment")
+        for schema in ("main", "enrich"):
+            check_free(database, model.name, "a model", schema=schema)
         return compile_for(database, config, provider, model)
 
 
@@ -161,8 +170,7 @@ def _remember(database: Database, work: Compiled, run: Run) -> None:
     """Record which row stands for which request from this run on."""
     model = work.model.name
     known = database.script("inputs_key", model=model)
-    wanted = database.one("SELECT typeof(key) FROM temp.snapshot LIMIT 1") if known else ()
-    if not known or (wanted and wanted[0] != known[0][0]):
+    if not known or database.describe("SELECT key FROM temp.snapshot")["key"] != known[0][0]:
         database.run(tables.inputs_created(model, work.key))
     database.run(tables.inputs_closed(model), run=run.run)
     database.run(tables.inputs_opened(model), run=run.run)
@@ -171,13 +179,16 @@ def _remember(database: Database, work: Compiled, run: Run) -> None:
 def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
     """Take every unread batch as far as it goes, and plan again what should be asked again.
 
-    What goes wrong with one batch does not stop the others. Only where nothing is under way at all
-    is the first error raised at once, and what was planned forgotten: it would be refused as well.
+    What goes wrong with one batch stops no other. Where a model's batch is refused before it was
+    sent, what else was planned for the model is forgotten: it would be refused as well.
     """
     result = Turn()
     with files.open(ledger=True) as database:
         todo = batches.unread(database)
+    withdrawn: set[str] = set()
     for batch in todo:
+        if batch.model in withdrawn and not batch.sent:
+            continue
         try:
             provider = open_provider(batch.provider)
             if not _may_go(batch, todo, result, provider):
@@ -185,12 +196,13 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
                 continue
             after, outcomes = batches.advance(files, provider, batch)
         except (ProviderError, ProjectError) as problem:
-            if batch.remote is None and (not _under_way(todo, result) or not _passing(problem)):
-                with files.open(ledger=True) as database, database.transaction():
-                    batches.withdraw(database, batch.model)
-                raise
-            result.troubles.append(problem)
-            result.batches.append(batch)
+            result.troubles.append((batch.model, problem))
+            if batch.sent or (isinstance(problem, Unavailable) and any(b.sent for b in todo)):
+                result.batches.append(batch)
+                continue
+            with files.open(ledger=True) as database, database.transaction():
+                batches.withdraw(database, batch.model)
+            withdrawn.add(batch.model)
             continue
         result.batches.append(after)
         if after.read_at is not None:
@@ -199,26 +211,21 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
     return result
 
 
-def _under_way(todo: tuple[Batch, ...], result: Turn) -> bool:
-    return any(batch.remote for batch in (*todo, *result.batches))
-
-
-def _passing(problem: EnrichError) -> bool:
-    """Whether trying again later may help."""
-    return isinstance(problem, Unavailable)
-
-
 def _may_go(batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provider) -> bool:
     """Whether the provider's limits let this batch be submitted now; polling is always allowed."""
-    if batch.remote is not None or batch.intended_at is not None:
+    if batch.sent:
         return True
     latest = {other.batch: other for other in (*todo, *result.batches)}
     busy = [
         other
         for other in latest.values()
-        if other.provider == batch.provider and other.remote is not None and other.ended_at is None
+        if other.provider == batch.provider and other.sent and other.ended_at is None
     ]
     limits = provider.limits
+    if batch.code == batches.FULL and not busy and batch.tries > MOST_TRIES:
+        what = f"{batch.batch} is refused again and again: {batch.error}"
+        hint = "make batches smaller: max_requests or enqueued_tokens in project.yml"
+        raise ProviderError(what, hint=hint)
     if batch.code == batches.FULL and busy:
         return False
     if limits.batches is not None and len(busy) >= limits.batches:

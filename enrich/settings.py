@@ -11,6 +11,7 @@ from enrich.errors import EnrichError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+MOST = 2_000_000_000
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -36,7 +37,7 @@ class Settings:
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             values = yaml.safe_load(text)
-        except yaml.YAMLError as problem:
+        except (yaml.YAMLError, ValueError, RecursionError) as problem:
             mark = getattr(problem, "problem_mark", None)
             at = f":{mark.line + first_line}" if mark else ""
             what = getattr(problem, "problem", None) or "cannot be read"
@@ -50,6 +51,9 @@ class Settings:
         starts: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + first_line
+            if key.value == "<<":
+                hint = "write the settings out"
+                raise error(f"{source}:{line}: '<<' is not taken here", hint=hint)
             if key.value in lines:
                 raise error(f"{source}:{line}: '{key.value}' stands twice", hint="keep one of them")
             lines[key.value] = line
@@ -88,16 +92,18 @@ class Settings:
         value = self.values.get(key)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.wrong(key, f"must be a whole number, {least} or more", hint=f"{key}: 3")
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
+            what = f"must be a whole number, {least} to {MOST}"
+            raise self.wrong(key, what, hint=f"{key}: 3")
         return value
 
     def number(self, key: str, default: float) -> float:
         value = self.values.get(key)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-            raise self.wrong(key, "must be a number, 0 or more", hint=f"{key}: 1.5")
+        fits = isinstance(value, (int, float)) and 0 <= value <= MOST
+        if isinstance(value, bool) or not fits:
+            raise self.wrong(key, f"must be a number, 0 to {MOST}", hint=f"{key}: 1.5")
         return float(value)
 
     def words(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -124,6 +130,18 @@ class Settings:
             hint = f"one `name: value` a line, indented below `{key}:`"
             raise self.wrong(key, "must hold settings", hint=hint)
         return {str(name): item for name, item in value.items()}
+
+    def parameters(self, key: str) -> dict[str, Any]:
+        """The mapping under `key`, which must be plain JSON: it goes into requests as it is."""
+        import json
+
+        values = self.mapping(key)
+        try:
+            json.dumps(values, allow_nan=False, ensure_ascii=False).encode()
+        except (TypeError, ValueError, RecursionError) as problem:
+            hint = "use numbers, text, true, false, lists and mappings; quote dates"
+            raise self.wrong(key, "holds what JSON cannot say", hint=hint) from problem
+        return values
 
     def expanded(self, environment: Mapping[str, str]) -> Settings:
         """The same settings with `${NAME}` replaced by environment variables."""

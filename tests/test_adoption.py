@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from folders import Ears, opened, plants, settings, write
+from folders import PROMPT, Ears, opened, plants, settings, write
 
 from enrich.errors import ProviderError
 from enrich.rehearsal import Faults, Quirks, Rehearsal
@@ -71,7 +71,7 @@ def test_without_a_list_nothing_is_sent_twice(tmp_path: Path) -> None:
             with pytest.raises(ProviderError, match="may have been made, and cannot be looked up"):
                 opened(root).run()
         assert (server.sends(CREATE), server.bill.repeated) == (1, {})
-        opened(root).cancel()
+        opened(root).cancel(forget=True)
         (state,) = opened(root).run()
         assert state.ok == 4
 
@@ -102,10 +102,85 @@ def test_a_batch_that_vanished_can_be_given_up(tmp_path: Path) -> None:
         (state,) = opened(root, ears).status()
         assert state.busy
         assert any("answered 404" in sentence for sentence in ears.said)
-        server.script("POST /v1/batches/{id}/cancel", [404])
-        opened(root).cancel()
+        server.script("POST /v1/batches/{id}/cancel", [404, 404])
+        with pytest.raises(ProviderError, match="answered 404") as refused:
+            opened(root).cancel()
+        assert "enrich cancel --forget" in refused.value.hint
+        opened(root).cancel(forget=True)
+        (state,) = opened(root).status()
+        assert (dict(state.outcomes), state.busy) == ({"expired": 4}, False)
         (state,) = opened(root).run()
         assert (state.ok, len(server.batches)) == (4, 2)
+
+
+def test_a_refused_cancel_loses_nothing(tmp_path: Path) -> None:
+    """A cancel that is refused, or comes too late, keeps the batch: its answers are read."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run(detach=True)
+        server.script("POST /v1/batches/{id}/cancel", [401])
+        with pytest.raises(ProviderError, match="answered 401"):
+            opened(root).cancel()
+        server.script("POST /v1/batches/{id}/cancel", [409])
+        opened(root).cancel()
+        (state,) = opened(root).run()
+        while state.busy:
+            (state,) = opened(root).status()
+        assert (state.ok, server.bill.requests.total()) == (4, 4)
+
+
+def test_a_cancelled_intent_that_had_ended_is_read(tmp_path: Path) -> None:
+    """A create was lost, its batch completed, and the user cancels: what was paid for is kept."""
+    with Rehearsal(latency=0) as server:
+        root = plants(tmp_path, server)
+        server.script(CREATE, ["lost"])
+        opened(root).run(detach=True)
+        opened(root).provider("api").poll(server.batches[0]["id"])
+        opened(root).cancel()
+        (state,) = opened(root).status()
+        while state.busy:
+            (state,) = opened(root).status()
+        assert (state.ok, server.bill.requests.total()) == (4, 4)
+
+
+def test_one_model_in_trouble_stops_no_other(tmp_path: Path) -> None:
+    """A batch that cannot be polled any more belongs to its own model; others run, exit code 0."""
+    with Rehearsal() as server, Rehearsal() as other:
+        root = plants(tmp_path, server)
+        opened(root).run(detach=True)
+        write(
+            root,
+            {
+                "project.yml": settings(other),
+                "models/more.sql": "SELECT id, name, note FROM plants",
+                "models/more.prompt.md": PROMPT.replace("You know", "You love"),
+            },
+        )
+        (state,) = opened(root).run("more")
+        assert (state.model, state.ok, state.busy) == ("more", 4, False)
+        with pytest.raises(ProviderError, match="is for openai:"):
+            opened(root).run("kinds")
+
+
+@pytest.mark.parametrize("cut", ["cut", "reset", "stall"])
+def test_a_download_that_breaks_off_is_fetched_again(tmp_path: Path, cut: str) -> None:
+    """Half a result file is no result file."""
+    with Rehearsal(hang=0.2) as server:
+        server.script("GET /v1/files/{id}/content", [cut])  # type: ignore[list-item]
+        (state,) = opened(plants(tmp_path, server)).run()
+        assert (state.ok, len(server.batches), server.bill.repeated) == (4, 1, {})
+
+
+def test_a_queue_that_is_always_full_ends_with_a_hint(tmp_path: Path) -> None:
+    """A batch larger than the provider's whole queue is not sent for ever."""
+    with Rehearsal(enqueued_tokens=10) as server:
+        root = plants(tmp_path, server)
+        ears = Ears()
+        with pytest.raises(ProviderError, match="refused again and again") as refused:
+            opened(root, ears).run()
+        assert "max_requests" in refused.value.hint
+        assert any("queue is full" in sentence for sentence in ears.said)
+        assert server.bill.requests.total() == 0
 
 
 def test_a_table_that_was_not_published_is_published_next(tmp_path: Path) -> None:

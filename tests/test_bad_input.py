@@ -62,6 +62,21 @@ SETTINGS = {
         "'base_url' needs the environment variable NO_SUCH_URL",
         "export NO_SUCH_URL=",
     ),
+    "no date": ("name: 2026-99-99\n", "project.yml", "quotes"),
+    "same file": ("ledger: warehouse.duckdb\n", "the same file as the ledger", "lives apart"),
+    "nan": ("params: {x: .nan}\n", "'params' holds what JSON cannot say", "quote dates"),
+    "huge": ("max_attempts: 99999999999\n", "'max_attempts' must be a whole number", "3"),
+    "merge": ("<<: {name: x}\n", "'<<' is not taken here", "write the settings out"),
+    "no address": (
+        "provider: a\nproviders: {a: {type: openai, base_url: 'http://[::1'}}\n",
+        "'base_url' is no address",
+        "https://",
+    ),
+    "odd key": (
+        "provider: a\nproviders: {a: {type: openai, base_url: 'http://127.0.0.1:9', api_key: ü}}\n",
+        "a letter that HTTP cannot send",
+        "copy the key anew",
+    ),
     "attempts": (
         "max_attempts: many\n",
         "'max_attempts' must be a whole number",
@@ -105,6 +120,7 @@ MODELS = {
         "DISTINCT",
     ),
     "list key": ("SELECT [id] AS id, name, note FROM plants", "not one plain value", "key"),
+    "deep": ("SELECT " + "(" * 3000 + "1" + ")" * 3000 + " AS id", "models/kinds.sql", "SELECT"),
     "self": ("SELECT id, name, note FROM kinds", "'kinds' reads its own table", "source"),
 }
 
@@ -156,6 +172,31 @@ PROMPTS = {
         "CHECK (lenn(tags) BETWEEN 1 AND 3)",
         "len",
     ),
+    "check elsewhere": (
+        PROMPT.replace("len(tags) BETWEEN 1 AND 3", "line IN (SELECT name FROM plants)"),
+        "CHECK (line IN (SELECT name FROM plants)) cannot be evaluated",
+        "the output's columns",
+    ),
+    "check no condition": (
+        PROMPT.replace("len(tags) BETWEEN 1 AND 3", "len(tags)"),
+        "is no condition on one answer",
+        "the output's columns",
+    ),
+    "check aggregate": (
+        PROMPT.replace("len(tags) BETWEEN 1 AND 3", "count(*) > 0"),
+        "CHECK (count(*) > 0)",
+        "the output's columns",
+    ),
+    "check random": (
+        PROMPT.replace("len(tags) BETWEEN 1 AND 3", "random() >= 0"),
+        "CHECK (random() >= 0)",
+        "the output's columns",
+    ),
+    "params date": (
+        PROMPT.replace("temperature: 0", "seed: 2024-01-01"),
+        "'params' holds what JSON cannot say",
+        "quote dates",
+    ),
     "key in output": (PROMPT.replace("height", "id"), "'output' cannot hold 'id'", "key"),
     "params": (PROMPT.replace("temperature: 0", "model: x"), "cannot hold 'model'", "enrich"),
     "text": (
@@ -206,7 +247,7 @@ def test_foreign_table_is_left_alone(tmp_path: Path, server: Rehearsal) -> None:
     root = plants(tmp_path, server)
     with duckdb.connect(root / "warehouse.duckdb") as own:
         own.execute("CREATE TABLE kinds AS SELECT 42 AS precious")
-    refused(enrich(root, "run"), "'kinds' that enrich did not make", "DROP TABLE")
+    refused(enrich(root, "run"), "'kinds': enrich did not make it", "DROP TABLE")
     assert not server.batches
     with duckdb.connect(root / "warehouse.duckdb") as own:
         assert own.execute("FROM kinds").fetchall() == [(42,)]

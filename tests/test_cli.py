@@ -109,6 +109,35 @@ def test_sql(tmp_path: Path) -> None:
     assert enrich(root, "sql", "SELEC 1").stderr.startswith("error: ")
 
 
+def test_sql_for_machines(tmp_path: Path) -> None:
+    """Whatever a query gives is JSON: columns of one name, NaN, dates, maps, moments of a zone."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+    query = (
+        "SELECT 1 AS a, 2 AS a, 'nan'::DOUBLE AS n, MAP {DATE '2024-01-01': 1} AS m, "
+        "TIMESTAMPTZ '2024-01-01 00:00:00+00' AS t"
+    )
+    assert json.loads(enrich(root, "sql", "--json", query).stdout) == {
+        "a": 1,
+        "a_1": 2,
+        "n": None,
+        "m": {"2024-01-01": 1},
+        "t": "2024-01-01 00:00:00+00:00",
+    }
+    assert enrich(root, "sql", ";").exit_code == 0
+    assert enrich(root, "sql", "SELECT interval '9999999 years'").exit_code == 1
+
+
+def test_rows_without_hope_are_3(tmp_path: Path) -> None:
+    """Rows that wait for an answer nobody is asked for are not ok."""
+    with Rehearsal(faults=Faults(batch_stuck=(0,))) as server:
+        root = plants(tmp_path, server)
+        assert enrich(root, "run", "--detach").exit_code == 4
+        server.script("POST /v1/batches/{id}/cancel", [404])
+        assert enrich(root, "cancel", "--forget").exit_code == 0
+        assert enrich(root, "status").exit_code == 3
+
+
 def test_escape_sequences_do_not_reach_the_terminal(tmp_path: Path) -> None:
     """A cell cannot move the cursor or colour the screen."""
     with Rehearsal() as server:

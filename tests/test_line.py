@@ -160,6 +160,84 @@ def test_a_pending_row_keeps_its_previous_answer(tmp_path: Path) -> None:
         assert {row[2] for row in stale[1:]} == {False}
 
 
+def test_a_previous_answer_without_a_place_is_not_shown(tmp_path: Path) -> None:
+    """Of an earlier answer the columns that still exist are kept; if there is none, no row is."""
+    with Rehearsal(faults=Faults(batch_stuck=(1, 2, 3))) as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        more = PROMPT.replace("line   VARCHAR NOT NULL", "line VARCHAR NOT NULL, extra DATE")
+        write(root, {"models/kinds.prompt.md": more})
+        opened(root).run(detach=True)
+        kept = opened(root).sql("SELECT count(*), count(line), count(extra) FROM kinds").rows
+        assert kept == ((4, 4, 0),)
+        opened(root).cancel(forget=True)
+        for text in (
+            "---\nkey: id\noutput: mood VARCHAR NOT NULL\n---\nuser:\n{{ name }}\n",
+            "---\nkey: id\nresponse_format: text\noutput: line VARCHAR\n---\nuser:\n{{ name }}\n",
+        ):
+            write(root, {"models/kinds.prompt.md": text})
+            opened(root).run(detach=True)
+            assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((0,),)
+            assert opened(root).sql("SELECT DISTINCT stale FROM enrich.kinds").rows == ((False,),)
+            opened(root).cancel(forget=True)
+
+
+def test_answers_in_flight_are_judged_by_the_present_output(tmp_path: Path) -> None:
+    """A CHECK that came while a batch was under way holds for its answers too."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run(detach=True)
+        strict = PROMPT.replace("line   VARCHAR NOT NULL", "line VARCHAR NOT NULL CHECK (false)")
+        write(root, {"models/kinds.prompt.md": strict.replace("key: id", "key: id\n    retry: []")})
+        (state,) = opened(root).run()
+        assert dict(state.outcomes) == {"invalid": 4}
+        assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((0,),)
+        assert server.bill.requests.total() == 4
+
+
+def test_two_models_may_share_answers_and_differ_in_checks(tmp_path: Path) -> None:
+    """Each model's table is judged by its own output, whichever was run last."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        strict = PROMPT.replace("line   VARCHAR NOT NULL", "line VARCHAR NOT NULL CHECK (false)")
+        write(
+            root,
+            {
+                "models/strict.sql": "SELECT id, name, note FROM plants",
+                "models/strict.prompt.md": strict.replace("key: id", "key: id\n    retry: []"),
+            },
+        )
+        for names in (["kinds"], ["strict"], ["kinds"]):
+            opened(root).run(*names)
+        assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((4,),)
+        assert opened(root).sql("SELECT count(*) FROM strict").rows == ((0,),)
+        assert server.bill.requests.total() == 4
+
+
+def test_a_select_may_become_empty(tmp_path: Path) -> None:
+    """No rows are no error: the table is there, and empty."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/kinds.sql": "SELECT id, name, note FROM plants WHERE false"})
+        (state,) = opened(root).run()
+        assert (state.rows, state.requests) == (0, 0)
+        write(root, {"models/kinds.sql": "SELECT id, name, note FROM plants"})
+        opened(root).run()
+        write(root, {"models/kinds.sql": "SELECT id, name, note FROM plants WHERE false"})
+        opened(root).run()
+        assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((0,),)
+
+
+def test_a_list_in_a_template_is_text(tmp_path: Path) -> None:
+    """Whatever type an expression has, the message stays one text."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        text = PROMPT.replace("{{ name }}: {{ coalesce(note, 'nothing') }}", "{{ [name, note] }}")
+        write(root, {"models/kinds.prompt.md": text})
+        body = opened(root).compile("kinds")["request"]["body"]
+        assert body["messages"][-1]["content"] == "[ash, tall]"
+
+
 def test_detach_and_status_fetch_later(tmp_path: Path) -> None:
     """`run --detach` returns after submitting; `status` polls, loads and publishes."""
     with Rehearsal() as server:

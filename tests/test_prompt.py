@@ -108,9 +108,9 @@ def test_images_come_as_urls(tmp_path: Path, source: str, url: str, endpoint: st
         model(
             tmp_path,
             server,
-            f"SELECT 1 AS id, 'oak' AS name, {source} AS photo",
+            f"SELECT 1 AS id, 'oak' AS name, {source} AS url, 'x' AS error",
             f"---\nkey: id\nendpoint: {endpoint}\noutput: line VARCHAR\n---\nuser:\n"
-            '{{ name }}\n![{{ name }}]({{ photo }} "low")\n',
+            '{{ name }}\n![{{ name }}]({{ url }} "low")\n',
         )
         sent = body(tmp_path)
         (state,) = opened(tmp_path).run()

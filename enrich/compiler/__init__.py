@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from enrich.compiler import inputs, reader
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
-from enrich.database import problem_line
+from enrich.database import problem_line, scratch
 from enrich.errors import DatabaseError, InputError, ModelError, nearest
 
 if TYPE_CHECKING:
@@ -80,12 +80,7 @@ def compiled(
     key = _key(model, prompt, columns)
     for expression in prompt.expressions:
         _check(expression, prompt, columns)
-    for check, query in reader.unchecked(prompt.output):
-        try:
-            database.run(query)
-        except DatabaseError as problem:
-            message = f"{prompt.source}: CHECK ({check}) cannot be evaluated: {problem.message}"
-            raise ModelError(message, hint=problem.hint) from problem
+    _check_output(prompt)
     body = Body.from_prompt(prompt, llm=llm, params=params)
     blobs = _blobs(database, model, prompt, body.images)
     draft = Compiled(
@@ -148,7 +143,7 @@ def _check(expression: Expression, prompt: Prompt, columns: Mapping[str, str]) -
     where = f"{prompt.source}:{expression.line}"
     try:
         tree = parse_one(expression.sql, read="duckdb")
-    except SqlglotError as problem:
+    except (SqlglotError, RecursionError) as problem:
         hint = "inside {{ }} stands one DuckDB expression, such as coalesce(tagline, 'none')"
         raise ModelError(f"{where}: '{expression.sql}' is not SQL", hint=hint) from problem
     refused = (exp.Query, exp.AggFunc, exp.Window, exp.Alias, exp.Star, exp.Block, exp.Command)
@@ -162,6 +157,29 @@ def _check(expression: Expression, prompt: Prompt, columns: Mapping[str, str]) -
             hint = nearest(name, columns)
             message = f"{where}: '{name}' is not a column of the SELECT"
             raise ModelError(message, hint=hint)
+
+
+def _check_output(prompt: Prompt) -> None:
+    """Each CHECK must be one condition on the answer's own columns, which reading can evaluate.
+
+    Answers are judged long after they were paid for, without the warehouse, so this is tried on an
+    empty answer in a database of its own, exactly as it will be.
+    """
+    from sqlglot import exp, parse_one
+
+    hint = "a CHECK is one condition on the output's columns: CHECK (len(tags) <= 4)"
+    with scratch() as bare:
+        for check, query in reader.checks_alone(prompt.output):
+            message = f"{prompt.source}: CHECK ({check}) cannot be evaluated"
+            try:
+                tree = parse_one(check, read="duckdb")
+                kind = next(iter(bare.describe(query).values()))
+                bare.run(query)
+                bare.run(reader.judged("SELECT '{}' AS content", prompt.output, "json_schema"))
+            except DatabaseError as problem:
+                raise ModelError(f"{message}: {problem.message}", hint=hint) from problem
+            if kind != "BOOLEAN" or tree.find(exp.Query, exp.AggFunc, exp.Window):
+                raise ModelError(f"{message}: it is no condition on one answer", hint=hint)
 
 
 def _columns(tree: exp.Expr) -> Iterator[str]:
@@ -201,9 +219,8 @@ def _bind(database: Database, draft: Compiled) -> None:
     """Let DuckDB bind each expression by itself, so that an error can name its line."""
     for expression in draft.prompt.expressions:
         try:
-            database.describe(
-                f"SELECT concat(({expression.sql}\n)) FROM (\n{draft.model.query}\n) AS inputs"
-            )
+            value = f"SELECT CAST(({expression.sql}\n) AS VARCHAR)"
+            database.describe(f"{value} FROM (\n{draft.model.query}\n) AS inputs")
         except DatabaseError as problem:
             where = f"{draft.prompt.source}:{expression.line}"
             message = f"{where}: {{{{ {expression.sql} }}}}: {problem.message}"

@@ -36,7 +36,7 @@ class Body:
     """A request body is `prefix` followed by what the SQL expression `tail` gives for a row.
 
     `images` are the expressions that may give a picture of the row, in order; `tail` refers to the
-    n-th as `_enrich_n.url`.
+    n-th as `_enrich_n._enrich_url`.
     """
 
     prefix: str
@@ -128,7 +128,9 @@ def _text(part: Text | Image) -> Iterator[str | Sql]:
         yield _json("".join(str(piece) for piece in pieces))
         return
     arguments = (
-        quote.text(piece) if isinstance(piece, str) else quote.written(piece.sql)
+        quote.text(piece)
+        if isinstance(piece, str)
+        else f"CAST({quote.written(piece.sql)} AS VARCHAR)"
         for piece in pieces
     )
     yield Sql(f"to_json(concat({', '.join(arguments)}))")
@@ -149,7 +151,7 @@ def _image(image: Image, images: list[str], chat: bool) -> Iterator[str | Sql]:
     if isinstance(image.source, str) and image.source.startswith(REMOTE):
         yield _json(image.source)
     else:
-        yield Sql(f"to_json(_enrich_{len(images)}.url)")
+        yield Sql(f"to_json(_enrich_{len(images)}._enrich_url)")
         fixed = isinstance(image.source, str)
         images.append(
             quote.text(str(image.source)) if fixed else quote.written(image.source.sql)  # type: ignore[union-attr]

@@ -87,7 +87,7 @@ def snapshot(
     joins = "".join(
         _picture(number, image, blobs[number]) for number, image in enumerate(body.images)
     )
-    errors = [f"_enrich_{number}.error" for number in range(len(body.images))]
+    errors = [f"_enrich_{number}._enrich_error" for number in range(len(body.images))]
     return f"""SELECT key, {_custom_id(key)} AS custom_id,
     CASE WHEN error IS NULL THEN left(sha256({quote.text(digest)} || tail), 32) END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
@@ -115,13 +115,15 @@ def _picture(number: int, image: str, blob: bool) -> str:
     """Join the n-th image as `_enrich_n`: its URL, or what is wrong with it."""
     if blob:
         side = f"""SELECT CASE WHEN content IS NOT NULL THEN
-            'data:' || {MEDIA_TYPE} || ';base64,' || to_base64(content) END AS url,
-            CASE WHEN content IS NULL THEN 'the image is NULL'
-            WHEN url IS NULL THEN 'the image is not a PNG, JPEG, WEBP or GIF' END AS error
+            'data:' || {MEDIA_TYPE} || ';base64,' || to_base64(content) END AS _enrich_url,
+            CASE WHEN content IS NULL THEN 'the image is NULL' WHEN _enrich_url IS NULL
+            THEN 'the image is not a PNG, JPEG, WEBP or GIF' END AS _enrich_error
             FROM (SELECT {image} AS content)"""
     else:
-        side = f"""SELECT CASE WHEN {_remote("source")} THEN source ELSE picture.url END AS url,
-            CASE WHEN source IS NULL THEN 'the image is NULL' ELSE picture.error END AS error
+        side = f"""SELECT
+            CASE WHEN {_remote("source")} THEN source ELSE picture.url END AS _enrich_url,
+            CASE WHEN source IS NULL THEN 'the image is NULL' ELSE picture.error END
+                AS _enrich_error
             FROM (SELECT {image} AS source) LEFT JOIN {PICTURES} AS picture ON path = source"""
     return f"\n    CROSS JOIN LATERAL ({side}) AS _enrich_{number}"
 

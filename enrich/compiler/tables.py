@@ -81,12 +81,21 @@ WHERE until_run IS NULL AND fingerprint NOT IN (
 GROUP BY fingerprint"""
 
 
-def settled(model: str) -> str:
+def present(model: str) -> str:
+    """The fingerprints of the model's present rows, as a table `snapshot`."""
+    return f"""CREATE OR REPLACE TEMP TABLE snapshot AS
+SELECT DISTINCT fingerprint FROM {inputs(model)} WHERE until_run IS NULL"""
+
+
+def settled(model: str, output: Output, form: Format) -> str:
     """A table `settled` of the model's current rows, each with the best response there is.
 
     A row without an `ok` answer to its present request keeps, as `kept`, the latest `ok` answer to
-    an earlier one.
+    an earlier one, if any of its columns still has a place in the output.
     """
+    texts = ", ".join(
+        f"CAST(answer.{quote.name(column.name)} AS VARCHAR)" for column in output.columns
+    )
     return f"""CREATE OR REPLACE TEMP TABLE settled AS
 WITH present AS (
     SELECT key, fingerprint, error FROM {inputs(model)} WHERE until_run IS NULL
@@ -99,11 +108,19 @@ WITH present AS (
 ), wanting AS (
     SELECT key FROM present LEFT JOIN best USING (fingerprint)
     WHERE best.outcome IS DISTINCT FROM 'ok'
-), kept AS (
+), earlier AS (
     SELECT key, arg_max(content, (from_run, received_at)) AS content
     FROM {inputs(model)} AS old JOIN ledger.responses AS response USING (fingerprint)
+        JOIN ledger.batches AS batch ON batch.batch = response.batch
+        JOIN ledger.prompts AS prompt ON prompt.prompt = batch.prompt
     WHERE until_run IS NOT NULL AND outcome = 'ok' AND key IN (SELECT key FROM wanting)
+        AND (prompt.response_format = 'text') = {"true" if form == "text" else "false"}
     GROUP BY key
+), kept AS (
+    SELECT key, content FROM (
+        SELECT key, content, {parsed("content", output, form, strict=False)} AS answer FROM earlier
+    )
+    WHERE coalesce({texts}) IS NOT NULL
 )
 SELECT present.key AS key,
     CASE WHEN present.error IS NULL THEN best.outcome ELSE 'error' END AS outcome,
@@ -121,8 +138,8 @@ def published(model: str, output: Output, form: Format) -> str:
     return f"""CREATE OR REPLACE TABLE {quote.name("warehouse", "main", model)} AS
 SELECT key.*, answer.* FROM (
     SELECT key, CASE WHEN outcome = 'ok' THEN {fresh} ELSE {stale} END AS answer FROM temp.settled
-)
-WHERE answer IS NOT NULL"""
+    WHERE outcome = 'ok' OR stale
+)"""
 
 
 def provenance(model: str) -> str:

@@ -134,7 +134,7 @@ class OpenAIProvider:
     def upload(self, path: Path) -> str:
         with self._translated(), path.open("rb") as lines:
             named = (path.name, lines, "application/jsonl")
-            return self.client.files.create(file=named, purpose="batch").id
+            return str(self.client.files.create(file=named, purpose="batch").id)
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         with self._translated(creating=True):
@@ -145,7 +145,7 @@ class OpenAIProvider:
                 completion_window="24h",
                 metadata=dict(metadata),
             )
-        return remote(batch.to_dict())
+            return remote(batch.to_dict())
 
     def find(self, intent: str, *, file: str, since: datetime) -> Remote | None:
         from datetime import UTC
@@ -153,8 +153,9 @@ class OpenAIProvider:
         oldest = since.replace(tzinfo=UTC).timestamp() - SLACK
         with self._translated():
             for batch in self.client.batches.list(limit=100):
-                named = (batch.metadata or {}).get("enrich_batch") == intent
-                if named or batch.input_file_id == file:
+                known = batch.metadata or {}
+                mine = batch.input_file_id == file and batch.status != "failed"
+                if known.get("enrich_batch") == intent or (mine and not known):
                     return remote(batch.to_dict())
                 if batch.created_at < oldest:
                     break
@@ -165,8 +166,15 @@ class OpenAIProvider:
             return remote(self.client.batches.retrieve(remote_id).to_dict())
 
     def cancel(self, remote_id: str) -> Remote:
+        """Ask for it; a batch that has ended meanwhile (409) is shown as it ended."""
+        import openai
+
         with self._translated():
-            return remote(self.client.batches.cancel(remote_id).to_dict())
+            try:
+                client = self.client.with_options(max_retries=0)
+                return remote(client.batches.cancel(remote_id).to_dict())
+            except openai.ConflictError:
+                return remote(self.client.batches.retrieve(remote_id).to_dict())
 
     def fetch(self, file: str, path: Path) -> None:
         part = path.with_suffix(".part")
@@ -189,6 +197,7 @@ class OpenAIProvider:
     @contextmanager
     def _translated(self, *, creating: bool = False) -> Iterator[None]:
         """Errors of the SDK as ours. While `creating`, a lost answer is Unclear."""
+        import httpx2
         import openai
 
         try:
@@ -197,6 +206,15 @@ class OpenAIProvider:
             self._refused(problem, creating=creating)
         except openai.APIConnectionError as problem:
             self._unreached(problem, creating=creating)
+        except (httpx2.HTTPError, AttributeError, KeyError, TypeError, ValueError) as problem:
+            if isinstance(problem, UnicodeEncodeError):
+                what = f"{self.name}: the API key or a header holds a letter that HTTP cannot send"
+                raise ProviderError(what, hint="copy the key anew") from None
+            what = f"{self.name} gave an answer that cannot be read ({type(problem).__name__})"
+            if creating:
+                raise Unclear(what, hint=LOOK) from None
+            hint = f"check base_url: {self.account.url}; does a Batch API answer there?"
+            raise Unavailable(what, hint=hint) from None
         except openai.OpenAIError as problem:
             said = self.account.redacted(str(problem))
             raise ProviderError(said, hint=f"see providers: {self.name}: in project.yml") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from enrich.providers import Limits
 
@@ -65,6 +66,10 @@ def _openai(name: str, settings: Settings, *, environment: Mapping[str, str]) ->
         api_version=settings.text("api_version"),
         timeout=settings.number("timeout", 600.0),
     )
+    for key in ("base_url", "azure_endpoint"):
+        if settings.text(key) and not _is_address(settings.text(key)):
+            hint = f"{key}: https://host/v1"
+            raise settings.wrong(key, "is no address", hint=hint)
     return OpenAIProvider(
         name=name,
         llm=settings.text("llm", "gpt-4o-mini"),
@@ -73,6 +78,14 @@ def _openai(name: str, settings: Settings, *, environment: Mapping[str, str]) ->
         poll_seconds=settings.number("poll_seconds", 60.0),
         lost_after=settings.number("lost_after", 60.0),
     )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _limits(settings: Settings) -> Limits:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 BEAT = 0.25
 """Seconds between two looks at the folder, and between two fsyncs."""
 
-GRACE = 5.0
+GRACE = 3.0
 """Seconds that the rows under way are given when their batch is cancelled."""
 
 MAX_TOKENS = 512

@@ -21,7 +21,8 @@ CREATE TABLE IF NOT EXISTS ledger.batches (
     requests BIGINT, bytes BIGINT, planned_at TIMESTAMP,
     input_file VARCHAR, intended_at TIMESTAMP,
     remote VARCHAR, status VARCHAR, completed BIGINT, failed BIGINT, code VARCHAR, error VARCHAR,
-    result_files VARCHAR[], late INTEGER DEFAULT 0, submitted_at TIMESTAMP, ended_at TIMESTAMP,
+    result_files VARCHAR[], late INTEGER DEFAULT 0,
+    tries INTEGER DEFAULT 0, submitted_at TIMESTAMP, ended_at TIMESTAMP,
     read_at TIMESTAMP, cancelled_at TIMESTAMP
 );
 

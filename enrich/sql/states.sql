@@ -4,7 +4,7 @@ SELECT run.model, run.provider, prompt.llm, run.run, run."rows", run.requests, r
     coalesce((
         SELECT arg_max(coalesce(nullif(batch.error, ''), batch.code), batch.ended_at)
         FROM ledger.batches AS batch
-        WHERE batch.run = run.run AND batch.status = 'failed'
+        WHERE batch.run = run.run AND lower(batch.status) = 'failed'
     ), '') AS failure
 FROM ledger.runs AS run JOIN ledger.prompts AS prompt USING (prompt)
 WHERE run.run = (SELECT max(latest.run) FROM ledger.runs AS latest WHERE latest.model = run.model)

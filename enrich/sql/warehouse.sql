@@ -1,6 +1,2 @@
--- What enrich made in this warehouse, so that it never replaces what it did not make.
-CREATE SCHEMA IF NOT EXISTS warehouse.enrich;
-
-CREATE TABLE IF NOT EXISTS warehouse.enrich._relations (
-    name VARCHAR, kind VARCHAR, digest VARCHAR, made_at TIMESTAMP
-);
+-- Where the provenance of each model stands.
+CREATE SCHEMA IF NOT EXISTS warehouse.enrich

@@ -1,1 +1,0 @@
-INSERT INTO warehouse.enrich._relations VALUES ($name, $kind, $digest, now()::TIMESTAMP)

@@ -1,1 +1,0 @@
-DELETE FROM warehouse.enrich._relations WHERE lower(name) = lower($name)

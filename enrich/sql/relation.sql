@@ -1,1 +1,0 @@
-SELECT kind, digest FROM warehouse.enrich._relations WHERE lower(name) = lower($name)

@@ -164,12 +164,13 @@ def _submit(files: Files, provider: Provider, batch: Batch) -> Batch:
             return batch
     if batch.cancelled_at is not None:
         return give_up(files, batch)
-    endpoint, batch = _uploaded(files, provider, batch)
+    endpoint, attempt, batch = _uploaded(files, provider, batch)
     batch = _save(files, batch, intended_at=_now())
     metadata = {
         "enrich_batch": batch.intent,
         "enrich_model": batch.model,
         "enrich_run": str(batch.run),
+        "attempt": str(attempt),
     }
     try:
         remote = provider.submit(batch.input_file or "", endpoint=endpoint, metadata=metadata)
@@ -194,16 +195,18 @@ def _found(provider: Provider, batch: Batch) -> Remote | None:
         raise ProviderError(what, hint=hint) from problem
 
 
-def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, Batch]:
-    """Write the batch's request file and upload it, unless that was done; with its endpoint."""
+def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int, Batch]:
+    """Write the batch's request file and upload it, unless that was done; with its endpoint and
+    the highest attempt among its requests."""
     with files.open(ledger=True) as database:
         judge = Judge.of(database, batch.prompt)
+        attempt = int(database.script("attempt", batch=batch.batch)[0][0])
         if batch.input_file is not None:
-            return judge.endpoint, batch
+            return judge.endpoint, attempt, batch
         path = folder(files, batch) / f"{batch.batch}.jsonl"
         _write(database, path, batch, judge)
     batch = _save(files, batch, input_file=provider.upload(path))
-    return judge.endpoint, batch
+    return judge.endpoint, attempt, batch
 
 
 def _write(database: Database, path: Path, batch: Batch, judge: Judge) -> None:

@@ -173,7 +173,7 @@ def compile_(context: Context, name: str, provider: str | None, as_json: bool) -
 @main.command()
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 @click.option("--provider", metavar="NAME", help="Another provider of project.yml.")
-@click.option("--detach", is_flag=True, help="Return once everything is submitted.")
+@click.option("--detach", is_flag=True, help="Return after submitting; `enrich status` goes on.")
 @click.option("--retry", is_flag=True, help="Ask rows again that failed in earlier runs.")
 @_json_option
 @click.pass_obj

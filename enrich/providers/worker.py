@@ -400,10 +400,24 @@ def _turn(folder: Folder) -> bool:
 
 
 def _opened(settings: Settings, scratch: Path) -> list[Engine]:
+    """The engines, each on cores of its own where there are several and they fill the machine.
+
+    Else the kernel may leave two of them on one core for as long as a third process is busy.
+    """
     plan = split(settings, Path(settings.path).stat().st_size)
-    return [
-        Engine(settings, slots=slots, threads=threads, scratch=scratch) for slots, threads in plan
-    ]
+    cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+    if len(plan) == 1 or sum(threads for _, threads in plan) != len(cores):
+        return [_engine(settings, scratch, *share) for share in plan]
+    free, engines = iter(cores), []
+    for slots, threads in plan:
+        os.sched_setaffinity(0, set(islice(free, threads)))  # the engine's threads inherit it
+        engines.append(_engine(settings, scratch, slots, threads))
+    os.sched_setaffinity(0, cores)
+    return engines
+
+
+def _engine(settings: Settings, scratch: Path, slots: int, threads: int) -> Engine:
+    return Engine(settings, slots=slots, threads=threads, scratch=scratch)
 
 
 def _answer(folder: Folder, engines: Sequence[Engine]) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import time
@@ -40,9 +39,8 @@ fitting one first, and none of them twice.
 - summary: one sentence of at most twenty words, in the present tense, without the title.
 Answer with the JSON object alone, and invent nothing that the description does not say."""
 
-CATEGORIES = re.findall(
-    r"[a-z-]+(?=[,;] )", SYSTEM.partition("one to four of ")[2].replace("\n", " ")
-)
+_, _, _LISTED = SYSTEM.partition("one to four of ")
+CATEGORIES = _LISTED.partition(";")[0].replace("\n", " ").split(", ")
 
 EXAMPLES = (
     (

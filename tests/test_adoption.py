@@ -29,16 +29,17 @@ def test_a_batch_nobody_heard_of_is_found(tmp_path: Path, quirks: Quirks, step: 
 def test_a_batch_on_a_later_page_is_found(tmp_path: Path) -> None:
     """The list is read page by page, as far back as the intent."""
     with Rehearsal() as server:
-        root = plants(tmp_path, server, max_requests=1)
-        write(
-            root,
-            {"seeds/plants.csv": "id,name,note\n" + "".join(f"{n},a{n},x\n" for n in range(105))},
-        )
+        project = opened(plants(tmp_path, server))
         server.script(CREATE, ["lost"])
-        opened(root).run(detach=True)
-        assert len(server.batches) == 105
-        (state,) = opened(root).run()
-        assert (state.ok, len(server.batches)) == (105, 105)
+        project.run(detach=True)
+        provider = project.provider("api")
+        file = server.batches[0]["input_file_id"]
+        for _ in range(101):
+            other = {"somebody": "else"}
+            provider.submit(file, endpoint="/v1/chat/completions", metadata=other)
+        (state,) = project.run()
+        assert (state.ok, len(server.batches)) == (4, 102)
+        assert server.sends("GET /v1/batches") == 2
         assert server.bill.repeated == {}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich import batches, model, publish, run, snapshot
-from enrich.compiler import described
+from enrich.compiler.compilation import described
 from enrich.config import NAME, Config
 from enrich.database import Database, Files, statement
 from enrich.errors import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from enrich.batches import Batch
-    from enrich.compiler import Compiled
+    from enrich.compiler.compilation import Compiled
     from enrich.errors import EnrichError
     from enrich.model import Model
     from enrich.providers import Provider

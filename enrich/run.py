@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enrich import batches, plan, responses, snapshot
-from enrich.compiler import compiled, tables
+from enrich.compiler import tables
 from enrich.compiler.body import line_overhead
+from enrich.compiler.compilation import compiled
 from enrich.database import made
 from enrich.errors import DiskError, ProjectError, ProviderError, Unavailable
 from enrich.plan import Run
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from enrich.batches import Batch
-    from enrich.compiler import Compiled
+    from enrich.compiler.compilation import Compiled
     from enrich.config import Config
     from enrich.database import Database, Files
     from enrich.errors import EnrichError

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from enrich.compiler import inputs, select_failed
+from enrich.compiler import inputs
+from enrich.compiler.compilation import select_failed
 from enrich.errors import DatabaseError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.compiler import Compiled
+    from enrich.compiler.compilation import Compiled
     from enrich.database import Database
 
 

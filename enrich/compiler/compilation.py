@@ -1,0 +1,217 @@
+"""A model is checked against the warehouse and compiled; nothing is read, written or spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from enrich.compiler import inputs, reader
+from enrich.compiler.body import Body, line_overhead
+from enrich.compiler.tables import PROVENANCE
+from enrich.database import problem_line, scratch
+from enrich.errors import DatabaseError, InputError, ModelError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sqlglot import exp
+
+    from enrich.database import Database
+    from enrich.model import Model
+    from enrich.prompt import Prompt
+    from enrich.template import Expression
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """A model as SQL: its SELECT's columns, its key's types, and the body of its requests."""
+
+    model: Model
+    prompt: Prompt
+    columns: Mapping[str, str]
+    key: Mapping[str, str]
+    body: Body
+    identity: str
+    blobs: tuple[bool, ...]
+
+    @property
+    def version(self) -> str:
+        """The id of this version of the model: changes whenever anything that is asked does."""
+        text = "\n".join((self.model.name, self.digest, self.body.tail, self.prompt.output.ddl))
+        return sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def digest(self) -> str:
+        return self.body.digest(self.identity)
+
+    @property
+    def snapshot(self) -> str:
+        """The SELECT that gives key, custom_id, fingerprint, tail and error for each row."""
+        return inputs.snapshot(
+            self.model.query, key=self.key, body=self.body, digest=self.digest, blobs=self.blobs
+        )
+
+    @property
+    def overhead(self) -> int:
+        """The bytes of a request line besides its custom_id and tail."""
+        return line_overhead(self.body.endpoint, self.body.prefix)
+
+
+def compiled(
+    database: Database, model: Model, *, llm: str, identity: str, params: Mapping[str, Any]
+) -> Compiled:
+    """Check the model against the warehouse and compile it; nothing is read or written."""
+    prompt = model.prompt
+    if prompt is None:
+        hint = f"write {model.source.removesuffix('.sql')}.prompt.md beside it"
+        raise ModelError(f"{model.source}: '{model.name}' has no prompt", hint=hint)
+    columns = described(database, model)
+    key = _key(model, prompt, columns)
+    for expression in prompt.expressions:
+        _check(expression, prompt, columns)
+    _check_output(prompt)
+    body = Body.from_prompt(prompt, llm=llm, params=params)
+    blobs = _blobs(database, model, prompt, body.images)
+    draft = Compiled(
+        model=model,
+        prompt=prompt,
+        columns=columns,
+        key=key,
+        body=body,
+        identity=identity,
+        blobs=blobs,
+    )
+    _bind(database, draft)
+    return draft
+
+
+def described(database: Database, model: Model) -> dict[str, str]:
+    """The columns of a model's SELECT and their types."""
+    try:
+        return database.describe(model.query)
+    except DatabaseError as problem:
+        raise select_failed(model, problem) from problem
+
+
+def select_failed(model: Model, problem: DatabaseError, *, above: int = 1) -> InputError:
+    """DuckDB's word on a model's SELECT, with file and line; `above` lines stood before it."""
+    at = problem_line(problem)
+    mine = at is not None and 0 < at[0] - above <= model.query.count("\n") + 1
+    where = f"{model.source}:{at[0] - above}" if at and mine else model.source
+    shown = f" (in: {at[1]})" if at and mine else ""
+    return InputError(f"{where}: {problem.message}{shown}", hint=problem.hint)
+
+
+def _key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[str, str]:
+    """The key's columns as the SELECT names them, with their types."""
+    named = {column.lower(): column for column in columns}
+    key: dict[str, str] = {}
+    for word in prompt.key:
+        column = named.get(word.lower())
+        if column is None:
+            hint = nearest(word, columns)
+            message = f"{prompt.source}: the key '{word}' is not a column of {model.source}"
+            raise InputError(message, hint=hint)
+        kind = columns[column]
+        if kind.startswith(inputs.NESTED) or kind.endswith("]"):
+            hint = "name a column that holds a number, a text, a date ..."
+            message = f"{prompt.source}: the key '{word}' is a {kind}, not one plain value"
+            raise InputError(message, hint=hint)
+        if column.lower() in PROVENANCE:
+            hint = f'rename it in the SELECT: {column} AS "{model.name}_{column}"'
+            raise InputError(f"{prompt.source}: no key can be called '{column}'", hint=hint)
+        key[column] = kind
+    return key
+
+
+def _check(expression: Expression, prompt: Prompt, columns: Mapping[str, str]) -> None:
+    """An expression must be one scalar expression over the SELECT's columns."""
+    from sqlglot import exp, parse_one
+    from sqlglot.errors import SqlglotError
+
+    where = f"{prompt.source}:{expression.line}"
+    try:
+        tree = parse_one(expression.sql, read="duckdb")
+    except (SqlglotError, RecursionError) as problem:
+        hint = "inside {{ }} stands one DuckDB expression, such as coalesce(tagline, 'none')"
+        raise ModelError(f"{where}: '{expression.sql}' is not SQL", hint=hint) from problem
+    refused = (exp.Query, exp.AggFunc, exp.Window, exp.Alias, exp.Star, exp.Block, exp.Command)
+    if (found := tree.find(*refused)) is not None:
+        hint = "move it into the SELECT and name its column here"
+        what = f"{{{{ {expression.sql} }}}} is not one value of a row"
+        raise ModelError(f"{where}: {what}: {found.sql('duckdb')}", hint=hint)
+    known = {column.lower() for column in columns}
+    for name in _columns(tree):
+        if name.lower() not in known:
+            hint = nearest(name, columns)
+            message = f"{where}: '{name}' is not a column of the SELECT"
+            raise ModelError(message, hint=hint)
+
+
+def _check_output(prompt: Prompt) -> None:
+    """Each CHECK must be one condition on the answer's own columns, which reading can evaluate.
+
+    Answers are judged long after they were paid for, without the warehouse, so this is tried on an
+    empty answer in a database of its own, exactly as it will be.
+    """
+    from sqlglot import exp, parse_one
+
+    hint = "a CHECK is one condition on the output's columns: CHECK (len(tags) <= 4)"
+    with scratch() as bare:
+        for check, query in reader.checks_alone(prompt.output):
+            message = f"{prompt.source}: CHECK ({check}) cannot be evaluated"
+            try:
+                tree = parse_one(check, read="duckdb")
+                kind = next(iter(bare.describe(query).values()))
+                bare.run(query)
+                bare.run(reader.judged("SELECT '{}' AS content", prompt.output, "json_schema"))
+            except DatabaseError as problem:
+                raise ModelError(f"{message}: {problem.message}", hint=hint) from problem
+            if kind != "BOOLEAN" or tree.find(exp.Query, exp.AggFunc, exp.Window):
+                raise ModelError(f"{message}: it is no condition on one answer", hint=hint)
+
+
+def _columns(tree: exp.Expr) -> Iterator[str]:
+    """The columns an expression names; `inputs.x` is x, and `x.field` is x."""
+    from sqlglot import exp
+
+    bound = {
+        node.name.lower()
+        for scope in tree.find_all(exp.Lambda, exp.Comprehension)
+        for node in (scope.expressions if isinstance(scope, exp.Lambda) else [scope.expression])
+    }
+    for column in tree.find_all(exp.Column):
+        parts = [part.name for part in column.parts]
+        root = parts[1] if len(parts) > 1 and parts[0].lower() == "inputs" else parts[0]
+        if root.lower() not in bound:
+            yield root
+
+
+def _blobs(
+    database: Database, model: Model, prompt: Prompt, images: tuple[str, ...]
+) -> tuple[bool, ...]:
+    """Which images are BLOBs; one that is neither BLOB nor text is refused."""
+    if not images:
+        return ()
+    try:
+        kinds = database.run(inputs.described(model.query, images))
+    except DatabaseError as problem:
+        raise ModelError(f"{prompt.source}: {problem.message}", hint=problem.hint) from problem
+    for row, image in zip(kinds, images, strict=True):
+        if row[1] not in ("BLOB", "VARCHAR"):
+            hint = "an image is a URL, the path of a file, or a BLOB"
+            raise ModelError(f"{prompt.source}: the image {image} is a {row[1]}", hint=hint)
+    return tuple(row[1] == "BLOB" for row in kinds)
+
+
+def _bind(database: Database, draft: Compiled) -> None:
+    """Let DuckDB bind each expression by itself, so that an error can name its line."""
+    for expression in draft.prompt.expressions:
+        try:
+            value = f"SELECT CAST(({expression.sql}\n) AS VARCHAR)"
+            database.describe(f"{value} FROM (\n{draft.model.query}\n) AS inputs")
+        except DatabaseError as problem:
+            where = f"{draft.prompt.source}:{expression.line}"
+            message = f"{where}: {{{{ {expression.sql} }}}}: {problem.message}"
+            raise ModelError(message, hint=problem.hint) from problem

@@ -4,7 +4,7 @@ A batch is a folder. Its worker is a process of its own that outlives the comman
 holds the folder's lock as long as it lives, and appends each answer as it comes. So whoever polls
 sees from the lock alone whether somebody works, and starts the worker again if not.
 
-    ROOT/ID/batch.json        what was asked for: written once
+    ROOT/ID/batch.json      what was asked for: written once
     ROOT/ID/input.jsonl     the requests
     ROOT/ID/output.jsonl    the answers, one line each, appended
     ROOT/ID/state.json      how it stands: replaced whole, by the lock's holder only
@@ -170,18 +170,26 @@ class Folder:
     @property
     def busy(self) -> bool:
         """Whether its worker lives."""
-        descriptor = self.hold()
+        try:
+            descriptor = self.hold()
+        except FileNotFoundError:
+            return False
         if descriptor is not None:
             os.close(descriptor)
         return descriptor is None
 
+    @property
+    def age(self) -> tuple[int, str]:
+        """What batches are sorted by, the oldest first; one that is gone is the youngest."""
+        try:
+            return (self.path / "batch.json").stat().st_mtime_ns, self.path.name
+        except FileNotFoundError:
+            return sys.maxsize, self.path.name
+
     def older(self) -> list[Folder]:
         """The batches beside this one that were submitted before it."""
-        born = {
-            path.parent: path.stat().st_mtime_ns for path in self.path.parent.glob("*/batch.json")
-        }
-        mine = (born[self.path], self.path.name)
-        return [Folder(path) for path, at in born.items() if (at, path.name) < mine]
+        beside = [Folder(path.parent) for path in self.path.parent.glob("*/batch.json")]
+        return [folder for folder in beside if folder.age < self.age]
 
     def answered(self) -> tuple[set[str], int, int]:
         """The custom_ids answered so far, and how many of them well and badly.

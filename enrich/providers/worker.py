@@ -30,6 +30,7 @@ from enrich.providers.local import CHAT, Folder, Job, Settings, State, hold, pri
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
+    from http.client import HTTPResponse
     from types import TracebackType
 
 BEAT = 0.25
@@ -38,12 +39,16 @@ BEAT = 0.25
 GRACE = 3.0
 """Seconds that the rows under way are given when their batch is cancelled."""
 
-MAX_TOKENS = 512
-IMAGE_BYTES = 20_000_000
-IMAGE_SECONDS = 20
-_WEB = ("http://", "https://")
 SMALL = 512_000_000
 """Weights up to this size are opened once for each core, see `split`."""
+
+MAX_TOKENS = 512
+IMAGE_BYTES = 20_000_000
+IMAGE_SECONDS = 60
+SILENCE = 20
+"""Seconds that an image's server may say nothing."""
+
+_WEB = ("http://", "https://")
 
 
 class Server(Protocol):
@@ -73,9 +78,9 @@ def split(settings: Settings, size: int) -> list[tuple[int, int]]:
     """The engines to open, as (slots, threads) of each.
 
     Small weights are computed, not waited for: one engine a core, each with one thread, beats one
-    engine whose threads meet at a barrier after each operation, by a tenth on idle cores and by a
-    third when one of them is busy (benchmarks/local_engine.py). Large ones share one reading of the
-    memory, and so one engine; so do images, whose projector is another model.
+    engine whose threads meet at a barrier after each operation, the more so when a core is busy.
+    Large ones are worth reading from memory once for all slots, and are not to be held twice; nor
+    is the projector of an llm that sees.
     """
     if settings.mmproj or size > SMALL:
         return [(settings.slots, settings.threads)]
@@ -167,7 +172,8 @@ def answer(engine: Engine, request: Mapping[str, Any], job: Job) -> dict[str, An
 
 
 def _status(body: Mapping[str, Any]) -> int:
-    code = body.get("error", {}).get("code")
+    error = body.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, int) and 400 <= code < 600 else 400
 
 
@@ -230,14 +236,24 @@ def fetched(url: str) -> str:
 
     try:
         request = Request(url, headers={"User-Agent": "enrich"})  # noqa: S310
-        with urlopen(request, timeout=IMAGE_SECONDS) as source:  # noqa: S310
+        with urlopen(request, timeout=SILENCE) as source:  # noqa: S310
             media = source.headers.get_content_type()
-            data = source.read(IMAGE_BYTES + 1)
+            data = _read(source, time.monotonic() + IMAGE_SECONDS)
     except (OSError, ValueError, HTTPException) as error:
         raise RejectedError(f"the image {url} cannot be fetched: {error}") from error
     if len(data) > IMAGE_BYTES:
         raise RejectedError(f"the image {url} is larger than {IMAGE_BYTES // 1_000_000} MB")
     return f"data:{media};base64,{base64.b64encode(data).decode()}"
+
+
+def _read(source: HTTPResponse, deadline: float) -> bytes:
+    """All there is, or a little more than an image may have."""
+    data = bytearray()
+    while len(data) <= IMAGE_BYTES and (some := source.read1(1 << 20)):
+        data += some
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not here after {IMAGE_SECONDS} seconds")
+    return bytes(data)
 
 
 # the file of requests
@@ -361,7 +377,7 @@ class Work:
 
 
 def work(folder: Folder) -> None:
-    """Bring a batch to its end. The caller holds its lock; OSError is raised if it is removed."""
+    """Bring a batch to its end. The caller holds its lock. Raises OSError, also when it is gone."""
     if folder.state.ended:
         return
     job = folder.job
@@ -390,6 +406,8 @@ def work(folder: Folder) -> None:
 def _turn(folder: Folder) -> bool:
     """Wait for the engine: whether this batch got it, or was cancelled before."""
     while not folder.cancelling:
+        if not folder.exists:
+            raise FileNotFoundError(folder.path)
         mine = hold(folder.path.parent / "engine.lock")
         if mine is not None:
             if not any(other.busy for other in folder.older()):

@@ -18,10 +18,10 @@ from enrich import responses
 from enrich.compiler.body import request_lines
 from enrich.database import made
 from enrich.errors import DatabaseError, DiskError, ProviderError, Unavailable, Unclear
-from enrich.responses import Judge
+from enrich.responses import Ended, Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from enrich.database import Database, Files
@@ -29,6 +29,17 @@ if TYPE_CHECKING:
 
 LATE_POLLS = 3
 """How often, at the least, an ended batch is polled again for files its counts speak of."""
+
+UNRUN = {
+    "expired": "not run: the batch expired first",
+    "cancelled": "not run: the batch was cancelled",
+    "failed": "not run: the batch failed",
+    "given up": "not run: the batch was given up",
+}
+"""Why a request without a line was not run, by how its batch ended."""
+
+TOGETHER = 10
+"""How many batches are read at once: more is no faster, and takes more room."""
 
 FULL = "token_limit_exceeded"
 """The code of a batch that failed because the provider's queue was full; it is as good as new."""
@@ -76,6 +87,16 @@ class Batch:
         return f"{self.batch}.{self.tries}" if self.tries else self.batch
 
     @property
+    def ended(self) -> bool:
+        """Whether it changes no more, and its result files are known."""
+        return self.ended_at is not None and not self.late
+
+    @property
+    def unrun(self) -> bool:
+        """Whether it failed as a whole, and nothing of it was run."""
+        return (self.status or "").lower() == "failed" and not self.result_files
+
+    @property
     def answered(self) -> int:
         """Requests the provider has been through, as it says."""
         return (self.completed or 0) + (self.failed or 0)
@@ -98,18 +119,49 @@ def withdraw(database: Database, model: str) -> None:
         database.script(f"withdraw_{table}", model=model)
 
 
-def advance(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mapping[str, int]]:
-    """Take a batch as far as it goes without waiting; how often each outcome, once it is read."""
+def advance(files: Files, provider: Provider, batch: Batch) -> Batch:
+    """Take a batch as far as it goes without waiting, until its result files are here."""
     _check_whose(provider, batch)
     if batch.remote is None:
         batch = _submit(files, provider, batch)
     elif batch.ended_at is None or batch.late:
         batch = _polled(files, provider, batch)
-    if batch.ended_at is None or batch.late:
-        return batch, {}
-    if batch.code == FULL:
-        return _requeue(files, batch), {}
-    return _read(files, provider, batch)
+    if batch.ended and batch.code == FULL:
+        return _requeue(files, batch)
+    if batch.ended:
+        _fetch(files, provider, batch)
+    return batch
+
+
+def read(files: Files, ended: Sequence[Batch]) -> list[tuple[Batch, Mapping[str, int]]]:
+    """Give every request of ended batches its response, and how often each outcome, by batch.
+
+    Batches of one prompt are read together, some at a time, each time in one transaction. A batch
+    that failed without any file was not run at all: its requests are as good as never sent.
+    """
+    done: list[tuple[Batch, Mapping[str, int]]] = []
+    for prompt in dict.fromkeys(batch.prompt for batch in ended):
+        alike = [batch for batch in ended if batch.prompt == prompt]
+        for start in range(0, len(alike), TOGETHER):
+            some = alike[start : start + TOGETHER]
+            with files.open(ledger=True) as database, database.transaction():
+                judge = Judge.of(database, prompt)
+                run = [_results(files, batch) for batch in some if not batch.unrun]
+                outcomes = responses.read(database, run, judge) if run else {}
+                for batch in some:
+                    after = _update(database, batch, read_at=_now())
+                    done.append((after, outcomes.get(batch.batch, {})))
+    return done
+
+
+def _results(files: Files, batch: Batch) -> Ended:
+    return Ended(
+        batch=batch.batch,
+        run=batch.run,
+        requests=batch.requests,
+        files=tuple(_result_paths(files, batch)),
+        unrun=UNRUN.get((batch.status or "").lower(), ""),
+    )
 
 
 def cancel(files: Files, provider: Provider, batch: Batch) -> Batch:
@@ -127,7 +179,10 @@ def give_up(files: Files, batch: Batch) -> Batch:
     """Wait for a batch no more, whatever its provider does with it: its rows count as not run."""
     with files.open(ledger=True) as database, database.transaction():
         judge = Judge.of(database, batch.prompt)
-        responses.give_up(database, batch=batch.batch, run=batch.run, judge=judge)
+        ended = Ended(
+            batch=batch.batch, run=batch.run, requests=batch.requests, unrun=UNRUN["given up"]
+        )
+        responses.read(database, [ended], judge)
         return _update(
             database,
             batch,
@@ -214,6 +269,7 @@ def _write(database: Database, path: Path, batch: Batch, judge: Judge) -> None:
     part = path.with_suffix(".part")
     try:
         part.touch(mode=0o600)
+        database.run("SET preserve_insertion_order = false")
         database.run(request_lines(judge.endpoint, judge.prefix), batch=batch.batch, path=str(part))
         part.chmod(0o600)
         part.replace(path)
@@ -279,36 +335,16 @@ def _requeue(files: Files, batch: Batch) -> Batch:
     )
 
 
-def _read(files: Files, provider: Provider, batch: Batch) -> tuple[Batch, Mapping[str, int]]:
-    """Fetch the result files and give every request its response, in one transaction.
-
-    A batch that failed without any file was not run at all: its requests are as good as never sent.
-    """
-    paths = []
-    for number, file in enumerate(batch.result_files):
-        path = folder(files, batch) / f"result-{number}.jsonl"
+def _fetch(files: Files, provider: Provider, batch: Batch) -> None:
+    """Bring an ended batch's result files here."""
+    for file, path in zip(batch.result_files, _result_paths(files, batch), strict=True):
         provider.fetch(file, path)
         _without_mark(path)
-        paths.append(path)
-    with files.open(ledger=True) as database, database.transaction():
-        outcomes: Mapping[str, int] = {}
-        if (batch.status or "").lower() != "failed" or paths:
-            outcomes = responses.read(
-                database,
-                batch=batch.batch,
-                run=batch.run,
-                status=batch.status or "",
-                judge=Judge.of(database, batch.prompt),
-                files=paths,
-            )
-            if sum(outcomes.values()) != batch.requests:
-                raise DatabaseError(
-                    f"batch {batch.batch}: {batch.requests} requests were sent, "
-                    f"but {sum(outcomes.values())} have an outcome",
-                    hint="this is a fault of enrich; the result files are kept beside the batch",
-                )
-        batch = _update(database, batch, read_at=_now())
-    return batch, outcomes
+
+
+def _result_paths(files: Files, batch: Batch) -> list[Path]:
+    beside = folder(files, batch)
+    return [beside / f"result-{number}.jsonl" for number in range(len(batch.result_files))]
 
 
 def _without_mark(path: Path) -> None:

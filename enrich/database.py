@@ -11,8 +11,9 @@ import os
 import re
 import sys
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +32,14 @@ POSITION = re.compile(r"\n\s*LINE \d+:.*", re.DOTALL)
 KIND = re.compile(r"^[A-Z][A-Za-z -]* Error: ")
 TRY = "enrich sql runs any query on the same warehouse: try it there"
 
+MEMORY = "640MB"
+"""What DuckDB may hold in memory; the rest goes to `.enrich/spill`."""
+BESIDE = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
+"""A DuckDB file, and the names of the logs it keeps beside itself."""
+ROWS = 20_480
+"""Rows that the ledger keeps together: several threads can read a batch, and what is added goes
+into the file at once instead of through its log."""
+
 Row = tuple[Any, ...]
 
 
@@ -38,7 +47,9 @@ Row = tuple[Any, ...]
 class Files:
     """Where a project's databases are, and how they are opened.
 
-    `lock_timeout` is in seconds; `say` is told once whose lock is waited for.
+    `lock_timeout` is in seconds; `say` is told once whose lock is waited for. `reach` names the
+    files and folders, besides the project's own, that a SELECT may read; None: any file, and
+    whatever extensions are installed. `memory_limit` is DuckDB's setting of that name.
     """
 
     root: Path
@@ -48,6 +59,8 @@ class Files:
     lock_timeout: float
     say: Callable[[str], None]
     verbose: bool = False
+    reach: tuple[Path, ...] | None = ()
+    memory_limit: str = MEMORY
 
     @contextmanager
     def open(
@@ -55,30 +68,63 @@ class Files:
     ) -> Iterator[Database]:
         """A connection for one step, with the named files attached under these names.
 
-        Files that are absent are created. The ledger can be had for reading only.
+        Files that are absent are created. The ledger can be had for reading only. At the end of the
+        step the files are let go of, and temporary tables are gone.
         """
-        import duckdb
-
-        spill = made(self.work, "spill")
-        settings: dict[str, str | bool | int | float | list[str]] = {
-            "temp_directory": str(spill),
-            "autoinstall_known_extensions": "false",
-            "TimeZone": "UTC",
-        }
         keep = private() if ledger else nullcontext()
-        with keep, duckdb.connect(":memory:", config=settings) as connection:
+        with keep, ExitStack() as attached, closing(self._engine.cursor()) as connection:
             database = Database(connection=connection, verbose=self.verbose)
             if ledger:
                 self._attach(database, self.ledger, "ledger")
+                attached.callback(self._detach, "ledger")
                 database.script("ledger")
                 if ledger == "read":
                     database.run("DETACH ledger")
                     database.run("ATTACH $path AS ledger (READ_ONLY)", path=str(self.ledger))
             if warehouse:
                 self._attach(database, self.warehouse, "warehouse")
-                database.run("USE warehouse")
+                attached.callback(self._detach, "warehouse")
                 database.script("warehouse")
+                database.run("USE warehouse")
             yield database
+
+    @cached_property
+    def _engine(self) -> duckdb.DuckDBPyConnection:
+        """The one DuckDB behind all steps: starting it takes far longer than attaching a file.
+
+        What SQL may reach is settled before any is run, and cannot be widened afterwards.
+        """
+        import duckdb
+
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "temp_directory": str(made(self.work, "spill")),
+            "autoinstall_known_extensions": "false",
+            "memory_limit": self.memory_limit,
+        }
+        try:
+            engine = duckdb.connect(":memory:", config=settings)
+        except duckdb.Error as problem:
+            hint = "memory_limit in project.yml is a size, such as 2GB"
+            raise DatabaseError(_translated(problem).message, hint=hint) from problem
+        engine.execute("SET GLOBAL TimeZone = 'UTC'")
+        if self.reach is not None:
+            files = [str(path.resolve()) for path in (self.warehouse, self.ledger, *self.reach)]
+            paths = [path + end for path in files for end in BESIDE]
+            folders = [f"{path.resolve()}{os.sep}" for path in (self.root, *self.reach)]
+            engine.execute("SET allowed_paths = $paths", {"paths": paths})
+            engine.execute("SET allowed_directories = $folders", {"folders": folders})
+            engine.execute("SET enable_external_access = false")
+        return engine
+
+    def _detach(self, name: str) -> None:
+        """Let go of a file; what was committed is in it, or in its log beside it."""
+        import duckdb
+
+        try:
+            self._engine.execute(f"DETACH DATABASE IF EXISTS {name}")
+        except duckdb.Error as problem:
+            self.__dict__.pop("_engine").close()
+            raise _translated(problem) from problem
 
     def _attach(self, database: Database, path: Path, name: str) -> None:
         """Attach `path` for writing, waiting for another process to let go of it."""
@@ -86,7 +132,8 @@ class Files:
         told = False
         while True:
             try:
-                database.run(f"ATTACH $path AS {name}", path=str(path))
+                options = f" (ROW_GROUP_SIZE {ROWS})" if name == "ledger" else ""
+                database.run(f"ATTACH $path AS {name}{options}", path=str(path))
                 return
             except DatabaseError as problem:
                 holder = HOLDER.search(str(problem.__cause__))
@@ -100,15 +147,6 @@ class Files:
                     self.say(f"{who}; waiting up to {self.lock_timeout:.0f} s")
                     told = True
                 time.sleep(0.1)
-
-
-@contextmanager
-def scratch() -> Iterator[Database]:
-    """A database of its own, empty and gone at the end."""
-    import duckdb
-
-    with duckdb.connect(":memory:") as connection:
-        yield Database(connection=connection)
 
 
 def made(folder: Path, *names: str) -> Path:
@@ -176,6 +214,12 @@ class Database:
         return {row[0]: row[1] for row in self.run(f"DESCRIBE\n{select}")}
 
     @contextmanager
+    def bare(self) -> Iterator[Database]:
+        """A connection beside this one, in which none of the user's tables and macros are known."""
+        with closing(self.connection.cursor()) as connection:
+            yield Database(connection=connection, verbose=self.verbose)
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing: what happens inside is kept only if the block ends without an error."""
         self.run("BEGIN TRANSACTION")
@@ -193,6 +237,7 @@ def _label(sql: str) -> str:
     return first[3:] if first.startswith("-- ") else " ".join(sql.split())[:72]
 
 
+@cache
 def statement(name: str) -> str:
     """The text of enrich/sql/NAME.sql."""
     return (files("enrich") / "sql" / f"{name}.sql").read_text(encoding="utf-8")

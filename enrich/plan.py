@@ -54,18 +54,23 @@ def plan(database: Database, run: Run, *, overhead: int, limits: Limits) -> int:
     if limits.enqueued_tokens is not None:
         most_bytes = min(most_bytes, limits.enqueued_tokens * BYTES_PER_TOKEN)
     start = before = 0
+    cuts: dict[str, int] = {}
     while start < total:
         last, upto = database.script(
             "cut", start=start, before=before, requests=limits.requests, bytes=most_bytes
         )[0]
         if last is None:  # one request above the token limit alone: the provider will say so
             last, upto = database.one("SELECT n, upto FROM temp.todo WHERE n = $n", n=start)
-        _add(database, run, first=start, last=last, size=int(upto) - before)
+        batch = _planned(database, run, requests=last - start + 1, size=int(upto) - before)
+        cuts[batch] = start
         start, before = last + 1, int(upto)
+    if cuts:
+        database.script("assign", batches=list(cuts), starts=list(cuts.values()))
     return total
 
 
-def _add(database: Database, run: Run, *, first: int, last: int, size: int) -> None:
+def _planned(database: Database, run: Run, *, requests: int, size: int) -> str:
+    """A new batch in the ledger; its id begins with the model's name, for those who see it."""
     batch = f"{re.sub(r'[^A-Za-z0-9_-]', '', run.model)[:40]}-{uuid4().hex[:12]}"
     database.script(
         "batch_planned",
@@ -74,7 +79,7 @@ def _add(database: Database, run: Run, *, first: int, last: int, size: int) -> N
         model=run.model,
         prompt=run.prompt,
         provider=run.provider,
-        requests=last - first + 1,
+        requests=requests,
         bytes=size,
     )
-    database.script("assign", batch=batch, first=first, last=last)
+    return batch

@@ -3,7 +3,8 @@
 What is published is a function of the ledger alone: the model's rows as last snapshotted, and the
 responses to what they stand for. So it can be made again at any time, at no cost.
 
-What enrich makes carries a comment that says so, and nothing without one is ever replaced.
+What enrich makes carries a comment that says so, and what it was made from: nothing without one is
+ever replaced, and nothing is made twice from the same.
 """
 
 from __future__ import annotations
@@ -22,26 +23,54 @@ if TYPE_CHECKING:
     from enrich.model import Model
 
 MARK = "made by enrich from "
+SCHEMAS = ("main", "enrich")
+"""Where a model's tables stand: the published one, and its provenance."""
 READERS = {".csv": "read_csv", ".parquet": "read_parquet", ".jsonl": "read_ndjson"}
 """The files of seeds/ that become tables, and DuckDB's function for each."""
 
 
 def publish(database: Database, model: str) -> None:
-    """Replace the tables `model` and `enrich.model`. Needs warehouse and ledger."""
+    """Replace the tables `model` and `enrich.model`, unless they are as they would become.
+
+    Needs warehouse and ledger.
+    """
     run = Run.latest(database, model)
-    judge = Judge.of(database, run.prompt)
+    rows_from, answers_until = database.one(tables.state(model))
+    version = f"a model: prompt {run.prompt}, rows of run {rows_from}, answers to {answers_until}"
+    if not _current(database, model, version):
+        _replace(database, model, Judge.of(database, run.prompt), version)
+    database.run(tables.counted(model), run=run.run)
+
+
+def _replace(database: Database, model: str, judge: Judge, version: str) -> None:
     with database.transaction():
         database.run(tables.present(model))
         judge_again(database, judge)
-    database.run(tables.settled(model, judge.output, judge.form))
+    database.run(tables.settled(model))
+    database.run(tables.kept(model, judge.output, judge.form))
     with database.transaction():
-        for schema in ("main", "enrich"):
+        for schema in SCHEMAS:
             check_free(database, model, "a model", schema=schema)
         database.run(tables.published(model, judge.output, judge.form))
         database.run(tables.provenance(model))
-        for schema in ("main", "enrich"):
-            _mark(database, "TABLE", schema, model, "a model")
-    database.script("published", run=run.run)
+        for schema in SCHEMAS:
+            _mark(database, "TABLE", schema, model, _counted(database, schema, model, version))
+
+
+def _current(database: Database, model: str, version: str) -> bool:
+    """Whether both tables were made from just this, and have their rows still."""
+    for schema in SCHEMAS:
+        found = database.script("exists", schema=schema, name=model)
+        if not found or found[0][0] != "TABLE":
+            return False
+        if found[0][1] != MARK + _counted(database, schema, model, version):
+            return False
+    return True
+
+
+def _counted(database: Database, schema: str, model: str, version: str) -> str:
+    table = quote.name("warehouse", schema, model)
+    return f"{version}, {database.one(f'SELECT count(*) FROM {table}')[0]} rows"
 
 
 def build(database: Database, model: Model) -> None:

@@ -7,21 +7,29 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, cast
 
 from enrich.compiler import reader
+from enrich.errors import DatabaseError
 from enrich.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from enrich.database import Database
     from enrich.prompt import Endpoint, Format
 
-UNRUN = {
-    "expired": "not run: the batch expired first",
-    "cancelled": "not run: the batch was cancelled",
-    "failed": "not run: the batch failed",
-}
-"""Why a request without a line was not run, by the batch's last status."""
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A batch to be read: how many requests it had, and the files its provider gave for it.
+
+    `unrun` says why a request without a line was not run; empty where it should have been.
+    """
+
+    batch: str
+    run: int
+    requests: int
+    files: tuple[Path, ...] = ()
+    unrun: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,31 +62,63 @@ class Judge:
         return sha256(f"{self.form}\n{self.output.ddl}".encode()).hexdigest()[:12]
 
 
-def read(
-    database: Database, *, batch: str, run: int, status: str, judge: Judge, files: list[Path]
-) -> Mapping[str, int]:
-    """Give every request of a batch its response, from its result files; how often each outcome.
+def read(database: Database, ended: Sequence[Ended], judge: Judge) -> dict[str, Mapping[str, int]]:
+    """Give every request of these batches its response, from their result files.
 
-    Needs the ledger, in a transaction of the caller's.
+    Gives how often each outcome, by batch; they add up to its requests. Needs the ledger, in a
+    transaction of the caller's.
     """
-    paths = [str(path) for path in files if path.stat().st_size]
-    if paths:
-        database.run(reader.lines(judge.endpoint), files=paths)
-    else:
-        database.run(reader.no_lines(judge.endpoint))
-    _judge(database, "SELECT * FROM temp.lines", judge)
+    files = {str(path): each.batch for each in ended for path in each.files if path.stat().st_size}
+    database.script("result_files", files=list(files), batches=list(files.values()))
+    requests = sum(each.requests for each in ended)
+    _judge_lines(database, judge, files=list(files), requests=requests)
     database.script(
-        "settle", batch=batch, run=run, unrun=UNRUN.get(status.lower(), ""), judged_by=judge.id
+        "reading",
+        batches=[each.batch for each in ended],
+        runs=[each.run for each in ended],
+        unrun=[each.unrun for each in ended],
     )
-    return {str(outcome): int(many) for outcome, many in database.script("counts", batch=batch)}
+    database.script("settle", judged_by=judge.id)
+    counts: dict[str, Mapping[str, int]] = {each.batch: {} for each in ended}
+    for batch, outcomes in database.script("counts"):
+        counts[batch] = dict(outcomes)
+    for each in ended:
+        _check_sum(each, sum(counts[each.batch].values()))
+    return counts
 
 
-def give_up(database: Database, *, batch: str, run: int, judge: Judge) -> None:
-    """Every request of a batch that nobody waits for any more counts as not run."""
-    database.run(reader.no_lines(judge.endpoint))
-    _judge(database, "SELECT * FROM temp.lines", judge)
-    values = {"batch": batch, "run": run, "judged_by": judge.id}
-    database.script("settle", unrun="not run: the batch was given up", **values)
+def _check_sum(ended: Ended, found: int) -> None:
+    if found != ended.requests:
+        what = f"{ended.requests} requests were sent, but {found} have an outcome"
+        hint = "this is a fault of enrich; the result files are kept beside the batch"
+        raise DatabaseError(f"batch {ended.batch}: {what}", hint=hint)
+
+
+def _judge_lines(database: Database, judge: Judge, *, files: list[str], requests: int) -> None:
+    """Make `temp.judged`: at most one line for each request, with what is wrong with its answer.
+
+    Lines with an answer are read at once. Only where some request has none is every other line
+    looked at, for errors, refusals, and whatever servers write instead.
+    """
+    if not files:
+        _judge(database, reader.no_lines(judge.endpoint), judge)
+        return
+    longest, most = reader.LONGEST
+    try:
+        _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
+    except DatabaseError as problem:
+        if "maximum_object_size" not in str(problem.__cause__):
+            raise
+        longest = most
+        _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
+    found, different = database.script("judged_counts")[0]
+    if found > different:
+        database.run(reader.single("judged"))
+    if different < requests:
+        database.run(reader.odd_lines(judge.endpoint, longest=longest), files=files)
+        database.run(reader.single("lines"))
+        more = reader.judged("SELECT * FROM temp.lines", judge.output, judge.form)
+        database.run(f"INSERT INTO temp.judged\n{more}")
 
 
 def judge_again(database: Database, judge: Judge) -> None:
@@ -93,6 +133,6 @@ def judge_again(database: Database, judge: Judge) -> None:
         database.script("judged_again", judged_by=judge.id)
 
 
-def _judge(database: Database, source: str, judge: Judge) -> None:
+def _judge(database: Database, source: str, judge: Judge, **values: object) -> None:
     select = reader.judged(source, judge.output, judge.form)
-    database.run(f"CREATE OR REPLACE TEMP TABLE judged AS\n{select}")
+    database.run(f"CREATE OR REPLACE TEMP TABLE judged AS\n{select}", **values)

@@ -195,7 +195,7 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
             if not _may_go(batch, todo, result, provider):
                 result.batches.append(batch)
                 continue
-            after, outcomes = batches.advance(files, provider, batch)
+            after = batches.advance(files, provider, batch)
         except (ProviderError, ProjectError) as problem:
             result.troubles.append((batch.model, problem))
             if batch.sent or (isinstance(problem, Unavailable) and any(b.sent for b in todo)):
@@ -206,8 +206,10 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
             withdrawn.add(batch.model)
             continue
         result.batches.append(after)
-        if after.read_at is not None:
-            result.read.append((after, outcomes))
+    done = batches.read(files, [batch for batch in result.batches if batch.ended])
+    latest = {batch.batch: batch for batch, _ in done}
+    result.batches = [latest.get(batch.batch, batch) for batch in result.batches]
+    result.read = done
     result.planned = _again(files, open_provider, result)
     return result
 
@@ -239,7 +241,11 @@ def _may_go(batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provi
 
 def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn) -> int:
     """Plan what failed of the models just read, as far as it may be asked again."""
-    models = {batch.model for batch, outcomes in result.read if outcomes and not batch.cancelled_at}
+    models = {
+        batch.model
+        for batch, outcomes in result.read
+        if set(outcomes) - {"ok"} and not batch.cancelled_at
+    }
     planned = 0
     for model in sorted(models):
         with files.open(ledger=True) as database, database.transaction():

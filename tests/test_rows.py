@@ -15,10 +15,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from enrich import responses
 from enrich.compiler import quote, reader
-from enrich.database import statement
+from enrich.database import Database, statement
 from enrich.output import Output
 from enrich.rehearsal import Rehearsal
+from enrich.responses import Ended, Judge
 
 quick = hypothesis_settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -307,26 +309,86 @@ def test_an_answer_without_a_fault_can_be_parsed(change: dict[str, Any]) -> None
         assert answer == (changed["s"], changed["n"], changed["kind"])
 
 
+JUDGE = Judge(
+    endpoint="/v1/chat/completions",
+    form="json_schema",
+    output=Output.parse("line VARCHAR NOT NULL", source="test"),
+    prefix="",
+)
+
+
+def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[bytes]]) -> list[Any]:
+    """What the ledger holds of batches, by batch and custom_id, once their files were read."""
+    with duckdb.connect() as connection:
+        database = Database(connection=connection)
+        database.run("ATTACH ':memory:' AS ledger")
+        database.script("ledger")
+        ended = []
+        for batch, ids in requests.items():
+            for custom_id in ids:
+                values = {"batch": batch, "custom_id": custom_id}
+                database.run(
+                    "INSERT INTO ledger.requests VALUES ($batch, $custom_id, $custom_id, 1, '')",
+                    **values,
+                )
+            paths = []
+            for number, content in enumerate(files[batch]):
+                paths.append(Path(folder) / f"{batch}-{number}.jsonl")
+                paths[-1].write_bytes(content)
+            ended.append(Ended(batch=batch, run=1, requests=len(ids), files=tuple(paths)))
+        counts = responses.read(database, ended, JUDGE)
+        assert {batch: sum(many.values()) for batch, many in counts.items()} == {
+            batch: len(ids) for batch, ids in requests.items()
+        }
+        return database.run(
+            "SELECT batch, custom_id, outcome, content FROM ledger.responses ORDER BY ALL"
+        )
+
+
+def answer_line(custom_id: str, content: str | None) -> bytes:
+    """A result line; without content, one of an error."""
+    body = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}
+    response = {"status_code": 200 if content else 500, "body": body if content else {}}
+    return json.dumps({"custom_id": custom_id, "response": response}).encode()
+
+
 @often
 @given(st.lists(st.binary(max_size=80), max_size=12))
 def test_random_bytes_never_crash_the_reader(chunks: list[bytes]) -> None:
-    """Lines that are no JSON are as good as absent; the good line among them is read."""
-    good = {
-        "custom_id": "1",
-        "response": {
-            "status_code": 200,
-            "body": {"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}]},
-        },
-    }
+    """Lines that are no JSON are as good as absent; the good lines among them are read."""
     junk = b"\n".join(chunk.replace(b"\n", b" ") for chunk in chunks)
-    with TemporaryDirectory() as folder, duckdb.connect() as connection:
-        path = Path(folder) / "result.jsonl"
-        path.write_bytes(junk + b"\n" + json.dumps(good).encode() + b"\n")
-        connection.execute(reader.lines("/v1/chat/completions"), {"files": [str(path)]})
-        rows = connection.execute(
-            "SELECT content FROM lines WHERE custom_id = '1' AND status_code = 200"
-        ).fetchall()
-    assert rows == [("{}",)]
+    lines = [answer_line("1", '{"line": "x"}'), junk, answer_line("2", None), b""]
+    with TemporaryDirectory() as folder:
+        found = read(folder, {"b": ["1", "2", "3"]}, {"b": [b"\n".join(lines)]})
+    assert [row[1:3] for row in found] == [("1", "ok"), ("2", "error"), ("3", "missing")]
+
+
+@often
+@given(st.data())
+def test_order_doubles_and_losses_change_nothing_for_the_rows_answered(data: st.DataObject) -> None:
+    """Whatever becomes of the lines of two batches that use the same custom_ids, a request whose
+    line is there has the outcome of that line, and every other is missing."""
+    ids = [str(number) for number in range(6)]
+    requests, files, expected = {}, {}, []
+    for batch in ("a", "b"):
+        said = {each: f'{{"line": "{batch}{each}"}}' if each != "5" else None for each in ids}
+        lines = data.draw(st.lists(st.sampled_from(ids), max_size=12))
+        cut = data.draw(st.integers(0, len(lines)))
+        written = [answer_line(each, said[each]) + b"\n" for each in lines]
+        requests[batch] = ids
+        files[batch] = [b"".join(written[:cut]), b"".join(written[cut:])]
+        for each in ids:
+            outcome = "missing" if each not in lines else "ok" if said[each] else "error"
+            expected.append((batch, each, outcome, said[each] if outcome == "ok" else None))
+    with TemporaryDirectory() as folder:
+        assert read(folder, requests, files) == expected
+
+
+def test_a_line_longer_than_usual_is_read(tmp_path: Path) -> None:
+    """Of any length that a batch file may have."""
+    long = json.dumps({"line": "x" * 40_000_000})
+    found = read(str(tmp_path), {"b": ["1"]}, {"b": [answer_line("1", long)]})
+    assert [(row[2], len(row[3])) for row in found] == [("ok", len(long))]
 
 
 @often

@@ -82,7 +82,8 @@ def line_overhead(endpoint: str, prefix: str) -> int:
 def request_lines(endpoint: str, prefix: str) -> str:
     """A statement that writes the request lines of batch $batch to the file $path, as JSONL.
 
-    A CSV without header, delimiter and quotes is plain lines; JSON text holds no newline.
+    A CSV without header, delimiter and quotes is plain lines; JSON text holds no newline. It is
+    twice as fast where the order of the lines is left to DuckDB (`preserve_insertion_order`).
     """
     start = quote.text(line_start(endpoint, prefix))
     return f"""COPY (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from enrich.compiler import inputs, reader
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
-from enrich.database import problem_line, scratch
+from enrich.database import problem_line
 from enrich.errors import DatabaseError, InputError, ModelError, nearest
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def compiled(
     key = _key(model, prompt, columns)
     for expression in prompt.expressions:
         _check(expression, prompt, columns)
-    _check_output(prompt)
+    _check_output(database, prompt)
     body = Body.from_prompt(prompt, llm=llm, params=params)
     blobs = _blobs(database, model, prompt, body.images)
     draft = Compiled(
@@ -149,7 +149,7 @@ def _check(expression: Expression, prompt: Prompt, columns: Mapping[str, str]) -
             raise ModelError(message, hint=hint)
 
 
-def _check_output(prompt: Prompt) -> None:
+def _check_output(database: Database, prompt: Prompt) -> None:
     """Each CHECK must be one condition on the answer's own columns, which reading can evaluate.
 
     Answers are judged long after they were paid for, without the warehouse, so this is tried on an
@@ -158,7 +158,7 @@ def _check_output(prompt: Prompt) -> None:
     from sqlglot import exp, parse_one
 
     hint = "a CHECK is one condition on the output's columns: CHECK (len(tags) <= 4)"
-    with scratch() as bare:
+    with database.bare() as bare:
         for check, query in reader.checks_alone(prompt.output):
             message = f"{prompt.source}: CHECK ({check}) cannot be evaluated"
             try:

@@ -18,37 +18,55 @@ if TYPE_CHECKING:
     from enrich.output import Family, Output, Type
     from enrich.prompt import Endpoint, Format
 
-# Where an answer stands in a body, by endpoint: OpenAI's API reference.
-CHAT = {
-    "content": "body->>'$.choices[0].message.content'",
-    "refusal": "body->>'$.choices[0].message.refusal'",
-    "finish": "body->>'$.choices[0].finish_reason'",
-    "input_tokens": "body->>'$.usage.prompt_tokens'",
-    "cached_tokens": "body->>'$.usage.prompt_tokens_details.cached_tokens'",
-    "output_tokens": "body->>'$.usage.completion_tokens'",
-    "reasoning_tokens": "body->>'$.usage.completion_tokens_details.reasoning_tokens'",
+# The parts of a body that are read, and where the answer stands in them, by endpoint: OpenAI's API
+# reference.
+CHAT = """STRUCT(
+    model VARCHAR,
+    choices STRUCT(message STRUCT(content VARCHAR, refusal VARCHAR), finish_reason VARCHAR)[],
+    usage STRUCT(
+        prompt_tokens BIGINT, prompt_tokens_details STRUCT(cached_tokens BIGINT),
+        completion_tokens BIGINT, completion_tokens_details STRUCT(reasoning_tokens BIGINT)
+    )
+)"""
+CHAT_FIELDS = {
+    "content": "body.choices[1].message.content",
+    "refusal": "body.choices[1].message.refusal",
+    "finish": "body.choices[1].finish_reason",
+    "llm": "body.model",
+    "input_tokens": "body.usage.prompt_tokens",
+    "cached_tokens": "body.usage.prompt_tokens_details.cached_tokens",
+    "output_tokens": "body.usage.completion_tokens",
+    "reasoning_tokens": "body.usage.completion_tokens_details.reasoning_tokens",
 }
-ITEMS = "json_extract(body, '$.output[*]')"
-MESSAGES = f"list_filter({ITEMS}, lambda item: item->>'$.type' = 'message')"
-PARTS = f"flatten(list_transform({MESSAGES}, lambda item: json_extract(item, '$.content[*]')))"
-RESPONSES = {
-    "content": (
-        f"nullif(array_to_string(list_transform({PARTS}, lambda part: part->>'$.text'), ''), '')"
-    ),
+RESPONSES = """STRUCT(
+    model VARCHAR, status VARCHAR, incomplete_details STRUCT(reason VARCHAR),
+    output STRUCT("type" VARCHAR, content STRUCT("text" VARCHAR, refusal VARCHAR)[])[],
+    usage STRUCT(
+        input_tokens BIGINT, input_tokens_details STRUCT(cached_tokens BIGINT),
+        output_tokens BIGINT, output_tokens_details STRUCT(reasoning_tokens BIGINT)
+    )
+)"""
+MESSAGES = "list_filter(body.output, lambda item: item.type = 'message')"
+PARTS = f"flatten(list_transform({MESSAGES}, lambda item: item.content))"
+RESPONSES_FIELDS = {
+    "content": f"nullif(array_to_string(list_transform({PARTS}, lambda part: part.text), ''), '')",
     "refusal": (
-        f"nullif(array_to_string(list_transform({PARTS}, lambda part: part->>'$.refusal'), ''), '')"
+        f"nullif(array_to_string(list_transform({PARTS}, lambda part: part.refusal), ''), '')"
     ),
-    "finish": "CASE body->>'$.incomplete_details.reason' WHEN 'max_output_tokens' THEN 'length' "
-    "WHEN 'content_filter' THEN 'content_filter' ELSE body->>'$.status' END",
-    "input_tokens": "body->>'$.usage.input_tokens'",
-    "cached_tokens": "body->>'$.usage.input_tokens_details.cached_tokens'",
-    "output_tokens": "body->>'$.usage.output_tokens'",
-    "reasoning_tokens": "body->>'$.usage.output_tokens_details.reasoning_tokens'",
+    "finish": "CASE body.incomplete_details.reason WHEN 'max_output_tokens' THEN 'length' "
+    "WHEN 'content_filter' THEN 'content_filter' ELSE body.status END",
+    "llm": "body.model",
+    "input_tokens": "body.usage.input_tokens",
+    "cached_tokens": "body.usage.input_tokens_details.cached_tokens",
+    "output_tokens": "body.usage.output_tokens",
+    "reasoning_tokens": "body.usage.output_tokens_details.reasoning_tokens",
 }
-FIELDS: dict[Endpoint, dict[str, str]] = {
-    "/v1/chat/completions": CHAT,
-    "/v1/responses": RESPONSES,
+BODIES: dict[Endpoint, tuple[str, dict[str, str]]] = {
+    "/v1/chat/completions": (CHAT, CHAT_FIELDS),
+    "/v1/responses": (RESPONSES, RESPONSES_FIELDS),
 }
+LONGEST = (16 << 20, 256 << 20)
+"""The bytes a result line may have: first as DuckDB has it, which saves memory, then at most."""
 
 # DuckDB's names of JSON kinds, by family of the column.
 KINDS: dict[Family, tuple[str, ...]] = {
@@ -82,53 +100,74 @@ SEEN = (
 )
 
 
-def lines(endpoint: Endpoint) -> str:
-    """The lines of the result files $files as a table `lines`, one row a custom_id.
+def lines(endpoint: Endpoint, *, longest: int) -> str:
+    """A SELECT of those lines of the result files $files that hold an answer in its usual place.
 
-    Of doubles the line with an answer is kept, and among equals always the same one.
+    `temp.result_files` says which file is whose: filename, batch. `longest`: bytes of a line.
     """
-    counts = {field for field in FIELDS[endpoint] if field.endswith("_tokens")}
-    fields = ",\n        ".join(
-        f"{f'try_cast({sql} AS BIGINT)' if field in counts else sql} AS {field}"
-        for field, sql in FIELDS[endpoint].items()
-    )
+    body, _ = BODIES[endpoint]
+    response = f"STRUCT(status_code INTEGER, body {body})"
+    columns = quote.struct({"custom_id": "'VARCHAR'", "response": quote.text(response)})
+    return f"""SELECT batch, custom_id, status_code, {_fields(endpoint)},
+    CAST(NULL AS VARCHAR) AS code, CAST(NULL AS VARCHAR) AS message
+FROM (
+    SELECT batch, custom_id, response.status_code, response.body AS body
+    FROM read_ndjson($files, columns = {columns}, filename = true, ignore_errors = true,
+        maximum_object_size = {longest}) JOIN temp.result_files USING (filename)
+)
+WHERE custom_id IS NOT NULL AND status_code = 200 AND content IS NOT NULL"""
+
+
+def odd_lines(endpoint: Endpoint, *, longest: int) -> str:
+    """Read all the other lines of $files, whatever they look like, as a table `lines`."""
+    body, _ = BODIES[endpoint]
     return f"""CREATE OR REPLACE TEMP TABLE lines AS
-WITH read AS (
-    SELECT json->>'$.custom_id' AS custom_id,
+WITH odd AS (
+    SELECT batch, json->>'$.custom_id' AS custom_id,
         try_cast(json->>'$.response.status_code' AS INTEGER) AS status_code,
         CASE json_type(json, '$.response.body')
             WHEN 'VARCHAR' THEN try_cast(json->>'$.response.body' AS JSON)
             ELSE json->'$.response.body'
-        END AS body,
+        END AS document,
         coalesce(json->'$.error.error', json->'$.error') AS error
-    FROM read_json_objects($files, format = 'newline_delimited', ignore_errors = true,
-        maximum_object_size = 268435456)
+    FROM read_ndjson_objects($files, filename = true, ignore_errors = true,
+        maximum_object_size = {longest}) JOIN temp.result_files USING (filename)
     WHERE json_type(json) = 'OBJECT'
 )
-SELECT custom_id, status_code,
-        {fields},
-        body->>'$.model' AS llm,
-        coalesce(error->>'$.code', body->>'$.error.code', body->>'$.error.type') AS code,
-        coalesce(body->>'$.error.message', error->>'$.message', body->>'$.error',
-            CASE WHEN json_type(error) = 'VARCHAR' THEN error->>'$' END) AS message
-FROM read
-WHERE custom_id IS NOT NULL
+SELECT batch, custom_id, status_code, {_fields(endpoint)},
+    coalesce(error->>'$.code', document->>'$.error.code', document->>'$.error.type') AS code,
+    coalesce(document->>'$.error.message', error->>'$.message', document->>'$.error',
+        CASE WHEN json_type(error) = 'VARCHAR' THEN error->>'$' END) AS message
+FROM (
+    SELECT *, try_cast(document AS {body}) AS body FROM odd
+    ANTI JOIN temp.judged AS known USING (batch, custom_id)
+    WHERE custom_id IS NOT NULL
+)"""
+
+
+def single(table: str) -> str:
+    """One line for each request, of doubles the one with an answer, and among equals always the
+    same."""
+    return f"""CREATE OR REPLACE TEMP TABLE {table} AS
+SELECT * FROM temp.{table}
 QUALIFY row_number() OVER (
-    PARTITION BY custom_id
+    PARTITION BY batch, custom_id
     ORDER BY (status_code = 200) DESC NULLS LAST, (content IS NOT NULL) DESC, content, message
 ) = 1"""
 
 
 def no_lines(endpoint: Endpoint) -> str:
-    """An empty table `lines`, for a batch without result files."""
-    fields = ", ".join(
-        f"CAST(NULL AS {'BIGINT' if field.endswith('_tokens') else 'VARCHAR'}) AS {field}"
-        for field in FIELDS[endpoint]
-    )
-    return f"""CREATE OR REPLACE TEMP TABLE lines AS
-SELECT '' AS custom_id, CAST(NULL AS INTEGER) AS status_code, {fields}, '' AS llm, '' AS code,
-    '' AS message
-WHERE false"""
+    """A SELECT of no line, for batches without result files."""
+    body, _ = BODIES[endpoint]
+    return f"""SELECT '' AS batch, '' AS custom_id, CAST(NULL AS INTEGER) AS status_code,
+    {_fields(endpoint)}, '' AS code, '' AS message
+FROM (SELECT CAST(NULL AS {body}) AS body) WHERE false"""
+
+
+def _fields(endpoint: Endpoint) -> str:
+    """What is read from a `body`, as columns."""
+    _, fields = BODIES[endpoint]
+    return ", ".join(f"{sql} AS {field}" for field, sql in fields.items())
 
 
 def judged(source: str, output: Output, form: Format) -> str:

@@ -72,13 +72,14 @@ def answered(model: str) -> str:
 def failed(model: str) -> str:
     """The model's present requests without an `ok` answer, as a snapshot to ask from again."""
     return f"""CREATE OR REPLACE TEMP TABLE snapshot AS
-SELECT min(present.custom_id) AS custom_id, fingerprint,
-    arg_max(request.tail, request.attempt) AS tail
-FROM {inputs(model)} AS present JOIN ledger.requests AS request USING (fingerprint)
-WHERE until_run IS NULL AND fingerprint NOT IN (
-    SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
+WITH failed AS (
+    SELECT DISTINCT fingerprint FROM {inputs(model)} ANTI JOIN (
+        SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
+    ) USING (fingerprint)
+    WHERE until_run IS NULL AND fingerprint IS NOT NULL
 )
-GROUP BY fingerprint"""
+SELECT min(custom_id) AS custom_id, fingerprint, arg_max(tail, attempt) AS tail
+FROM ledger.requests SEMI JOIN failed USING (fingerprint) GROUP BY fingerprint"""
 
 
 def present(model: str) -> str:
@@ -87,58 +88,57 @@ def present(model: str) -> str:
 SELECT DISTINCT fingerprint FROM {inputs(model)} WHERE until_run IS NULL"""
 
 
-def settled(model: str, output: Output, form: Format) -> str:
+def settled(model: str) -> str:
     """A table `settled` of the model's current rows, each with the best response there is.
 
-    A row without an `ok` answer to its present request keeps, as `kept`, the latest `ok` answer to
-    an earlier one, if any of its columns still has a place in the output.
+    `line` is the response's rowid in the ledger.
     """
-    texts = ", ".join(
-        f"CAST(answer.{quote.name(column.name)} AS VARCHAR)" for column in output.columns
-    )
     return f"""CREATE OR REPLACE TEMP TABLE settled AS
 WITH present AS (
     SELECT key, fingerprint, error FROM {inputs(model)} WHERE until_run IS NULL
 ), best AS (
-    SELECT * FROM ledger.responses
-    WHERE fingerprint IN (SELECT fingerprint FROM present)
-    QUALIFY row_number() OVER (
-        PARTITION BY fingerprint ORDER BY (outcome = 'ok') DESC, attempt DESC, received_at DESC
-    ) = 1
-), wanting AS (
-    SELECT key FROM present LEFT JOIN best USING (fingerprint)
-    WHERE best.outcome IS DISTINCT FROM 'ok'
-), earlier AS (
-    SELECT key, arg_max(content, (from_run, received_at)) AS content
-    FROM {inputs(model)} AS old JOIN ledger.responses AS response USING (fingerprint)
-        JOIN ledger.batches AS batch ON batch.batch = response.batch
-        JOIN ledger.prompts AS prompt ON prompt.prompt = batch.prompt
-    WHERE until_run IS NOT NULL AND outcome = 'ok' AND key IN (SELECT key FROM wanting)
-        AND (prompt.response_format = 'text') = {"true" if form == "text" else "false"}
-    GROUP BY key
-), kept AS (
-    SELECT key, content FROM (
-        SELECT key, content, {parsed("content", output, form, strict=False)} AS answer FROM earlier
-    )
-    WHERE coalesce({texts}) IS NOT NULL
+    SELECT arg_max(rowid, (outcome = 'ok', attempt, rowid)) AS line
+    FROM ledger.responses SEMI JOIN present USING (fingerprint) GROUP BY fingerprint
+), response AS (
+    SELECT rowid AS line, * EXCLUDE (content) FROM ledger.responses WHERE rowid IN (FROM best)
 )
-SELECT present.key AS key,
-    CASE WHEN present.error IS NULL THEN best.outcome ELSE 'error' END AS outcome,
-    coalesce(present.error, best.reason) AS error,
-    best.llm, present.fingerprint AS fingerprint, best.batch, best.attempt, best.input_tokens,
-    best.cached_tokens, best.output_tokens, best.received_at AS answered_at,
-    best.content AS content, kept.content AS kept, kept.content IS NOT NULL AS stale
-FROM present LEFT JOIN best USING (fingerprint) LEFT JOIN kept ON kept.key = present.key"""
+SELECT key, CASE WHEN error IS NULL THEN outcome ELSE 'error' END AS outcome,
+    coalesce(error, reason) AS error, llm, present.fingerprint AS fingerprint, batch, attempt,
+    input_tokens, cached_tokens, output_tokens, received_at AS answered_at, false AS stale, line
+FROM present LEFT JOIN response USING (fingerprint)"""
+
+
+def kept(model: str, output: Output, form: Format) -> str:
+    """Rows of `settled` without an `ok` answer to their present request keep, marked stale, the
+    latest `ok` answer to an earlier one, if any of its columns still has a place in the output."""
+    texts = ", ".join(
+        f"CAST(answer.{quote.name(column.name)} AS VARCHAR)" for column in output.columns
+    )
+    return f"""UPDATE temp.settled SET stale = true, line = kept.line FROM (
+    SELECT key, line, {parsed("content", output, form, strict=False)} AS answer FROM (
+        SELECT key, arg_max(response.rowid, (from_run, received_at)) AS line
+        FROM {inputs(model)} AS was
+            SEMI JOIN (SELECT key FROM temp.settled WHERE outcome IS DISTINCT FROM 'ok') USING (key)
+            JOIN ledger.responses AS response USING (fingerprint)
+            JOIN ledger.batches AS batch ON batch.batch = response.batch
+            JOIN ledger.prompts AS prompt ON prompt.prompt = batch.prompt
+        WHERE until_run IS NOT NULL AND outcome = 'ok'
+            AND (prompt.response_format = 'text') = {"true" if form == "text" else "false"}
+        GROUP BY key
+    ) JOIN ledger.responses AS response ON response.rowid = line
+) AS kept
+WHERE kept.key = settled.key AND coalesce({texts}) IS NOT NULL"""
 
 
 def published(model: str, output: Output, form: Format) -> str:
     """The published table: the key's columns and the output's, one row for each answered row."""
     fresh = parsed("content", output, form, strict=True)
-    stale = parsed("kept", output, form, strict=False)
+    stale = parsed("content", output, form, strict=False)
     return f"""CREATE OR REPLACE TABLE {quote.name("warehouse", "main", model)} AS
 SELECT key.*, answer.* FROM (
-    SELECT key, CASE WHEN outcome = 'ok' THEN {fresh} ELSE {stale} END AS answer FROM temp.settled
-    WHERE outcome = 'ok' OR stale
+    SELECT key, CASE WHEN stale THEN {stale} ELSE {fresh} END AS answer
+    FROM temp.settled AS settled JOIN ledger.responses AS response ON response.rowid = line
+    WHERE settled.outcome = 'ok' OR stale
 )"""
 
 
@@ -146,3 +146,22 @@ def provenance(model: str) -> str:
     """`enrich.NAME`: one row for each row of the model, and what became of it."""
     return f"""CREATE OR REPLACE TABLE {quote.name("warehouse", "enrich", model)} AS
 SELECT key.*, {", ".join(PROVENANCE)} FROM temp.settled"""
+
+
+def state(model: str) -> str:
+    """What the published table is made from: the run in which the model's rows changed last, and
+    the time of the last answers of any model."""
+    return f"""SELECT (SELECT max(greatest(from_run, until_run)) FROM {inputs(model)}),
+    (SELECT coalesce(CAST(max(read_at) AS VARCHAR), 'nothing') FROM ledger.batches)"""
+
+
+def counted(model: str) -> str:
+    """Keep with run $run what came of it so far, so that nobody has to count again."""
+    table = quote.name("warehouse", "enrich", model)
+    return f"""UPDATE ledger.runs SET published_at = now()::TIMESTAMP,
+    outcomes = (
+        SELECT CAST(json_group_object(coalesce(outcome, 'pending'), many) AS VARCHAR)
+        FROM (SELECT outcome, count(*) AS many FROM {table} GROUP BY outcome)
+    ),
+    stale = (SELECT count(*) FROM {table} WHERE stale)
+WHERE run = $run"""

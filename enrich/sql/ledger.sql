@@ -28,13 +28,15 @@ CREATE TABLE IF NOT EXISTS ledger.batches (
 
 -- A request as it was sent: its body is the prompt's prefix followed by `tail`.
 CREATE TABLE IF NOT EXISTS ledger.requests (
-    batch VARCHAR, custom_id VARCHAR, fingerprint VARCHAR, attempt INTEGER, tail VARCHAR
+    batch VARCHAR, custom_id VARCHAR, fingerprint VARCHAR, attempt INTEGER,
+    tail VARCHAR USING COMPRESSION zstd
 );
 
 -- What came back for a request: one row for each request of a batch that was read.
 CREATE TABLE IF NOT EXISTS ledger.responses (
     run BIGINT, batch VARCHAR, custom_id VARCHAR, fingerprint VARCHAR, attempt INTEGER,
-    outcome VARCHAR, reason VARCHAR, status_code INTEGER, finish VARCHAR, content VARCHAR,
+    outcome VARCHAR, reason VARCHAR, status_code INTEGER, finish VARCHAR,
+    content VARCHAR USING COMPRESSION zstd,
     llm VARCHAR, input_tokens BIGINT, cached_tokens BIGINT, output_tokens BIGINT,
     reasoning_tokens BIGINT, judged_by VARCHAR, received_at TIMESTAMP
 );

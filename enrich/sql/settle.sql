@@ -1,8 +1,8 @@
--- Every request of batch $batch gets its response; what the files do not hold did not come back.
+-- Every request of the batches being read gets its response; what no file holds did not come back.
 INSERT INTO ledger.responses
-SELECT $run, $batch, request.custom_id, request.fingerprint, request.attempt,
+SELECT run, request.batch, request.custom_id, request.fingerprint, request.attempt,
     CASE
-        WHEN line.custom_id IS NULL THEN CASE WHEN $unrun <> '' THEN 'expired' ELSE 'missing' END
+        WHEN line.custom_id IS NULL THEN CASE WHEN unrun <> '' THEN 'expired' ELSE 'missing' END
         WHEN code IN ('batch_expired', 'batch_cancelled') THEN 'expired'
         WHEN status_code IS DISTINCT FROM 200 THEN 'error'
         WHEN refusal IS NOT NULL AND coalesce(content, '') = '' THEN 'refused'
@@ -13,7 +13,7 @@ SELECT $run, $batch, request.custom_id, request.fingerprint, request.attempt,
     END AS outcome,
     CASE outcome
         WHEN 'ok' THEN NULL
-        WHEN 'expired' THEN coalesce(message, nullif($unrun, ''))
+        WHEN 'expired' THEN coalesce(message, nullif(unrun, ''))
         WHEN 'missing' THEN 'no line of the result files answers this request'
         WHEN 'error' THEN coalesce(message, code, CASE
             WHEN coalesce(status_code, 0) = 0 THEN 'the provider lost the request'
@@ -24,5 +24,6 @@ SELECT $run, $batch, request.custom_id, request.fingerprint, request.attempt,
     END,
     status_code, finish, coalesce(content, refusal), llm, input_tokens, cached_tokens,
     output_tokens, reasoning_tokens, $judged_by, now()::TIMESTAMP
-FROM ledger.requests AS request LEFT JOIN temp.judged AS line USING (custom_id)
-WHERE request.batch = $batch
+FROM ledger.requests AS request JOIN temp.reading AS reading ON reading.batch = request.batch
+    LEFT JOIN temp.judged AS line
+        ON line.batch = request.batch AND line.custom_id = request.custom_id

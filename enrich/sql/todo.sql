@@ -1,12 +1,12 @@
 -- Which requests of temp.snapshot to send: one for each fingerprint that has no ok answer, is not in
--- flight and has tries left. $again forgives what failed before run $run.
+-- flight and has tries left; `line` is its rowid there. $again forgives what failed before run $run.
 CREATE OR REPLACE TEMP TABLE todo AS
 WITH wanted AS (
     SELECT fingerprint, min(rowid) AS first FROM temp.snapshot
+    ANTI JOIN (SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok') USING (fingerprint)
     WHERE fingerprint IS NOT NULL GROUP BY fingerprint
 ), heard AS (
     SELECT fingerprint,
-        bool_or(outcome = 'ok') AS ok,
         count(*) FILTER (WHERE run = $run OR (outcome <> 'expired' AND NOT $again)) AS tries,
         max(attempt) AS attempt,
         arg_max(
@@ -25,9 +25,11 @@ WITH wanted AS (
     SELECT first, fingerprint, coalesce(attempt, 0) + 1 AS attempt
     FROM wanted LEFT JOIN heard USING (fingerprint)
     WHERE fingerprint NOT IN (SELECT fingerprint FROM in_flight)
-        AND (tries IS NULL OR (NOT ok AND retryable AND tries < $max_attempts))
+        AND (tries IS NULL OR (retryable AND tries < $max_attempts))
 )
-SELECT row_number() OVER (ORDER BY first) - 1 AS n, snapshot.custom_id, picked.fingerprint, attempt,
-    tail, strlen(tail) + strlen(snapshot.custom_id) + $overhead AS bytes,
-    sum(bytes) OVER (ORDER BY first) AS upto
-FROM picked JOIN temp.snapshot AS snapshot ON snapshot.rowid = first
+SELECT row_number() OVER () - 1 AS n, *, sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto FROM (
+    SELECT first AS line, picked.fingerprint, attempt,
+        strlen(tail) + strlen(custom_id) + $overhead AS bytes
+    FROM picked JOIN temp.snapshot AS snapshot ON snapshot.rowid = first
+    ORDER BY first
+)

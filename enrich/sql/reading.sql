@@ -1,0 +1,4 @@
+-- The batches being read, and why a request of theirs without a line was not run.
+CREATE OR REPLACE TEMP TABLE reading AS
+SELECT unnest($batches::VARCHAR[]) AS batch, unnest($runs::BIGINT[]) AS run,
+    unnest($unrun::VARCHAR[]) AS unrun

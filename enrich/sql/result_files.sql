@@ -1,0 +1,3 @@
+-- Which result file is whose.
+CREATE OR REPLACE TEMP TABLE result_files AS
+SELECT unnest($files::VARCHAR[]) AS filename, unnest($batches::VARCHAR[]) AS batch

@@ -269,8 +269,9 @@ def _write(database: Database, path: Path, batch: Batch, judge: Judge) -> None:
     part = path.with_suffix(".part")
     try:
         part.touch(mode=0o600)
-        database.run("SET preserve_insertion_order = false")
-        database.run(request_lines(judge.endpoint, judge.prefix), batch=batch.batch, path=str(part))
+        with database.unordered():
+            write = request_lines(judge.endpoint, judge.prefix)
+            database.run(write, batch=batch.batch, path=str(part))
         part.chmod(0o600)
         part.replace(path)
     except OSError as problem:

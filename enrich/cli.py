@@ -7,7 +7,7 @@ Exit codes are promises: 0 done; 1 an error; 2 a wrong option; 3 done, but some 
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,9 +38,11 @@ class Context:
 
         screen = report.Screen()
         try:
-            yield Project(
+            project = Project(
                 self.folder, lock_timeout=self.lock_timeout, verbose=self.verbose, talk=screen
             )
+            with chdir(project.config.root):  # paths in SQL begin at the project
+                yield project
         except EnrichError as problem:
             screen.close()
             report.error(problem)

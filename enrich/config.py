@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import DiskError, ProjectError, nearest
@@ -11,7 +12,6 @@ from enrich.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 FILE = "project.yml"
 READABLE = "it must be a text file in UTF-8 that you may read"
@@ -28,6 +28,8 @@ KEYS = (
     "max_attempts",
     "retry",
     "lock_timeout",
+    "external_access",
+    "memory_limit",
 )
 RETRYABLE = ("error", "expired", "missing", "invalid", "truncated", "refused")
 RETRIED = ("error", "expired", "missing", "invalid")
@@ -37,8 +39,9 @@ RETRIED = ("error", "expired", "missing", "invalid")
 class Config:
     """What project.yml says, with defaults filled in and paths made absolute.
 
-    `lock_timeout` is in seconds. `retry` names the outcomes that are asked again, each row at most
-    `max_attempts` times.
+    `lock_timeout` is in seconds. `reach` names what SQL may read besides the project's own files;
+    None: anything. `memory_limit` is DuckDB's setting, "" for enrich's own. `retry` names the
+    outcomes that are asked again, each row at most `max_attempts` times.
     """
 
     root: Path
@@ -53,15 +56,24 @@ class Config:
     max_attempts: int
     retry: tuple[str, ...]
     lock_timeout: float
+    reach: tuple[Path, ...] | None
+    memory_limit: str
 
     @property
     def work(self) -> Path:
         """The folder of working files: request and result files, logs."""
         return self.root / ".enrich"
 
+    def may_read(self, path: Path) -> bool:
+        """Whether a model may read this file: it lies in the project, or where `reach` says."""
+        found = path.resolve()
+        inside = (self.root, *(self.reach or ()))
+        return self.reach is None or any(found.is_relative_to(p.resolve()) for p in inside)
+
     @classmethod
     def from_folder(cls, root: Path) -> Config:
         """Read `root`/project.yml."""
+        root = root.absolute()
         path = root / FILE
         try:
             text = path.read_text(encoding="utf-8")
@@ -98,7 +110,22 @@ class Config:
             max_attempts=settings.integer("max_attempts", 3) or 3,
             retry=outcomes(settings, RETRIED),
             lock_timeout=settings.number("lock_timeout", 60.0),
+            reach=_reach(root, settings),
+            memory_limit=settings.text("memory_limit"),
         )
+
+
+def _reach(root: Path, settings: Settings) -> tuple[Path, ...] | None:
+    """What `external_access` lets SQL read: true anything, else the named files and folders."""
+    value = settings.values.get("external_access")
+    if isinstance(value, bool):
+        return None if value else ()
+    named = [Path(word).expanduser() for word in settings.words("external_access")]
+    for path in named:
+        if not (root / path).exists():
+            hint = "name files and folders that are there, or true for any"
+            raise settings.wrong("external_access", f"names '{path}', which is absent", hint=hint)
+    return tuple(root / path for path in named)
 
 
 def _providers(settings: Settings) -> dict[str, Settings]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from enrich import guard
 from enrich.config import NAME, READABLE
 from enrich.errors import DiskError, ModelError, ProjectError, nearest
 from enrich.prompt import Prompt
@@ -130,6 +131,7 @@ def _query(text: str, source: str) -> tuple[str, frozenset[str]]:
         raise ModelError(f"{source}: {many}", hint=hint)
     if not isinstance(statements[0], (exp.Query, exp.Values, exp.Pivot)):
         raise ModelError(f"{source}: it is no SELECT but {statements[0].key.upper()}", hint=hint)
+    guard.check(statements[0], text, source=source)
     tokens = tokenize(text, read="duckdb")
     end = len(text)
     while tokens and tokens[-1].token_type == TokenType.SEMICOLON:

@@ -6,7 +6,7 @@ import json
 import os
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,6 +139,7 @@ class Project:
         self.talk = talk or Silence()
         self.environment = os.environ if environment is None else environment
         timeout = self.config.lock_timeout if lock_timeout is None else lock_timeout
+        seeds = self.config.seeds
         self.files = Files(
             root=self.config.root,
             warehouse=self.config.warehouse,
@@ -147,6 +148,8 @@ class Project:
             lock_timeout=timeout,
             say=self.talk.say,
             verbose=verbose,
+            reach=self.config.reach if self.config.reach is None else (*self.config.reach, seeds),
+            memory_limit=self.config.memory_limit,
         )
         self._providers: dict[str, Provider] = {}
 
@@ -209,11 +212,11 @@ class Project:
         (picked,) = model.pick(self.models, [name])
         self.seed()
         if picked.prompt is None:
-            with self.files.open(warehouse=True) as database:
+            with self.files.open(warehouse="read") as database:
                 described(database, picked)
             return {"sql": picked.query}
         chosen = self.provider(self._provider_name(picked, provider))
-        with self.files.open(warehouse=True) as database:
+        with self.files.open(warehouse="read") as database:
             work = run.compile_for(database, self.config, chosen, picked, ready=False)
             first = self._first_request(database, work, chosen.limits.bytes)
         return {"sql": work.snapshot, "schema": picked.prompt.output.schema(), "request": first}
@@ -221,7 +224,7 @@ class Project:
     def _first_request(
         self, database: Database, work: Compiled, most_bytes: int
     ) -> dict[str, Any] | None:
-        snapshot.take(database, work, root=self.config.root, most_bytes=most_bytes)
+        snapshot.take(database, work, config=self.config, most_bytes=most_bytes)
         rows = database.run("SELECT custom_id, tail FROM temp.snapshot WHERE error IS NULL LIMIT 1")
         if not rows:
             return None
@@ -303,8 +306,12 @@ class Project:
         return tuple(stopped)
 
     def sql(self, query: str) -> Rows:
-        """Run a query on the warehouse; the ledger is attached as `ledger`, for reading only."""
-        with self.files.open(warehouse=True, ledger="read") as database:
+        """Run a query on the warehouse; the ledger is attached as `ledger`, for reading only.
+
+        It is the caller's own: unlike a model's SELECT it may write, and read any file.
+        """
+        free = replace(self.files, reach=None)
+        with free.open(warehouse=True, ledger="read") as database:
             rows = database.run(query)
             columns = tuple(column[0] for column in database.connection.description or ())
         return Rows(columns=columns, rows=tuple(rows))
@@ -341,7 +348,7 @@ class Project:
         others = [name for name in self.models if name.lower() in each.reads]
         if not others:
             return
-        with self.files.open(warehouse=True) as database:
+        with self.files.open(warehouse="read") as database:
             for name in others:
                 if not database.script("exists", schema="main", name=name):
                     message = f"{each.source}: it reads '{name}', which was not run yet"

@@ -89,7 +89,7 @@ def turn(files: Files) -> Iterator[None]:
 
 def check(files: Files, config: Config, provider: Provider, model: Model) -> Compiled:
     """Compile a model against the warehouse as it stands; nothing is read, written or spent."""
-    with files.open(warehouse=True) as database:
+    with files.open(warehouse="read") as database:
         for schema in ("main", "enrich"):
             check_free(database, model.name, "a model", schema=schema)
         return compile_for(database, config, provider, model)
@@ -115,9 +115,9 @@ def start(
 
     `again` gives rows that failed in earlier runs their attempts anew.
     """
-    with files.open(warehouse=True, ledger=True) as database:
+    with files.open(warehouse="read", ledger=True) as database:
         work = compile_for(database, config, provider, model)
-        rows = snapshot.take(database, work, root=config.root, most_bytes=provider.limits.bytes)
+        rows = snapshot.take(database, work, config=config, most_bytes=provider.limits.bytes)
         with database.transaction():
             number = int(database.one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
             run = Run(

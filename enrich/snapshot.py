@@ -10,13 +10,12 @@ from enrich.compiler.compilation import select_failed
 from enrich.errors import DatabaseError, InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from enrich.compiler.compilation import Compiled
+    from enrich.config import Config
     from enrich.database import Database
 
 
-def take(database: Database, compiled: Compiled, *, root: Path, most_bytes: int) -> int:
+def take(database: Database, compiled: Compiled, *, config: Config, most_bytes: int) -> int:
     """Make `temp.snapshot` (key, custom_id, fingerprint, tail, error); gives its number of rows.
 
     Needs the warehouse. A row whose picture cannot be read, or whose request is larger than
@@ -26,7 +25,7 @@ def take(database: Database, compiled: Compiled, *, root: Path, most_bytes: int)
     try:
         if compiled.body.images:
             database.run(inputs.materialized(compiled.model.query))
-            _pictures(database, compiled, root)
+            _pictures(database, compiled, config)
         database.run(f"CREATE OR REPLACE TEMP TABLE snapshot AS\n{compiled.snapshot}")
     except DatabaseError as problem:
         above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
@@ -48,7 +47,7 @@ def _check_key(database: Database, compiled: Compiled) -> None:
         raise InputError(f"{where} is {fault} in {compiled.model.source}: {shown}", hint=hint)
 
 
-def _pictures(database: Database, compiled: Compiled, root: Path) -> None:
+def _pictures(database: Database, compiled: Compiled, config: Config) -> None:
     """Make `temp.pictures`: each file that the rows name, as a `data:` URL or a fault."""
     database.run(inputs.no_pictures())
     named = tuple(
@@ -57,7 +56,7 @@ def _pictures(database: Database, compiled: Compiled, root: Path) -> None:
     if not named:
         return
     given = [row[0] for row in database.run(inputs.paths(named))]
-    checked = [_found(root, path) for path in given]
+    checked = [_found(config, path) for path in given]
     found = [file for file, _ in checked if file]
     if not given:
         return
@@ -77,14 +76,13 @@ def _pictures(database: Database, compiled: Compiled, root: Path) -> None:
     )
 
 
-def _found(root: Path, path: str) -> tuple[str | None, str | None]:
-    """The file that a cell names, below the project's folder; or what is wrong with it."""
+def _found(config: Config, path: str) -> tuple[str | None, str | None]:
+    """The file that a cell names, where it may be read; or what is wrong with it."""
     if "\0" in path:
         return None, "the image's path holds a NUL character"
-    file = root / path
+    file = config.root / path
     try:
-        inside = file.resolve().is_relative_to(root.resolve())
-        if not inside:
+        if not config.may_read(file):
             return None, f"the image '{path}' lies outside the project"
         if not file.is_file():
             return None, f"the image '{path}' does not exist"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from enrich import guard
 from enrich.compiler import inputs, reader
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
@@ -141,6 +142,7 @@ def _check(expression: Expression, prompt: Prompt, columns: Mapping[str, str]) -
         hint = "move it into the SELECT and name its column here"
         what = f"{{{{ {expression.sql} }}}} is not one value of a row"
         raise ModelError(f"{where}: {what}: {found.sql('duckdb')}", hint=hint)
+    guard.check(tree, expression.sql, source=prompt.source, line=expression.line)
     known = {column.lower() for column in columns}
     for name in _columns(tree):
         if name.lower() not in known:
@@ -163,6 +165,7 @@ def _check_output(database: Database, prompt: Prompt) -> None:
             message = f"{prompt.source}: CHECK ({check}) cannot be evaluated"
             try:
                 tree = parse_one(check, read="duckdb")
+                guard.check(tree, check, source=prompt.source, line=None)
                 kind = next(iter(bare.describe(query).values()))
                 bare.run(query)
                 bare.run(reader.judged("SELECT '{}' AS content", prompt.output, "json_schema"))

@@ -17,11 +17,18 @@ from typing import TYPE_CHECKING
 from enrich import responses
 from enrich.compiler.body import request_lines
 from enrich.database import made
-from enrich.errors import DatabaseError, DiskError, ProviderError, Unavailable, Unclear
+from enrich.errors import (
+    DatabaseError,
+    DiskError,
+    ProjectError,
+    ProviderError,
+    Unavailable,
+    Unclear,
+)
 from enrich.responses import Ended, Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from enrich.database import Database, Files
@@ -60,6 +67,7 @@ class Batch:
     identity: str
     requests: int
     bytes: int
+    uploading_at: datetime | None = None
     input_file: str | None = None
     intended_at: datetime | None = None
     remote: str | None = None
@@ -114,7 +122,11 @@ def unread(database: Database) -> tuple[Batch, ...]:
 
 
 def withdraw(database: Database, model: str) -> None:
-    """Forget the model's batches that nobody was asked to run. Needs the ledger."""
+    """Forget the model's batches that nobody was asked to run; `tidy` deletes what was uploaded.
+
+    Needs the ledger.
+    """
+    database.script("unused_files", model=model, batch=None)
     for table in ("requests", "batches"):
         database.script(f"withdraw_{table}", model=model)
 
@@ -183,6 +195,7 @@ def give_up(files: Files, batch: Batch) -> Batch:
             batch=batch.batch, run=batch.run, requests=batch.requests, unrun=UNRUN["given up"]
         )
         responses.read(database, [ended], judge)
+        database.script("unused_files", model=batch.model, batch=batch.batch)
         return _update(
             database,
             batch,
@@ -220,7 +233,7 @@ def _submit(files: Files, provider: Provider, batch: Batch) -> Batch:
     if batch.cancelled_at is not None:
         return give_up(files, batch)
     endpoint, attempt, batch = _uploaded(files, provider, batch)
-    batch = _save(files, batch, intended_at=_now())
+    batch = _save(files, batch, input_file=batch.input_file, intended_at=_now())
     metadata = {
         "enrich_batch": batch.intent,
         "enrich_model": batch.model,
@@ -258,10 +271,38 @@ def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int,
         attempt = int(database.script("attempt", batch=batch.batch)[0][0])
         if batch.input_file is not None:
             return judge.endpoint, attempt, batch
-        path = folder(files, batch) / f"{batch.batch}.jsonl"
+        path = folder(files, batch) / _file_name(batch.batch)
+        since = batch.uploading_at
         _write(database, path, batch, judge)
-    batch = _save(files, batch, input_file=provider.upload(path))
-    return judge.endpoint, attempt, batch
+        batch = _update(database, batch, uploading_at=since or _now())
+    file = provider.uploaded(path.name, since=since) if since else None
+    return judge.endpoint, attempt, replace(batch, input_file=file or provider.upload(path))
+
+
+def tidy(files: Files, open_provider: Callable[[str], Provider]) -> None:
+    """Delete at their providers what was uploaded and is of no use; what fails is tried again."""
+    with files.open(ledger=True) as database:
+        unused = database.dicts("SELECT * FROM ledger.unused_files")
+    for each in unused:
+        try:
+            provider = open_provider(each["provider"])
+            if provider.identity == each["identity"]:
+                since = each["uploading_at"]
+                file = each["file"] or provider.uploaded(_file_name(each["batch"]), since=since)
+                if file:
+                    provider.discard(file)
+        except Unavailable:
+            continue
+        except (ProviderError, ProjectError):
+            pass  # it is gone, or out of reach for good: a provider deletes old files by itself
+        with files.open(ledger=True) as database:
+            forget = "DELETE FROM ledger.unused_files WHERE batch = $batch"
+            database.run(forget, batch=each["batch"])
+
+
+def _file_name(batch: str) -> str:
+    """What a batch's request file is called, here and at its provider."""
+    return f"{batch}.jsonl"
 
 
 def _write(database: Database, path: Path, batch: Batch, judge: Judge) -> None:

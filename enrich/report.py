@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from enrich.batches import Batch
     from enrich.errors import EnrichError
     from enrich.project import Rows, State
+    from enrich.rehearsal import Rehearsal
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -169,6 +170,32 @@ def states_json(found: Sequence[State]) -> None:
         for state in found
     ]
     sys.stdout.write(json.dumps(listed, indent=2) + "\n")
+
+
+def bill(server: Rehearsal) -> None:
+    """What a rehearsal would have cost."""
+    counts = _bill(server)
+    _table(
+        [name.replace("_", " ") for name in counts],
+        [[f"{many:,}" for many in counts.values()]],
+        right=set(range(len(counts))),
+    )
+
+
+def bill_json(server: Rehearsal) -> None:
+    """The same for machines: one JSON object."""
+    sys.stdout.write(json.dumps(_bill(server)) + "\n")
+
+
+def _bill(server: Rehearsal) -> dict[str, int]:
+    found = server.bill
+    return {
+        "batches": len(server.batches),
+        "requests_billed": found.total,
+        "billed_again": found.total - len(found.requests),
+        "input_tokens": found.usage.input,
+        "output_tokens": found.usage.output,
+    }
 
 
 def rows(found: Rows) -> None:

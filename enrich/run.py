@@ -206,6 +206,7 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
             withdrawn.add(batch.model)
             continue
         result.batches.append(after)
+    batches.tidy(files, open_provider)
     done = batches.read(files, [batch for batch in result.batches if batch.ended])
     latest = {batch.batch: batch for batch, _ in done}
     result.batches = [latest.get(batch.batch, batch) for batch in result.batches]

@@ -13,7 +13,7 @@ from enrich.rehearsal import Faults, Quirks, Rehearsal
 if TYPE_CHECKING:
     from pathlib import Path
 
-CREATE, POLL = "POST /v1/batches", "GET /v1/batches/{id}"
+UPLOAD, CREATE, POLL = "POST /v1/files", "POST /v1/batches", "GET /v1/batches/{id}"
 
 
 @pytest.mark.parametrize("step", ["lost", "stall"])
@@ -24,6 +24,31 @@ def test_a_batch_nobody_heard_of_is_found(tmp_path: Path, quirks: Quirks, step: 
         server.script(CREATE, [step])  # type: ignore[list-item]
         (state,) = opened(plants(tmp_path, server)).run()
         assert (state.ok, len(server.batches), server.bill.requests.total()) == (4, 1, 4)
+
+
+def test_an_upload_whose_answer_was_lost_is_there_once(tmp_path: Path) -> None:
+    """Sent again, one copy is kept; left by an earlier turn, it is used."""
+    with Rehearsal() as server:
+        server.script(UPLOAD, ["lost"])
+        (state,) = opened(plants(tmp_path / "a", server)).run()
+        assert (state.ok, server.sends(UPLOAD), len(server.uploads)) == (4, 2, 1)
+        server.script(UPLOAD, ["lost", 400])
+        project = opened(plants(tmp_path / "b", server, max_requests=2))
+        with pytest.raises(ProviderError):
+            project.run()
+        assert len(server.uploads) == 1
+
+
+def test_an_upload_without_a_batch_is_deleted(tmp_path: Path) -> None:
+    """Refused at the create, nothing was made of it: it does not stay at the provider."""
+    with Rehearsal() as server:
+        project = opened(plants(tmp_path, server))
+        server.script(CREATE, [(400, "invalid_request")])
+        with pytest.raises(ProviderError):
+            project.run()
+        assert (len(server.batches), len(server.uploads)) == (0, 0)
+        (state,) = project.run()
+        assert (state.ok, len(server.uploads)) == (4, 1)
 
 
 def test_a_batch_on_a_later_page_is_found(tmp_path: Path) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, files
 from importlib.util import find_spec
 from pathlib import Path
@@ -298,3 +302,41 @@ def test_the_readme_on_the_embedded_llm(tmp_path: Path) -> None:
     pictures = enrich(tmp_path, "run", "furniture_captions")
     assert pictures.exit_code == 1
     assert "cannot see images" in pictures.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGINT")
+def test_a_project_is_rehearsed_against_the_command(tmp_path: Path) -> None:
+    """`enrich rehearse` plays the Batch API for another process, and shows the bill at the end."""
+    command = [sys.executable, "-m", "enrich", "rehearse", "--port", "0", "--json", "--seed", "3"]
+    command += ["--fault", "http_500=0.5", "--fault", "call_reset=0.1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stderr
+        line = next(text for text in server.stderr if "OPENAI_BASE_URL" in text)
+        url = line.split()[0].partition("=")[2]
+        with Rehearsal() as unused:
+            root = plants(tmp_path, unused, base_url=url)
+        result = enrich(root, "run", "--json")
+        server.send_signal(signal.SIGINT)
+        bill = json.loads(server.communicate()[0])
+    assert server.returncode == 0
+    asked = opened(root).sql("SELECT count(*) FROM ledger.responses WHERE status_code = 200")
+    assert result.exit_code in (0, 3)
+    assert (bill["requests_billed"], bill["billed_again"]) == (asked.rows[0][0], 0)
+    assert bill["input_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--fault", "http_50=0.1"], "did you mean 'http_500'?"),
+        (["--fault", "http_500"], "http_500=0.1"),
+        (["--fault", "http_500=7"], "http_500 is a share from 0 to 1"),
+    ],
+)
+def test_a_fault_that_does_not_exist_is_a_wrong_option(words: list[str], said: str) -> None:
+    """Exit code 2, and what could have been meant."""
+    result = CliRunner().invoke(main, ["rehearse", *words])
+    assert result.exit_code == 2
+    assert said in result.stderr

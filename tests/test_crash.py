@@ -68,6 +68,7 @@ def test_killed_in_a_call(tmp_path: Path, route: str, steps: list[str]) -> None:
         assert (state.rows, state.ok, state.busy) == (4, 4, False)
         assert server.bill.requests.total() == 4
         assert server.bill.repeated == {}
+        assert len(server.uploads) == 1
         outcomes = opened(root).sql(
             "SELECT custom_id, count(*) FROM ledger.responses GROUP BY ALL ORDER BY ALL"
         )

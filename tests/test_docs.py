@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from enrich.config import KEYS, RETRYABLE
 from enrich.prompt import KEYS as PROMPT_KEYS
 from enrich.providers.openai import KEYS as OPENAI_KEYS
 from enrich.providers.registry import LIMITS, LOCAL_KEYS
+from enrich.rehearsal import Faults
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
@@ -38,6 +40,12 @@ def test_every_command_and_option_is_documented(name: str) -> None:
             assert f"`{option.opts[0]}`" in REFERENCE, option.opts
     assert command.help
     assert re.search(r"Example:\s+enrich ", command.help)
+
+
+def test_every_fault_is_documented() -> None:
+    """Each fault of a rehearsal stands in the reference."""
+    for field in fields(Faults):
+        assert f"`{field.name}`" in REFERENCE
 
 
 def test_every_error_is_documented() -> None:

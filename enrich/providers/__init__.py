@@ -103,6 +103,12 @@ class Provider(Protocol):
     def upload(self, path: Path) -> str:
         """Send a request file; gives the file id. Safe to repeat: the file's name is its intent."""
 
+    def uploaded(self, name: str, *, since: datetime) -> str | None:
+        """The id of the file of this name that an upload begun at `since` (UTC) made, if it did."""
+
+    def discard(self, file: str) -> None:
+        """Delete an uploaded file of which no batch was made."""
+
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Create the batch of an uploaded file. Called once for each intent, never retried."""
 

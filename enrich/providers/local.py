@@ -359,6 +359,12 @@ class LocalProvider:
         """Nothing is sent: the file's own path is its id."""
         return str(path.resolve(strict=True))
 
+    def uploaded(self, name: str, *, since: datetime) -> str | None:
+        """Nothing was sent, so nothing is there."""
+
+    def discard(self, file: str) -> None:
+        """Nothing was sent: the file is enrich's own."""
+
     @_disk()
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Make the batch's folder and start its worker; the same intent makes it once."""

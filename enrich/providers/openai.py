@@ -11,6 +11,7 @@ import os
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
@@ -20,10 +21,10 @@ from enrich.providers import Limits, Remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
     from pathlib import Path
 
     import openai
+    from openai.types import FileObject
 
 KEYS = (
     "llm",
@@ -132,9 +133,40 @@ class OpenAIProvider:
         )
 
     def upload(self, path: Path) -> str:
+        """Send the file; where the SDK had to send it again, only one copy is kept."""
         with self._translated(), path.open("rb") as lines:
             named = (path.name, lines, "application/jsonl")
-            return str(self.client.files.create(file=named, purpose="batch").id)
+            files = self.client.files.with_raw_response
+            answer = files.create(file=named, purpose="batch")
+            file = str(answer.parse().id)
+            if answer.retries_taken:
+                since = datetime.now(UTC)
+                for other in [each.id for each in self._named(path.name, since=since)]:
+                    if other != file:
+                        self.client.files.delete(other)
+        return file
+
+    def uploaded(self, name: str, *, since: datetime) -> str | None:
+        """The newest file of this name; None where it is not there, or files cannot be listed."""
+        try:
+            with self._translated():
+                return next((file.id for file in self._named(name, since=since)), None)
+        except Unavailable:
+            raise
+        except ProviderError:
+            return None
+
+    def _named(self, name: str, *, since: datetime) -> Iterator[FileObject]:
+        """The request files of this name that were made at `since` or later, the newest first."""
+        for file in self.client.files.list(purpose="batch", order="desc"):
+            if file.filename == name:
+                yield file
+            if file.created_at < _oldest(since):
+                break
+
+    def discard(self, file: str) -> None:
+        with self._translated():
+            self.client.files.delete(file)
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         with self._translated(creating=True):
@@ -148,9 +180,7 @@ class OpenAIProvider:
             return remote(batch.to_dict())
 
     def find(self, intent: str, *, file: str, since: datetime) -> Remote | None:
-        from datetime import UTC
-
-        oldest = since.replace(tzinfo=UTC).timestamp() - SLACK
+        oldest = _oldest(since)
         with self._translated():
             for batch in self.client.batches.list(limit=100):
                 known = batch.metadata or {}
@@ -248,6 +278,11 @@ class OpenAIProvider:
         if creating and not never_sent:
             raise Unclear(what, hint=LOOK) from None
         raise Unavailable(what, hint="check the connection and base_url") from None
+
+
+def _oldest(since: datetime) -> float:
+    """When what was made at `since` (UTC) may have been made by the provider's clock."""
+    return since.replace(tzinfo=UTC).timestamp() - SLACK
 
 
 def remote(batch: Mapping[str, Any]) -> Remote:

@@ -96,7 +96,7 @@ class Rehearsal:
         """Start to listen; ProviderError when the port is taken."""
         self._ended.clear()
         self._folder = TemporaryDirectory(prefix="enrich-rehearsal-")
-        files = Files(Path(self._folder.name))
+        self._files = files = Files(Path(self._folder.name))
         llm = Llm(self.settings, self._till)
         self._batches = Batches(self.settings, files, llm)
         api = Api(self.settings, files, self._batches, llm)
@@ -150,6 +150,11 @@ class Rehearsal:
     def batches(self) -> list[dict[str, Any]]:
         """The batch objects, oldest first. Looking lets no time pass."""
         return [batch.document() for batch in self._batches.all()]
+
+    @property
+    def uploads(self) -> list[dict[str, Any]]:
+        """The file objects of the request files that were not deleted, oldest first."""
+        return [file.document() for file in self._files.all() if file.purpose == "batch"]
 
     @property
     def log(self) -> tuple[Call, ...]:

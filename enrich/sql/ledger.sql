@@ -19,11 +19,16 @@ CREATE TABLE IF NOT EXISTS ledger.runs (
 CREATE TABLE IF NOT EXISTS ledger.batches (
     batch VARCHAR, run BIGINT, model VARCHAR, prompt VARCHAR, provider VARCHAR,
     requests BIGINT, bytes BIGINT, planned_at TIMESTAMP,
-    input_file VARCHAR, intended_at TIMESTAMP,
+    uploading_at TIMESTAMP, input_file VARCHAR, intended_at TIMESTAMP,
     remote VARCHAR, status VARCHAR, completed BIGINT, failed BIGINT, code VARCHAR, error VARCHAR,
     result_files VARCHAR[], late INTEGER DEFAULT 0,
     tries INTEGER DEFAULT 0, submitted_at TIMESTAMP, ended_at TIMESTAMP,
     read_at TIMESTAMP, cancelled_at TIMESTAMP
+);
+
+-- Files at a provider that no batch was made of, to be deleted there; `file` NULL: look for its name.
+CREATE TABLE IF NOT EXISTS ledger.unused_files (
+    provider VARCHAR, identity VARCHAR, batch VARCHAR, file VARCHAR, uploading_at TIMESTAMP
 );
 
 -- A request as it was sent: its body is the prompt's prefix followed by `tail`.

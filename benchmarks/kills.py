@@ -404,6 +404,7 @@ def main() -> None:
     asked = words.parse_args()
     start = time.monotonic()
     for name, faults in (("no other faults", None), ("faults of every kind", FAULTS)):
+
         def say(sentence: str, name: str = name) -> None:
             print(f"\r{name}: {sentence}", end="", file=sys.stderr, flush=True)
 

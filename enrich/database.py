@@ -122,8 +122,10 @@ class Files:
 
         try:
             self._engine.execute(f"DETACH DATABASE IF EXISTS {name}")
-        except duckdb.Error as problem:
+        except (duckdb.Error, RuntimeError) as problem:
             self.__dict__.pop("_engine").close()
+            if _interrupted(problem):
+                raise KeyboardInterrupt from problem
             raise _translated(problem) from problem
 
     def _attach(self, database: Database, path: Path, name: str) -> None:
@@ -189,6 +191,8 @@ class Database:
             cursor = self.connection.execute(sql, values or None)
             rows: list[Row] = cursor.fetchall() if cursor else []
         except (duckdb.Error, OverflowError, RuntimeError, ValueError) as problem:
+            if _interrupted(problem):
+                raise KeyboardInterrupt from problem
             raise _translated(problem) from problem
         if self.verbose:
             seconds = time.perf_counter() - start
@@ -256,6 +260,14 @@ def problem_line(problem: DatabaseError) -> tuple[int, str] | None:
     """The line DuckDB points at, counted from 1, and its text, if it points at one."""
     match = LINE.search(str(problem.__cause__))
     return (int(match[1]), match[2].strip()) if match else None
+
+
+def _interrupted(problem: Exception) -> bool:
+    """Whether it was Ctrl-C, which DuckDB's client calls a RuntimeError."""
+    import duckdb
+
+    said = isinstance(problem, RuntimeError) and str(problem) == "Query interrupted"
+    return said or isinstance(problem, duckdb.InterruptException)
 
 
 def _translated(problem: Exception) -> DatabaseError:

@@ -1,0 +1,42 @@
+"""Kills: at every named step and at random moments, nothing is lost and nothing is paid twice."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("needs SIGKILL and forks", allow_module_level=True)
+
+from kills import FAULTS, Moment, Trial, measured, rounds
+
+if TYPE_CHECKING:
+    from enrich.rehearsal import Faults
+
+
+def test_killed_at_every_named_step() -> None:
+    """Before or after the first time of each SQL statement and each call: what follows ends well.
+
+    One project lives through all of them; the books are checked whenever it is done.
+    """
+    with Trial.begun(seed=1) as trial:
+        _, _, names = measured(trial)
+        assert len(names) > 60
+        for number, name in enumerate(names):
+            trial.change(4)
+            trial.killed(Moment(1, after=number % 2 == 0, name=name))
+            if number % 8 == 7:
+                trial.finish()
+                trial.check()
+        trial.finish()
+        trial.check()
+        assert trial.happened["kills"] > 40
+
+
+@pytest.mark.parametrize("faults", [None, FAULTS], ids=["no other faults", "faults of every kind"])
+def test_random_trouble(faults: Faults | None) -> None:
+    """Kills at any moment, Ctrl-C, a full disk, a held or deleted warehouse, two runs at once."""
+    trial = rounds(8, seed=3, faults=faults, say=print)
+    assert trial.happened["kills"] >= 8

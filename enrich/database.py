@@ -29,6 +29,7 @@ HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
 POSITION = re.compile(r"\n\s*LINE \d+:.*", re.DOTALL)
 
+FULL = "the disk is full"
 DENIED = re.compile(r'Cannot access (?:file|directory) "(.*?)" - file system operations')
 KIND = re.compile(r"^[A-Z][A-Za-z -]* Error: ")
 TRY = "enrich sql runs any query on the same warehouse: try it there"
@@ -78,6 +79,8 @@ class Files:
             for name, (path, access) in wanted.items():
                 if not access:
                     continue
+                if not path.exists():
+                    _create(path)
                 self._attach(database, path, name)
                 attached.callback(self._detach, name)
                 database.script(name)
@@ -140,7 +143,7 @@ class Files:
             except DatabaseError as problem:
                 holder = HOLDER.search(str(problem.__cause__))
                 if not holder:
-                    raise _unopened(path, problem) from problem.__cause__
+                    raise _unopened(path, problem, str(problem.__cause__)) from problem.__cause__
                 who = f"{path.name} is held by process {holder[2]} ({holder[1]})"
                 if time.monotonic() >= deadline:
                     hint = "close it there, or wait longer: --lock-timeout SECONDS; nothing is lost"
@@ -149,6 +152,31 @@ class Files:
                     self.say(f"{who}; waiting up to {self.lock_timeout:.0f} s")
                     told = True
                 time.sleep(0.1)
+
+
+def _create(path: Path) -> None:
+    """Make an empty database: whole, or not at all, whenever the process is killed or the disk is
+    full; one that somebody else made meanwhile is left as it is."""
+    import duckdb
+
+    draft, log = (path.with_name(f"{path.name}.{end}") for end in (os.getpid(), "wal"))
+    try:
+        if log.exists():  # of a database that was removed: it belongs to no other
+            log.replace(f"{log}.lost")
+        duckdb.connect(str(draft)).close()
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without links
+            draft.rename(path)
+    except duckdb.Error as problem:
+        raise _unopened(path, _translated(problem), str(problem)) from problem
+    except OSError as problem:
+        hint = "see that you may write to its folder"
+        raise DiskError(f"{path} cannot be made: {problem.strerror}", hint=hint) from problem
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def made(folder: Path, *names: str) -> Path:
@@ -275,7 +303,7 @@ def _translated(problem: Exception) -> DatabaseError:
     text = str(problem)
     lowered = text.lower()
     if "no space left" in lowered or "disk full" in lowered or "file too large" in lowered:
-        return DatabaseError("the disk is full", hint="make room and start again; nothing is lost")
+        return DatabaseError(FULL, hint="make room and start again; nothing is lost")
     if denied := DENIED.search(text):
         hint = "move it into the project, or allow it in project.yml: external_access: [FOLDER]"
         return DatabaseError(f"'{denied[1]}' lies outside the project and is not read", hint=hint)
@@ -287,8 +315,13 @@ def _translated(problem: Exception) -> DatabaseError:
     return DatabaseError(sentence[0], hint=hint or TRY)
 
 
-def _unopened(path: Path, problem: DatabaseError) -> DatabaseError:
-    text = str(problem.__cause__)
+def _unopened(path: Path, problem: DatabaseError, text: str) -> DatabaseError:
+    """Why a database cannot be opened; `text` is what DuckDB said of it."""
+    if problem.message == FULL:
+        return problem
+    if "Could not read enough bytes" in text:
+        hint = "bring it back from a copy; a warehouse that is removed is made anew at no cost"
+        return DatabaseError(f"{path} is not whole", hint=hint)
     if "already attached" in text or "different configuration" in text:
         return Locked(
             f"{path.name} is open in this very process", hint="close that connection first"

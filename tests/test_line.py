@@ -128,6 +128,17 @@ def test_a_warehouse_that_was_deleted_costs_nothing(tmp_path: Path) -> None:
         assert opened(root).sql("SELECT * FROM kinds ORDER BY id").rows == before
 
 
+def test_a_log_that_was_left_behind_stops_nothing(tmp_path: Path) -> None:
+    """A warehouse removed after a crash, without its log: the new one has nothing to do with it."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        (root / "warehouse.duckdb").unlink()
+        (root / "warehouse.duckdb.wal").write_bytes(b"of another database")
+        (state,) = opened(root).run()
+        assert (state.ok, server.bill.requests.total()) == (4, 4)
+
+
 def test_another_check_judges_the_same_answers(tmp_path: Path) -> None:
     """A CHECK is not part of a request: answers that were paid for are judged again, not asked."""
     with Rehearsal() as server:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 from folders import PROMPT, SEED, Ears, opened, plants, write
 
@@ -137,6 +138,19 @@ def test_a_log_that_was_left_behind_stops_nothing(tmp_path: Path) -> None:
         (root / "warehouse.duckdb.wal").write_bytes(b"of another database")
         (state,) = opened(root).run()
         assert (state.ok, server.bill.requests.total()) == (4, 4)
+
+
+def test_a_ledger_of_an_earlier_enrich_is_read(tmp_path: Path) -> None:
+    """Columns that came later are added; what was paid for is found."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        with duckdb.connect(str(root / "ledger.duckdb")) as ledger:
+            ledger.execute("ALTER TABLE batches DROP COLUMN uploading_at")
+            ledger.execute("DROP TABLE unused_files")
+        write(root, {"seeds/plants.csv": SEED + "5,elm,\n"})
+        (state,) = opened(root).run()
+        assert (state.ok, server.bill.requests.total()) == (5, 5)
 
 
 def test_another_check_judges_the_same_answers(tmp_path: Path) -> None:

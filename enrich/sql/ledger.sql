@@ -26,6 +26,9 @@ CREATE TABLE IF NOT EXISTS ledger.batches (
     read_at TIMESTAMP, cancelled_at TIMESTAMP
 );
 
+-- What a ledger of an earlier enrich lacks.
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS uploading_at TIMESTAMP;
+
 -- Files at a provider that no batch was made of, to be deleted there; `file` NULL: look for its name.
 CREATE TABLE IF NOT EXISTS ledger.unused_files (
     provider VARCHAR, identity VARCHAR, batch VARCHAR, file VARCHAR, uploading_at TIMESTAMP

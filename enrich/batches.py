@@ -8,6 +8,7 @@ intent without a remote id is looked up at the provider and adopted.
 
 from __future__ import annotations
 
+import json
 from codecs import BOM_UTF8
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -56,7 +57,8 @@ FULL = "token_limit_exceeded"
 class Batch:
     """A batch as the ledger keeps it; a time that is None is a step not done.
 
-    `identity` is whom its requests were made for: see `Provider.identity`.
+    `identity` is whom its requests were made for: see `Provider.identity`. `outcomes`, once it is
+    read, is a JSON object of how often each: they add up to `requests`.
     """
 
     batch: str
@@ -82,6 +84,7 @@ class Batch:
     submitted_at: datetime | None = None
     ended_at: datetime | None = None
     read_at: datetime | None = None
+    outcomes: str = ""
     cancelled_at: datetime | None = None
 
     @property
@@ -161,8 +164,9 @@ def read(files: Files, ended: Sequence[Batch]) -> list[tuple[Batch, Mapping[str,
                 run = [_results(files, batch) for batch in some if not batch.unrun]
                 outcomes = responses.read(database, run, judge) if run else {}
                 for batch in some:
-                    after = _update(database, batch, read_at=_now())
-                    done.append((after, outcomes.get(batch.batch, {})))
+                    found = outcomes.get(batch.batch, {})
+                    after = _update(database, batch, read_at=_now(), outcomes=json.dumps(found))
+                    done.append((after, found))
     return done
 
 

@@ -532,3 +532,19 @@ def test_other_response_formats(tmp_path: Path, form: str) -> None:
             assert state.ok == 4
             table = opened(root).sql("SELECT line FROM kinds").rows
             assert sorted(table) == sorted((content,) for content, _ in rows)
+
+
+def test_many_batches_are_one_line_and_one_poll_each(tmp_path: Path) -> None:
+    """Each turn asks once for each open batch; the ledger keeps how each batch added up."""
+    with Rehearsal() as server:
+        rows = "".join(f"{number},plant {number},\n" for number in range(25))
+        root = plants(tmp_path, server, max_requests=1)
+        write(root, {"seeds/plants.csv": f"id,name,note\n{rows}"})
+        opened(root).run(detach=True)
+        before = server.sends("GET /v1/batches/{id}")
+        (state,) = opened(root).status()
+        assert len(state.batches) == 25
+        assert server.sends("GET /v1/batches/{id}") == before + 25
+        (state,) = opened(root).run()
+        kept = opened(root).sql("SELECT outcomes, count(*) FROM ledger.batches GROUP BY ALL")
+        assert kept.rows == (('{"ok": 1}', 25),)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from enrich import responses
 from enrich.compiler import quote, reader
 from enrich.database import Database, statement
+from enrich.errors import DatabaseError
 from enrich.output import Output
 from enrich.rehearsal import Rehearsal
 from enrich.responses import Ended, Judge
@@ -382,6 +383,18 @@ def test_order_doubles_and_losses_change_nothing_for_the_rows_answered(data: st.
             expected.append((batch, each, outcome, said[each] if outcome == "ok" else None))
     with TemporaryDirectory() as folder:
         assert read(folder, requests, files) == expected
+
+
+def test_a_difference_is_an_error_that_names_the_batch(tmp_path: Path) -> None:
+    """sent = ok + every other outcome, or nothing is kept."""
+    with duckdb.connect() as connection:
+        database = Database(connection=connection)
+        database.run("ATTACH ':memory:' AS ledger")
+        database.script("ledger")
+        database.run("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '')")
+        ended = Ended(batch="b", run=1, requests=2)
+        with pytest.raises(DatabaseError, match="batch b: 2 requests were sent, but 1 have"):
+            responses.read(database, [ended], JUDGE)
 
 
 def test_a_line_longer_than_usual_is_read(tmp_path: Path) -> None:

@@ -23,11 +23,12 @@ CREATE TABLE IF NOT EXISTS ledger.batches (
     remote VARCHAR, status VARCHAR, completed BIGINT, failed BIGINT, code VARCHAR, error VARCHAR,
     result_files VARCHAR[], late INTEGER DEFAULT 0,
     tries INTEGER DEFAULT 0, submitted_at TIMESTAMP, ended_at TIMESTAMP,
-    read_at TIMESTAMP, cancelled_at TIMESTAMP
+    read_at TIMESTAMP, outcomes VARCHAR, cancelled_at TIMESTAMP
 );
 
 -- What a ledger of an earlier enrich lacks.
 ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS uploading_at TIMESTAMP;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS outcomes VARCHAR;
 
 -- Files at a provider that no batch was made of, to be deleted there; `file` NULL: look for its name.
 CREATE TABLE IF NOT EXISTS ledger.unused_files (

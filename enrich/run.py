@@ -187,6 +187,7 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
     with files.open(ledger=True) as database:
         todo = batches.unread(database)
     withdrawn: set[str] = set()
+    fetched: list[Batch] = []
     for batch in todo:
         if batch.model in withdrawn and not batch.sent:
             continue
@@ -206,11 +207,12 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
             withdrawn.add(batch.model)
             continue
         result.batches.append(after)
+        if after.ended:
+            fetched.append(after)
     batches.tidy(files, open_provider)
-    done = batches.read(files, [batch for batch in result.batches if batch.ended])
-    latest = {batch.batch: batch for batch, _ in done}
+    result.read = batches.read(files, fetched)
+    latest = {batch.batch: batch for batch, _ in result.read}
     result.batches = [latest.get(batch.batch, batch) for batch in result.batches]
-    result.read = done
     result.planned = _again(files, open_provider, result)
     return result
 

@@ -192,7 +192,7 @@ def test_one_model_in_trouble_stops_no_other(tmp_path: Path) -> None:
 def test_a_download_that_breaks_off_is_fetched_again(tmp_path: Path, cut: str) -> None:
     """Half a result file is no result file."""
     with Rehearsal(hang=0.2) as server:
-        server.script("GET /v1/files/{id}/content", [cut])  # type: ignore[list-item]
+        server.script("GET /v1/files/{id}/content", [cut] * 7)  # type: ignore[list-item]
         (state,) = opened(plants(tmp_path, server)).run()
         assert (state.ok, len(server.batches), server.bill.repeated) == (4, 1, {})
 

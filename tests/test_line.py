@@ -239,6 +239,16 @@ def test_two_models_may_share_answers_and_differ_in_checks(tmp_path: Path) -> No
         assert server.bill.requests.total() == 4
 
 
+def test_models_that_ask_the_same_share_one_batch(tmp_path: Path) -> None:
+    """What one model has in flight no other sends; both tables are there when it is answered."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/more.sql": "SELECT * FROM plants", "models/more.prompt.md": PROMPT})
+        states = opened(root).run()
+        assert [(state.model, state.ok) for state in states] == [("kinds", 4), ("more", 4)]
+        assert (len(server.batches), server.bill.requests.total()) == (1, 4)
+
+
 def test_a_select_may_become_empty(tmp_path: Path) -> None:
     """No rows are no error: the table is there, and empty."""
     with Rehearsal() as server:

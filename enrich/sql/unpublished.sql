@@ -1,9 +1,10 @@
--- Models whose batches were read since their table was made last.
+-- Models whose batches were read since their table was made last; or anybody's, where rows wait for
+-- what another model asked.
 SELECT run.model FROM ledger.runs AS run
 WHERE run.run = (SELECT max(latest.run) FROM ledger.runs AS latest WHERE latest.model = run.model)
     AND EXISTS (
         SELECT 1 FROM ledger.batches AS batch
-        WHERE batch.model = run.model
+        WHERE (batch.model = run.model OR (run.outcomes->>'$.pending')::BIGINT > 0)
             AND (lower(batch.status) <> 'failed' OR len(batch.result_files) > 0)
             AND batch.read_at > coalesce(run.published_at, TIMESTAMP '1970-01-01')
     )

@@ -84,7 +84,8 @@ class Batch:
     submitted_at: datetime | None = None
     ended_at: datetime | None = None
     read_at: datetime | None = None
-    outcomes: str = ""
+    read_number: int | None = None
+    outcomes: str | None = None
     cancelled_at: datetime | None = None
 
     @property
@@ -111,6 +112,10 @@ class Batch:
     def answered(self) -> int:
         """Requests the provider has been through, as it says."""
         return (self.completed or 0) + (self.failed or 0)
+
+
+Done = tuple[Batch, "Mapping[str, int]"]
+"""A batch that was read, and how often each outcome came out of it."""
 
 
 def unread(database: Database) -> tuple[Batch, ...]:
@@ -148,26 +153,50 @@ def advance(files: Files, provider: Provider, batch: Batch) -> Batch:
     return batch
 
 
-def read(files: Files, ended: Sequence[Batch]) -> list[tuple[Batch, Mapping[str, int]]]:
-    """Give every request of ended batches its response, and how often each outcome, by batch.
+def read(
+    files: Files, ended: Sequence[Batch]
+) -> tuple[list[Done], list[tuple[Batch, DatabaseError]]]:
+    """Give every request of ended batches its response; gives those done, and those that cannot be.
 
     Batches of one prompt are read together, some at a time, each time in one transaction. A batch
     that failed without any file was not run at all: its requests are as good as never sent.
     """
-    done: list[tuple[Batch, Mapping[str, int]]] = []
+    done: list[Done] = []
+    troubles: list[tuple[Batch, DatabaseError]] = []
     for prompt in dict.fromkeys(batch.prompt for batch in ended):
         alike = [batch for batch in ended if batch.prompt == prompt]
         for start in range(0, len(alike), TOGETHER):
             some = alike[start : start + TOGETHER]
-            with files.open(ledger=True) as database, database.transaction():
-                judge = Judge.of(database, prompt)
-                run = [_results(files, batch) for batch in some if not batch.unrun]
-                outcomes = responses.read(database, run, judge) if run else {}
-                for batch in some:
-                    found = outcomes.get(batch.batch, {})
-                    after = _update(database, batch, read_at=_now(), outcomes=json.dumps(found))
-                    done.append((after, found))
-    return done
+            try:
+                done += _read_together(files, some)
+                continue
+            except DatabaseError as problem:
+                if len(some) == 1:
+                    troubles.append((some[0], problem))
+                    continue
+            for batch in some:
+                try:
+                    done += _read_together(files, [batch])
+                except DatabaseError as problem:
+                    troubles.append((batch, problem))
+    return done, troubles
+
+
+def _read_together(files: Files, some: list[Batch]) -> list[Done]:
+    with files.open(ledger=True) as database, database.transaction():
+        judge = Judge.of(database, some[0].prompt)
+        run = [_results(files, batch) for batch in some if not batch.unrun]
+        outcomes = responses.read(database, run, judge) if run else {}
+        found = [(batch, outcomes.get(batch.batch, {})) for batch in some]
+        return [(_closed(database, batch, many), many) for batch, many in found]
+
+
+def _closed(database: Database, batch: Batch, outcomes: Mapping[str, int]) -> Batch:
+    """The batch is read: nothing will be asked of it again."""
+    (number,) = database.one("SELECT coalesce(max(read_number), 0) + 1 FROM ledger.batches")
+    return _update(
+        database, batch, read_at=_now(), read_number=number, outcomes=json.dumps(outcomes)
+    )
 
 
 def _results(files: Files, batch: Batch) -> Ended:
@@ -200,14 +229,9 @@ def give_up(files: Files, batch: Batch) -> Batch:
         )
         responses.read(database, [ended], judge)
         database.script("unused_files", model=batch.model, batch=batch.batch)
-        return _update(
-            database,
-            batch,
-            status="cancelled",
-            cancelled_at=_now(),
-            ended_at=_now(),
-            read_at=_now(),
-        )
+        now = _now()
+        batch = _update(database, batch, status="cancelled", cancelled_at=now, ended_at=now)
+        return _closed(database, batch, {"expired": batch.requests})
 
 
 def _check_whose(provider: Provider, batch: Batch) -> None:
@@ -295,10 +319,8 @@ def tidy(files: Files, open_provider: Callable[[str], Provider]) -> None:
                 file = each["file"] or provider.uploaded(_file_name(each["batch"]), since=since)
                 if file:
                     provider.discard(file)
-        except Unavailable:
-            continue
         except (ProviderError, ProjectError):
-            pass  # it is gone, or out of reach for good: a provider deletes old files by itself
+            continue
         with files.open(ledger=True) as database:
             forget = "DELETE FROM ledger.unused_files WHERE batch = $batch"
             database.run(forget, batch=each["batch"])

@@ -6,8 +6,9 @@ Exit codes are promises: 0 done; 1 an error; 2 a wrong option; 3 done, but some 
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,8 +42,8 @@ class Context:
             project = Project(
                 self.folder, lock_timeout=self.lock_timeout, verbose=self.verbose, talk=screen
             )
-            with chdir(project.config.root):  # paths in SQL begin at the project
-                yield project
+            os.chdir(project.config.root)  # paths in SQL begin at the project
+            yield project
         except EnrichError as problem:
             screen.close()
             report.error(problem)
@@ -290,7 +291,13 @@ def _faults(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> di
     help="What goes wrong, and how often: the reference lists the names. May be repeated.",
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed, the same faults.")
-@click.option("--port", default=8765, show_default=True, help="Where to listen; 0: anywhere.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8765,
+    show_default=True,
+    help="Where to listen; 0: anywhere.",
+)
 @click.option(
     "--latency",
     type=click.FloatRange(min=0),

@@ -30,12 +30,15 @@ LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
 POSITION = re.compile(r"\n\s*LINE \d+:.*", re.DOTALL)
 
 FULL = "the disk is full"
+OURS = re.compile("already attached|different configuration|file handle conflict|already exists")
 DENIED = re.compile(r'Cannot access (?:file|directory) "(.*?)" - file system operations')
 KIND = re.compile(r"^[A-Z][A-Za-z -]* Error: ")
 TRY = "enrich sql runs any query on the same warehouse: try it there"
 
 MEMORY = "640MB"
 """What DuckDB may hold in memory; the rest goes to `.enrich/spill`."""
+ROOM = "4GB"
+"""What one thread may hold for a moment to read a very long line."""
 BESIDE = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
 """A DuckDB file, and the names of the logs it keeps beside itself."""
 ROWS = 20_480
@@ -79,14 +82,14 @@ class Files:
             for name, (path, access) in wanted.items():
                 if not access:
                     continue
+                attached.callback(self._detach, name)
                 if not path.exists():
                     _create(path)
-                self._attach(database, path, name)
-                attached.callback(self._detach, name)
+                elif access == "read":
+                    self._attach(database, path, name, "READ_ONLY")
+                    continue
+                self._attach(database, path, name, f"ROW_GROUP_SIZE {ROWS}")
                 database.script(name)
-                if access == "read":
-                    database.run(f"DETACH {name}")
-                    database.run(f"ATTACH $path AS {name} (READ_ONLY)", path=str(path))
             if warehouse:
                 database.run("USE warehouse")
             yield database
@@ -113,7 +116,8 @@ class Files:
         if self.reach is not None:
             files = [str(path.resolve()) for path in (self.warehouse, self.ledger, *self.reach)]
             paths = [path + end for path in files for end in BESIDE]
-            folders = [f"{path.resolve()}{os.sep}" for path in (self.root, *self.reach)]
+            inside = (self.root, self.work, *self.reach)
+            folders = [f"{path.resolve()}{os.sep}" for path in inside]
             engine.execute("SET allowed_paths = $paths", {"paths": paths})
             engine.execute("SET allowed_directories = $folders", {"folders": folders})
             engine.execute("SET enable_external_access = false")
@@ -131,20 +135,23 @@ class Files:
                 raise KeyboardInterrupt from problem
             raise _translated(problem) from problem
 
-    def _attach(self, database: Database, path: Path, name: str) -> None:
-        """Attach `path` for writing, waiting for another process to let go of it."""
+    def _attach(self, database: Database, path: Path, name: str, option: str) -> None:
+        """Attach `path`, waiting for another process, or another thread, to let go of it."""
         deadline = time.monotonic() + self.lock_timeout
         told = False
         while True:
             try:
-                options = f" (ROW_GROUP_SIZE {ROWS})" if name == "ledger" else ""
-                database.run(f"ATTACH $path AS {name}{options}", path=str(path))
+                database.run(f"ATTACH $path AS {name} ({option})", path=str(path))
                 return
             except DatabaseError as problem:
-                holder = HOLDER.search(str(problem.__cause__))
-                if not holder:
-                    raise _unopened(path, problem, str(problem.__cause__)) from problem.__cause__
-                who = f"{path.name} is held by process {holder[2]} ({holder[1]})"
+                text = str(problem.__cause__)
+                holder = HOLDER.search(text)
+                if holder:
+                    who = f"{path.name} is held by process {holder[2]} ({holder[1]})"
+                elif OURS.search(text):
+                    who = f"{path.name} is open in this very process"
+                else:
+                    raise _unopened(path, problem, text) from problem.__cause__
                 if time.monotonic() >= deadline:
                     hint = "close it there, or wait longer: --lock-timeout SECONDS; nothing is lost"
                     raise Locked(who, hint=hint) from problem.__cause__
@@ -161,7 +168,9 @@ def _create(path: Path) -> None:
 
     draft, log = (path.with_name(f"{path.name}.{end}") for end in (os.getpid(), "wal"))
     try:
-        if log.exists():  # of a database that was removed: it belongs to no other
+        if (
+            log.exists() and not path.exists()
+        ):  # of a database that was removed: it belongs to no other
             log.replace(f"{log}.lost")
         duckdb.connect(str(draft)).close()
         try:
@@ -252,6 +261,18 @@ class Database:
             yield Database(connection=connection, verbose=self.verbose)
 
     @contextmanager
+    def roomy(self) -> Iterator[None]:
+        """Inside, one thread may take much memory, for what cannot be had in pieces."""
+        (limit,) = self.one("SELECT current_setting('memory_limit')")
+        self.run("SET threads = 1")
+        self.run(f"SET memory_limit = '{ROOM}'")
+        try:
+            yield
+        finally:
+            self.run("RESET threads")
+            self.run(f"SET memory_limit = '{limit}'")
+
+    @contextmanager
     def unordered(self) -> Iterator[None]:
         """Inside, rows need not keep their order: what writes a large file is twice as fast."""
         self.run("SET preserve_insertion_order = false")
@@ -300,10 +321,15 @@ def _interrupted(problem: Exception) -> bool:
 
 def _translated(problem: Exception) -> DatabaseError:
     """DuckDB's error as one sentence; the original stays as its cause."""
+    import duckdb
+
     text = str(problem)
     lowered = text.lower()
     if "no space left" in lowered or "disk full" in lowered or "file too large" in lowered:
         return DatabaseError(FULL, hint="make room and start again; nothing is lost")
+    if isinstance(problem, duckdb.OutOfMemoryException):
+        hint = "give it more in project.yml, such as memory_limit: 4GB; nothing is lost"
+        return DatabaseError("DuckDB needs more memory than it may take", hint=hint)
     if denied := DENIED.search(text):
         hint = "move it into the project, or allow it in project.yml: external_access: [FOLDER]"
         return DatabaseError(f"'{denied[1]}' lies outside the project and is not read", hint=hint)
@@ -322,10 +348,6 @@ def _unopened(path: Path, problem: DatabaseError, text: str) -> DatabaseError:
     if "Could not read enough bytes" in text:
         hint = "bring it back from a copy; a warehouse that is removed is made anew at no cost"
         return DatabaseError(f"{path} is not whole", hint=hint)
-    if "already attached" in text or "different configuration" in text:
-        return Locked(
-            f"{path.name} is open in this very process", hint="close that connection first"
-        )
     if "not a valid DuckDB database" in text:
         return DatabaseError(
             f"{path} is not a DuckDB database", hint="name another file in project.yml"

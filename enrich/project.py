@@ -295,15 +295,25 @@ class Project:
                 except (ProviderError, ProjectError) as problem:
                     problems.append(problem)
                     after = batch
-                if forget and after.status not in ("cancelling", "cancelled"):
-                    after = batches.give_up(self.files, batch)
                 stopped.append(after)
             self._turn()
+            if forget:
+                given_up = self._forget({batch.batch for batch in todo})
+                stopped = [given_up.get(batch.batch, batch) for batch in stopped]
         if problems and not forget:
             first = problems[0]
             hint = f"{first.hint}; to wait for it no more: enrich cancel --forget".lstrip("; ")
             raise ProviderError(first.message, hint=hint)
         return tuple(stopped)
+
+    def _forget(self, stopped: set[str]) -> dict[str, Batch]:
+        """Give up on what was to be stopped, is still unread, and is not about to end by itself."""
+        with self.files.open(ledger=True) as database:
+            left = [batch for batch in batches.unread(database) if batch.batch in stopped]
+        hopeless = [batch for batch in left if batch.status != "cancelling" and not batch.late]
+        given_up = {batch.batch: batches.give_up(self.files, batch) for batch in hopeless}
+        self._turn()
+        return given_up
 
     def sql(self, query: str) -> Rows:
         """Run a query on the warehouse; the ledger is attached as `ledger`, for reading only.

@@ -35,8 +35,8 @@ def publish(database: Database, model: str) -> None:
     Needs warehouse and ledger.
     """
     run = Run.latest(database, model)
-    rows_from, answers_until = database.one(tables.state(model))
-    version = f"a model: prompt {run.prompt}, rows of run {rows_from}, answers to {answers_until}"
+    rows_from, read = database.one(tables.state(model))
+    version = f"a model: prompt {run.prompt}, rows of run {rows_from}, {read} batches read"
     if not _current(database, model, version):
         _replace(database, model, Judge.of(database, run.prompt), version)
     database.run(tables.counted(model), run=run.run)
@@ -54,7 +54,7 @@ def _replace(database: Database, model: str, judge: Judge, version: str) -> None
         database.run(tables.published(model, judge.output, judge.form))
         database.run(tables.provenance(model))
         for schema in SCHEMAS:
-            _mark(database, "TABLE", schema, model, _counted(database, schema, model, version))
+            _mark(database, "TABLE", schema, model, _sealed(database, schema, model, version))
 
 
 def _current(database: Database, model: str, version: str) -> bool:
@@ -63,14 +63,16 @@ def _current(database: Database, model: str, version: str) -> bool:
         found = database.script("exists", schema=schema, name=model)
         if not found or found[0][0] != "TABLE":
             return False
-        if found[0][1] != MARK + _counted(database, schema, model, version):
+        if found[0][1] != MARK + _sealed(database, schema, model, version):
             return False
     return True
 
 
-def _counted(database: Database, schema: str, model: str, version: str) -> str:
+def _sealed(database: Database, schema: str, model: str, version: str) -> str:
+    """The version with a hash of all that is in the table: a change by anybody shows."""
     table = quote.name("warehouse", schema, model)
-    return f"{version}, {database.one(f'SELECT count(*) FROM {table}')[0]} rows"
+    rows, seal = database.one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
+    return f"{version}, {rows} rows, seal {seal or 0:x}"
 
 
 def build(database: Database, model: Model) -> None:

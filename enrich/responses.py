@@ -103,14 +103,20 @@ def _judge_lines(database: Database, judge: Judge, *, files: list[str], requests
     if not files:
         _judge(database, reader.no_lines(judge.endpoint), judge)
         return
-    longest, most = reader.LONGEST
+    usual, most = reader.LONGEST
     try:
-        _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
+        _judge_files(database, judge, files=files, requests=requests, longest=usual)
     except DatabaseError as problem:
         if "maximum_object_size" not in str(problem.__cause__):
             raise
-        longest = most
-        _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
+        with database.roomy():
+            _judge_files(database, judge, files=files, requests=requests, longest=most)
+
+
+def _judge_files(
+    database: Database, judge: Judge, *, files: list[str], requests: int, longest: int
+) -> None:
+    _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
     found, different = database.script("judged_counts")[0]
     if found > different:
         database.run(reader.single("judged"))

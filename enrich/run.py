@@ -210,7 +210,8 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
         if after.ended:
             fetched.append(after)
     batches.tidy(files, open_provider)
-    result.read = batches.read(files, fetched)
+    result.read, unreadable = batches.read(files, fetched)
+    result.troubles += [(batch.model, problem) for batch, problem in unreadable]
     latest = {batch.batch: batch for batch, _ in result.read}
     result.batches = [latest.get(batch.batch, batch) for batch in result.batches]
     result.planned = _again(files, open_provider, result)
@@ -255,6 +256,7 @@ def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn)
             run = Run.latest(database, model)
             judge = Judge.of(database, run.prompt)
             database.run(tables.failed(model))
+            responses.judge_again(database, judge)
             planned += plan.plan(
                 database,
                 run,

@@ -169,6 +169,19 @@ def test_a_cancelled_intent_that_had_ended_is_read(tmp_path: Path) -> None:
         assert (state.ok, server.bill.requests.total()) == (4, 4)
 
 
+def test_forget_keeps_what_was_answered(tmp_path: Path) -> None:
+    """A batch that has completed is read, whatever was asked of it: it is paid for."""
+    with Rehearsal() as server:
+        project = opened(plants(tmp_path, server))
+        project.run(detach=True)
+        provider = project.provider("api")
+        while server.batches[0]["status"] != "completed":
+            provider.poll(server.batches[0]["id"])
+        project.cancel(forget=True)
+        (state,) = project.run()
+        assert (state.ok, len(server.batches), server.bill.requests.total()) == (4, 1, 4)
+
+
 def test_one_model_in_trouble_stops_no_other(tmp_path: Path) -> None:
     """A batch that cannot be polled any more belongs to its own model; others run, exit code 0."""
     with Rehearsal() as server, Rehearsal() as other:
@@ -217,7 +230,7 @@ def test_a_table_that_was_not_published_is_published_next(tmp_path: Path) -> Non
         project.run()
         before = project.sql("SELECT * FROM kinds ORDER BY id").rows
         with project.files.open(ledger=True) as database:
-            database.run("UPDATE ledger.runs SET published_at = NULL, outcomes = NULL")
+            database.run("UPDATE ledger.runs SET published_number = NULL, outcomes = NULL")
         (root / "warehouse.duckdb").unlink()
         (state,) = opened(root).status()
         assert state.ok == 4

@@ -382,6 +382,71 @@ def test_what_may_be_asked_again_is_and_comes_right(tmp_path: Path) -> None:
         assert sum(sizes) < 80
 
 
+@pytest.mark.parametrize("quirk", ["no_response_key", "no_error_key"])
+def test_an_error_in_any_shape_is_asked_again(tmp_path: Path, quirk: str) -> None:
+    """Also one whose line has an `error` and no `response`, and so no HTTP status."""
+    quirks = Quirks(**{quirk: True})
+    with Rehearsal(faults=Faults(http_500=0.5), quirks=quirks, seed=2) as server:
+        root = plants(tmp_path, server, max_requests=1)
+        patient = PROMPT.replace("key: id", "key: id\n    max_attempts: 20")
+        write(root, {"models/kinds.prompt.md": patient})
+        (state,) = opened(root).run()
+        assert state.ok == 4
+        assert len(server.batches) > 4
+
+
+def test_a_stranger_among_the_lines_hides_nothing(tmp_path: Path) -> None:
+    """A line that nobody asked for does not stand in for one that was."""
+    with Rehearsal(faults=Faults(refused=0.4), seed=4) as server:
+        root = plants(tmp_path, server)
+        project = opened(root)
+        provider = project.provider("api")
+        real = type(provider).fetch
+
+        def fetch(file: str, path: Path) -> None:
+            real(provider, file, path)
+            lines = path.read_text().splitlines()
+            path.write_text("\n".join([*lines, *(_stranger(lines, n) for n in range(9))]) + "\n")
+
+        object.__setattr__(provider, "fetch", fetch)
+        (state,) = project.run()
+        assert 0 < state.outcomes["refused"] < 4
+        assert sum(state.outcomes.values()) == 4
+        assert (len(server.batches), server.bill.repeated) == (1, {})
+
+
+def _stranger(lines: list[str], number: int) -> str:
+    good = next(line for line in lines if '"refusal": null' in line or '"refusal":null' in line)
+    return json.dumps(json.loads(good) | {"custom_id": f"stranger-{number}"})
+
+
+def test_what_somebody_changed_in_the_table_is_made_good(tmp_path: Path) -> None:
+    """A table that was edited, or lost a column, is not what the ledger says: it is made again."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        before = opened(root).sql("SELECT * FROM kinds ORDER BY id").rows
+        for change in ("ALTER TABLE kinds DROP COLUMN height", "UPDATE kinds SET line = 'mine'"):
+            opened(root).sql(change)
+            opened(root).run()
+            assert opened(root).sql("SELECT * FROM kinds ORDER BY id").rows == before
+        assert server.bill.requests.total() == 4
+
+
+def test_a_clock_that_is_put_back_hides_no_answer(tmp_path: Path) -> None:
+    """What was read is counted, not dated."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        with duckdb.connect(str(root / "ledger.duckdb")) as ledger:
+            ledger.execute("UPDATE batches SET read_at = read_at + INTERVAL 1 DAY")
+            ledger.execute("UPDATE runs SET published_at = published_at + INTERVAL 1 DAY")
+        write(root, {"seeds/plants.csv": SEED + "5,elm,\n"})
+        (state,) = opened(root).run()
+        assert state.ok == 5
+        assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((5,),)
+
+
 def test_attempts_end(tmp_path: Path) -> None:
     """A row that keeps failing is asked max_attempts times, keeps its reason, and stays so until
     `retry` asks for it."""

@@ -65,8 +65,8 @@ BODIES: dict[Endpoint, tuple[str, dict[str, str]]] = {
     "/v1/chat/completions": (CHAT, CHAT_FIELDS),
     "/v1/responses": (RESPONSES, RESPONSES_FIELDS),
 }
-LONGEST = (16 << 20, 256 << 20)
-"""The bytes a result line may have: first as DuckDB has it, which saves memory, then at most."""
+LONGEST = (2 << 20, 256 << 20)
+"""The bytes a result line may have, usually and at most: each thread takes twice as many."""
 
 # DuckDB's names of JSON kinds, by family of the column.
 KINDS: dict[Family, tuple[str, ...]] = {

@@ -150,15 +150,16 @@ SELECT key.*, {", ".join(PROVENANCE)} FROM temp.settled"""
 
 def state(model: str) -> str:
     """What the published table is made from: the run in which the model's rows changed last, and
-    the time of the last answers of any model."""
+    the number of the batch, of any model, that was read last."""
     return f"""SELECT (SELECT max(greatest(from_run, until_run)) FROM {inputs(model)}),
-    (SELECT coalesce(CAST(max(read_at) AS VARCHAR), 'nothing') FROM ledger.batches)"""
+    (SELECT coalesce(max(read_number), 0) FROM ledger.batches)"""
 
 
 def counted(model: str) -> str:
     """Keep with run $run what came of it so far, so that nobody has to count again."""
     table = quote.name("warehouse", "enrich", model)
     return f"""UPDATE ledger.runs SET published_at = now()::TIMESTAMP,
+    published_number = (SELECT coalesce(max(read_number), 0) FROM ledger.batches),
     outcomes = (
         SELECT CAST(json_group_object(coalesce(outcome, 'pending'), many) AS VARCHAR)
         FROM (SELECT outcome, count(*) AS many FROM {table} GROUP BY outcome)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -165,7 +165,9 @@ class OpenAIProvider:
                 break
 
     def discard(self, file: str) -> None:
-        with self._translated():
+        import openai
+
+        with self._translated(), suppress(openai.NotFoundError):
             self.client.files.delete(file)
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:

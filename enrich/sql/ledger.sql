@@ -12,10 +12,11 @@ CREATE TABLE IF NOT EXISTS ledger.prompts (
 CREATE TABLE IF NOT EXISTS ledger.runs (
     run BIGINT PRIMARY KEY, model VARCHAR, prompt VARCHAR, provider VARCHAR, max_attempts INTEGER,
     retry VARCHAR[], again BOOLEAN, "rows" BIGINT, requests BIGINT, started_at TIMESTAMP,
-    published_at TIMESTAMP, outcomes VARCHAR, stale BIGINT
+    published_at TIMESTAMP, published_number BIGINT, outcomes VARCHAR, stale BIGINT
 );
 
 -- A batch and how far it is: each time is set when that step is done, and committed before the next.
+-- `read_number` counts what was read: clocks may be put back.
 CREATE TABLE IF NOT EXISTS ledger.batches (
     batch VARCHAR, run BIGINT, model VARCHAR, prompt VARCHAR, provider VARCHAR,
     requests BIGINT, bytes BIGINT, planned_at TIMESTAMP,
@@ -23,12 +24,14 @@ CREATE TABLE IF NOT EXISTS ledger.batches (
     remote VARCHAR, status VARCHAR, completed BIGINT, failed BIGINT, code VARCHAR, error VARCHAR,
     result_files VARCHAR[], late INTEGER DEFAULT 0,
     tries INTEGER DEFAULT 0, submitted_at TIMESTAMP, ended_at TIMESTAMP,
-    read_at TIMESTAMP, outcomes VARCHAR, cancelled_at TIMESTAMP
+    read_at TIMESTAMP, read_number BIGINT, outcomes VARCHAR, cancelled_at TIMESTAMP
 );
 
 -- What a ledger of an earlier enrich lacks.
 ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS uploading_at TIMESTAMP;
 ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS outcomes VARCHAR;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS read_number BIGINT;
+ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS published_number BIGINT;
 
 -- Files at a provider that no batch was made of, to be deleted there; `file` NULL: look for its name.
 CREATE TABLE IF NOT EXISTS ledger.unused_files (

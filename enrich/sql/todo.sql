@@ -11,7 +11,7 @@ WITH wanted AS (
         max(attempt) AS attempt,
         arg_max(
             (run < $run AND $again) OR (list_contains($retry, outcome) AND NOT (
-                outcome = 'error' AND status_code BETWEEN 400 AND 499
+                outcome = 'error' AND coalesce(status_code, 0) BETWEEN 400 AND 499
                 AND status_code NOT IN (408, 409, 425, 429)
             )),
             (attempt, received_at)

@@ -39,6 +39,8 @@ MEMORY = "640MB"
 """What DuckDB may hold in memory; the rest goes to `.enrich/spill`."""
 ROOM = "4GB"
 """What one thread may hold for a moment to read a very long line."""
+THREADS = 8
+"""How many threads may share that little memory; `memory_limit` in project.yml lifts this, too."""
 BESIDE = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
 """A DuckDB file, and the names of the logs it keeps beside itself."""
 ROWS = 20_480
@@ -107,6 +109,8 @@ class Files:
             "autoinstall_known_extensions": "false",
             "memory_limit": self.memory_limit or MEMORY,
         }
+        if not self.memory_limit:
+            settings["threads"] = min(THREADS, os.cpu_count() or 1)
         try:
             engine = duckdb.connect(":memory:", config=settings)
         except duckdb.Error as problem:

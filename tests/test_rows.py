@@ -184,6 +184,17 @@ def test_any_partition_keeps_all_limits(
             assert len(held) == most_requests or sum(held) + sizes[last + 1] > most_bytes
 
 
+def test_a_run_of_many_gigabytes_is_cut() -> None:
+    """Sums of bytes outgrow 32 bits."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TEMP TABLE todo AS SELECT n, n * 1000000 AS upto FROM range(5000) AS r(n)"
+        )
+        values = {"start": 2000, "before": 1_999_000_000, "requests": 50_000, "bytes": 200_000_000}
+        row = connection.execute(statement("cut"), values).fetchone()
+        assert row == (2199, 2_199_000_000)
+
+
 DDL = """
     n UTINYINT NOT NULL, d DATE, t TIMESTAMP, p DECIMAL(8,2), f DOUBLE, b BOOLEAN,
     kind ENUM('a', 'b'), kinds ENUM('a', 'b')[] CHECK (len(kinds) < 4), s VARCHAR NOT NULL,

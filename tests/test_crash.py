@@ -100,8 +100,8 @@ import duckdb
 from enrich.database import Database
 
 database = Database(connection=duckdb.connect())
-print("go", flush=True)
 try:
+    print("go", flush=True)
     database.run("SELECT sum(a.range % (b.range + 1)) FROM range(9999999) a, range(9999999) b")
 except KeyboardInterrupt:
     print("ctrl-c")

@@ -236,7 +236,7 @@ def directions(folder: Path, rows: int) -> None:
     work = folder / "work"
     work.mkdir()
     model = bench.models["categories"]
-    start = seconds(lambda: run.start(files, bench.config, free, model, again=False))
+    start = seconds(lambda: run.start(files, bench.config, free, model, run.Order()))
     with files.open(ledger=True) as database:
         planned = batches.unread(database)
     ended: list[batches.Batch] = []

@@ -49,6 +49,9 @@ UNRUN = {
 TOGETHER = 10
 """How many batches are read at once: more is no faster, and takes more room."""
 
+NOW = "now"
+"""The remote id of a preview: a batch whose requests are asked one by one, in one turn."""
+
 FULL = "token_limit_exceeded"
 """The code of a batch that failed because the provider's queue was full; it is as good as new."""
 
@@ -58,7 +61,8 @@ class Batch:
     """A batch as the ledger keeps it; a time that is None is a step not done.
 
     `identity` is whom its requests were made for: see `Provider.identity`. `outcomes`, once it is
-    read, is a JSON object of how often each: they add up to `requests`.
+    read, is a JSON object of how often each: they add up to `requests`. `reserved` is what it was
+    estimated to cost, `cost` what it did (USD). `held` says which budget does not let it go.
     """
 
     batch: str
@@ -87,6 +91,9 @@ class Batch:
     read_number: int | None = None
     outcomes: str | None = None
     cancelled_at: datetime | None = None
+    held: str | None = None
+    reserved: float | None = None
+    cost: float | None = None
 
     @property
     def sent(self) -> bool:
@@ -124,7 +131,7 @@ def unread(database: Database) -> tuple[Batch, ...]:
     rows = database.dicts(
         f"SELECT {', '.join(names)} FROM ledger.batches "
         "JOIN (SELECT prompt, identity FROM ledger.prompts) USING (prompt) "
-        "WHERE read_at IS NULL ORDER BY planned_at, batch"
+        "WHERE read_at IS NULL ORDER BY planned_at, part, batch"
     )
     return tuple(Batch(**row | {"result_files": tuple(row["result_files"] or ())}) for row in rows)
 
@@ -141,6 +148,8 @@ def withdraw(database: Database, model: str) -> None:
 
 def advance(files: Files, provider: Provider, batch: Batch) -> Batch:
     """Take a batch as far as it goes without waiting, until its result files are here."""
+    if batch.remote == NOW:
+        return _ended_now(files, batch, status="cancelled")
     _check_whose(provider, batch)
     if batch.remote is None:
         batch = _submit(files, provider, batch)
@@ -151,6 +160,33 @@ def advance(files: Files, provider: Provider, batch: Batch) -> Batch:
     if batch.ended:
         _fetch(files, provider, batch)
     return batch
+
+
+def answer(files: Files, provider: Provider, batch: Batch) -> Batch:
+    """Have the requests of a preview answered now; gives it as it ended, to be read.
+
+    Where the provider refused them all, it is as if nothing had been asked.
+    """
+    with files.open(ledger=True) as database:
+        judge = Judge.of(database, batch.prompt)
+        requests = folder(files, batch) / _file_name(batch.batch)
+        _write(database, requests, batch, judge)
+    (results,) = _result_paths(files, replace(batch, result_files=(NOW,)))
+    try:
+        provider.complete(requests, results)
+    except ProviderError:
+        with files.open(ledger=True) as database, database.transaction():
+            for table in ("requests", "batches"):
+                database.run(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.batch)
+        raise
+    return _ended_now(files, batch, status="completed")
+
+
+def _ended_now(files: Files, batch: Batch, *, status: str) -> Batch:
+    """A preview that is over: whoever finds one that is not finds it abandoned."""
+    results = folder(files, batch) / "result-0.jsonl"
+    found = (NOW,) if results.exists() else ()
+    return _save(files, batch, status=status, ended_at=_now(), result_files=found)
 
 
 def read(
@@ -191,12 +227,16 @@ def _read_together(files: Files, some: list[Batch]) -> list[Done]:
         return [(_closed(database, batch, many), many) for batch, many in found]
 
 
-def _closed(database: Database, batch: Batch, outcomes: Mapping[str, int]) -> Batch:
+def _closed(
+    database: Database, batch: Batch, outcomes: Mapping[str, int], *, billed: bool = False
+) -> Batch:
     """The batch is read: nothing will be asked of it again."""
     (number,) = database.one("SELECT coalesce(max(read_number), 0) + 1 FROM ledger.batches")
-    return _update(
+    batch = _update(
         database, batch, read_at=_now(), read_number=number, outcomes=json.dumps(outcomes)
     )
+    database.script("true_up", batch=batch.batch, billed=billed)
+    return batch
 
 
 def _results(files: Files, batch: Batch) -> Ended:
@@ -214,14 +254,22 @@ def cancel(files: Files, provider: Provider, batch: Batch) -> Batch:
     batch = _save(files, batch, cancelled_at=_now())
     if batch.remote is None and batch.intended_at is None:
         return give_up(files, batch)
-    if batch.remote is None or batch.ended_at is not None:
+    if batch.remote in (None, NOW) or batch.ended_at is not None:
         return batch
     _check_whose(provider, batch)
     return _seen(files, batch, provider.cancel(batch.remote))
 
 
-def give_up(files: Files, batch: Batch) -> Batch:
-    """Wait for a batch no more, whatever its provider does with it: its rows count as not run."""
+def hold(files: Files, batch: Batch, held: str | None) -> Batch:
+    """Keep why a batch is not submitted; None: it may be."""
+    return _save(files, batch, held=held)
+
+
+def give_up(files: Files, batch: Batch, *, billed: bool = False) -> Batch:
+    """Wait for a batch no more, whatever its provider does with it: its rows count as not run.
+
+    `billed`: the provider may run it, and what was reserved for it stays spent.
+    """
     with files.open(ledger=True) as database, database.transaction():
         judge = Judge.of(database, batch.prompt)
         ended = Ended(
@@ -231,7 +279,7 @@ def give_up(files: Files, batch: Batch) -> Batch:
         database.script("unused_files", model=batch.model, batch=batch.batch)
         now = _now()
         batch = _update(database, batch, status="cancelled", cancelled_at=now, ended_at=now)
-        return _closed(database, batch, {"expired": batch.requests})
+        return _closed(database, batch, {"expired": batch.requests}, billed=billed)
 
 
 def _check_whose(provider: Provider, batch: Batch) -> None:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from enrich.errors import EnrichError
+from enrich.errors import EnrichError, OverBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from enrich.cost import By
     from enrich.project import Project, State
 
 DONE, ERROR, NOT_OK, IN_PROGRESS = 0, 1, 3, 4
@@ -47,7 +48,7 @@ class Context:
         except EnrichError as problem:
             screen.close()
             report.error(problem)
-            sys.exit(ERROR)
+            sys.exit(IN_PROGRESS if isinstance(problem, OverBudget) else ERROR)
         except KeyboardInterrupt:
             screen.close()
             sys.stderr.write(
@@ -173,11 +174,89 @@ def compile_(context: Context, name: str, provider: str | None, as_json: bool) -
         sys.stdout.write(f"-- {title}\n{text}\n\n")
 
 
+def _order_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What `plan` and `run` take alike."""
+    for option in (
+        click.option(
+            "--max-cost",
+            type=click.FloatRange(min=0),
+            metavar="USD",
+            help="The budget of this run, instead of project.yml's.",
+        ),
+        click.option("--full-refresh", is_flag=True, help="Ask every row, answered or not."),
+        click.option("--retry", is_flag=True, help="Ask rows again that failed in earlier runs."),
+        click.option("--provider", metavar="NAME", help="Another provider of project.yml."),
+        click.argument("names", nargs=-1, metavar="[MODEL]..."),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command()
-@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@_order_options
+@_json_option
+@click.pass_obj
+def plan(
+    context: Context,
+    names: tuple[str, ...],
+    provider: str | None,
+    retry: bool,
+    full_refresh: bool,
+    max_cost: float | None,
+    as_json: bool,
+) -> None:
+    """Show what `run` would ask, why, and what it would cost. Nothing is sent or spent.
+
+    \b
+    Example:
+      enrich plan movies_categories
+      enrich plan --provider openai
+    """
+    from enrich import report
+
+    with context.project() as project:
+        found = project.plan(
+            *names, provider=provider, retry=retry, full_refresh=full_refresh, max_cost=max_cost
+        )
+    (report.plans_json if as_json else report.plans)(found)
+
+
+@main.command()
+@click.argument("name", metavar="MODEL")
+@click.option(
+    "-n", "limit", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many rows."
+)
+@click.option(
+    "--where", default="", metavar="SQL", help="Which rows: a condition on their columns."
+)
 @click.option("--provider", metavar="NAME", help="Another provider of project.yml.")
+@_json_option
+@click.pass_obj
+def preview(
+    context: Context, name: str, limit: int, where: str, provider: str | None, as_json: bool
+) -> None:
+    """Answer a few rows of MODEL now, one request at a time, and show them beside their answers.
+
+    They cost what single requests cost, often twice a batch's price. The answers are kept: no later
+    run asks for them again.
+
+    \b
+    Example:
+      enrich preview movies_categories -n 3
+      enrich preview movies_categories --where "year < 1950"
+    """
+    from enrich import report
+
+    with context.project() as project:
+        found = project.preview(name, limit=limit, where=where, provider=provider)
+    (report.preview_json if as_json else report.preview)(found)
+    if any(row.outcome != "ok" for row in found.rows):
+        sys.exit(NOT_OK)
+
+
+@main.command()
+@_order_options
 @click.option("--detach", is_flag=True, help="Return after submitting; `enrich status` goes on.")
-@click.option("--retry", is_flag=True, help="Ask rows again that failed in earlier runs.")
 @_json_option
 @click.pass_obj
 def run(
@@ -186,6 +265,8 @@ def run(
     provider: str | None,
     detach: bool,
     retry: bool,
+    full_refresh: bool,
+    max_cost: float | None,
     as_json: bool,
 ) -> None:
     """Run the named models, or all: ask what is new, wait for the answers, publish the tables.
@@ -198,7 +279,14 @@ def run(
       enrich run --provider openai --detach
     """
     with context.project() as project:
-        found = project.run(*names, provider=provider, detach=detach, retry=retry)
+        found = project.run(
+            *names,
+            provider=provider,
+            detach=detach,
+            retry=retry,
+            full_refresh=full_refresh,
+            max_cost=max_cost,
+        )
     _finish(found, as_json=as_json)
 
 
@@ -240,6 +328,36 @@ def cancel(context: Context, names: tuple[str, ...], forget: bool) -> None:
         sys.stderr.write(f"{batch.batch}: {batch.status}\n")
     if not stopped:
         sys.stderr.write("no batch is under way\n")
+
+
+@main.command()
+@click.option(
+    "--by",
+    type=click.Choice(["model", "llm", "prompt", "day", "batch"]),
+    default="model",
+    show_default=True,
+    help="What to add up by; a prompt is a version of a model.",
+)
+@_json_option
+@click.pass_obj
+def cost(context: Context, by: By, as_json: bool) -> None:
+    """Show what was spent, in tokens and USD. The same is in the table enrich.costs.
+
+    \b
+    Example:
+      enrich cost --by day
+      enrich sql "SELECT model, sum(cost) FROM enrich.costs GROUP BY model"
+    """
+    from enrich import report
+
+    with context.project() as project:
+        found = project.cost(by)
+    if as_json:
+        report.rows_json(found)
+    elif found.rows:
+        report.costs(found)
+    else:
+        sys.stderr.write("nothing was spent yet\n\nhint: enrich plan shows what a run would cost\n")
 
 
 @main.command()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enrich.budget import PROJECT_KEYS, Budget
 from enrich.errors import DiskError, ProjectError, nearest
 from enrich.settings import Settings
 
@@ -30,6 +31,7 @@ KEYS = (
     "lock_timeout",
     "external_access",
     "memory_limit",
+    "budget",
 )
 RETRYABLE = ("error", "expired", "missing", "invalid", "truncated", "refused")
 RETRIED = ("error", "expired", "missing", "invalid")
@@ -58,6 +60,7 @@ class Config:
     lock_timeout: float
     reach: tuple[Path, ...] | None
     memory_limit: str
+    budget: Budget
 
     @property
     def work(self) -> Path:
@@ -112,6 +115,7 @@ class Config:
             lock_timeout=settings.number("lock_timeout", 60.0),
             reach=_reach(root, settings),
             memory_limit=settings.text("memory_limit"),
+            budget=Budget.of(settings, PROJECT_KEYS),
         )
 
 

@@ -69,6 +69,7 @@ class Files:
     verbose: bool = False
     reach: tuple[Path, ...] | None = ()
     memory_limit: str = ""
+    _ready: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @contextmanager
     def open(self, *, warehouse: Access = False, ledger: Access = False) -> Iterator[Database]:
@@ -91,7 +92,7 @@ class Files:
                     self._attach(database, path, name, "READ_ONLY")
                     continue
                 self._attach(database, path, name, f"ROW_GROUP_SIZE {ROWS}")
-                database.script(name)
+                self._prepare(database, path, name)
             if warehouse:
                 database.run("USE warehouse")
             yield database
@@ -126,6 +127,13 @@ class Files:
             engine.execute("SET allowed_directories = $folders", {"folders": folders})
             engine.execute("SET enable_external_access = false")
         return engine
+
+    def _prepare(self, database: Database, path: Path, name: str) -> None:
+        """Make the tables that a file lacks: once for each file that this process meets."""
+        file = (name, path.stat().st_ino)
+        if file not in self._ready:
+            database.script(name)
+            self._ready.add(file)
 
     def _detach(self, name: str) -> None:
         """Let go of a file; what was committed is in it, or in its log beside it."""
@@ -284,6 +292,15 @@ class Database:
             yield
         finally:
             self.run("RESET preserve_insertion_order")
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Nothing of what happens inside is kept."""
+        self.run("BEGIN TRANSACTION")
+        try:
+            yield
+        finally:
+            self.run("ROLLBACK")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

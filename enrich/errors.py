@@ -7,6 +7,7 @@
     ├── DatabaseError           the warehouse or the ledger
     │   └── Locked              another process holds the file
     ├── DiskError               a file cannot be read or written
+    ├── OverBudget              it would cost more than a budget allows
     └── ProviderError           a provider said no, and nothing was started
         ├── Unavailable         not now: the same call may go through later
         └── Unclear             the answer was lost: the batch may exist, look before asking again
@@ -55,6 +56,10 @@ class Locked(DatabaseError):
 
 class DiskError(EnrichError):
     """A file cannot be read or written."""
+
+
+class OverBudget(EnrichError):
+    """What was asked for would cost more than a budget allows; nothing was spent."""
 
 
 class ProviderError(EnrichError):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SQL = ".sql"
 PROMPT = ".prompt.md"
+TAKEN = ("costs",)
+"""Tables of enrich's own in the schema where each model's provenance stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,9 @@ class Model:
         if not NAME.fullmatch(name):
             hint = "a model's name is a table's name: letters, digits and _"
             raise ModelError(f"{source}: '{name}' cannot name a model", hint=hint)
+        if name.lower() in TAKEN:
+            hint = f"enrich.{name.lower()} is a table of enrich's own: rename the file"
+            raise ModelError(f"{source}: no model can be called '{name}'", hint=hint)
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as problem:

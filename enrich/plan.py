@@ -1,23 +1,48 @@
-"""Plan: which requests to send, cut into batches that keep every limit of the provider."""
+"""Plan: what a run will ask and why, what that will take, and how it is cut into batches."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from enrich.estimate import BYTES_PER_TOKEN, Estimate
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from enrich.database import Database
+    from enrich.estimate import Pace
+    from enrich.price import Price
     from enrich.providers import Limits
 
-BYTES_PER_TOKEN = 4
-"""A rule of thumb for English text; used to stay below limits, never to bill."""
+ASKED = {
+    "new": "new",
+    "input changed": "input changed",
+    "retry": "failed before",
+    "not asked yet": "not asked yet",
+    "full refresh": "asked anew",
+}
+"""Why rows are asked, besides changes of the model: as `reasons.sql` and as people call it."""
+
+STATES = {
+    "answered": "answered",
+    "kept": "kept from an earlier version",
+    "in progress": "in progress",
+    "given up": "failed before, not asked again",
+    "unaskable": "cannot be asked",
+}
+"""Where rows stand that are not asked: as `reasons.sql` and as people call it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run of a model, as the ledger keeps it."""
+    """A run of a model, as the ledger keeps it.
+
+    `again` gives failed rows their attempts anew, `fresh` asks every row. `invocation` is the first
+    run of the same command. `limits` are USD by budget: see `budget`.
+    """
 
     run: int
     model: str
@@ -26,51 +51,157 @@ class Run:
     max_attempts: int
     retry: tuple[str, ...]
     again: bool
+    fresh: bool
+    invocation: int
+    limits: Mapping[str, float]
 
     @classmethod
     def latest(cls, database: Database, model: str) -> Run:
         """The model's latest run."""
         row = database.script("latest_run", model=model)[0]
         values = dict(zip(cls.__dataclass_fields__, row, strict=True))
-        return cls(**values | {"retry": tuple(values["retry"])})
+        fixed = {"retry": tuple(values["retry"]), "limits": dict(values["limits"] or {})}
+        return cls(**values | fixed)
 
 
-def plan(database: Database, run: Run, *, overhead: int, limits: Limits) -> int:
-    """Plan batches for what `temp.snapshot` still needs; gives the number of requests.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run of a model would do, row by row and in all; a plain one becomes a `view`.
 
-    Needs the ledger, in a transaction of the caller's. A request is left out when it is answered,
-    in flight in any batch, or has no tries left.
+    The `rows` of the SELECT are counted once: those that are not asked in `states` (see STATES),
+    those to be asked, by why, in `reasons`. `gone` are not in the SELECT any more. `bytes` are
+    those of the request files. The first `paid` requests are within the tightest `budget`. `after`
+    names the models that must be run before anything of this can be known: then the rest is empty.
+    `changed` says what is different from the version last run, and `diff` shows it. `settled`:
+    every row is as it was, with its answer.
+    """
+
+    model: str
+    view: bool = False
+    provider: str = ""
+    llm: str = ""
+    after: tuple[str, ...] = ()
+    rows: int = 0
+    states: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    gone: int = 0
+    requests: int = 0
+    batches: int = 0
+    bytes: int = 0
+    paid: int = 0
+    budget: str = ""
+    estimate: Estimate | None = None
+    price: Price | None = None
+    changed: tuple[str, ...] = ()
+    diff: str = ""
+    settled: bool = False
+
+    @property
+    def to_ask(self) -> int:
+        """Rows that will be asked."""
+        return sum(self.reasons.values())
+
+    @property
+    def folded(self) -> int:
+        """Rows that share their request with another row."""
+        return self.to_ask - self.requests
+
+    def __str__(self) -> str:
+        """The plan in one line."""
+        if self.after or self.view:
+            after = f"after {', '.join(self.after)}" if self.after else ""
+            return (
+                f"{self.model}: {', '.join(filter(None, ('a view' if self.view else '', after)))}"
+            )
+        done = [f"{many:,} {STATES[state]}" for state, many in self.states.items()]
+        why = ", ".join(f"{many:,} {word}" for word, many in self.reasons.items())
+        asked = f"{self.to_ask:,} to ask ({why})" if self.reasons else "nothing to ask"
+        line = f"{self.model}: {self.rows:,} rows: {', '.join([*done, asked])}"
+        if not self.requests or self.estimate is None:
+            return line
+        batches = f"{self.batches:,} {'batch' if self.batches == 1 else 'batches'}"
+        requests = f"{self.requests:,} {'request' if self.requests == 1 else 'requests'}"
+        whose = f"{requests} to {self.llm} ({self.provider}) in {batches}"
+        held = f"; {self.budget} pays for {self.paid:,}" if self.paid < self.requests else ""
+        return f"{line}; {whose}, {self.estimate}{held}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """One batch to be: it begins with row `start` of `temp.todo`."""
+
+    start: int
+    requests: int
+    bytes: int
+
+
+def todo(database: Database, run: Run, *, overhead: int) -> tuple[int, int]:
+    """Make `temp.todo`: which of `temp.snapshot` to send; gives their number and bytes.
+
+    Needs the ledger. A request is left out when it is answered, in flight in any batch, or has no
+    tries left.
     """
     database.script(
         "todo",
         run=run.run,
-        again=run.again,
+        again=run.again or run.fresh,
+        fresh=run.fresh,
         retry=list(run.retry),
         max_attempts=run.max_attempts,
         overhead=overhead,
     )
+    many, size = database.one("SELECT count(*), coalesce(max(upto), 0) FROM temp.todo")
+    return int(many), int(size)
+
+
+def cut(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
+    """Cut `temp.todo` so that every limit of the provider is kept, and so that the first `paid`
+    requests, which the budgets pay for, are in batches of their own."""
     total = int(database.one("SELECT count(*) FROM temp.todo")[0])
     most_bytes = limits.bytes
     if limits.enqueued_tokens is not None:
         most_bytes = min(most_bytes, limits.enqueued_tokens * BYTES_PER_TOKEN)
     start = before = 0
-    cuts: dict[str, int] = {}
+    cuts: list[Cut] = []
     while start < total:
+        most = min(limits.requests, paid - start) if start < paid else limits.requests
         last, upto = database.script(
-            "cut", start=start, before=before, requests=limits.requests, bytes=most_bytes
+            "cut", start=start, before=before, requests=most, bytes=most_bytes
         )[0]
         if last is None:  # one request above the token limit alone: the provider will say so
             last, upto = database.one("SELECT n, upto FROM temp.todo WHERE n = $n", n=start)
-        batch = _planned(database, run, requests=last - start + 1, size=int(upto) - before)
-        cuts[batch] = start
+        cuts.append(Cut(start=start, requests=last - start + 1, bytes=int(upto) - before))
         start, before = last + 1, int(upto)
-    if cuts:
-        database.script("assign", batches=list(cuts), starts=list(cuts.values()))
-    return total
+    return cuts
 
 
-def _planned(database: Database, run: Run, *, requests: int, size: int) -> str:
-    """A new batch in the ledger; its id begins with the model's name, for those who see it."""
+def affordable(database: Database, pace: Pace, price: Price | None, left: float | None) -> int:
+    """How many of `temp.todo`, from the first on, `left` USD should pay for; None: for all."""
+    if left is None or price is None:
+        return int(database.one("SELECT count(*) FROM temp.todo")[0])
+    bytewise, each = (
+        Estimate.of(pace, price, requests=requests, size=size).usd or 0.0
+        for requests, size in ((0, 1), (1, 0))
+    )
+    return int(database.script("affordable", bytewise=bytewise, each=each, left=left)[0][0])
+
+
+def assign(
+    database: Database, run: Run, cuts: Sequence[Cut], *, pace: Pace, price: Price | None
+) -> list[str]:
+    """Put the cuts into the ledger as batches, with what each is estimated to cost; gives their
+    ids."""
+    batches = [_planned(database, run, part, pace, price) for part in enumerate(cuts)]
+    if batches:
+        database.script("assign", batches=batches, starts=[each.start for each in cuts])
+    return batches
+
+
+def _planned(
+    database: Database, run: Run, part: tuple[int, Cut], pace: Pace, price: Price | None
+) -> str:
+    """A new batch; its id begins with the model's name, for those who see it."""
+    number, each = part
     batch = f"{re.sub(r'[^A-Za-z0-9_-]', '', run.model)[:40]}-{uuid4().hex[:12]}"
     database.script(
         "batch_planned",
@@ -79,7 +210,12 @@ def _planned(database: Database, run: Run, *, requests: int, size: int) -> str:
         model=run.model,
         prompt=run.prompt,
         provider=run.provider,
-        requests=requests,
-        bytes=size,
+        requests=each.requests,
+        bytes=each.bytes,
+        part=number,
+        input_price=price and price.input,
+        cached_price=price and price.cached,
+        output_price=price and price.output,
+        reserved=Estimate.of(pace, price, requests=each.requests, size=each.bytes).usd,
     )
     return batch

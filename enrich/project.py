@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich import batches, model, publish, run, snapshot
+from enrich import batches, cost, model, publish, run, snapshot
 from enrich.compiler.compilation import described
 from enrich.config import NAME, Config
 from enrich.database import Database, Files, statement
@@ -23,6 +23,9 @@ from enrich.errors import (
     Unavailable,
     nearest,
 )
+from enrich.plan import Plan
+from enrich.preview import Preview, preview
+from enrich.run import Order
 from enrich.talk import Silence, Talk
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from enrich.batches import Batch
     from enrich.compiler.compilation import Compiled
+    from enrich.cost import By
     from enrich.errors import EnrichError
     from enrich.model import Model
     from enrich.providers import Provider
@@ -84,6 +88,11 @@ class State:
     def failed(self) -> int:
         """Rows whose last outcome is another than ok."""
         return sum(many for word, many in self.outcomes.items() if word not in ("ok", "pending"))
+
+    @property
+    def held(self) -> tuple[Batch, ...]:
+        """Batches that a budget does not let go."""
+        return tuple(batch for batch in self.batches if batch.held)
 
     @property
     def busy(self) -> bool:
@@ -217,7 +226,7 @@ class Project:
             return {"sql": picked.query}
         chosen = self.provider(self._provider_name(picked, provider))
         with self.files.open(warehouse="read") as database:
-            work = run.compile_for(database, self.config, chosen, picked, ready=False)
+            work = run.compile_for(database, self.config, chosen, picked, identity="")
             first = self._first_request(database, work, chosen.limits.bytes)
         return {"sql": work.snapshot, "schema": picked.prompt.output.schema(), "request": first}
 
@@ -231,21 +240,84 @@ class Project:
         body = json.loads(work.body.prefix + rows[0][1])
         return {"custom_id": rows[0][0], "method": "POST", "url": work.body.endpoint, "body": body}
 
+    def plan(
+        self,
+        *names: str,
+        provider: str | None = None,
+        retry: bool = False,
+        full_refresh: bool = False,
+        max_cost: float | None = None,
+    ) -> tuple[Plan, ...]:
+        """What `run` would do with the named models, or all, in its order. Spends nothing.
+
+        Seeds that changed are loaded. A model that reads what another's answers will change is not
+        guessed at: its plan says `after` which.
+        """
+        picked = self._picked(names)
+        order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
+        self.seed()
+        self._check(picked, provider, ready=False)
+        plans: list[Plan] = []
+        waits: dict[str, tuple[str, ...]] = {}
+        for each in picked:
+            upstream = sorted(self._upstream(each, picked))
+            after = tuple(dict.fromkeys(name for other in upstream for name in waits[other]))
+            waits[each.name] = after
+            if each.prompt is None or after:
+                plans.append(Plan(model=each.name, view=each.prompt is None, after=after))
+                continue
+            chosen = self.provider(self._provider_name(each, provider))
+            try:
+                chosen.check(images=bool(each.prompt.images), endpoint=each.prompt.endpoint)
+            except ProviderError as problem:
+                self.talk.say(f"{each.name} cannot be run yet: {problem.message}; {problem.hint}")
+            views = [self.models[name] for name, waiting in waits.items() if not waiting]
+            found = run.foresee(
+                self.files,
+                self.config,
+                chosen,
+                each,
+                order,
+                views=[view for view in views if view.prompt is None],
+            )
+            plans.append(found)
+            if not found.settled:
+                waits[each.name] = (each.name,)
+        return tuple(plans)
+
+    def preview(
+        self, name: str, *, limit: int = 5, where: str = "", provider: str | None = None
+    ) -> Preview:
+        """Answer the first `limit` rows of a model now, of those that the SQL condition `where` is
+        true for. What the ledger knows is not asked again, and what is asked now is in it."""
+        (picked,) = model.pick(self.models, [name])
+        if picked.prompt is None:
+            hint = "preview the model that asks, or look at this one: enrich sql"
+            raise ProjectError(f"{picked.source}: '{name}' has no prompt", hint=hint)
+        chosen = self.provider(self._provider_name(picked, provider))
+        with run.turn(self.files):
+            self.seed()
+            self._check_built(picked)
+            if chosen.notice:
+                self.talk.say(chosen.notice)
+            return preview(self.files, self.config, chosen, picked, limit=limit, where=where)
+
     def run(
         self,
         *names: str,
         provider: str | None = None,
         detach: bool = False,
         retry: bool = False,
+        full_refresh: bool = False,
+        max_cost: float | None = None,
     ) -> tuple[State, ...]:
         """Run the named models, or all, in the order their SQL asks for; gives where they stand.
 
-        Waits for the batches unless `detach`. `retry` asks rows again that failed in earlier runs.
+        Waits for the batches unless `detach`. `retry` asks rows again that failed in earlier runs,
+        `full_refresh` all rows. `max_cost` (USD) is this run's budget, instead of the project's.
         """
-        picked = model.pick(self.models, names)
-        if not picked:
-            hint = "write models/NAME.sql and models/NAME.prompt.md"
-            raise ProjectError(f"{self.config.models} holds no model yet", hint=hint)
+        picked = self._picked(names)
+        order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
         with run.turn(self.files):
             self.seed()
             self._check(picked, provider)
@@ -256,15 +328,25 @@ class Project:
                 for each in list(waiting):
                     if self._upstream(each, picked) <= done:
                         waiting.remove(each)
-                        self._begin(each, provider, retry, started, done)
+                        order = self._begin(each, provider, order, started, done)
                 turn = self._turn()
                 self._show(turn)
                 done |= {name for name in started if not turn.open(name)}
             self._raise(turn, started, wait)
-            if detach or len(done) == len(picked):
+            if detach or turn.held(started - done):
                 break
-            wait.after(turn, self.provider, self.talk)
+            if any(self._upstream(each, picked) <= done for each in waiting):
+                continue
+            if len(done) < len(picked):
+                wait.after(turn, self.provider, self.talk)
         return self._states([each.name for each in picked if each.prompt])
+
+    def _picked(self, names: tuple[str, ...]) -> tuple[Model, ...]:
+        picked = model.pick(self.models, names)
+        if not picked:
+            hint = "write models/NAME.sql and models/NAME.prompt.md"
+            raise ProjectError(f"{self.config.models} holds no model yet", hint=hint)
+        return picked
 
     def status(self) -> tuple[State, ...]:
         """Poll, load and publish what has ended; gives where every enrichment model stands."""
@@ -311,9 +393,17 @@ class Project:
         with self.files.open(ledger=True) as database:
             left = [batch for batch in batches.unread(database) if batch.batch in stopped]
         hopeless = [batch for batch in left if batch.status != "cancelling" and not batch.late]
-        given_up = {batch.batch: batches.give_up(self.files, batch) for batch in hopeless}
+        given_up = {
+            batch.batch: batches.give_up(self.files, batch, billed=batch.sent) for batch in hopeless
+        }
         self._turn()
         return given_up
+
+    def cost(self, by: By = "model") -> Rows:
+        """What was spent by model, llm, prompt, day or batch; `enrich.costs` is made anew."""
+        with self.files.open(warehouse=True, ledger=True) as database:
+            cost.refresh(database)
+            return _rows(database, cost.summed(by))
 
     def sql(self, query: str) -> Rows:
         """Run a query on the warehouse; the ledger is attached as `ledger`, for reading only.
@@ -322,9 +412,7 @@ class Project:
         """
         free = replace(self.files, reach=None)
         with free.open(warehouse=True, ledger="read") as database:
-            rows = database.run(query)
-            columns = tuple(column[0] for column in database.connection.description or ())
-        return Rows(columns=columns, rows=tuple(rows))
+            return _rows(database, query)
 
     def _provider_name(self, each: Model, override: str | None) -> str:
         return override or (each.prompt.provider if each.prompt else "") or self.config.provider
@@ -339,8 +427,11 @@ class Project:
     def _upstream(self, each: Model, picked: tuple[Model, ...]) -> set[str]:
         return {other.name for other in picked if other.name.lower() in each.reads}
 
-    def _check(self, picked: tuple[Model, ...], provider: str | None) -> None:
-        """Compile whatever does not wait for another model, before anything is spent."""
+    def _check(
+        self, picked: tuple[Model, ...], provider: str | None, *, ready: bool = True
+    ) -> None:
+        """Compile whatever does not wait for another model, before anything is spent; `ready`:
+        its provider must be able to answer now."""
         for each in picked:
             if self._upstream(each, picked):
                 continue
@@ -351,6 +442,7 @@ class Project:
                     self.config,
                     self.provider(self._provider_name(each, provider)),
                     each,
+                    ready=ready,
                 )
 
     def _check_built(self, each: Model) -> None:
@@ -365,26 +457,26 @@ class Project:
                     raise InputError(message, hint=f"enrich run {name} {each.name}")
 
     def _begin(
-        self, each: Model, provider: str | None, retry: bool, started: set[str], done: set[str]
-    ) -> None:
-        """Build a plain SQL model, or start an enrichment model's run."""
+        self, each: Model, provider: str | None, order: Order, started: set[str], done: set[str]
+    ) -> Order:
+        """Build a plain SQL model, or start an enrichment model's run; gives the order, which knows
+        the command's first run from then on."""
         if each.prompt is None:
             with self.files.open(warehouse=True) as database:
                 described(database, each)
                 publish.build(database, each)
             self.talk.say(f"{each.name}: view made")
             done.add(each.name)
-            return
+            return order
         chosen = self.provider(self._provider_name(each, provider))
-        result = run.start(self.files, self.config, chosen, each, again=retry)
-        llm = each.prompt.llm or chosen.llm
-        asked = f"{result.requests:,} requests to {llm} ({chosen.name})"
-        self.talk.say(f"{each.name}: {result.rows:,} rows, {asked}")
-        if chosen.notice and result.requests:
+        result = run.start(self.files, self.config, chosen, each, order)
+        self.talk.say(str(result.plan))
+        if chosen.notice and result.plan.requests:
             self.talk.say(chosen.notice)
         started.add(each.name)
-        if result.answered or not result.requests:
+        if result.answered or not result.plan.requests:
             self._publish({each.name})
+        return replace(order, invocation=order.invocation or result.run)
 
     def _turn(self) -> Turn:
         """One turn: every batch as far as it goes, and what was read published."""
@@ -399,8 +491,12 @@ class Project:
         with self.files.open(ledger=True) as database:
             unpublished = {str(row[0]) for row in database.script("unpublished")}
         self._publish(unpublished)
+        if turn.read:
+            with self.files.open(warehouse=True, ledger=True) as database:
+                cost.refresh(database)
         if turn.planned:
             self.talk.say(f"{turn.planned:,} requests are asked again")
+        if turn.replanned:
             with self.files.open(ledger=True) as database:
                 turn.batches = list(batches.unread(database))
         return turn
@@ -427,3 +523,9 @@ class Project:
             outcomes = json.loads(row.pop("outcomes") or "{}")
             states.append(State(**row, outcomes=outcomes, batches=own))
         return tuple(states)
+
+
+def _rows(database: Database, query: str) -> Rows:
+    rows = database.run(query)
+    columns = tuple(column[0] for column in database.connection.description or ())
+    return Rows(columns=columns, rows=tuple(rows))

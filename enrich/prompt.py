@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from enrich import template
+from enrich.budget import PROMPT_KEYS, Budget
 from enrich.config import READABLE, RETRIED, outcomes
 from enrich.errors import DiskError, ModelError
 from enrich.output import Output
@@ -35,6 +36,8 @@ KEYS = (
     "retry",
     "tags",
     "description",
+    "on_change",
+    "budget",
 )
 OWN = ("model", "messages", "input", "response_format", "text", "stream")
 EXAMPLE = "---\nkey: id\noutput: |\n  summary VARCHAR NOT NULL\n---\nuser:\n{{ text }}"
@@ -59,7 +62,10 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What is asked of the llm for each row, and the columns it must return."""
+    """What is asked of the llm for each row, and the columns it must return.
+
+    `sample`: of how many rows a changed version replaces the answers they have; None: of all.
+    """
 
     source: str
     text: str
@@ -75,6 +81,8 @@ class Prompt:
     retry: tuple[str, ...] | None
     tags: tuple[str, ...]
     description: str
+    sample: int | None
+    budget: Budget
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -126,6 +134,8 @@ class Prompt:
             retry=outcomes(settings, RETRIED) if "retry" in settings.values else None,
             tags=settings.words("tags"),
             description=settings.text("description"),
+            sample=_sample(settings),
+            budget=Budget.of(settings, PROMPT_KEYS),
         )
         prompt._check(settings)
         return prompt
@@ -155,12 +165,33 @@ class Prompt:
                 raise ModelError(f"{where}: only a user's message may show an image", hint=hint)
 
 
+def _sample(settings: Settings) -> int | None:
+    """How many rows a changed prompt asks again: `new` none, `sample: n` so many, None all."""
+    value = settings.values.get("on_change", "all")
+    if value in ("all", "new"):
+        return None if value == "all" else 0
+    sample = value.get("sample") if isinstance(value, dict) and len(value) == 1 else None
+    if not isinstance(sample, int) or isinstance(sample, bool) or sample < 1:
+        hint = "one of: all, new, {sample: 50}"
+        raise settings.wrong("on_change", f"cannot be '{value}'", hint=hint)
+    return sample
+
+
 def expressions(messages: tuple[Message, ...]) -> Iterator[Expression]:
     """Every `{{ }}` of the messages, in order."""
     for message in messages:
         for part in message.parts:
             pieces = part.pieces if isinstance(part, Text) else (part.source,)
             yield from (piece for piece in pieces if isinstance(piece, Expression))
+
+
+def said(text: str) -> str:
+    """What a prompt's file says to the llm: all that follows the front matter.
+
+    >>> said("---\\nkey: id\\n---\\nuser:\\n{{ name }}")
+    'user:\\n{{ name }}'
+    """
+    return _split(text, "ledger")[1].strip()
 
 
 def _split(text: str, source: str) -> tuple[Settings, str, int]:

@@ -54,7 +54,7 @@ def _replace(database: Database, model: str, judge: Judge, version: str) -> None
         database.run(tables.published(model, judge.output, judge.form))
         database.run(tables.provenance(model))
         for schema in SCHEMAS:
-            _mark(database, "TABLE", schema, model, _sealed(database, schema, model, version))
+            mark(database, "TABLE", schema, model, _sealed(database, schema, model, version))
 
 
 def _current(database: Database, model: str, version: str) -> bool:
@@ -80,7 +80,7 @@ def build(database: Database, model: Model) -> None:
     with database.transaction():
         _cleared(database, model.name, "a model")
         database.run(f"CREATE VIEW {quote.name('warehouse', 'main', model.name)} AS\n{model.query}")
-        _mark(database, "VIEW", "main", model.name, "a model")
+        mark(database, "VIEW", "main", model.name, "a model")
 
 
 def seed(database: Database, name: str, path: Path) -> bool:
@@ -97,7 +97,7 @@ def seed(database: Database, name: str, path: Path) -> bool:
             f"SELECT * FROM {READERS[path.suffix]}($path)",
             path=str(path),
         )
-        _mark(database, "TABLE", "main", name, f"a seed: {version}")
+        mark(database, "TABLE", "main", name, f"a seed: {version}")
     return True
 
 
@@ -125,6 +125,7 @@ def _cleared(database: Database, name: str, source: str) -> None:
         database.run(f"DROP {kind} {quote.name('warehouse', 'main', name)}")
 
 
-def _mark(database: Database, kind: str, schema: str, name: str, source: str) -> None:
+def mark(database: Database, kind: str, schema: str, name: str, source: str) -> None:
+    """Say in a table's or view's comment that enrich made it, and from what."""
     where = quote.name("warehouse", schema, name)
     database.run(f"COMMENT ON {kind} {where} IS {quote.text(MARK + source)}")

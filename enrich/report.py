@@ -10,17 +10,31 @@ import sys
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+from enrich.price import usd
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import Console
     from rich.progress import Progress, TaskID
+    from rich.text import Text
 
     from enrich.batches import Batch
     from enrich.errors import EnrichError
+    from enrich.plan import Plan
+    from enrich.preview import Preview
     from enrich.project import Rows, State
     from enrich.rehearsal import Rehearsal
 
+LONG = 500
+"""Letters of a cell that a preview shows."""
+DIFF = {"+": "green", "-": "red", "@": "cyan"}
+HINTS = {
+    "kept": "as on_change says: an earlier version's answers stay",
+    "given up": "failed before; `enrich run --retry` asks them again",
+    "unaskable": "`enrich run` says why, row by row, in the table's provenance",
+}
+"""What to know of rows that are not asked."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -59,7 +73,7 @@ class Screen:
         """How many of a model's requests are answered."""
         total = sum(batch.requests for batch in batches)
         done = sum(batch.requests if batch.read_at else batch.answered for batch in batches)
-        words = sorted({batch.status or "waiting" for batch in batches})
+        words = sorted({_word(batch) for batch in batches})
         state = ", ".join(words)
         if sys.stderr.isatty():
             self._bar(model, done, total, state)
@@ -119,7 +133,7 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
             ]
         )
         for batch in state.batches if unfold else ():
-            counts = f"{batch.answered:,} of {batch.requests:,} {batch.status or 'waiting'}"
+            counts = f"{batch.answered:,} of {batch.requests:,} {_word(batch)}"
             rows.append([f"  {batch.batch}", f"{batch.requests:,}", "", "", "", counts, "", ""])
     _table(columns, rows, right={1, 2, 3, 4})
 
@@ -135,6 +149,14 @@ def closing(found: Sequence[State]) -> None:
                 f"\n{state.model}: {words}. See why:\n"
                 f'  enrich sql "SELECT outcome, error, count(*) FROM enrich.{state.model} '
                 f"WHERE outcome <> 'ok' GROUP BY ALL\"\n"
+            )
+        if state.held:
+            left = sum(batch.requests for batch in state.held)
+            costs = usd(sum(batch.reserved or 0 for batch in state.held))
+            sys.stderr.write(
+                f"\n{state.model}: {state.held[0].held} pays for no more: {left:,} requests are "
+                f"left, for about {costs}. Raise it in `budget:` or by --max-cost, then:\n"
+                f"  enrich run {state.model}\n"
             )
         if state.ok:
             sys.stderr.write(f'\nnext:\n  enrich sql "SELECT * FROM {state.model} LIMIT 10"\n')
@@ -163,6 +185,8 @@ def states_json(found: Sequence[State]) -> None:
                     "requests": batch.requests,
                     "completed": batch.completed,
                     "failed": batch.failed,
+                    "held": batch.held,
+                    "reserved": batch.reserved,
                 }
                 for batch in state.batches
             ],
@@ -170,6 +194,173 @@ def states_json(found: Sequence[State]) -> None:
         for state in found
     ]
     sys.stdout.write(json.dumps(listed, indent=2) + "\n")
+
+
+def plans(found: Sequence[Plan]) -> None:
+    """What a run would do, a block for each model, and in all."""
+    console = _console(stderr=False)
+    for number, plan in enumerate(found):
+        if number:
+            console.print()
+        _plan(console, plan)
+    asking = [plan for plan in found if plan.requests]
+    if len(asking) > 1:
+        requests = sum(plan.requests for plan in asking)
+        costs = [plan.estimate.usd for plan in asking if plan.estimate]
+        known = [cost for cost in costs if cost is not None]
+        more = "" if len(known) == len(costs) else " and what has an unknown price"
+        console.print(f"\nin all: {requests:,} requests, about {usd(sum(known))}{more}")
+
+
+def _plan(console: Console, plan: Plan) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    whose = f"  {plan.llm} ({plan.provider})" if plan.llm else "  a view" if plan.view else ""
+    console.print(Text.assemble((plan.model, "bold"), whose))
+    if plan.after:
+        why = "made" if plan.view else "what it asks depends on answers that are not in yet:"
+        console.print(f"  {why} after {', '.join(plan.after)}")
+    if not plan.llm:
+        return
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for side in ("left", "right", "left"):
+        table.add_column(justify=side, overflow="fold")
+    for cells in _plan_lines(plan):
+        table.add_row(*map(clean, cells))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    if plan.diff:
+        console.print(f"\n  {', '.join(plan.changed)} changed since the last run:\n")
+        for line in plan.diff.split("\n"):
+            console.print(Text(f"  {clean(line)}", style=DIFF.get(line[:1], "")), soft_wrap=True)
+
+
+def _plan_lines(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    """What is counted, how many, and what there is to say about it."""
+    yield "rows", f"{plan.rows:,}", ""
+    for state, many in plan.states.items():
+        yield f"  {state}", f"{many:,}", HINTS.get(state, "")
+    why = ", ".join(f"{many:,} {reason}" for reason, many in plan.reasons.items())
+    yield "  to ask", f"{plan.to_ask:,}", why
+    if plan.gone:
+        yield "gone", f"{plan.gone:,}", "no longer in the SELECT; their answers stay in the ledger"
+    if not plan.requests or plan.estimate is None:
+        return
+    shared = f"{plan.folded:,} rows ask what another row asks" if plan.folded else ""
+    yield "requests", f"{plan.requests:,}", shared
+    yield "batches", f"{plan.batches:,}", f"{_size(plan.bytes)} in all"
+    learnt = "from the bytes, by a rule of thumb: a preview makes it sound"
+    if plan.estimate.answers:
+        learnt = f"as seen in {plan.estimate.answers:,} answers"
+    for word, tokens, note in (
+        ("input tokens", plan.estimate.input, learnt),
+        ("output tokens", plan.estimate.output, ""),
+    ):
+        between = f"{tokens.low:,.0f} to {tokens.high:,.0f}"
+        yield word, f"{tokens.likely:,.0f}", f"{between}, {note}" if note else between
+    source = plan.price.source if plan.price else f"set it under `prices:` of '{plan.provider}'"
+    cost = plan.estimate.cost
+    if cost is None:
+        yield "cost", "unknown", source
+    elif cost.high:
+        yield "cost", usd(cost.likely), f"{usd(cost.low)} to {usd(cost.high)}, {source}"
+    else:
+        yield "cost", usd(0), source
+    if plan.paid < plan.requests:
+        yield "within budget", f"{plan.paid:,}", f"requests: {plan.budget} pays for no more"
+
+
+def plans_json(found: Sequence[Plan]) -> None:
+    """The same for machines: one JSON array."""
+    from dataclasses import asdict
+
+    listed = [asdict(plan) | {"to_ask": plan.to_ask, "folded": plan.folded} for plan in found]
+    sys.stdout.write(json.dumps(listed, indent=2) + "\n")
+
+
+def preview(found: Preview) -> None:
+    """Rows beside their answers, and what that took."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, show_lines=True, expand=True, header_style="bold")
+    table.add_column("row", overflow="fold", ratio=1)
+    table.add_column("answer", overflow="fold", ratio=1)
+    for row in found.rows:
+        said = row.answer or {"outcome": row.outcome, "error": row.error, "answer": row.raw}
+        table.add_row(_cells(row.inputs), _cells(said))
+    _console(stderr=False).print(table)
+    asked = f"{found.asked:,} asked now of {found.llm} ({found.provider}), {usd(found.cost)}"
+    known = "nothing was asked: the answers were in the ledger"
+    sys.stderr.write(f"{asked if found.asked else known}\n\nnext:\n  enrich plan {found.model}\n")
+
+
+def _cells(row: Mapping[str, Any]) -> Text:
+    """Named values, a line each; what is long is cut."""
+    from rich.text import Text
+
+    lines = []
+    for name, value in row.items():
+        if value is not None or name not in ("error", "answer"):
+            shown = f"{len(value):,} bytes" if isinstance(value, bytes) else _cell(value)
+            cut = shown if len(shown) <= LONG else f"{shown[:LONG]} ..."
+            lines.append(Text.assemble((f"{clean(name)}: ", "dim"), cut))
+    return Text("\n").join(lines)
+
+
+def preview_json(found: Preview) -> None:
+    """The same for machines: one JSON object a row."""
+    from dataclasses import asdict
+
+    for row in found.rows:
+        sys.stdout.write(json.dumps(_plain(asdict(row)), ensure_ascii=False) + "\n")
+
+
+def _size(many: int) -> str:
+    """Bytes as people read them, in the units of providers' limits.
+
+    >>> _size(999), _size(1_500_000)
+    ('999 bytes', '1.5 MB')
+    """
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if many >= size:
+            return f"{many / size:,.1f} {unit}"
+    return f"{many:,} bytes"
+
+
+def costs(found: Rows) -> None:
+    """What was spent, with a line for all of it."""
+    named = [dict(zip(found.columns, row, strict=True)) for row in found]
+    groups = found.columns[: found.columns.index("requests")]
+    counts = ("requests", "input_tokens", "cached_tokens", "output_tokens")
+    under_way = any(row["reserved"] for row in named)
+    columns = [*groups, *(word.replace("_", " ") for word in counts), "USD"]
+    cells = [
+        [*(_cell(row[word]) for word in groups), *(f"{row[word] or 0:,}" for word in counts)]
+        + [_usd(row["cost"])]
+        + ([_usd(row["reserved"])] if under_way else [])
+        for row in named
+    ]
+    if len(named) > 1:
+        sums = [sum(row[word] or 0 for row in named) for word in counts]
+        whole = [sum(row[word] or 0 for row in named) for word in ("cost", "reserved")]
+        last = ["in all", *("" for _ in groups[1:]), *(f"{many:,}" for many in sums)]
+        cells.append([*last, *map(_usd, whole[: 1 + under_way])])
+    first = len(groups)
+    columns += ["under way, about"] if under_way else []
+    _table(columns, cells, right=set(range(first, len(columns))))
+    unpriced = sum(row["unpriced"] for row in named)
+    if unpriced:
+        batches = "1 batch has" if unpriced == 1 else f"{unpriced:,} batches have"
+        sys.stderr.write(
+            f"\n{batches} no known price: the tokens are counted, the cost is not\n"
+            "\nhint: set it under `prices:` of the provider in project.yml, for batches to come\n"
+        )
+
+
+def _usd(amount: float | None) -> str:
+    return "unknown" if amount is None else usd(amount)
 
 
 def bill(server: Rehearsal) -> None:
@@ -232,13 +423,18 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  # any SQL value, as JSON can say
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
+def _word(batch: Batch) -> str:
+    """How a batch stands, in one word: its status if it has one."""
+    return batch.status or ("held" if batch.held else "waiting")
+
+
 def _under_way(state: State) -> str:
     if not state.batches:
         return "failed" if state.failure else ""
     done = sum(batch.answered for batch in state.batches)
     total = sum(batch.requests for batch in state.batches)
     many = f" in {len(state.batches)} batches" if len(state.batches) > 1 else ""
-    words = ", ".join(sorted({batch.status or "waiting" for batch in state.batches}))
+    words = ", ".join(sorted({_word(batch) for batch in state.batches}))
     since = _age(min(batch.submitted_at or state.started_at for batch in state.batches))
     return f"{done:,} of {total:,}{many} ({words}, {since})"
 

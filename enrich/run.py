@@ -1,6 +1,6 @@
 """Run: one model along the line, one resumable step at a time.
 
-    select -> render -> plan        `start`, one transaction of the ledger
+    select -> render -> plan        `start`, one transaction of the ledger; `foresee` takes it back
     write -> submit -> poll -> fetch -> read        `turn`, each batch as far as it goes
     publish        `publish`, one transaction of the warehouse
 
@@ -9,29 +9,37 @@ All of it happens in turns: one process at a time holds the project's turn, and 
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from enrich import batches, plan, responses, snapshot
+from enrich import batches, changes, plan, responses, snapshot
+from enrich.budget import Left, limits
 from enrich.compiler import tables
 from enrich.compiler.body import line_overhead
 from enrich.compiler.compilation import compiled
 from enrich.database import made
 from enrich.errors import DiskError, ProjectError, ProviderError, Unavailable
-from enrich.plan import Run
+from enrich.estimate import BYTES_PER_TOKEN, Estimate, Pace
+from enrich.plan import Plan, Run
+from enrich.prompt import Prompt
 from enrich.publish import check_free
 from enrich.responses import Judge
+from enrich.version import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from enrich.batches import Batch
+    from enrich.changes import Changes
     from enrich.compiler.compilation import Compiled
     from enrich.config import Config
     from enrich.database import Database, Files
     from enrich.errors import EnrichError
     from enrich.model import Model
+    from enrich.plan import Cut
+    from enrich.price import Price
     from enrich.providers import Provider
 
 
@@ -40,31 +48,61 @@ MOST_TRIES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a command asks of its runs.
+
+    `retry` gives rows that failed in earlier runs their attempts anew, `full_refresh` asks every
+    row. `max_cost` is USD. `invocation` is the command's first run, once there is one.
+    """
+
+    retry: bool = False
+    full_refresh: bool = False
+    max_cost: float | None = None
+    invocation: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Started:
-    """A run as it began: rows in the SELECT, and requests planned for them.
+    """A run as it began, and its plan.
 
     `answered`: the ledger holds answers, to these requests or to those of earlier runs.
     """
 
     run: int
-    rows: int
-    requests: int
+    plan: Plan
     answered: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A plan with all that is needed to carry it out."""
+
+    run: Run
+    plan: Plan
+    cuts: Sequence[Cut]
+    pace: Pace
+    price: Price | None
 
 
 @dataclass(kw_only=True)
 class Turn:
     """What one turn did: the batches as they stand, those that were read, and what went wrong with
-    which model."""
+    which model; how many requests are asked again, and whether any batch is another than before."""
 
     batches: list[Batch] = field(default_factory=list)
     read: list[tuple[Batch, Mapping[str, int]]] = field(default_factory=list)
     troubles: list[tuple[str, EnrichError]] = field(default_factory=list)
     planned: int = 0
+    replanned: bool = False
 
     def open(self, model: str) -> list[Batch]:
         """The model's batches that are still under way."""
         return [batch for batch in self.batches if batch.model == model and batch.read_at is None]
+
+    def held(self, models: set[str]) -> bool:
+        """Whether nothing of these models is under way, because a budget holds all there is."""
+        left = [batch for model in models for batch in self.open(model)]
+        return bool(left) and all(batch.held for batch in left)
 
 
 @contextmanager
@@ -87,53 +125,49 @@ def turn(files: Files) -> Iterator[None]:
         lock.release()
 
 
-def check(files: Files, config: Config, provider: Provider, model: Model) -> Compiled:
-    """Compile a model against the warehouse as it stands; nothing is read, written or spent."""
+def check(
+    files: Files, config: Config, provider: Provider, model: Model, *, ready: bool
+) -> Compiled:
+    """Compile a model against the warehouse as it stands; nothing is read, written or spent.
+
+    `ready`: its provider must be able to answer now.
+    """
     with files.open(warehouse="read") as database:
         for schema in ("main", "enrich"):
             check_free(database, model.name, "a model", schema=schema)
-        return compile_for(database, config, provider, model)
+        if ready:
+            return compile_ready(database, config, provider, model)
+        return compile_for(database, config, provider, model, identity="")
 
 
 def compile_for(
-    database: Database, config: Config, provider: Provider, model: Model, *, ready: bool = True
+    database: Database, config: Config, provider: Provider, model: Model, *, identity: str
 ) -> Compiled:
-    """Compile a model for a provider, which must be `ready` to answer."""
+    """Compile a model for a provider; `identity` is the provider's where answers are looked up."""
     prompt = model.prompt
     llm = (prompt.llm if prompt else "") or provider.llm
     params = {**config.params, **(prompt.params if prompt else {})}
-    if ready and prompt is not None:
-        provider.check(images=bool(prompt.images), endpoint=prompt.endpoint)
-    identity = provider.identity if ready else ""
     return compiled(database, model, llm=llm, identity=identity, params=params)
 
 
-def start(
-    files: Files, config: Config, provider: Provider, model: Model, *, again: bool
-) -> Started:
-    """Snapshot the model's rows and plan what to ask; one transaction, nothing is sent.
+def compile_ready(database: Database, config: Config, provider: Provider, model: Model) -> Compiled:
+    """Compile a model for a provider that could answer it now."""
+    if model.prompt is not None:
+        images = bool(model.prompt.images)
+        provider.check(images=images, endpoint=model.prompt.endpoint)
+    return compile_for(database, config, provider, model, identity=provider.identity)
 
-    `again` gives rows that failed in earlier runs their attempts anew.
-    """
+
+def start(files: Files, config: Config, provider: Provider, model: Model, order: Order) -> Started:
+    """Snapshot the model's rows and plan what to ask; one transaction, nothing is sent."""
     with files.open(warehouse="read", ledger=True) as database:
-        work = compile_for(database, config, provider, model)
-        rows = snapshot.take(database, work, config=config, most_bytes=provider.limits.bytes)
+        work = compile_ready(database, config, provider, model)
+        snapshot.take(database, work, config=config, most_bytes=provider.limits.bytes)
         with database.transaction():
-            number = int(database.one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
-            run = Run(
-                run=number,
-                model=model.name,
-                prompt=work.version,
-                provider=provider.name,
-                max_attempts=work.prompt.max_attempts or config.max_attempts,
-                retry=work.prompt.retry if work.prompt.retry is not None else config.retry,
-                again=again,
-            )
-            _keep(database, work)
+            drawn = _drawn(database, config, provider, work, order)
+            run = drawn.run
             _remember(database, work, run)
-            batches.withdraw(database, model.name)
-            responses.judge_again(database, Judge.of(database, work.version))
-            requests = plan.plan(database, run, overhead=work.overhead, limits=provider.limits)
+            plan.assign(database, run, drawn.cuts, pace=drawn.pace, price=drawn.price)
             database.script(
                 "run_started",
                 run=run.run,
@@ -143,14 +177,126 @@ def start(
                 max_attempts=run.max_attempts,
                 retry=list(run.retry),
                 again=run.again,
-                rows=rows,
-                requests=requests,
+                rows=drawn.plan.rows,
+                requests=drawn.plan.requests,
+                fresh=run.fresh,
+                invocation=run.invocation,
+                budgets=list(run.limits),
+                limits=list(run.limits.values()),
             )
         answered = bool(database.run(tables.answered(model.name)))
-    return Started(run=number, rows=rows, requests=requests, answered=answered)
+    return Started(run=run.run, plan=drawn.plan, answered=answered)
 
 
-def _keep(database: Database, work: Compiled) -> None:
+def foresee(
+    files: Files,
+    config: Config,
+    provider: Provider,
+    model: Model,
+    order: Order,
+    *,
+    views: Sequence[Model] = (),
+) -> Plan:
+    """What `start` would plan. All of it is taken back: nothing is kept, sent or spent.
+
+    `views` are plain models that the SELECT reads, and which need not be made yet.
+    """
+    with files.open(warehouse="read", ledger=True) as database:
+        for view in views:
+            database.run(tables.view(view.name, view.query))
+        work = compile_for(database, config, provider, model, identity=provider.identity)
+        snapshot.take(database, work, config=config, most_bytes=provider.limits.bytes)
+        with database.undone():
+            return _drawn(database, config, provider, work, order).plan
+
+
+def _drawn(
+    database: Database, config: Config, provider: Provider, work: Compiled, order: Order
+) -> Drawn:
+    """Plan what to ask of `temp.snapshot`, inside a transaction of the caller's."""
+    run = _numbered(database, config, provider, work, order)
+    before = database.script("latest_run", model=run.model)
+    keep(database, work)
+    batches.withdraw(database, run.model)
+    now = Version.of(database, work.version)
+    found = changes.compare(database, work, now, config=config)
+    if work.prompt.sample is not None and not run.fresh:
+        changes.keep(database, found, sample=work.prompt.sample)
+    responses.judge_again(database, Judge.of(database, work.version))
+    requests, size = plan.todo(database, run, overhead=work.overhead)
+    rows = changes.reasons(database, found)
+    price = provider.price(work.body.llm) if requests else None
+    pace = Pace.seen(database, work.version, work.prompt, work.params)
+    left = _left(database, run)
+    if requests and left.usd is not None and price is None:
+        what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"
+        hint = "set it under `prices:` of the provider in project.yml, or take the budget out"
+        raise ProjectError(what, hint=hint)
+    paid = plan.affordable(database, pace, price, left.usd)
+    cuts = plan.cut(database, provider.limits, paid=paid)
+    last = Version.of(database, before[0][2]) if before else now
+    drawn = Plan(
+        model=run.model,
+        provider=run.provider,
+        llm=work.body.llm,
+        rows=int(database.one("SELECT count(*) FROM temp.snapshot")[0]),
+        states=rows.states,
+        reasons=rows.reasons,
+        gone=rows.gone,
+        requests=requests,
+        batches=len(cuts),
+        bytes=size,
+        paid=paid,
+        budget=str(left),
+        estimate=Estimate.of(pace, price, requests=requests, size=size),
+        price=price,
+        changed=now.changed(last) if last.prompt != now.prompt else (),
+        diff=now.diff(last) if last.prompt != now.prompt else "",
+        settled=_settled(now, last, rows),
+    )
+    return Drawn(run=run, plan=drawn, cuts=cuts, pace=pace, price=price)
+
+
+def _settled(now: Version, last: Version, rows: Changes) -> bool:
+    """Whether the table would be what it is: no row is new, gone, changed or without its answer."""
+    there = sum(rows.states.values())
+    still = now.prompt == last.prompt and rows.same == there and not rows.gone
+    return still and not rows.reasons and not rows.states.get("in progress")
+
+
+def _numbered(
+    database: Database, config: Config, provider: Provider, work: Compiled, order: Order
+) -> Run:
+    """The run to be."""
+    number = int(database.one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
+    prompt = work.prompt
+    return Run(
+        run=number,
+        model=work.model.name,
+        prompt=work.version,
+        provider=provider.name,
+        max_attempts=prompt.max_attempts or config.max_attempts,
+        retry=prompt.retry if prompt.retry is not None else config.retry,
+        again=order.retry,
+        fresh=order.full_refresh,
+        invocation=order.invocation or number,
+        limits=limits(config.budget, prompt.budget, order.max_cost),
+    )
+
+
+def _left(database: Database, run: Run) -> Left:
+    """What this run may still plan to spend."""
+    return Left.of(
+        database,
+        run.limits,
+        model=run.model,
+        run=run.run,
+        invocation=run.invocation,
+        planned=True,
+    )
+
+
+def keep(database: Database, work: Compiled) -> None:
     """Keep this version of the model: its answers can be read without its files."""
     database.script(
         "prompt_kept",
@@ -164,14 +310,14 @@ def _keep(database: Database, work: Compiled) -> None:
         prefix=work.body.prefix,
         text=work.prompt.text,
         query=work.model.query,
+        params=json.dumps(work.params, sort_keys=True),
     )
 
 
 def _remember(database: Database, work: Compiled, run: Run) -> None:
     """Record which row stands for which request from this run on."""
     model = work.model.name
-    known = database.script("inputs_key", model=model)
-    if not known or database.describe("SELECT key FROM temp.snapshot")["key"] != known[0][0]:
+    if not changes.known_rows(database, work):
         database.run(tables.inputs_created(model, work.key))
     database.run(tables.inputs_closed(model), run=run.run)
     database.run(tables.inputs_opened(model), run=run.run)
@@ -196,7 +342,9 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
             if not _may_go(batch, todo, result, provider):
                 result.batches.append(batch)
                 continue
-            after = batches.advance(files, provider, batch)
+            after = _unheld(files, batch)
+            if after.held is None:
+                after = batches.advance(files, provider, after)
         except (ProviderError, ProjectError) as problem:
             result.troubles.append((batch.model, problem))
             if batch.sent or (isinstance(problem, Unavailable) and any(b.sent for b in todo)):
@@ -214,7 +362,7 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
     result.troubles += [(batch.model, problem) for batch, problem in unreadable]
     latest = {batch.batch: batch for batch, _ in result.read}
     result.batches = [latest.get(batch.batch, batch) for batch in result.batches]
-    result.planned = _again(files, open_provider, result)
+    _again(files, open_provider, result)
     return result
 
 
@@ -239,28 +387,61 @@ def _may_go(batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provi
         return False
     if limits.enqueued_tokens is None or not busy:
         return True
-    tokens = sum(other.bytes for other in (*busy, batch)) // plan.BYTES_PER_TOKEN
+    tokens = sum(other.bytes for other in (*busy, batch)) // BYTES_PER_TOKEN
     return tokens <= limits.enqueued_tokens
 
 
-def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn) -> int:
-    """Plan what failed of the models just read, as far as it may be asked again."""
+def _unheld(files: Files, batch: Batch) -> Batch:
+    """The batch, held unless every budget that bears on it pays for it. Looked at again each turn:
+    what other batches turned out to cost may leave more than was thought."""
+    if batch.sent:
+        return batch
+    with files.open(ledger=True) as database:
+        run = Run.latest(database, batch.model)
+        left = Left.of(
+            database, run.limits, model=run.model, run=run.run, invocation=run.invocation
+        )
+    return batches.hold(files, batch, None if left.pays(batch.reserved) else str(left))
+
+
+def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn) -> None:
+    """Plan what failed of the models just read, as far as it may be asked again; and anew what a
+    budget held, now that it is known what the rest cost."""
+    held = {batch.model for batch in result.batches if batch.held}
     models = {
         batch.model
         for batch, outcomes in result.read
-        if set(outcomes) - {"ok"} and not batch.cancelled_at
+        if batch.model in held or (set(outcomes) - {"ok"} and not batch.cancelled_at)
     }
-    planned = 0
     for model in sorted(models):
+        waiting = [b for b in result.batches if b.model == model and b.held]
         with files.open(ledger=True) as database, database.transaction():
             run = Run.latest(database, model)
-            judge = Judge.of(database, run.prompt)
-            database.run(tables.failed(model))
-            responses.judge_again(database, judge)
-            planned += plan.plan(
-                database,
-                run,
-                overhead=line_overhead(judge.endpoint, judge.prefix),
-                limits=open_provider(run.provider).limits,
-            )
-    return planned
+            planned = _replan(database, open_provider, run, anew=bool(waiting))
+        result.planned += planned - sum(batch.requests for batch in waiting)
+        result.replanned = result.replanned or bool(planned)
+
+
+def _replan(
+    database: Database, open_provider: Callable[[str], Provider], run: Run, *, anew: bool
+) -> int:
+    """Plan what of a run's requests should be asked; gives how many that are. `anew`: what was
+    planned and not sent is planned again, too."""
+    version = Version.of(database, run.prompt)
+    judge = Judge.of(database, run.prompt)
+    database.run(tables.inputs_completed(run.model))
+    database.run(tables.failed(run.model), run=run.run, fresh=run.fresh)
+    if anew:
+        batches.withdraw(database, run.model)
+    responses.judge_again(database, judge)
+    requests, _ = plan.todo(database, run, overhead=line_overhead(judge.endpoint, judge.prefix))
+    if not requests:
+        return 0
+    provider = open_provider(run.provider)
+    price = provider.price(version.llm)
+    prompt = Prompt.parse(version.text, source="the ledger's prompt")
+    pace = Pace.seen(database, run.prompt, prompt, json.loads(version.params or "{}"))
+    paid = plan.affordable(database, pace, price, _left(database, run).usd)
+    cuts = plan.cut(database, provider.limits, paid=paid)
+    plan.assign(database, run, cuts, pace=pace, price=price)
+    return requests

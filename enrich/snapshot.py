@@ -16,23 +16,34 @@ if TYPE_CHECKING:
 
 
 def take(database: Database, compiled: Compiled, *, config: Config, most_bytes: int) -> int:
-    """Make `temp.snapshot` (key, custom_id, fingerprint, tail, error); gives its number of rows.
+    """Make `temp.snapshot` (key, custom_id, fingerprint, tail, error, prompt); gives its number of
+    rows.
 
     Needs the warehouse. A row whose picture cannot be read, or whose request is larger than
     `most_bytes`, has an `error` and no fingerprint. Raises InputError where the SELECT fails or the
     key is NULL or not unique.
     """
-    try:
-        if compiled.body.images:
-            database.run(inputs.materialized(compiled.model.query))
-            _pictures(database, compiled, config)
-        database.run(f"CREATE OR REPLACE TEMP TABLE snapshot AS\n{compiled.snapshot}")
-    except DatabaseError as problem:
-        above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
-        raise select_failed(compiled.model, problem, above=above) from problem
+    _render(database, compiled, config, table="snapshot")
     _check_key(database, compiled)
     database.script("line_too_long", overhead=compiled.overhead, bytes=most_bytes)
     return int(database.one("SELECT count(*) FROM temp.snapshot")[0])
+
+
+def take_earlier(database: Database, earlier: Compiled, *, config: Config) -> None:
+    """Make `temp.was`: the same rows as an earlier version would have asked them."""
+    _render(database, earlier, config, table="was")
+
+
+def _render(database: Database, compiled: Compiled, config: Config, *, table: str) -> None:
+    try:
+        if compiled.keeps_rows:
+            database.run(inputs.materialized(compiled.model.query))
+        if compiled.body.images:
+            _pictures(database, compiled, config)
+        database.run(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{compiled.snapshot}")
+    except DatabaseError as problem:
+        above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
+        raise select_failed(compiled.model, problem, above=above) from problem
 
 
 def _check_key(database: Database, compiled: Compiled) -> None:

@@ -49,7 +49,11 @@ def test_no_project(tmp_path: Path) -> None:
 
 
 SETTINGS = {
-    "misspelt": ("budgt: 5\n", "project.yml:1: 'budgt' is not a setting here", "known here"),
+    "misspelt": (
+        "budgt: 5\n",
+        "project.yml:1: 'budgt' is not a setting here",
+        "did you mean 'budget'?",
+    ),
     "nearest": ("name: x\nwarehous: a\n", "project.yml:2: 'warehous'", "did you mean 'warehouse'?"),
     "yaml": ("name: [x\nprovider: y\n", "project.yml:2: this is not YAML", "quotes"),
     "twice": ("name: x\nname: y\n", "project.yml:2: 'name' stands twice", "keep one"),

@@ -41,7 +41,10 @@ def test_done_is_0_and_data_is_on_stdout(tmp_path: Path) -> None:
         result = enrich(plants(tmp_path, server), "run", "kinds")
     assert result.exit_code == 0
     assert result.stdout.split()[:3] == ["model", "rows", "ok"]
-    assert "kinds: 4 rows, 4 requests to gpt-4o-mini (api)" in result.stderr
+    assert (
+        "kinds: 4 rows: 4 to ask (4 new); 4 requests to gpt-4o-mini (api) in 1 batch"
+        in result.stderr
+    )
     assert "4 sent = 4 ok" in result.stderr
     assert 'enrich sql "SELECT * FROM kinds LIMIT 10"' in result.stderr
 
@@ -279,6 +282,23 @@ def test_a_thousand_films_by_a_composite_key(tmp_path: Path) -> None:
     assert lost.rows == ((0,),)
 
 
+def test_the_readme_plan_is_what_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """README's plan, line by line, after its preview; but for the price, which may change."""
+    for name in ("models", "seeds"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "project.yml", tmp_path)
+    with Rehearsal() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "any")
+        words = ("movies_categories", "--provider", "openai")
+        assert enrich(tmp_path, "preview", *words, "-n", "20").exit_code == 0
+        plan = [line.rstrip() for line in enrich(tmp_path, "plan", *words).stdout.splitlines()]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("$ enrich plan movies_categories --provider openai\n")[1].split("\n```")[0]
+    assert plan[:-1] == shown.split("\n")[:-1]
+    assert plan[-1].split()[0] == shown.split("\n")[-1].split()[0] == "cost"
+
+
 @pytest.mark.skipif(not has_weights(), reason="the embedded llm is not installed")
 def test_the_readme_on_the_embedded_llm(tmp_path: Path) -> None:
     """README's first command answers rows on the embedded llm; here the first eight of them."""
@@ -290,7 +310,7 @@ def test_the_readme_on_the_embedded_llm(tmp_path: Path) -> None:
     result = enrich(tmp_path, "run", "movies_categories")
     assert result.exit_code in (0, 3), result.output
     assert "loaded furniture, movies into warehouse.duckdb" in result.stderr
-    assert "movies_categories: 8 rows, 8 requests to smollm2-135m-instruct (local)" in result.stderr
+    assert "8 requests to smollm2-135m-instruct (local) in 1 batch, $0.00" in result.stderr
     assert "shows the line at work and is no judge of genres" in result.stderr
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     query = "SELECT title, categories, summary FROM movies JOIN movies_categories USING (movie_id)"
@@ -298,7 +318,7 @@ def test_the_readme_on_the_embedded_llm(tmp_path: Path) -> None:
     table = enrich(tmp_path, "sql", f"{query} LIMIT 4").stdout
     assert table.split()[:3] == ["title", "categories", "summary"]
     again = enrich(tmp_path, "run", "movies_categories")
-    assert "movies_categories: 8 rows, 0 requests" in again.stderr or result.exit_code == 3
+    assert "8 rows: 8 answered, nothing to ask" in again.stderr or result.exit_code == 3
     pictures = enrich(tmp_path, "run", "furniture_captions")
     assert pictures.exit_code == 1
     assert "cannot see images" in pictures.stderr

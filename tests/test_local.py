@@ -367,7 +367,7 @@ def test_worker_that_cannot_start(
     assert (batch.status, batch.code) == ("failed", "engine_failed")
     assert "died 3 times" in batch.error
     with pytest.raises(ProviderError, match="the engine died"):
-        local.complete(request("a")["body"], endpoint=CHAT)
+        now(local, tmp_path, request("a"))
 
 
 @pytest.mark.parametrize(
@@ -446,15 +446,28 @@ def test_repeat_may_differ(local: LocalProvider, tmp_path: Path) -> None:
     assert texts[0] == texts[1] != texts[2]
 
 
+EMPTY: dict[str, Any] = {"body": {"messages": []}}
+
+
+def now(local: LocalProvider, folder: Path, *requests: dict[str, Any]) -> list[dict[str, Any]]:
+    """The responses to some requests that are answered now, in the requests' order."""
+    asked, results = folder / "asked.jsonl", folder / "results.jsonl"
+    asked.write_text("".join(f"{json.dumps(line)}\n" for line in requests))
+    local.complete(asked, results)
+    found = [json.loads(line) for line in results.read_text().splitlines()]
+    said = {line["custom_id"]: line["response"] for line in found}
+    return [said[line["custom_id"]] for line in requests]
+
+
 def test_complete(seeing: LocalProvider, tmp_path: Path, web: Web) -> None:
-    """One request is answered now, though a batch is under way; nothing is left of it."""
+    """Requests are answered now, though a batch is under way; nothing is left of it."""
     batch = submit(seeing, tmp_path, gated(web, 4))
     stuck(seeing, batch, web)
-    response = seeing.complete(genre("a", "A film.")["body"], endpoint=CHAT)
+    response, bad = now(seeing, tmp_path, genre("a", "A film."), request("b") | EMPTY)
     assert response["status_code"] == 200
     assert json.loads(response["body"]["choices"][0]["message"]["content"])["genre"] in GENRES
     assert list((tmp_path / "local").glob("now-*")) == []
-    assert seeing.complete({"messages": []}, endpoint=CHAT)["status_code"] == 400
+    assert bad["status_code"] == 400
     assert seeing.poll(batch.id).completed == 4
 
 
@@ -498,7 +511,7 @@ def test_corrupt_weights(tmp_path: Path, llm: Path) -> None:
     until(lambda: not folder_of(local, batch).busy)
     assert "attn_q.weight" in folder_of(local, batch).log.read_text()
     with pytest.raises(ProviderError, match=r"cannot load .*some\.gguf"):
-        local.complete(request("a")["body"], endpoint=CHAT)
+        now(local, tmp_path, request("a"))
 
 
 def test_identity(tmp_path: Path, llm: Path, projector: Path) -> None:

@@ -18,6 +18,7 @@ from enrich.rehearsal import Rehearsal
 from enrich.template import Expression, Image, Text, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 PIXEL = base64.b64decode(
@@ -248,12 +249,29 @@ def test_who_calls(azure: bool) -> None:
         assert (headers["openai-organization"], headers["openai-project"]) == ("org-1", "proj-1")
 
 
-def test_complete_answers_one_request_now() -> None:
-    """The synchronous endpoint of the same provider gives a response line's `response`."""
+def lines(path: Path, *bodies: Mapping[str, object]) -> Path:
+    """A request file."""
+    made = [
+        {"custom_id": str(n), "method": "POST", "url": "/v1/chat/completions", "body": body}
+        for n, body in enumerate(bodies)
+    ]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in made))
+    return path
+
+
+def test_complete_answers_requests_now(tmp_path: Path) -> None:
+    """The synchronous endpoint of the same provider gives result lines like a batch's; what is
+    wrong with one request is its own answer."""
     with Rehearsal() as server:
         account = Account(api_key="any", base_url=server.base_url)
         provider = OpenAIProvider(name="api", llm="x", account=account, limits=Limits())
-        request = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
-        response = provider.complete(request, endpoint="/v1/chat/completions")
-    assert response["status_code"] == 200
-    assert response["body"]["choices"][0]["message"]["content"]
+        good = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
+        requests = lines(tmp_path / "requests.jsonl", good, good | {"stream": True})
+        provider.complete(requests, tmp_path / "results.jsonl")
+        assert server.bill.total == 1
+    found = (json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines())
+    responses = {line["custom_id"]: line["response"] for line in found}
+    assert responses["0"]["status_code"] == 200
+    assert responses["0"]["body"]["choices"][0]["message"]["content"]
+    assert responses["1"]["status_code"] == 400
+    assert responses["1"]["body"]["error"]["message"]

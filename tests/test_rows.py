@@ -340,7 +340,7 @@ def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[byte
             for custom_id in ids:
                 values = {"batch": batch, "custom_id": custom_id}
                 database.run(
-                    "INSERT INTO ledger.requests VALUES ($batch, $custom_id, $custom_id, 1, '')",
+                    "INSERT INTO ledger.requests VALUES ($batch, $custom_id, $custom_id, 1, '', 2)",
                     **values,
                 )
             paths = []
@@ -402,7 +402,7 @@ def test_a_difference_is_an_error_that_names_the_batch(tmp_path: Path) -> None:
         database = Database(connection=connection)
         database.run("ATTACH ':memory:' AS ledger")
         database.script("ledger")
-        database.run("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '')")
+        database.run("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '', 2)")
         ended = Ended(batch="b", run=1, requests=2)
         with pytest.raises(DatabaseError, match="batch b: 2 requests were sent, but 1 have"):
             responses.read(database, [ended], JUDGE)

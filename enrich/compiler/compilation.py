@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
 from enrich.database import problem_line
 from enrich.errors import DatabaseError, InputError, ModelError, nearest
+from enrich.prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from enrich.database import Database
     from enrich.model import Model
-    from enrich.prompt import Prompt
     from enrich.template import Expression
+    from enrich.version import Version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,13 @@ class Compiled:
     body: Body
     identity: str
     blobs: tuple[bool, ...]
+    params: Mapping[str, Any]
+    shown: bool = False
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether the SELECT's rows are kept: they are read twice, or `shown`."""
+        return bool(self.body.images) or self.shown
 
     @property
     def version(self) -> str:
@@ -50,8 +58,22 @@ class Compiled:
     def snapshot(self) -> str:
         """The SELECT that gives key, custom_id, fingerprint, tail and error for each row."""
         return inputs.snapshot(
-            self.model.query, key=self.key, body=self.body, digest=self.digest, blobs=self.blobs
+            self.model.query,
+            key=self.key,
+            body=self.body,
+            digest=self.digest,
+            blobs=self.blobs,
+            kept=self.keeps_rows,
         )
+
+    def only(self, *, where: str, limit: int) -> Compiled:
+        """The same for the first `limit` of its rows that `where` is true for, to be shown."""
+        if where:
+            _check_condition(where)
+        query = f"SELECT * FROM ({self.model.query}\n)"
+        condition = f" WHERE ({where}\n)" if where else ""
+        few = replace(self.model, query=f"{query}{condition} LIMIT {limit}")
+        return replace(self, model=few, shown=True)
 
     @property
     def overhead(self) -> int:
@@ -82,9 +104,26 @@ def compiled(
         body=body,
         identity=identity,
         blobs=blobs,
+        params=params,
     )
     _bind(database, draft)
     return draft
+
+
+def earlier(database: Database, now: Compiled, before: Version) -> Compiled:
+    """An earlier version of the model over its rows as they are now: what would it have asked?
+
+    Raises EnrichError where its prompt names columns that are there no more.
+    """
+    prompt = Prompt.parse(before.text, source="the earlier prompt")
+    body = Body.from_prompt(prompt, llm=before.llm, params={})
+    return replace(
+        now,
+        prompt=prompt,
+        body=replace(body, prefix=before.prefix, endpoint=before.endpoint),
+        identity=before.identity,
+        blobs=_blobs(database, now.model, prompt, body.images),
+    )
 
 
 def described(database: Database, model: Model) -> dict[str, str]:
@@ -149,6 +188,20 @@ def _check(expression: Expression, prompt: Prompt, columns: Mapping[str, str]) -
             hint = nearest(name, columns)
             message = f"{where}: '{name}' is not a column of the SELECT"
             raise ModelError(message, hint=hint)
+
+
+def _check_condition(where: str) -> None:
+    """It must be one SQL expression, and nothing that writes or runs anything."""
+    from sqlglot import parse
+    from sqlglot.errors import SqlglotError
+
+    hint = 'a condition on the SELECT\'s columns, as in --where "year < 1950"'
+    try:
+        trees = parse(f"SELECT 1 WHERE ({where}\n)", read="duckdb")
+        (condition,) = [tree.args["where"].this for tree in trees if tree]
+    except (SqlglotError, RecursionError, KeyError, ValueError) as problem:
+        raise InputError("--where is no condition that DuckDB can read", hint=hint) from problem
+    guard.check(condition, where, source="--where")
 
 
 def _check_output(database: Database, prompt: Prompt) -> None:

@@ -75,15 +75,17 @@ def snapshot(
     body: Body,
     digest: str,
     blobs: tuple[bool, ...] = (),
+    kept: bool = False,
 ) -> str:
     """The SELECT that gives one row for each row of `select`:
 
-    key STRUCT, custom_id, fingerprint, tail, error; where `error` says why a row cannot be asked,
-    the others are NULL. `key` maps the key's columns to their types, `blobs` tells which images
-    are BLOBs.
+    key STRUCT, custom_id, fingerprint, tail, error, prompt; where `error` says why a row cannot be
+    asked, the others are NULL; `prompt`, NULL so far, is the earlier version whose answer a row
+    keeps. `key` maps the key's columns to their types, `blobs` tells which images are BLOBs.
+    `kept`: the rows are in `temp.rows`.
     """
     columns = {column: f"inputs.{quote.name(column)}" for column in key}
-    source = f"{ROWS} AS inputs" if body.images else f"(\n{select}\n) AS inputs"
+    source = f"{ROWS} AS inputs" if kept else f"(\n{select}\n) AS inputs"
     joins = "".join(
         _picture(number, image, blobs[number]) for number, image in enumerate(body.images)
     )
@@ -91,7 +93,7 @@ def snapshot(
     return f"""SELECT key, {_custom_id(key)} AS custom_id,
     CASE WHEN error IS NULL THEN left(sha256({quote.text(digest)} || tail), 32) END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
-    error
+    error, CAST(NULL AS VARCHAR) AS prompt
 FROM (
     SELECT {quote.struct(columns)} AS key,
         {body.tail} AS tail,

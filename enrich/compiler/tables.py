@@ -23,10 +23,21 @@ PROVENANCE = (
     "input_tokens",
     "cached_tokens",
     "output_tokens",
+    "cost",
+    "prompt",
     "answered_at",
     "stale",
 )
 """The columns of `enrich.NAME` after the key's."""
+
+COST = """((input_tokens - coalesce(cached_tokens, 0)) * input_price
+    + coalesce(cached_tokens, 0) * cached_price + output_tokens * output_price) / 1e6"""
+"""What a response cost in USD, by its tokens and its batch's prices for a million."""
+
+
+def view(name: str, query: str) -> str:
+    """A plain model for this connection alone."""
+    return f"CREATE OR REPLACE TEMP VIEW {quote.name(name)} AS\n{query}"
 
 
 def inputs(model: str) -> str:
@@ -35,12 +46,29 @@ def inputs(model: str) -> str:
 
 
 def inputs_created(model: str, key: Mapping[str, str]) -> str:
-    """One row for each time a key came to stand for a request; `until_run` NULL: it still does."""
+    """One row for each time a key came to stand for a request; `until_run` NULL: it still does.
+
+    `prompt` names the earlier version that the request is of, where a row keeps its answer.
+    """
     columns = ", ".join(f"{quote.name(column)} {kind}" for column, kind in key.items())
     return f"""CREATE OR REPLACE TABLE {inputs(model)} (
     key STRUCT({columns}), custom_id VARCHAR, fingerprint VARCHAR, error VARCHAR,
-    from_run BIGINT, until_run BIGINT
+    from_run BIGINT, until_run BIGINT, prompt VARCHAR
 )"""
+
+
+def inputs_completed(model: str) -> str:
+    """Add what a ledger of an earlier enrich lacks."""
+    return f"ALTER TABLE {inputs(model)} ADD COLUMN IF NOT EXISTS prompt VARCHAR"
+
+
+def known(model: str) -> str:
+    """Make `temp.known`: the model's rows as the ledger has them: key, fingerprint, and the version
+    that asked them."""
+    return f"""CREATE OR REPLACE TEMP VIEW known AS
+SELECT key, fingerprint, coalesce(was.prompt, run.prompt) AS version
+FROM {inputs(model)} AS was JOIN ledger.runs AS run ON run.run = from_run
+WHERE until_run IS NULL"""
 
 
 def inputs_closed(model: str) -> str:
@@ -50,13 +78,14 @@ WHERE until_run IS NULL AND NOT EXISTS (
     SELECT 1 FROM temp.snapshot AS new WHERE new.key = old.key
         AND new.fingerprint IS NOT DISTINCT FROM old.fingerprint
         AND new.error IS NOT DISTINCT FROM old.error
+        AND new.prompt IS NOT DISTINCT FROM old.prompt
 )"""
 
 
 def inputs_opened(model: str) -> str:
     """Rows that are new, or stand for another request now, begin with run $run."""
     return f"""INSERT INTO {inputs(model)}
-SELECT key, custom_id, fingerprint, error, $run, NULL FROM temp.snapshot AS new
+SELECT key, custom_id, fingerprint, error, $run, NULL, prompt FROM temp.snapshot AS new
 WHERE NOT EXISTS (
     SELECT 1 FROM {inputs(model)} AS old WHERE old.key = new.key AND until_run IS NULL
 )"""
@@ -70,22 +99,26 @@ def answered(model: str) -> str:
 
 
 def failed(model: str) -> str:
-    """The model's present requests without an `ok` answer, as a snapshot to ask from again."""
+    """The model's present requests without an `ok` answer, as a snapshot to ask from again; where
+    run $run is $fresh, without one since."""
     return f"""CREATE OR REPLACE TEMP TABLE snapshot AS
 WITH failed AS (
     SELECT DISTINCT fingerprint FROM {inputs(model)} ANTI JOIN (
-        SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
+        SELECT fingerprint FROM ledger.responses
+        WHERE outcome = 'ok' AND (run >= $run OR NOT $fresh)
     ) USING (fingerprint)
-    WHERE until_run IS NULL AND fingerprint IS NOT NULL
+    WHERE until_run IS NULL AND fingerprint IS NOT NULL AND prompt IS NULL
 )
-SELECT min(custom_id) AS custom_id, fingerprint, arg_max(tail, attempt) AS tail
+SELECT min(custom_id) AS custom_id, fingerprint, arg_max(tail, attempt) AS tail, NULL AS prompt
 FROM ledger.requests SEMI JOIN failed USING (fingerprint) GROUP BY fingerprint"""
 
 
 def present(model: str) -> str:
-    """The fingerprints of the model's present rows, as a table `snapshot`."""
+    """The fingerprints of the model's present rows, as a table `snapshot`; what is kept from an
+    earlier version is judged by that."""
     return f"""CREATE OR REPLACE TEMP TABLE snapshot AS
-SELECT DISTINCT fingerprint FROM {inputs(model)} WHERE until_run IS NULL"""
+SELECT DISTINCT fingerprint, prompt FROM {inputs(model)}
+WHERE until_run IS NULL AND prompt IS NULL"""
 
 
 def settled(model: str) -> str:
@@ -95,7 +128,7 @@ def settled(model: str) -> str:
     """
     return f"""CREATE OR REPLACE TEMP TABLE settled AS
 WITH present AS (
-    SELECT key, fingerprint, error FROM {inputs(model)} WHERE until_run IS NULL
+    SELECT key, fingerprint, error, prompt FROM {inputs(model)} WHERE until_run IS NULL
 ), best AS (
     SELECT arg_max(rowid, (outcome = 'ok', attempt, rowid)) AS line
     FROM ledger.responses SEMI JOIN present USING (fingerprint) GROUP BY fingerprint
@@ -104,8 +137,11 @@ WITH present AS (
 )
 SELECT key, CASE WHEN error IS NULL THEN outcome ELSE 'error' END AS outcome,
     coalesce(error, reason) AS error, llm, present.fingerprint AS fingerprint, batch, attempt,
-    input_tokens, cached_tokens, output_tokens, received_at AS answered_at, false AS stale, line
-FROM present LEFT JOIN response USING (fingerprint)"""
+    input_tokens, cached_tokens, output_tokens, {COST} AS cost, received_at AS answered_at,
+    false AS stale, line, asked.prompt AS prompt, present.prompt IS NOT NULL AS kept
+FROM present LEFT JOIN response USING (fingerprint) LEFT JOIN (
+    SELECT batch, prompt, input_price, cached_price, output_price FROM ledger.batches
+) AS asked USING (batch)"""
 
 
 def kept(model: str, output: Output, form: Format) -> str:
@@ -114,8 +150,9 @@ def kept(model: str, output: Output, form: Format) -> str:
     texts = ", ".join(
         f"CAST(answer.{quote.name(column.name)} AS VARCHAR)" for column in output.columns
     )
-    return f"""UPDATE temp.settled SET stale = true, line = kept.line FROM (
-    SELECT key, line, {parsed("content", output, form, strict=False)} AS answer FROM (
+    answer = parsed("content", output, form, strict=False)
+    return f"""UPDATE temp.settled SET stale = true, line = kept.line, prompt = kept.prompt FROM (
+    SELECT key, line, asked.prompt AS prompt, {answer} AS answer FROM (
         SELECT key, arg_max(response.rowid, (from_run, received_at)) AS line
         FROM {inputs(model)} AS was
             SEMI JOIN (SELECT key FROM temp.settled WHERE outcome IS DISTINCT FROM 'ok') USING (key)
@@ -126,6 +163,7 @@ def kept(model: str, output: Output, form: Format) -> str:
             AND (prompt.response_format = 'text') = {"true" if form == "text" else "false"}
         GROUP BY key
     ) JOIN ledger.responses AS response ON response.rowid = line
+        JOIN ledger.batches AS asked ON asked.batch = response.batch
 ) AS kept
 WHERE kept.key = settled.key AND coalesce({texts}) IS NOT NULL"""
 
@@ -136,10 +174,27 @@ def published(model: str, output: Output, form: Format) -> str:
     stale = parsed("content", output, form, strict=False)
     return f"""CREATE OR REPLACE TABLE {quote.name("warehouse", "main", model)} AS
 SELECT key.*, answer.* FROM (
-    SELECT key, CASE WHEN stale THEN {stale} ELSE {fresh} END AS answer
+    SELECT key, CASE WHEN stale OR kept THEN {stale} ELSE {fresh} END AS answer
     FROM temp.settled AS settled JOIN ledger.responses AS response ON response.rowid = line
     WHERE settled.outcome = 'ok' OR stale
 )"""
+
+
+def previewed(output: Output, form: Format) -> str:
+    """What became of the requests $fingerprints: fingerprint, outcome, error, the answer (a STRUCT
+    where it is ok, else NULL), its raw text, tokens and cost in USD."""
+    answer = parsed("content", output, form, strict=True)
+    return f"""WITH best AS (
+    SELECT arg_max(rowid, (outcome = 'ok', attempt, rowid)) AS line FROM ledger.responses
+    WHERE list_contains($fingerprints, fingerprint) GROUP BY fingerprint
+)
+SELECT fingerprint, outcome, reason AS error, CASE WHEN outcome = 'ok' THEN {answer} END AS answer,
+    content AS raw, input_tokens, cached_tokens, output_tokens, {COST} AS cost
+FROM (
+    SELECT * FROM ledger.responses WHERE rowid IN (FROM best)
+) AS response JOIN (
+    SELECT batch, input_price, cached_price, output_price FROM ledger.batches
+) AS asked USING (batch)"""
 
 
 def provenance(model: str) -> str:

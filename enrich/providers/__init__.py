@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
+
+    from enrich.price import Price
 
 Status = Literal[
     "validating",
@@ -97,6 +99,9 @@ class Provider(Protocol):
     def notice(self) -> str:
         """What people must know about answers from here, one sentence; empty if nothing."""
 
+    def price(self, llm: str, *, now: bool = False) -> Price | None:
+        """What tokens of this llm cost, in a batch or asked `now`; None where nobody knows."""
+
     def check(self, *, images: bool, endpoint: str) -> None:
         """Raise ProviderError when this provider could not answer at all; spends nothing."""
 
@@ -125,5 +130,5 @@ class Provider(Protocol):
     def cancel(self, remote: str) -> Remote:
         """Ask for a batch to be cancelled; it may take a while and keep what was answered."""
 
-    def complete(self, body: Mapping[str, Any], *, endpoint: str) -> dict[str, Any]:
-        """Answer one request now; gives a response line's `response` object."""
+    def complete(self, requests: Path, results: Path) -> None:
+        """Answer the few requests of a file now, and write each result line as it comes."""

@@ -28,11 +28,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from enrich.errors import DiskError, ProviderError
+from enrich.price import FREE
 from enrich.providers import TERMINAL, Limits, Remote, weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+
+    from enrich.price import Price
 
 INTENT = "enrich_batch"
 """The metadata that says which intent a batch belongs to."""
@@ -389,6 +392,10 @@ class LocalProvider:
             settings=settings,
         )
 
+    def price(self, llm: str, *, now: bool = False) -> Price:  # noqa: ARG002  # here or there
+        """It costs nothing."""
+        return FREE
+
     @_disk()
     def find(self, intent: str, *, file: str = "", since: datetime | None = None) -> Remote | None:  # noqa: ARG002
         """The batch of this intent: its folder is named for it, whenever it was made."""
@@ -419,17 +426,14 @@ class LocalProvider:
         return _remote(folder, _tend(folder))
 
     @_disk()
-    def complete(self, body: Mapping[str, Any], *, endpoint: str) -> dict[str, Any]:
-        """Answer one request in a child process that ends with it; batches are not waited for."""
+    def complete(self, requests: Path, results: Path) -> None:
+        """Answer them in a child process that ends with them; batches are not waited for."""
         from tempfile import TemporaryDirectory
 
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         with TemporaryDirectory(dir=self._root, prefix="now-") as place:
-            requests = Path(place) / "requests.jsonl"
-            line = {"custom_id": "now", "method": "POST", "url": endpoint, "body": dict(body)}
-            with private(requests, "wb") as file:
-                file.write(json.dumps(line).encode() + b"\n")
-            folder = Folder.create(Path(place), self._job("now", endpoint, {}, 1), requests)
+            slots = min(self._slots, requests.read_bytes().count(b"\n"))
+            folder = Folder.create(Path(place), self._job("now", CHAT, {}, slots), requests)
             with _held(folder) as lock:
                 _start(folder, lock, detach=False)
             state = folder.state
@@ -439,8 +443,8 @@ class LocalProvider:
                     state.error or f"the engine died: {words[-1]}",
                     hint="`enrich debug` looks at the set-up",
                 )
-            response: dict[str, Any] = json.loads(folder.output.read_bytes())["response"]
-            return response
+            with folder.output.open("rb") as source, private(results, "wb") as target:
+                shutil.copyfileobj(source, target)
 
     def _folder(self, remote: str) -> Folder:
         folder = Folder(self._root / remote)

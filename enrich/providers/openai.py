@@ -7,16 +7,20 @@ but shows each batch's metadata; result file ids are null, or empty, where there
 
 from __future__ import annotations
 
+import json
 import os
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
 from enrich.errors import DiskError, ProviderError, Unavailable, Unclear
+from enrich.price import DISCOUNT, Price, listed
 from enrich.providers import Limits, Remote
 
 if TYPE_CHECKING:
@@ -38,12 +42,16 @@ KEYS = (
     "timeout",
     "poll_seconds",
     "lost_after",
+    "prices",
+    "batch_discount",
 )
 OPENAI = "https://api.openai.com/v1"
 FIRST_POLL = 2.0
 SLACK = 3600.0
 """Seconds the provider's clock may be behind ours."""
 CHUNK = 1 << 20
+SIDE_BY_SIDE = 8
+"""How many requests are asked at once without the Batch API."""
 LOOK = "enrich looks for the batch before it asks again"
 
 
@@ -85,6 +93,8 @@ class OpenAIProvider:
     limits: Limits
     poll_seconds: float = 60.0
     lost_after: float = 60.0
+    prices: Mapping[str, Price | str] = field(default_factory=dict)
+    discount: float | None = None
     notice: str = ""
 
     @property
@@ -94,6 +104,14 @@ class OpenAIProvider:
     @property
     def pause(self) -> tuple[float, float]:
         return min(FIRST_POLL, self.poll_seconds), self.poll_seconds
+
+    def price(self, llm: str, *, now: bool = False) -> Price | None:
+        """The project's own price, or that of the llm it names, or the list price of this one."""
+        known = self.prices.get(llm, llm)
+        if isinstance(known, Price):
+            discount = DISCOUNT if self.discount is None else self.discount
+            return known if now else known.less(discount)
+        return listed(known, url=self.account.url, batch=not now, discount=self.discount)
 
     def check(self, *, images: bool, endpoint: str) -> None:  # noqa: ARG002  # any llm may see
         if not self.account.api_key:
@@ -219,12 +237,51 @@ class OpenAIProvider:
                 out.write(chunk)
         part.replace(path)
 
-    def complete(self, body: Mapping[str, Any], *, endpoint: str) -> dict[str, Any]:
+    def complete(self, requests: Path, results: Path) -> None:
+        """Ask one by one, a few side by side. What was asked is waited for, even after Ctrl-C: it
+        is paid for. Raises what went wrong only where no request was answered."""
+        lines = [json.loads(line) for line in requests.read_bytes().split(b"\n") if line]
+        problems: list[ProviderError] = []
+        lock = Lock()
+        with open(results, "ab", opener=_private) as out:  # Path.open has no opener
+
+            def ask(line: Mapping[str, Any]) -> None:
+                try:
+                    answered = {"response": self._answer(line), "error": None}
+                except ProviderError as problem:
+                    problems.append(problem)
+                    error = {"code": "not_answered", "message": problem.message}
+                    answered = {"response": None, "error": error}
+                with lock:
+                    known = {"custom_id": line["custom_id"], **answered}
+                    out.write(json.dumps(known).encode() + b"\n")
+                    out.flush()
+
+            pool = ThreadPoolExecutor(SIDE_BY_SIDE)
+            try:
+                for asked in [pool.submit(ask, line) for line in lines]:
+                    asked.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+        if len(problems) == len(lines):
+            raise problems[0]
+
+    def _answer(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """A response line's `response`; what is wrong with this one request is an answer, too."""
+        import openai
+
+        client = self.client.with_options(max_retries=0)
         with self._translated(creating=True):
-            answer: Any = self.client.with_options(max_retries=0).post(
-                endpoint.removeprefix("/v1"), body=dict(body), cast_to=object
-            )
-        return {"status_code": 200, "body": answer}
+            try:
+                body: Any = client.post(
+                    line["url"].removeprefix("/v1"), body=line["body"], cast_to=object
+                )
+            except openai.APIStatusError as problem:
+                if problem.status_code not in (400, 413, 422):
+                    raise
+                said = {"message": self.account.redacted(_words(problem)), "code": problem.code}
+                return {"status_code": problem.status_code, "body": {"error": said}}
+        return {"status_code": 200, "body": body}
 
     @contextmanager
     def _translated(self, *, creating: bool = False) -> Iterator[None]:

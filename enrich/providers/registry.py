@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from enrich.price import Price
 from enrich.providers import Limits
 
 if TYPE_CHECKING:
@@ -77,7 +78,44 @@ def _openai(name: str, settings: Settings, *, environment: Mapping[str, str]) ->
         limits=_limits(settings),
         poll_seconds=settings.number("poll_seconds", 60.0),
         lost_after=settings.number("lost_after", 60.0),
+        prices=_prices(settings),
+        discount=_discount(settings),
     )
+
+
+def _prices(settings: Settings) -> dict[str, Price | str]:
+    """USD for a million tokens by llm, or the name of the llm that costs the same."""
+    found: dict[str, Price | str] = {}
+    for llm, value in settings.mapping("prices").items():
+        if isinstance(value, str):
+            found[llm] = value
+            continue
+        figures: dict[str, Any] = value if isinstance(value, dict) else {}
+        known = {"input", "cached", "output"}
+        fits = {"input", "output"} <= set(figures) <= known and all(
+            isinstance(figure, (int, float)) and not isinstance(figure, bool) and figure >= 0
+            for figure in figures.values()
+        )
+        if not fits:
+            hint = f"{llm}: {{input: 0.15, cached: 0.075, output: 0.60}}, in USD for a million"
+            raise settings.wrong("prices", f"has no price of '{llm}'", hint=hint)
+        found[llm] = Price(
+            input=float(figures["input"]),
+            cached=float(figures.get("cached", figures["input"])),
+            output=float(figures["output"]),
+            source="project.yml",
+        )
+    return found
+
+
+def _discount(settings: Settings) -> float | None:
+    if "batch_discount" not in settings.values:
+        return None
+    discount = settings.number("batch_discount", 0.0)
+    if discount > 1:
+        hint = "batch_discount: 0.5 where a batch costs half"
+        raise settings.wrong("batch_discount", "must be a share, 0 to 1", hint=hint)
+    return discount
 
 
 def _is_address(url: str) -> bool:

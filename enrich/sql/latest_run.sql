@@ -1,2 +1,4 @@
-SELECT run, model, prompt, provider, max_attempts, retry, again FROM ledger.runs
+SELECT run, model, prompt, provider, max_attempts, retry, again, coalesce(fresh, false),
+    coalesce(invocation, run), limits
+FROM ledger.runs
 WHERE model = $model ORDER BY run DESC LIMIT 1

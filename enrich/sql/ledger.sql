@@ -5,18 +5,23 @@ CREATE SCHEMA IF NOT EXISTS ledger.inputs;
 CREATE TABLE IF NOT EXISTS ledger.prompts (
     prompt VARCHAR PRIMARY KEY, model VARCHAR, identity VARCHAR, llm VARCHAR, endpoint VARCHAR,
     response_format VARCHAR, output VARCHAR, prefix VARCHAR, text VARCHAR, query VARCHAR,
-    created_at TIMESTAMP
+    created_at TIMESTAMP, params VARCHAR
 );
 
--- A run of a model: the snapshot of its rows. `again` asks failed rows anew.
+-- A run of a model: the snapshot of its rows. `again` asks failed rows anew, `fresh` every row;
+-- `invocation` is the first run of the same command, and `limits` what may be spent, in USD.
 CREATE TABLE IF NOT EXISTS ledger.runs (
     run BIGINT PRIMARY KEY, model VARCHAR, prompt VARCHAR, provider VARCHAR, max_attempts INTEGER,
     retry VARCHAR[], again BOOLEAN, "rows" BIGINT, requests BIGINT, started_at TIMESTAMP,
-    published_at TIMESTAMP, published_number BIGINT, outcomes VARCHAR, stale BIGINT
+    published_at TIMESTAMP, published_number BIGINT, outcomes VARCHAR, stale BIGINT,
+    fresh BOOLEAN, invocation BIGINT, limits MAP(VARCHAR, DOUBLE)
 );
 
 -- A batch and how far it is: each time is set when that step is done, and committed before the next.
--- `read_number` counts what was read: clocks may be put back.
+-- `read_number` counts what was read: clocks may be put back. A batch of run 0 is a preview. Prices
+-- are USD for a million tokens, NULL where unknown; what is `reserved` (USD) was estimated before,
+-- `cost` and the tokens are known once it is read. `held` says which budget does not let it go;
+-- batches planned together go in the order of `part`.
 CREATE TABLE IF NOT EXISTS ledger.batches (
     batch VARCHAR, run BIGINT, model VARCHAR, prompt VARCHAR, provider VARCHAR,
     requests BIGINT, bytes BIGINT, planned_at TIMESTAMP,
@@ -24,14 +29,11 @@ CREATE TABLE IF NOT EXISTS ledger.batches (
     remote VARCHAR, status VARCHAR, completed BIGINT, failed BIGINT, code VARCHAR, error VARCHAR,
     result_files VARCHAR[], late INTEGER DEFAULT 0,
     tries INTEGER DEFAULT 0, submitted_at TIMESTAMP, ended_at TIMESTAMP,
-    read_at TIMESTAMP, read_number BIGINT, outcomes VARCHAR, cancelled_at TIMESTAMP
+    read_at TIMESTAMP, read_number BIGINT, outcomes VARCHAR, cancelled_at TIMESTAMP,
+    held VARCHAR, input_price DOUBLE, cached_price DOUBLE, output_price DOUBLE, reserved DOUBLE,
+    cost DOUBLE, input_tokens BIGINT, cached_tokens BIGINT, output_tokens BIGINT,
+    reasoning_tokens BIGINT, part INTEGER
 );
-
--- What a ledger of an earlier enrich lacks.
-ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS uploading_at TIMESTAMP;
-ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS outcomes VARCHAR;
-ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS read_number BIGINT;
-ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS published_number BIGINT;
 
 -- Files at a provider that no batch was made of, to be deleted there; `file` NULL: look for its name.
 CREATE TABLE IF NOT EXISTS ledger.unused_files (
@@ -41,7 +43,7 @@ CREATE TABLE IF NOT EXISTS ledger.unused_files (
 -- A request as it was sent: its body is the prompt's prefix followed by `tail`.
 CREATE TABLE IF NOT EXISTS ledger.requests (
     batch VARCHAR, custom_id VARCHAR, fingerprint VARCHAR, attempt INTEGER,
-    tail VARCHAR USING COMPRESSION zstd
+    tail VARCHAR USING COMPRESSION zstd, bytes BIGINT
 );
 
 -- What came back for a request: one row for each request of a batch that was read.
@@ -52,3 +54,25 @@ CREATE TABLE IF NOT EXISTS ledger.responses (
     llm VARCHAR, input_tokens BIGINT, cached_tokens BIGINT, output_tokens BIGINT,
     reasoning_tokens BIGINT, judged_by VARCHAR, received_at TIMESTAMP
 );
+
+-- What a ledger of an earlier enrich lacks.
+ALTER TABLE ledger.prompts ADD COLUMN IF NOT EXISTS params VARCHAR;
+ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS published_number BIGINT;
+ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS fresh BOOLEAN;
+ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS invocation BIGINT;
+ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS limits MAP(VARCHAR, DOUBLE);
+ALTER TABLE ledger.requests ADD COLUMN IF NOT EXISTS bytes BIGINT;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS uploading_at TIMESTAMP;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS outcomes VARCHAR;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS read_number BIGINT;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS held VARCHAR;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS input_price DOUBLE;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS cached_price DOUBLE;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS output_price DOUBLE;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS reserved DOUBLE;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS cost DOUBLE;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS input_tokens BIGINT;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS cached_tokens BIGINT;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS output_tokens BIGINT;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS reasoning_tokens BIGINT;
+ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS part INTEGER;

@@ -1,5 +1,6 @@
--- The answers to temp.snapshot that another output judged last.
+-- The answers to temp.snapshot that another output judged last; those kept from an earlier version
+-- are judged by its own.
 CREATE OR REPLACE TEMP TABLE misjudged AS
 SELECT batch, custom_id, content FROM ledger.responses
 WHERE outcome IN ('ok', 'invalid') AND judged_by <> $judged_by
-    AND fingerprint IN (SELECT fingerprint FROM temp.snapshot)
+    AND fingerprint IN (SELECT fingerprint FROM temp.snapshot WHERE prompt IS NULL)

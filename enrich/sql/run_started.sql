@@ -1,4 +1,5 @@
 INSERT INTO ledger.runs
-    (run, model, prompt, provider, max_attempts, retry, again, "rows", requests, started_at)
+    (run, model, prompt, provider, max_attempts, retry, again, "rows", requests, started_at, fresh,
+    invocation, limits)
 VALUES ($run, $model, $prompt, $provider, $max_attempts, $retry, $again, $rows, $requests,
-    now()::TIMESTAMP)
+    now()::TIMESTAMP, $fresh, $invocation, map($budgets::VARCHAR[], $limits::DOUBLE[]))

@@ -1,9 +1,13 @@
 -- Which requests of temp.snapshot to send: one for each fingerprint that has no ok answer, is not in
--- flight and has tries left; `line` is its rowid there. $again forgives what failed before run $run.
+-- flight and has tries left; `line` is its rowid there. $again forgives what failed before run $run,
+-- $fresh forgets what was ok before it.
 CREATE OR REPLACE TEMP TABLE todo AS
 WITH wanted AS (
     SELECT fingerprint, min(rowid) AS first FROM temp.snapshot
-    ANTI JOIN (SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok') USING (fingerprint)
+    ANTI JOIN (
+        SELECT fingerprint FROM ledger.responses
+        WHERE outcome = 'ok' AND (run >= $run OR NOT $fresh)
+    ) USING (fingerprint)
     WHERE fingerprint IS NOT NULL GROUP BY fingerprint
 ), heard AS (
     SELECT fingerprint,

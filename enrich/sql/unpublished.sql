@@ -5,6 +5,6 @@ WHERE run.run = (SELECT max(latest.run) FROM ledger.runs AS latest WHERE latest.
     AND EXISTS (
         SELECT 1 FROM ledger.batches AS batch
         WHERE (batch.model = run.model OR (run.outcomes->>'$.pending')::BIGINT > 0)
-            AND (lower(batch.status) <> 'failed' OR len(batch.result_files) > 0)
+            AND batch.run > 0 AND (lower(batch.status) <> 'failed' OR len(batch.result_files) > 0)
             AND batch.read_number > coalesce(run.published_number, 0)
     )

@@ -1,0 +1,105 @@
+"""Budgets: what may be spent, in USD, and what is left of it.
+
+What a batch is estimated to cost is reserved when it is submitted; once it is read, what its tokens
+cost counts instead. A batch that a budget does not pay for is held, not sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enrich.price import usd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.database import Database
+    from enrich.settings import Settings
+
+SCOPES = {
+    "run": "a run",
+    "model": "this model in a run",
+    "month": "a month",
+    "model month": "this model in a month",
+}
+"""What a budget is for, in the order that `spent.sql` counts, and how people call it."""
+PROJECT_KEYS = ("run", "model", "month")
+PROMPT_KEYS = ("run", "month")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """USD for one run, for any one model in a run, and for a calendar month (UTC)."""
+
+    run: float | None = None
+    model: float | None = None
+    month: float | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, keys: tuple[str, ...]) -> Budget:
+        """What `budget:` says: an amount for a run, or amounts by what they are for."""
+        value = settings.values.get("budget")
+        if value is None:
+            return cls()
+        amounts: dict[Any, Any] = value if isinstance(value, dict) else {"run": value}
+        for name, amount in amounts.items():
+            if name not in keys:
+                hint = f"known here: {', '.join(keys)}"
+                raise settings.wrong("budget", f"is not for a '{name}'", hint=hint)
+            if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not amount >= 0:
+                hint = f"{name}: 5.00"
+                raise settings.wrong("budget", f"'{name}' must be an amount in USD", hint=hint)
+        return cls(**{str(name): float(amount) for name, amount in amounts.items()})
+
+
+def limits(project: Budget, model: Budget, max_cost: float | None) -> dict[str, float]:
+    """The budgets that bear on a run, by scope: `max_cost`, from the command line, goes before the
+    project's own for a run; a model's own before that for any model."""
+    found = {
+        "run": project.run if max_cost is None else max_cost,
+        "model": project.model if model.run is None else model.run,
+        "month": project.month,
+        "model month": model.month,
+    }
+    return {scope: amount for scope, amount in found.items() if amount is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """What is left of the tightest budget, in USD, and which that is; None: there is no budget."""
+
+    usd: float | None = None
+    scope: str = ""
+    limit: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        database: Database,
+        limits: Mapping[str, float],
+        *,
+        model: str,
+        run: int,
+        invocation: int,
+        planned: bool = False,
+    ) -> Left:
+        """Needs the ledger. `planned`: what the same command has planned is taken off as well."""
+        if not limits:
+            return cls()
+        row = database.script(
+            "spent", model=model, run=run, invocation=invocation, planned=planned
+        )[0]
+        spent = dict(zip(SCOPES, row, strict=True))
+        left, scope = min((amount - spent[scope], scope) for scope, amount in limits.items())
+        return cls(usd=max(0.0, left), scope=scope, limit=limits[scope])
+
+    def pays(self, cost: float | None) -> bool:
+        """Whether so much may still be spent; an unknown cost may not, where there is a budget."""
+        return self.usd is None or (cost is not None and cost <= self.usd * (1 + 1e-9))
+
+    def __str__(self) -> str:
+        """Which budget it is; empty where there is none."""
+        if self.usd is None:
+            return ""
+        return f"the budget of {usd(self.limit)} for {SCOPES.get(self.scope, self.scope)}"

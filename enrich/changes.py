@@ -1,0 +1,98 @@
+"""Changes: the rows of a snapshot beside what they stood for before, and why they are asked.
+
+Whether a row's own cells changed is found by letting its earlier version ask again: if it would ask
+what it asked, only the model changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from enrich import snapshot
+from enrich.compiler import tables
+from enrich.compiler.compilation import earlier
+from enrich.errors import EnrichError
+from enrich.plan import ASKED, STATES
+from enrich.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.compiler.compilation import Compiled
+    from enrich.config import Config
+    from enrich.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """Rows by where they stand, and those to be asked by why; `gone` are in the SELECT no more, and
+    `same` stand for the same request as before."""
+
+    states: Mapping[str, int]
+    reasons: Mapping[str, int]
+    gone: int
+    same: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """The earlier versions whose requests rows of the snapshot moved on from, by id."""
+
+    now: Version
+    versions: Mapping[str, Version] = field(default_factory=dict)
+
+
+def compare(database: Database, work: Compiled, now: Version, *, config: Config) -> Earlier:
+    """Make `temp.known` and `temp.moved` for `temp.snapshot`. Needs warehouse and ledger."""
+    if known_rows(database, work):
+        database.run(tables.known(work.model.name))
+    else:
+        database.script("nothing_known")
+    database.script("moved_none")
+    versions = {}
+    for (name,) in database.script("versions", version=work.version):
+        versions[name] = Version.of(database, name)
+        try:
+            before = earlier(database, work, versions[name])
+            snapshot.take_earlier(database, before, config=config)
+        except EnrichError:
+            continue  # its columns are gone: every row counts as changed
+        database.script("moved", version=name)
+    return Earlier(now=now, versions=versions)
+
+
+def known_rows(database: Database, work: Compiled) -> bool:
+    """Whether the ledger has the model's rows under a key of the same columns and types."""
+    model = work.model.name
+    kind = database.script("inputs_key", model=model)
+    if not kind or database.describe("SELECT key FROM temp.snapshot")["key"] != kind[0][0]:
+        return False
+    database.run(tables.inputs_completed(model))
+    return True
+
+
+def keep(database: Database, found: Earlier, *, sample: int) -> None:
+    """Rows whose own cells are as before keep the answer that an earlier version gave, if it can
+    still be shown; `sample` of all rows do not."""
+    shown = [name for name, version in found.versions.items() if found.now.shows(version)]
+    if shown:
+        database.script("keep", versions=shown, sample=sample)
+
+
+def reasons(database: Database, found: Earlier) -> Changes:
+    """Where the rows stand, once `temp.todo` is made."""
+    states: dict[str, int] = {}
+    asked: dict[str, int] = {}
+    for state, version, many in database.script("reasons"):
+        if state in STATES:
+            states[state] = many
+            continue
+        word = ASKED.get(state) or _changed(found, version)
+        asked[word] = asked.get(word, 0) + many
+    gone, same = database.script("still")[0]
+    return Changes(states=states, reasons=asked, gone=gone, same=same)
+
+
+def _changed(found: Earlier, version: str) -> str:
+    return f"{', '.join(found.now.changed(found.versions[version]))} changed"

@@ -1,0 +1,42 @@
+"""Costs: what was spent, out of the ledger, and the table of it in the warehouse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from enrich.publish import check_free, mark
+
+if TYPE_CHECKING:
+    from enrich.database import Database
+
+TABLE = "costs"
+"""Its name in the schema `enrich`: no model can be called so."""
+By = Literal["model", "llm", "prompt", "day", "batch"]
+GROUPS: dict[By, tuple[str, ...]] = {
+    "model": ("model",),
+    "llm": ("llm", "provider"),
+    "prompt": ("prompt", "model", "llm"),
+    "day": ("day",),
+    "batch": ("batch", "model", "llm", "day", "kind", "status"),
+}
+"""The columns that costs are reported by."""
+
+
+def refresh(database: Database) -> None:
+    """Make `enrich.costs` anew. Needs warehouse and ledger."""
+    with database.transaction():
+        check_free(database, TABLE, "costs", schema="enrich")
+        database.script("costs")
+        mark(database, "TABLE", "enrich", TABLE, "costs")
+
+
+def summed(by: By) -> str:
+    """A query of the costs by one of GROUPS. `reserved` is for what is under way; `unpriced`
+    counts batches whose price nobody knows."""
+    columns = ", ".join(GROUPS[by])
+    return f"""SELECT {columns}, sum(requests)::BIGINT AS requests,
+    sum(input_tokens)::BIGINT AS input_tokens, sum(cached_tokens)::BIGINT AS cached_tokens,
+    sum(output_tokens)::BIGINT AS output_tokens, sum(cost) AS cost,
+    sum(reserved) FILTER (cost IS NULL) AS reserved,
+    count(*) FILTER (cost IS NULL AND reserved IS NULL) AS unpriced
+FROM enrich.{TABLE} GROUP BY {columns} ORDER BY min(day), {columns}"""

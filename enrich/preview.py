@@ -1,0 +1,157 @@
+"""Preview: a few rows answered now, one request at a time, and shown beside their answers.
+
+The answers are the same in kind as a batch's: the same request to the same llm. So they go into the
+ledger like any other, and no later run pays for them again. A preview is a batch of run 0, made and
+read in one turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from enrich import batches, plan, responses, run, snapshot
+from enrich.budget import Left, limits
+from enrich.compiler import tables
+from enrich.errors import OverBudget
+from enrich.estimate import Estimate, Pace
+from enrich.plan import Cut, Run
+from enrich.price import usd
+from enrich.responses import Judge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.batches import Batch
+    from enrich.compiler.compilation import Compiled
+    from enrich.config import Config
+    from enrich.database import Database, Files
+    from enrich.model import Model
+    from enrich.providers import Provider
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """A row and what became of it: its cells, and its outcome with the answer's columns, or the
+    error and the raw text that the llm gave."""
+
+    inputs: Mapping[str, Any]
+    outcome: str
+    error: str | None = None
+    answer: Mapping[str, Any] | None = None
+    raw: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """Rows with their answers. `asked` of them were asked now, for `cost` USD; the others had been
+    answered before."""
+
+    model: str
+    llm: str
+    provider: str
+    rows: tuple[Answered, ...]
+    asked: int
+    cost: float | None
+
+
+def preview(
+    files: Files, config: Config, provider: Provider, model: Model, *, limit: int, where: str = ""
+) -> Preview:
+    """Answer the first `limit` rows that the SQL condition `where` is true for.
+
+    Raises OverBudget where that is estimated to cost more than is left of a budget, and
+    ProviderError where the provider refuses every request; nothing is spent then.
+    """
+    with files.open(warehouse="read", ledger=True) as database:
+        work = run.compile_ready(database, config, provider, model)
+        few = work.only(where=where, limit=limit)
+        snapshot.take(database, few, config=config, most_bytes=provider.limits.bytes)
+        shown = database.dicts("SELECT * FROM temp.rows")
+        asked = database.run("SELECT fingerprint, error FROM temp.snapshot ORDER BY rowid")
+        with database.transaction():
+            batch = _planned(database, config, provider, few, model)
+    if batch is not None:
+        ended = batches.answer(files, provider, batch)
+        ((batch, _),), troubles = batches.read(files, [ended])
+        for _, problem in troubles:
+            raise problem
+    with files.open(ledger=True) as database:
+        found = _found(database, work, [fingerprint for fingerprint, _ in asked if fingerprint])
+        cost = (
+            database.one("SELECT cost FROM ledger.batches WHERE batch = $batch", batch=batch.batch)
+            if batch
+            else (0.0,)
+        )
+    rows = (
+        found.get(fingerprint, Answered(inputs={}, outcome="error", error=error))
+        for fingerprint, error in asked
+    )
+    return Preview(
+        model=model.name,
+        llm=work.body.llm,
+        provider=provider.name,
+        rows=tuple(replace(row, inputs=cells) for row, cells in zip(rows, shown, strict=True)),
+        asked=batch.requests if batch else 0,
+        cost=cost[0],
+    )
+
+
+def _planned(
+    database: Database, config: Config, provider: Provider, work: Compiled, model: Model
+) -> Batch | None:
+    """The requests that nobody has answered yet, as one batch that is under way; or None."""
+    run.keep(database, replace(work, model=model))
+    responses.judge_again(database, Judge.of(database, work.version))
+    prompt = work.prompt
+    retry = prompt.retry if prompt.retry is not None else config.retry
+    one = Run(
+        run=0,
+        model=model.name,
+        prompt=work.version,
+        provider=provider.name,
+        max_attempts=prompt.max_attempts or config.max_attempts,
+        retry=retry,
+        again=True,
+        fresh=False,
+        invocation=0,
+        limits=limits(config.budget, prompt.budget, None),
+    )
+    requests, size = plan.todo(database, one, overhead=work.overhead)
+    if not requests:
+        return None
+    price = provider.price(work.body.llm, now=True)
+    pace = Pace.seen(database, work.version, prompt, work.params)
+    estimate = Estimate.of(pace, price, requests=requests, size=size)
+    left = Left.of(database, one.limits, model=model.name, run=0, invocation=0)
+    if not left.pays(estimate.usd):
+        what = (
+            f"the preview would cost about {usd(estimate.usd)}, and {left} has {usd(left.usd)} left"
+        )
+        raise OverBudget(what, hint="ask fewer rows with -n, or raise the budget")
+    cuts = [Cut(start=0, requests=requests, bytes=size)]
+    (name,) = plan.assign(database, one, cuts, pace=pace, price=price)
+    database.script("answering", batch=name)
+    return next(batch for batch in batches.unread(database) if batch.batch == name)
+
+
+def _found(database: Database, work: Compiled, fingerprints: list[str]) -> dict[str, Answered]:
+    """What the ledger has for each request."""
+    judge = Judge.of(database, work.version)
+    rows = database.dicts(tables.previewed(judge.output, judge.form), fingerprints=fingerprints)
+    return {
+        row["fingerprint"]: Answered(
+            inputs={},
+            outcome=row["outcome"],
+            error=row["error"],
+            answer=row["answer"],
+            raw=row["raw"],
+            input_tokens=row["input_tokens"],
+            output_tokens=row["output_tokens"],
+            cost=row["cost"],
+        )
+        for row in rows
+    }

@@ -1,0 +1,122 @@
+"""Prices: what tokens cost, and how an amount of money is written.
+
+Prices come from the package genai-prices, which carries them along and asks no network. It knows
+what many llms cost in a batch; where it does not, OpenAI and Azure sell batches at half the price
+(OpenAI's and Azure's pages on pricing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import floor, log10
+
+MILLION = 1_000_000
+BATCH = {"processing": "batch"}
+"""What genai-prices calls the circumstance that requests come in a batch."""
+DISCOUNT = 0.5
+"""How much less a batch costs at OpenAI and Azure."""
+DISCOUNTED = ("openai", "azure")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """USD for a million tokens: of input, of input that the provider's cache knew, and of output.
+
+    `source` says where the figures come from.
+    """
+
+    input: float
+    cached: float
+    output: float
+    source: str
+
+    def of(self, *, input_tokens: float, cached_tokens: float = 0, output_tokens: float) -> float:
+        """What so many tokens cost in USD; `cached_tokens` are among the `input_tokens`.
+
+        >>> Price(input=1, cached=0.5, output=2, source="").of(
+        ...     input_tokens=2_000_000, cached_tokens=1_000_000, output_tokens=1_000_000
+        ... )
+        3.5
+        """
+        fresh = input_tokens - cached_tokens
+        paid = fresh * self.input + cached_tokens * self.cached + output_tokens * self.output
+        return paid / MILLION
+
+    def less(self, discount: float) -> Price:
+        """The price with a share taken off.
+
+        >>> Price(input=1, cached=0.5, output=2, source="a list").less(0.5)
+        Price(input=0.5, cached=0.25, output=1.0, source='a list, 50% off in a batch')
+        """
+        if not discount:
+            return self
+        left = 1 - discount
+        return replace(
+            self,
+            input=self.input * left,
+            cached=self.cached * left,
+            output=self.output * left,
+            source=f"{self.source}, {discount:.0%} off in a batch",
+        )
+
+
+FREE = Price(input=0, cached=0, output=0, source="answered on this machine")
+
+
+def listed(llm: str, *, url: str, batch: bool, discount: float | None = None) -> Price | None:
+    """The list price of an llm at the provider whose API is at `url`; None where none is listed.
+
+    At an address that the list does not know (a gateway, a rehearsal) OpenAI's prices count.
+    `discount` is how much less a batch costs, where somebody knows better than the list.
+    """
+    import genai_prices
+    from genai_prices import data_snapshot
+
+    try:
+        seller = data_snapshot.get_snapshot().find_provider(None, None, url).id
+    except LookupError:
+        seller = "openai"
+    usage = genai_prices.Usage(input_tokens=1, output_tokens=1)
+    try:
+        found = [
+            genai_prices.calc_price(usage, llm, provider_id=seller, price_context=context)
+            for context in ({}, BATCH)
+        ]
+    except (LookupError, ValueError):
+        return None
+    single, in_batch = (_price(each.model_price, f"{each.model.id} at {seller}") for each in found)
+    if not batch or single is None or in_batch is None:
+        return single
+    if discount is not None:
+        return single.less(discount)
+    if in_batch != single:
+        return replace(in_batch, source=f"{single.source}, in a batch")
+    return single.less(DISCOUNT if seller in DISCOUNTED else 0)
+
+
+def _price(found: object, source: str) -> Price | None:
+    """A price of genai-prices as ours; of a tiered one the first tier."""
+    figures = [getattr(found, f"{kind}_mtok") for kind in ("input", "cache_read", "output")]
+    fresh, cached, output = (
+        None if figure is None else float(getattr(figure, "base", figure)) for figure in figures
+    )
+    if fresh is None or output is None:
+        return None
+    return Price(
+        input=fresh, cached=fresh if cached is None else cached, output=output, source=source
+    )
+
+
+def usd(amount: float | None) -> str:
+    """An amount of money as people read it: cents, and of less than a dollar what lies below them.
+
+    >>> [usd(amount) for amount in (1234.5, 0.5, 0.03047, 0.0000123, 0, None)]
+    ['$1,234.50', '$0.50', '$0.0305', '$0.000012', '$0.00', 'an unknown price']
+    """
+    if amount is None:
+        return "an unknown price"
+    if amount >= 1 or amount <= 0:
+        return f"${amount:,.2f}"
+    digits = max(4, 1 - floor(log10(amount)))
+    cents, below = f"{amount:.{digits}f}"[:4], f"{amount:.{digits}f}"[4:]
+    return f"${cents}{below.rstrip('0')}"

@@ -1,0 +1,2 @@
+-- Rows whose cells are as before and whose request is another, because the version is: none yet.
+CREATE OR REPLACE TEMP TABLE moved (line BIGINT, fingerprint VARCHAR, version VARCHAR)

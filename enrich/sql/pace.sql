@@ -1,0 +1,21 @@
+-- Tokens seen for version $prompt, or else for earlier ones of its model by the same llm: how many
+-- answers, input tokens a byte and a request, how far single ones are off, and so on.
+WITH alike AS (
+    SELECT prompt, prompt = $prompt AS same FROM ledger.prompts SEMI JOIN (
+        SELECT model, llm, identity FROM ledger.prompts WHERE prompt = $prompt
+    ) USING (model, llm, identity)
+), recent AS (
+    SELECT batch, same FROM ledger.batches JOIN alike USING (prompt)
+    WHERE input_tokens > 0
+    QUALIFY rank() OVER (ORDER BY same DESC) = 1
+    ORDER BY read_number DESC LIMIT 5
+), seen AS (
+    SELECT request.bytes, input_tokens, coalesce(cached_tokens, 0) AS cached_tokens, output_tokens
+    FROM ledger.responses AS response JOIN ledger.requests AS request USING (batch, custom_id)
+    WHERE batch IN (SELECT batch FROM recent) AND request.bytes > 0 AND input_tokens > 0
+), ratio AS (SELECT sum(input_tokens) / sum(bytes) AS ratio FROM seen)
+SELECT count(*), any_value(ratio), avg(input_tokens),
+    sqrt(avg((input_tokens - ratio * bytes) ** 2)), stddev_samp(input_tokens),
+    sum(cached_tokens) / sum(input_tokens), coalesce(avg(output_tokens), 0),
+    stddev_samp(output_tokens)
+FROM seen, ratio

@@ -1,0 +1,32 @@
+-- Where the rows of temp.snapshot stand, and why those in temp.todo are asked; 'moved' with the
+-- version that asked them before.
+WITH asked AS (SELECT fingerprint FROM temp.todo), heard AS (
+    SELECT fingerprint, bool_or(outcome = 'ok') AS ok FROM ledger.responses
+    WHERE fingerprint IN (SELECT fingerprint FROM temp.snapshot) GROUP BY fingerprint
+), in_flight AS (
+    SELECT DISTINCT fingerprint FROM ledger.requests
+    WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL)
+)
+SELECT
+    CASE
+        WHEN snapshot.error IS NOT NULL THEN 'unaskable'
+        WHEN snapshot.prompt IS NOT NULL THEN 'kept'
+        WHEN asked.fingerprint IS NULL THEN CASE
+            WHEN in_flight.fingerprint IS NOT NULL THEN 'in progress'
+            WHEN ok THEN 'answered' ELSE 'given up' END
+        WHEN ok THEN 'full refresh'
+        WHEN ok IS FALSE THEN 'retry'
+        WHEN known.key IS NULL THEN 'new'
+        WHEN known.fingerprint = snapshot.fingerprint THEN 'not asked yet'
+        WHEN moved.line IS NOT NULL THEN 'moved'
+        ELSE 'input changed'
+    END AS state,
+    CASE WHEN state = 'moved' THEN moved.version ELSE '' END AS version,
+    count(*) AS many
+FROM temp.snapshot AS snapshot
+    LEFT JOIN asked USING (fingerprint)
+    LEFT JOIN heard USING (fingerprint)
+    LEFT JOIN in_flight USING (fingerprint)
+    LEFT JOIN temp.known AS known USING (key)
+    LEFT JOIN temp.moved AS moved ON moved.line = snapshot.rowid
+GROUP BY ALL ORDER BY many DESC, state, version

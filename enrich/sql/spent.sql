@@ -1,0 +1,16 @@
+-- USD spent, or reserved for what is under way, by budget: of a command, of a model in its run, of
+-- this month (UTC), of a model in it. $planned: what the command planned and did not send counts.
+WITH spent AS (
+    SELECT coalesce(cost, reserved, 0) AS usd, batch.model, batch.run, invocation,
+        date_trunc('month', coalesce(submitted_at, intended_at, planned_at))
+            = date_trunc('month', now()::TIMESTAMP) AS this_month
+    FROM ledger.batches AS batch
+        LEFT JOIN (SELECT run, coalesce(invocation, run) AS invocation FROM ledger.runs) USING (run)
+    WHERE remote IS NOT NULL OR intended_at IS NOT NULL OR read_at IS NOT NULL
+        OR ($planned AND invocation = $invocation)
+)
+SELECT coalesce(sum(usd) FILTER (invocation = $invocation), 0),
+    coalesce(sum(usd) FILTER (run = $run AND model = $model), 0),
+    coalesce(sum(usd) FILTER (this_month), 0),
+    coalesce(sum(usd) FILTER (this_month AND model = $model), 0)
+FROM spent

@@ -1,0 +1,297 @@
+"""Budgets and costs: no more is spent than allowed, and what was spent is known to the batch."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+from folders import PROMPT, opened, plants, settings, write
+
+from enrich import cli
+from enrich.budget import SCOPES, Budget, Left, limits
+from enrich.errors import EnrichError, ProjectError
+from enrich.rehearsal import Faults, Rehearsal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enrich.project import State
+
+ROWS = "id,name,note\n" + "".join(f"{n},plant {n},note {n}\n" for n in range(1, 41))
+
+
+def budgeted(root: Path, server: Rehearsal, budget: object, **more: Any) -> Path:
+    """A project of 40 plants with a budget, on a priced llm."""
+    plants(root, server)
+    known = json.loads(settings(server, llm="gpt-4o-mini", **more))
+    write(root, {"project.yml": json.dumps(known | {"budget": budget}), "seeds/plants.csv": ROWS})
+    return root
+
+
+def spent(server: Rehearsal) -> float:
+    """What the server would bill, in USD, at the batch price of gpt-4o-mini."""
+    usage = server.bill.usage
+    return (usage.input * 0.075 + usage.output * 0.3) / 1e6
+
+
+def one(root: Path, **options: Any) -> State:
+    (state,) = opened(root).run(**options)
+    return state
+
+
+def test_as_much_is_asked_as_the_budget_pays_for(tmp_path: Path) -> None:
+    """The run stops there; what was paid for is in the table; what is left is told, with its cost;
+    a run with more money asks exactly that."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, 1)
+        opened(root).preview("kinds", limit=20)
+        paid = server.bill.total
+        whole = opened(root).plan()[0].estimate
+        assert whole is not None
+        assert whole.usd is not None
+        budget = whole.usd / 2
+        state = one(root, max_cost=budget)
+        assert 20 + 8 <= state.ok <= 20 + 11
+        assert state.outcomes["pending"] == 40 - state.ok
+        (held,) = state.batches
+        assert held.held == state.held[0].held
+        assert "for a run" in (held.held or "")
+        assert held.requests == 40 - state.ok
+        assert held.reserved == pytest.approx(whole.usd * held.requests / 20, rel=0.1)
+        ((cost,),) = opened(root).sql("SELECT sum(cost) FROM ledger.batches WHERE run > 0").rows
+        assert cost <= budget * 1.05
+        assert one(root).ok == 40
+        assert server.bill.total == paid + 20
+
+
+def test_exit_code_and_words(tmp_path: Path) -> None:
+    """4, and what to do next; `status` says the same and submits nothing."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, {"run": 0.0001})
+        run = CliRunner().invoke(cli.main, ["--project", str(root), "run"])
+        assert run.exit_code == 4
+        before = len(server.batches)
+        status = CliRunner().invoke(cli.main, ["--project", str(root), "status"])
+        assert status.exit_code == 4
+        assert len(server.batches) == before
+        for said in (run.stderr, status.stderr):
+            assert "the budget of $0.0001 for a run pays for no more" in said
+            assert "requests are left, for about $0.0" in said
+            assert "enrich run kinds" in said
+        listed = json.loads(
+            CliRunner().invoke(cli.main, ["--project", str(root), "status", "--json"]).stdout
+        )
+        assert listed[0]["batches"][0]["held"] == "the budget of $0.0001 for a run"
+
+
+def test_nothing_is_asked_for_nothing(tmp_path: Path) -> None:
+    """--max-cost 0 sends no request at all."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, 1)
+        state = one(root, max_cost=0)
+        assert (state.ok, len(state.held), server.uploads) == (0, 1, [])
+        (plan,) = opened(root).plan(max_cost=0)
+        assert (plan.requests, plan.paid) == (40, 0)
+
+
+def test_what_is_left_of_a_wrong_estimate_is_used(tmp_path: Path) -> None:
+    """The rule of thumb is far too high here; once the first batch is read, the rest is planned
+    anew by what it took, and the budget that seemed to pay for some pays for all."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, 1)
+        (plan,) = opened(root).plan()
+        assert plan.estimate is not None
+        assert plan.estimate.usd is not None
+        state = one(root, max_cost=plan.estimate.usd * 0.7)
+        assert (state.ok, state.busy) == (40, False)
+        assert spent(server) < plan.estimate.usd * 0.7
+        assert server.bill.repeated == {}
+
+
+def test_a_month_counts_all_of_it(tmp_path: Path) -> None:
+    """Previews and earlier runs count; those of an earlier month do not."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, 1)
+        assert one(root).ok == 40
+        cost = spent(server)
+        known = json.loads((root / "project.yml").read_text())
+        write(root, {"project.yml": json.dumps(known | {"budget": {"month": cost * 1.5}})})
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("You know", "You love")})
+        state = one(root)
+        assert 15 <= state.ok <= 22
+        assert "for a month" in (state.held[0].held or "")
+        with opened(root).files.open(ledger=True) as database:
+            database.run(
+                "UPDATE ledger.batches SET submitted_at = submitted_at - INTERVAL 40 DAY, "
+                "intended_at = intended_at - INTERVAL 40 DAY WHERE read_at IS NOT NULL"
+            )
+        assert one(root).ok == 40
+
+
+def test_a_models_own_budget(tmp_path: Path) -> None:
+    """A prompt's budget goes before the project's for any one model, and bears on it alone."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, {"model": 0})
+        prompt = PROMPT.replace("key: id", "key: id\n    budget: 1")
+        write(
+            root,
+            {
+                "models/others.sql": "SELECT id, name, note FROM plants\n",
+                "models/others.prompt.md": PROMPT,
+                "models/kinds.prompt.md": prompt.replace("You know", "You love"),
+            },
+        )
+        kinds, others = sorted(opened(root).run(), key=lambda state: state.model)
+        assert (kinds.ok, others.ok) == (40, 0)
+        assert others.held[0].held == "the budget of $0.00 for this model in a run"
+        prompt = PROMPT.replace("key: id", "key: id\n    budget: {run: 1, month: 0}")
+        write(root, {"models/others.prompt.md": prompt.replace("You know", "You hate")})
+        (state,) = opened(root).run("others")
+        assert state.held[0].held == "the budget of $0.00 for this model in a month"
+
+
+def test_the_models_of_one_run_share_its_budget(tmp_path: Path) -> None:
+    """What the first takes the second has not; the next run has the budget anew."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, 1)
+        write(
+            root,
+            {
+                "models/others.sql": "SELECT id, name, note FROM plants\n",
+                "models/others.prompt.md": PROMPT.replace("You know", "You love"),
+            },
+        )
+        opened(root).preview("kinds", limit=10)
+        opened(root).preview("others", limit=10)
+        first, second = opened(root).plan()
+        assert first.estimate
+        assert second.estimate
+        both = (first.estimate.usd or 0) + (second.estimate.usd or 0)
+        kinds, others = sorted(
+            opened(root).run(max_cost=both * 0.75), key=lambda state: state.model
+        )
+        assert kinds.ok == 40
+        assert 20 <= others.ok <= 30
+        kinds, others = sorted(
+            opened(root).run(max_cost=both * 0.75), key=lambda state: state.model
+        )
+        assert (kinds.ok, others.ok) == (40, 40)
+
+
+def test_retries_are_within_the_budget(tmp_path: Path) -> None:
+    """Requests that are asked again are paid from the same budget."""
+    with Rehearsal(faults=Faults(off_schema=0.5), seed=5) as server:
+        root = budgeted(tmp_path, server, 1)
+        opened(root).preview("kinds", limit=20)
+        (plan,) = opened(root).plan()
+        assert plan.estimate
+        assert plan.estimate.usd
+        before = spent(server)
+        one(root, max_cost=plan.estimate.usd)
+        ((cost,),) = opened(root).sql("SELECT sum(cost) FROM ledger.batches WHERE run > 0").rows
+        assert cost <= plan.estimate.usd * 1.1
+        assert spent(server) - before == pytest.approx(cost)
+
+
+def test_a_budget_needs_a_price(tmp_path: Path) -> None:
+    """Where nobody knows the price nothing is asked; without a budget tokens are counted."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, 1)
+        known = json.loads(settings(server, llm="some-llm"))
+        write(root, {"project.yml": json.dumps(known | {"budget": 1})})
+        with pytest.raises(ProjectError, match="nobody knows the price of some-llm") as told:
+            one(root)
+        assert "prices:" in told.value.hint
+        assert server.bill.total == 0
+        write(root, {"project.yml": json.dumps(known)})
+        assert one(root).ok == 40
+        result = CliRunner().invoke(cli.main, ["--project", str(root), "cost"])
+        assert "unknown" in result.stdout
+        assert "1 batch has no known price" in result.stderr
+
+
+def test_costs_agree_with_the_bill(tmp_path: Path) -> None:
+    """Every way to add up gives what the server billed, cached tokens at their own price; a table
+    of the warehouse has it by batch, and provenance by row."""
+    system = "You know plants. " * 300  # long enough to be cached
+    with Rehearsal(faults=Faults(off_schema=0.2, http_500=0.2), seed=2) as server:
+        prices = {"mine": {"input": 2, "cached": 0.5, "output": 8}}
+        root = budgeted(tmp_path, server, 9, prices=prices)
+        prompt = PROMPT.replace("You know plants.", system).replace(
+            "key: id", "key: id\n    llm: mine"
+        )
+        write(root, {"models/kinds.prompt.md": prompt})
+        opened(root).run()
+        usage = server.bill.usage
+        assert usage.cached
+        fresh = usage.input - usage.cached
+        bill = (fresh * 1 + usage.cached * 0.25 + usage.output * 4) / 1e6
+        project = opened(root)
+        for by in ("model", "llm", "prompt", "day", "batch"):
+            found = project.cost(by)
+            rows = [dict(zip(found.columns, row, strict=True)) for row in found]
+            assert sum(row["cost"] for row in rows) == pytest.approx(bill)
+            assert sum(row["cached_tokens"] for row in rows) == usage.cached
+        ((table, day),) = project.sql("SELECT sum(cost), max(day) FROM enrich.costs").rows
+        assert table == pytest.approx(bill)
+        assert day == datetime.now(UTC).date()
+        ((ok,),) = project.sql("SELECT sum(cost) FROM enrich.kinds").rows
+        assert 0 < ok <= table
+
+
+def test_what_is_under_way_is_reserved(tmp_path: Path) -> None:
+    """Until a batch is read, its estimate is shown beside what is known."""
+    with Rehearsal(faults=Faults(batch_stuck=1)) as server:
+        root = budgeted(tmp_path, server, 1)
+        opened(root).run(detach=True)
+        result = CliRunner().invoke(cli.main, ["--project", str(root), "cost"])
+        assert "under way, about" in result.stdout
+        ((cost, reserved),) = opened(root).sql("SELECT cost, reserved FROM enrich.costs").rows
+        assert cost is None
+        assert reserved > 0
+    opened(root).cancel(forget=True)  # the server is gone: it may have run the batch
+    ((given_up,),) = opened(root).sql("SELECT cost FROM ledger.batches").rows
+    assert given_up == pytest.approx(reserved)
+
+
+def test_nothing_spent(tmp_path: Path) -> None:
+    """A fresh project says so, and where to look."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        result = CliRunner().invoke(cli.main, ["--project", str(root), "cost"])
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "nothing was spent yet" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        ("five", "'run' must be an amount in USD"),
+        ("-1", "'run' must be an amount in USD"),
+        (".nan", "'run' must be an amount in USD"),
+        ("true", "'run' must be an amount in USD"),
+        ("{year: 5}", "is not for a 'year'"),
+        ("{month: x}", "'month' must be an amount in USD"),
+        ("[1]", "'run' must be an amount in USD"),
+    ],
+)
+def test_wrong_budgets(tmp_path: Path, budget: str, words: str) -> None:
+    """Refused with the line, in project.yml and in a prompt."""
+    write(tmp_path, {"project.yml": f"name: x\nbudget: {budget}\n"})
+    with pytest.raises(EnrichError, match=r"project\.yml:2: 'budget'") as told:
+        opened(tmp_path)
+    assert words in told.value.message
+
+
+def test_which_budgets_bear_on_a_run() -> None:
+    """The command line before the project, a model's own before the project's for any model."""
+    project = Budget(run=5, model=2, month=50)
+    assert limits(project, Budget(), None) == {"run": 5, "model": 2, "month": 50}
+    own = limits(project, Budget(run=1, month=3), 0.5)
+    assert own == {"run": 0.5, "model": 1, "month": 50, "model month": 3}
+    assert set(own) == set(SCOPES)
+    assert Left().pays(None)
+    assert not Left(usd=1.0).pays(None)

@@ -1,0 +1,426 @@
+"""Plan: what a run would do is known beforehand, row by row, and nothing is spent by asking."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+from folders import PROMPT, SEED, Ears, opened, plants, settings, write
+from hypothesis import given
+from hypothesis.strategies import floats, integers, lists
+
+from enrich.database import Database
+from enrich.errors import ModelError
+from enrich.estimate import Pace
+from enrich.plan import affordable, cut
+from enrich.price import Price
+from enrich.providers import Limits
+from enrich.rehearsal import Faults, Rehearsal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enrich.plan import Plan
+
+MORE = SEED + "".join(f"{n},plant {n},note {n}\n" for n in range(5, 41))
+
+
+def only(root: Path, **options: Any) -> Plan:
+    """The one plan of a project with one model."""
+    (plan,) = opened(root).plan("kinds", **options)
+    return plan
+
+
+def counted(plan: Plan) -> int:
+    """The rows of all states and reasons."""
+    return sum(plan.states.values()) + plan.to_ask
+
+
+def answers(root: Path) -> dict[int, tuple[str, str]]:
+    """Each row's answer, and the first letters of the version that gave it."""
+    rows = opened(root).sql("SELECT id, line, prompt FROM kinds JOIN enrich.kinds USING (id)")
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def test_a_plan_spends_nothing_and_keeps_nothing(tmp_path: Path) -> None:
+    """The server is never called and the ledger is as it was, whatever is planned."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        plan = only(root)
+        assert (plan.rows, plan.reasons, plan.requests, plan.batches) == (4, {"new": 4}, 4, 1)
+        assert server.log == ()
+        for table in ("runs", "batches", "requests", "prompts"):
+            assert opened(root).sql(f"SELECT count(*) FROM ledger.{table}").rows == ((0,),)
+
+
+def test_a_run_does_what_its_plan_says(tmp_path: Path) -> None:
+    """The same requests and bytes; afterwards everything is answered."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        plan = only(root)
+        ears = Ears()
+        opened(root, ears).run()
+        assert str(plan) == ears.said[0].replace("loaded plants into warehouse.duckdb", str(plan))
+        ((size,),) = opened(root).sql("SELECT sum(bytes) FROM ledger.batches").rows
+        assert plan.bytes == size == sum(file["bytes"] for file in server.uploads)
+        after = only(root)
+        assert (after.states, after.to_ask, after.settled) == ({"answered": 4}, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("You know", "You love"), "prompt"),
+        (("temperature: 0", "temperature: 1"), "parameters"),
+        (("'shrub'", "'bush'"), "output"),
+        (("key: id", "llm: gpt-4.1\n    key: id"), "llm"),
+        (("key: id", "endpoint: /v1/responses\n    key: id"), "provider"),
+    ],
+)
+def test_rows_are_asked_for_what_changed(
+    tmp_path: Path, change: tuple[str, str], reason: str
+) -> None:
+    """Each part of a version is told apart, and the diff shows it."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        write(root, {"models/kinds.prompt.md": PROMPT.replace(*change)})
+        plan = only(root)
+        assert plan.reasons == {f"{reason} changed": 4}
+        assert plan.changed == (reason,)
+        assert "\n+" in plan.diff
+        opened(root).run()
+        write(root, {"models/kinds.prompt.md": PROMPT})
+        back = only(root)
+        assert (back.reasons, back.states, back.settled) == ({}, {"answered": 4}, False)
+
+
+def test_several_changes_are_named_together(tmp_path: Path) -> None:
+    """A row is counted once, with every part of its version that changed."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        changed = PROMPT.replace("You know", "You love").replace("temperature: 0", "seed: 1")
+        write(root, {"models/kinds.prompt.md": changed})
+        assert only(root).reasons == {"parameters, prompt changed": 4}
+
+
+def test_changed_rows_are_told_from_a_changed_prompt(tmp_path: Path) -> None:
+    """A row whose cells changed is asked for that, also when the prompt changed as well."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        seed = "id,name,note\n1,ash,tall\n2,birch,grey\n4,dogwood,\n5,elm,\n"
+        write(root, {"seeds/plants.csv": seed})
+        plan = only(root)
+        assert plan.reasons == {"new": 1, "input changed": 1}
+        assert (plan.states, plan.gone) == ({"answered": 2}, 1)
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("You know", "You love")})
+        plan = only(root)
+        assert plan.reasons == {"new": 1, "input changed": 1, "prompt changed": 2}
+        assert counted(plan) == plan.rows == 4
+
+
+def test_equal_requests_are_folded(tmp_path: Path) -> None:
+    """Rows that ask the same are one request."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"seeds/plants.csv": "id,name,note\n1,ash,x\n2,ash,x\n3,elm,x\n"})
+        plan = only(root)
+        assert (plan.to_ask, plan.requests, plan.folded) == (3, 2, 1)
+
+
+def test_rows_that_failed_are_given_up_or_retried(tmp_path: Path) -> None:
+    """What has no tries left is not asked, unless by --retry."""
+    with Rehearsal(faults=Faults(refused=1)) as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        assert only(root).states == {"given up": 4}
+        assert only(root, retry=True).reasons == {"failed before": 4}
+
+
+def test_rows_in_flight_are_in_progress(tmp_path: Path) -> None:
+    """What is asked already is not planned again."""
+    with Rehearsal(faults=Faults(batch_stuck=1)) as server:
+        root = plants(tmp_path, server)
+        opened(root).run(detach=True)
+        plan = only(root)
+        assert (plan.states, plan.to_ask, plan.settled) == ({"in progress": 4}, 0, False)
+
+
+def test_rows_that_cannot_be_asked_are_counted(tmp_path: Path) -> None:
+    """A request larger than a batch file is no request."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server, max_bytes=2000)
+        write(root, {"seeds/plants.csv": f"id,name,note\n1,ash,{'x' * 3000}\n2,birch,y\n"})
+        plan = only(root)
+        assert (plan.states, plan.reasons) == ({"unaskable": 1}, {"new": 1})
+
+
+def test_full_refresh_asks_all_again(tmp_path: Path) -> None:
+    """Every row once more, and never more than once; the old answers are shown until then."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        assert only(root, full_refresh=True).reasons == {"asked anew": 4}
+        (state,) = opened(root).run(full_refresh=True)
+        assert (state.ok, state.requests, server.bill.total) == (4, 4, 8)
+        opened(root).run()
+        assert server.bill.total == 8
+        rows = opened(root).sql("SELECT DISTINCT attempt FROM enrich.kinds").rows
+        assert rows == ((2,),)
+
+
+def test_full_refresh_asks_again_what_fails(tmp_path: Path) -> None:
+    """Within the run its own failures are retried; what was ok stays shown."""
+    with Rehearsal(faults=Faults(http_500=0.4), seed=3) as server:
+        root = plants(tmp_path, server, max_requests=10)
+        write(root, {"seeds/plants.csv": MORE})
+        opened(root).run()
+        opened(root).run(retry=True)
+        before = server.bill.total
+        (state,) = opened(root).run(full_refresh=True)
+        assert state.ok == 40
+        ((fresh,),) = opened(root).sql(
+            "SELECT count(DISTINCT fingerprint) FROM ledger.responses "
+            "WHERE outcome = 'ok' AND run = (SELECT max(run) FROM ledger.runs)"
+        )
+        assert server.bill.total - before == fresh > 30
+
+
+def test_on_change_new_keeps_old_answers(tmp_path: Path) -> None:
+    """A changed prompt asks only new and changed rows; the others keep their answers, marked with
+    the version that gave them, through further changes and back."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        keeping = PROMPT.replace("key: id", "key: id\n    on_change: new")
+        write(root, {"models/kinds.prompt.md": keeping})
+        opened(root).run()
+        first = answers(root)
+        seed = "id,name,note\n1,ash,tall\n2,birch,grey\n3,cedar,\n4,dogwood,\n5,elm,\n"
+        write(root, {"seeds/plants.csv": seed})
+        write(root, {"models/kinds.prompt.md": keeping.replace("You know", "You love")})
+        plan = only(root)
+        assert (plan.states, plan.reasons) == ({"kept": 3}, {"input changed": 1, "new": 1})
+        opened(root).run()
+        assert server.bill.total == 6
+        second = answers(root)
+        assert {n: second[n] for n in (1, 3, 4)} == {n: first[n] for n in (1, 3, 4)}
+        assert second[2][1] == second[5][1] != first[1][1]
+        write(root, {"models/kinds.prompt.md": keeping.replace("You know", "You hate")})
+        assert only(root).states == {"kept": 5}
+        opened(root).run()
+        assert answers(root) == second
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("You know", "You hate")})
+        assert only(root).reasons == {"prompt changed": 5}
+
+
+def test_kept_answers_are_shown_with_the_columns_they_have(tmp_path: Path) -> None:
+    """A column that an earlier version did not ask for is NULL there, and the answer stays ok."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        more = PROMPT.replace("key: id", "key: id\n    on_change: new").replace(
+            "line   VARCHAR NOT NULL", "line   VARCHAR NOT NULL,\n      age INTEGER NOT NULL"
+        )
+        write(root, {"models/kinds.prompt.md": more, "seeds/plants.csv": SEED + "5,elm,\n"})
+        (state,) = opened(root).run()
+        assert (state.ok, server.bill.total) == (5, 5)
+        rows = opened(root).sql("SELECT id FROM kinds WHERE age IS NULL ORDER BY id").rows
+        assert rows == ((1,), (2,), (3,), (4,))
+        opened(root).run()
+        assert server.bill.total == 5
+
+
+def test_answers_that_have_no_column_left_are_not_kept(tmp_path: Path) -> None:
+    """Where nothing of an old answer could be shown, the row is asked."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        prompt = "---\nkey: id\non_change: new\noutput: other VARCHAR\n---\nuser:\n{{ name }}\n"
+        write(root, {"models/kinds.prompt.md": prompt})
+        assert only(root).to_ask == 4
+
+
+def test_on_change_sample_asks_some_again(tmp_path: Path) -> None:
+    """So many rows get the new prompt's answer, always the same ones."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"seeds/plants.csv": MORE})
+        opened(root).run()
+        sampled = PROMPT.replace("key: id", "key: id\n    on_change: {sample: 7}").replace(
+            "You know", "You love"
+        )
+        write(root, {"models/kinds.prompt.md": sampled})
+        plan = only(root)
+        assert (plan.states, plan.reasons) == ({"kept": 33}, {"prompt changed": 7})
+        opened(root).run()
+        assert server.bill.total == 47
+        again = only(root)
+        assert (again.states, again.to_ask) == ({"answered": 7, "kept": 33}, 0) or (
+            again.states == {"kept": 33, "answered": 7}
+        )
+
+
+@pytest.mark.parametrize("word", ["some", "{sample: 0}", "{sample: x}", "[new]", "{new: 1}"])
+def test_on_change_is_one_of_three(tmp_path: Path, word: str) -> None:
+    """Anything else is refused, with the three named."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(
+            root,
+            {
+                "models/kinds.prompt.md": PROMPT.replace(
+                    "key: id", f"key: id\n    on_change: {word}"
+                )
+            },
+        )
+        with pytest.raises(ModelError, match=r"kinds\.prompt\.md:3: 'on_change' cannot be") as told:
+            opened(root).plan()
+        assert told.value.hint == "one of: all, new, {sample: 50}"
+
+
+def test_models_that_wait_are_not_guessed_at(tmp_path: Path) -> None:
+    """A model that reads another's answers, also through a view, comes after it; once these are in,
+    it is planned like any other."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        prompt = "---\nkey: kind\noutput: word VARCHAR NOT NULL\n---\nuser:\n{{ kind }}\n"
+        write(
+            root,
+            {
+                "models/sorts.sql": "SELECT DISTINCT kind FROM kinds\n",
+                "models/words.sql": "SELECT kind FROM sorts\n",
+                "models/words.prompt.md": prompt,
+            },
+        )
+        plans = {plan.model: plan for plan in opened(root).plan()}
+        assert list(plans) == ["kinds", "sorts", "words"]
+        assert plans["words"].after == plans["sorts"].after == ("kinds",)
+        assert str(plans["words"]) == "words: after kinds"
+        assert str(plans["sorts"]) == "sorts: a view, after kinds"
+        opened(root).run("kinds")
+        plans = {plan.model: plan for plan in opened(root).plan()}
+        assert plans["words"].after == ()
+        assert 1 <= plans["words"].rows == plans["words"].requests <= 2
+        assert opened(root).sql(
+            "SELECT count(*) FROM duckdb_views() WHERE view_name = 'sorts'"
+        ).rows == ((0,),)
+        write(root, {"seeds/plants.csv": SEED + "5,elm,\n"})
+        plans = {plan.model: plan for plan in opened(root).plan()}
+        assert plans["words"].after == ("kinds",)
+
+
+def test_estimates_are_a_rule_of_thumb_until_answers_are_in(tmp_path: Path) -> None:
+    """Before any answer the estimate says so; after a preview of 20 rows the input tokens are
+    within a tenth of the bill."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server, llm="gpt-4o-mini")
+        write(root, {"seeds/plants.csv": MORE})
+        guess = only(root).estimate
+        assert guess is not None
+        assert guess.answers == 0
+        assert guess.cost is not None
+        assert guess.cost.low < guess.cost.likely < guess.cost.high
+        opened(root).preview("kinds", limit=20)
+        spent = server.bill.usage
+        foreseen = only(root).estimate
+        assert foreseen is not None
+        assert foreseen.answers == 20
+        opened(root).run()
+        billed = server.bill.usage.input - spent.input
+        assert abs(foreseen.input.likely - billed) < 0.1 * billed
+        assert foreseen.input.low < billed < foreseen.input.high
+
+
+def test_the_ceiling_of_output_tokens_bounds_the_guess(tmp_path: Path) -> None:
+    """No more output is foreseen than the request allows."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("temperature: 0", "max_tokens: 5")})
+        estimate = only(root).estimate
+        assert estimate is not None
+        assert estimate.output.likely == 4 * 5
+
+
+def test_prices(tmp_path: Path) -> None:
+    """From the list, in a batch; from project.yml, with its discount; as another llm; unknown."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        known: dict[str, Any] = {
+            "gpt-4o-mini": {},
+            "a": {"prices": {"a": {"input": 1.0, "output": 2.0}}},
+            "b": {"prices": {"b": {"input": 1, "output": 2, "cached": 0.5}}, "batch_discount": 0.2},
+            "c": {"prices": {"c": "gpt-4o-mini"}},
+            "d": {},
+        }
+        found = {}
+        for llm, more in known.items():
+            write(root, {"project.yml": settings(server, llm=llm, **more)})
+            price = only(root).price
+            found[llm] = price and (price.input, price.cached, price.output)
+        assert found["a"] == (0.5, 0.5, 1.0)
+        assert found["b"] == (0.8, 0.4, 1.6)
+        assert found["c"] == found["gpt-4o-mini"] == (0.075, 0.075, 0.3)
+        assert found["d"] is None
+        write(root, {"project.yml": settings(server, llm="d")})
+        assert "about" not in str(only(root))
+        assert "an unknown price" in str(only(root))
+
+
+def test_the_same_as_json(tmp_path: Path) -> None:
+    """What machines read has every figure."""
+    from click.testing import CliRunner
+
+    from enrich import cli
+
+    with Rehearsal() as server:
+        root = plants(tmp_path, server, llm="gpt-4o-mini")
+        result = CliRunner().invoke(cli.main, ["--project", str(root), "plan", "--json"])
+        (plan,) = json.loads(result.stdout)
+        assert (plan["to_ask"], plan["reasons"], plan["requests"]) == (4, {"new": 4}, 4)
+        assert plan["estimate"]["cost"]["likely"] > 0
+        text = CliRunner().invoke(cli.main, ["--project", str(root), "plan"]).stdout
+        for words in ("to ask", "4 new", "rule of thumb", "gpt-4o-mini at openai, in a batch"):
+            assert words in text
+
+
+@given(
+    sizes=lists(integers(1, 400), max_size=60),
+    most=integers(1, 20),
+    size=integers(1, 1000),
+    left=floats(0, 1),
+)
+def test_batches_keep_every_limit_and_the_budget(
+    sizes: list[int], most: int, size: int, left: float
+) -> None:
+    """Cuts cover every request once, in order, within the limits of requests and bytes (but for
+    single ones that are too large); those up to `paid` are apart, and one more would cost more."""
+    pace = Pace(answers=1, per_byte=0.25, per_request=0, output=10)
+    price = Price(input=400, cached=400, output=1000, source="")
+    with duckdb.connect() as connection:
+        database = Database(connection=connection)
+        database.run(
+            "CREATE TEMP TABLE todo AS SELECT n - 1 AS n, upto FROM ("
+            "SELECT unnest(range(1, len($sizes) + 1)) AS n, "
+            "unnest(list_transform(range(1, len($sizes) + 1), lambda i: list_sum($sizes[:i]))) "
+            "AS upto)",
+            sizes=sizes,
+        )
+        paid = affordable(database, pace, price, left)
+        cuts = cut(database, Limits(requests=most, bytes=size), paid=paid)
+    cost = [(0.25 * bytes_ * 400 + 10 * 1000) / 1e6 for bytes_ in sizes]
+    assert sum(cost[:paid]) <= left + 1e-9
+    assert paid == len(sizes) or sum(cost[: paid + 1]) >= left - 1e-9
+    assert [each.start for each in cuts] == [
+        sum(c.requests for c in cuts[:n]) for n in range(len(cuts))
+    ]
+    assert sum(each.requests for each in cuts) == len(sizes)
+    for each in cuts:
+        inside = sizes[each.start : each.start + each.requests]
+        assert each.bytes == sum(inside)
+        assert 1 <= each.requests <= most
+        assert each.bytes <= size or each.requests == 1
+        assert each.start >= paid or each.start + each.requests <= paid

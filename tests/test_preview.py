@@ -1,0 +1,193 @@
+"""Preview: a few rows answered now; what it paid for is never paid for again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from folders import PROMPT, opened, plants, settings, write
+
+from enrich import cli
+from enrich.errors import EnrichError, OverBudget, ProjectError, ProviderError
+from enrich.rehearsal import Faults, Rehearsal, answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_rows_are_shown_beside_their_answers(tmp_path: Path) -> None:
+    """The first rows of the SELECT, each with the answer to its own request, through the
+    synchronous endpoint and no batch."""
+    with Rehearsal() as server:
+        project = opened(plants(tmp_path, server))
+        found = project.preview("kinds", limit=2)
+        first = json.loads(answer(project.compile("kinds")["request"]["body"]))
+        assert found.rows[0].inputs == {"id": 1, "name": "ash", "note": "tall"}
+        assert found.rows[0].answer == first
+        assert [row.outcome for row in found.rows] == ["ok", "ok"]
+        assert (found.asked, server.bill.total, server.batches) == (2, 2, [])
+
+
+def test_a_run_does_not_pay_for_them_again(tmp_path: Path) -> None:
+    """The answers are in the ledger: the run asks the others, and the table has all."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        found = opened(root).preview("kinds", limit=3)
+        (state,) = opened(root).run()
+        assert (state.requests, state.ok, server.bill.total) == (1, 4, 4)
+        lines = opened(root).sql("SELECT line FROM kinds ORDER BY id LIMIT 3").rows
+        assert [line for (line,) in lines] == [
+            row.answer["line"] for row in found.rows if row.answer
+        ]
+        again = opened(root).preview("kinds", limit=4)
+        assert (again.asked, again.cost, server.bill.total) == (0, 0, 4)
+        assert [row.answer for row in again.rows[:3]] == [row.answer for row in found.rows]
+
+
+def test_a_preview_publishes_nothing(tmp_path: Path) -> None:
+    """The table stays as it is until a run."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        before = opened(root).sql("SELECT * FROM kinds ORDER BY id").rows
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("You know", "You love")})
+        assert opened(root).preview("kinds", limit=2).asked == 2
+        (state,) = opened(root).status()
+        assert opened(root).sql("SELECT * FROM kinds ORDER BY id").rows == before
+        assert (state.run, state.ok) == (1, 4)
+
+
+def test_where_picks_rows(tmp_path: Path) -> None:
+    """A SQL condition on the SELECT's columns; a wrong one is an error and costs nothing."""
+    with Rehearsal() as server:
+        project = opened(plants(tmp_path, server))
+        found = project.preview("kinds", where="name LIKE '%r%' -- a comment")
+        assert [row.inputs["name"] for row in found.rows] == ["birch", "cedar"]
+        with pytest.raises(EnrichError, match="colour"):
+            project.preview("kinds", where="colour = 'red'")
+        assert project.preview("kinds", where="false").rows == ()
+        assert server.bill.total == 2
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "true) UNION SELECT 1, 'x', 'y' -- ",
+        "(SELECT count(*) FROM glob('/etc/*')) > 0 OR getenv('HOME') = ''",
+        "1; DROP TABLE plants",
+        "(INSERT INTO plants VALUES (1, '', '')) IS NULL",
+    ],
+)
+def test_where_is_a_condition_and_nothing_else(tmp_path: Path, where: str) -> None:
+    """What is more than a condition is refused before DuckDB sees it."""
+    with Rehearsal() as server:
+        project = opened(plants(tmp_path, server))
+        with pytest.raises(EnrichError):
+            project.preview("kinds", where=where)
+        assert server.bill.total == 0
+        assert project.sql("SELECT count(*) FROM plants").rows == ((4,),)
+
+
+def test_what_is_wrong_with_a_row_is_shown(tmp_path: Path) -> None:
+    """A row that fails has its outcome and its reason; a broken schema shows in every row, and
+    costs nothing."""
+    with Rehearsal(faults=Faults(off_schema=1)) as server:
+        project = opened(plants(tmp_path, server))
+        found = project.preview("kinds", limit=1)
+        assert found.rows[0].outcome == "invalid"
+        assert found.rows[0].error
+        assert found.rows[0].raw
+        assert found.rows[0].answer is None
+    with Rehearsal(faults=Faults(http_400=1)) as server:
+        root = plants(tmp_path / "other", server)
+        rows = opened(root).preview("kinds", limit=3).rows
+        assert {row.outcome for row in rows} == {"error"}
+        assert server.bill.total == 0
+
+
+def test_a_refusal_of_all_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    """A wrong key: one sentence, nothing in the ledger, and the next preview asks."""
+    with Rehearsal(api_key="sk-right") as server:
+        root = plants(tmp_path, server)
+        with pytest.raises(ProviderError, match="401"):
+            opened(root).preview("kinds")
+        assert opened(root).sql("SELECT count(*) FROM ledger.batches").rows == ((0,),)
+        write(root, {"project.yml": settings(server, api_key="sk-right")})
+        assert opened(root).preview("kinds").asked == 4
+
+
+def test_answers_that_were_lost_on_the_way_are_asked_again(tmp_path: Path) -> None:
+    """One call of several breaks off: its row says so, the others have their answers, and the run
+    asks that row alone."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        server.script("POST /v1/chat/completions", ["reset"])
+        found = opened(root).preview("kinds")
+        assert sorted(row.outcome for row in found.rows) == ["error", "ok", "ok", "ok"]
+        (state,) = opened(root).run()
+        assert (state.requests, state.ok) == (1, 4)
+
+
+def test_a_preview_that_was_killed_keeps_what_came_in(tmp_path: Path) -> None:
+    """Whoever is next finds it abandoned: answers in its file are kept, the others are asked."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        project = opened(root)
+        project.preview("kinds")
+        with project.files.open(ledger=True) as database:  # as it was after the second answer
+            database.run("DELETE FROM ledger.responses")
+            database.run(
+                "UPDATE ledger.batches SET status = 'in_progress', ended_at = NULL, "
+                "read_at = NULL, read_number = NULL, outcomes = NULL, result_files = NULL"
+            )
+        (results,) = root.glob(".enrich/batches/*/result-0.jsonl")
+        lines = results.read_text().splitlines(keepends=True)
+        results.write_text("".join(lines[:2]) + lines[2][:30])
+        (state,) = opened(root).run()
+        assert (state.ok, server.bill.total) == (4, 6)
+
+
+def test_a_budget_bears_on_previews(tmp_path: Path) -> None:
+    """Above it nothing is asked, with exit code 4; its cost is the price of single requests."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server, llm="gpt-4o-mini")
+        found = opened(root).preview("kinds", limit=4)
+        usage = server.bill.usage
+        assert found.cost == pytest.approx((usage.input * 0.15 + usage.output * 0.6) / 1e6)
+        tight = json.loads(settings(server, llm="gpt-4o-mini")) | {"budget": {"month": found.cost}}
+        write(root, {"project.yml": json.dumps(tight)})
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("You know", "You love")})
+        with pytest.raises(OverBudget, match=r"the budget of \$0.0\d+ for a month"):
+            opened(root).preview("kinds")
+        result = CliRunner().invoke(cli.main, ["--project", str(root), "preview", "kinds"])
+        assert (result.exit_code, server.bill.total) == (4, 4)
+
+
+def test_a_model_without_prompt_has_no_preview(tmp_path: Path) -> None:
+    """It asks nobody anything."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/plain.sql": "SELECT 1 AS one\n"})
+        with pytest.raises(ProjectError, match="'plain' has no prompt"):
+            opened(root).preview("plain")
+
+
+def test_the_same_on_the_command_line(tmp_path: Path) -> None:
+    """Inputs beside outputs; as JSON one object a row; 3 where a row is not ok."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        run = ["--project", str(root), "preview", "kinds", "-n", "2"]
+        shown = CliRunner().invoke(cli.main, run)
+        assert shown.exit_code == 0
+        for words in ("name: ash", "line: ", "name: birch"):
+            assert words in shown.stdout
+        assert "2 asked now" in shown.stderr
+        again = CliRunner().invoke(cli.main, [*run, "--json"])
+        rows = [json.loads(line) for line in again.stdout.splitlines()]
+        assert [row["inputs"]["id"] for row in rows] == [1, 2]
+        assert rows[0]["answer"]["line"]
+        assert "nothing was asked" not in again.stdout
+        server.script("POST /v1/chat/completions", ["reset"])
+        assert CliRunner().invoke(cli.main, [*run[:-1], "4"]).exit_code == 3

@@ -229,14 +229,14 @@ def plain(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def directions(folder: Path, rows: int) -> None:
     """Rows to JSONL and results to table, each beside Python and DuckDB."""
-    from enrich import batches, publish, run
+    from enrich import batches, draft, publish, run
 
     bench = Bench(project(folder / "directions", rows))
     free, files = bench.provider("free"), bench.files
     work = folder / "work"
     work.mkdir()
     model = bench.models["categories"]
-    start = seconds(lambda: run.start(files, bench.config, free, model, run.Order()))
+    start = seconds(lambda: run.start(files, bench.config, free, model, draft.Order()))
     with files.open(ledger=True) as database:
         planned = batches.unread(database)
     ended: list[batches.Batch] = []

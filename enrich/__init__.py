@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from enrich.errors import EnrichError
-    from enrich.project import Project, Rows, State
+    from enrich.project import Project, Rows
+    from enrich.state import State
 
 __all__ = ["EnrichError", "Project", "Rows", "State"]
 
@@ -23,7 +24,7 @@ _HOMES = {
     "EnrichError": "enrich.errors",
     "Project": "enrich.project",
     "Rows": "enrich.project",
-    "State": "enrich.project",
+    "State": "enrich.state",
 }
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from enrich.cost import By
-    from enrich.project import Project, State
+    from enrich.project import Project
+    from enrich.state import State
 
 DONE, ERROR, NOT_OK, IN_PROGRESS = 0, 1, 3, 4
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from enrich import batches, plan, responses, run, snapshot
+from enrich import batches, draft, plan, responses, snapshot
 from enrich.budget import Left, limits
 from enrich.compiler import tables
 from enrich.errors import OverBudget
@@ -67,7 +67,7 @@ def preview(
     ProviderError where the provider refuses every request; nothing is spent then.
     """
     with files.open(warehouse="read", ledger=True) as database:
-        work = run.compile_ready(database, config, provider, model)
+        work = draft.compile_ready(database, config, provider, model)
         few = work.only(where=where, limit=limit)
         snapshot.take(database, few, config=config, most_bytes=provider.limits.bytes)
         shown = database.dicts("SELECT * FROM temp.rows")
@@ -104,7 +104,7 @@ def _planned(
     database: Database, config: Config, provider: Provider, work: Compiled, model: Model
 ) -> Batch | None:
     """The requests that nobody has answered yet, as one batch that is under way; or None."""
-    run.keep(database, replace(work, model=model))
+    draft.keep(database, replace(work, model=model))
     responses.judge_again(database, Judge.of(database, work.version))
     prompt = work.prompt
     retry = prompt.retry if prompt.retry is not None else config.retry

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich import batches, cost, model, publish, run, snapshot
+from enrich import batches, cost, draft, model, publish, run, snapshot
 from enrich.compiler.compilation import described
 from enrich.config import NAME, Config
-from enrich.database import Database, Files, statement
+from enrich.database import Files
+from enrich.draft import Order
 from enrich.errors import (
     DatabaseError,
     InputError,
@@ -25,16 +24,17 @@ from enrich.errors import (
 )
 from enrich.plan import Plan
 from enrich.preview import Preview, preview
-from enrich.run import Order
+from enrich.state import State, states
 from enrich.talk import Silence, Talk
+from enrich.wait import Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping
 
     from enrich.batches import Batch
     from enrich.compiler.compilation import Compiled
     from enrich.cost import By
+    from enrich.database import Database
     from enrich.errors import EnrichError
     from enrich.model import Model
     from enrich.providers import Provider
@@ -56,76 +56,6 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """Where an enrichment model stands after its latest run.
-
-    `outcomes` counts the rows of the SELECT by outcome as last published, `pending` among them;
-    it is empty before the first answers are in. `batches` are those of the latest run's model that
-    are under way. `failure` is why its last batch failed as a whole.
-    """
-
-    model: str
-    provider: str
-    llm: str
-    run: int
-    rows: int
-    requests: int
-    outcomes: Mapping[str, int]
-    stale: int
-    batches: tuple[Batch, ...]
-    failure: str
-    started_at: datetime
-    published_at: datetime | None
-
-    @property
-    def ok(self) -> int:
-        return self.outcomes.get("ok", 0)
-
-    @property
-    def failed(self) -> int:
-        """Rows whose last outcome is another than ok."""
-        return sum(many for word, many in self.outcomes.items() if word not in ("ok", "pending"))
-
-    @property
-    def held(self) -> tuple[Batch, ...]:
-        """Batches that a budget does not let go."""
-        return tuple(batch for batch in self.batches if batch.held)
-
-    @property
-    def busy(self) -> bool:
-        """Whether batches are still under way."""
-        return bool(self.batches)
-
-
-@dataclass(kw_only=True)
-class Wait:
-    """The time between two turns: it grows while no batch changes its status."""
-
-    seconds: float = 0.0
-    seen: tuple[object, ...] = ()
-    failures: int = 0
-
-    def after(self, turn: Turn, provider: Callable[[str], Provider], talk: Talk) -> None:
-        """Wait as long as the open batches' providers ask for. No lock is held meanwhile."""
-        self.failures = self.failures + 1 if turn.troubles else 0
-        for sentence in dict.fromkeys(trouble.message for _, trouble in turn.troubles):
-            talk.say(f"{sentence}; trying again")
-        pauses = [provider(name).pause for name in {batch.provider for batch in turn.batches}]
-        if not pauses:
-            return
-        shortest, longest = min(pauses)
-        seen = tuple((batch.batch, batch.status) for batch in turn.batches)
-        full = [batch for batch in turn.batches if batch.tries and not batch.sent]
-        for batch in full if turn.batches == full else ():
-            talk.say(f"{batch.batch} waits: the provider's queue is full")
-        least = shortest * 1.5 ** max((batch.tries for batch in full), default=0)
-        growing = least if seen != self.seen else self.seconds * 1.5
-        self.seconds = min(longest, growing)
-        self.seen = seen
-        time.sleep(self.seconds * random.uniform(0.8, 1.2))  # noqa: S311  # jitter, not a secret
 
 
 class Project:
@@ -226,7 +156,7 @@ class Project:
             return {"sql": picked.query}
         chosen = self.provider(self._provider_name(picked, provider))
         with self.files.open(warehouse="read") as database:
-            work = run.compile_for(database, self.config, chosen, picked, identity="")
+            work = draft.compile_for(database, self.config, chosen, picked, identity="")
             first = self._first_request(database, work, chosen.limits.bytes)
         return {"sql": work.snapshot, "schema": picked.prompt.output.schema(), "request": first}
 
@@ -272,7 +202,7 @@ class Project:
             except ProviderError as problem:
                 self.talk.say(f"{each.name} cannot be run yet: {problem.message}; {problem.hint}")
             views = [self.models[name] for name, waiting in waits.items() if not waiting]
-            found = run.foresee(
+            found = draft.foresee(
                 self.files,
                 self.config,
                 chosen,
@@ -405,6 +335,10 @@ class Project:
             cost.refresh(database)
             return _rows(database, cost.summed(by))
 
+    def _states(self, names: list[str] | None = None) -> tuple[State, ...]:
+        with self.files.open(ledger=True) as database:
+            return states(database, names)
+
     def sql(self, query: str) -> Rows:
         """Run a query on the warehouse; the ledger is attached as `ledger`, for reading only.
 
@@ -510,19 +444,6 @@ class Project:
         for name in sorted(names):
             with self.files.open(warehouse=True, ledger=True) as database:
                 publish.publish(database, name)
-
-    def _states(self, names: list[str] | None = None) -> tuple[State, ...]:
-        with self.files.open(ledger=True) as database:
-            open_batches = batches.unread(database)
-            rows = database.dicts(statement("states"))
-        states = []
-        for row in rows:
-            if names is not None and row["model"] not in names:
-                continue
-            own = tuple(batch for batch in open_batches if batch.model == row["model"])
-            outcomes = json.loads(row.pop("outcomes") or "{}")
-            states.append(State(**row, outcomes=outcomes, batches=own))
-        return tuple(states)
 
 
 def _rows(database: Database, query: str) -> Rows:

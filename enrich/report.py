@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from enrich.errors import EnrichError
     from enrich.plan import Plan
     from enrich.preview import Preview
-    from enrich.project import Rows, State
+    from enrich.project import Rows
     from enrich.rehearsal import Rehearsal
+    from enrich.state import State
 
 LONG = 500
 """Letters of a cell that a preview shows."""

@@ -18,7 +18,7 @@ from enrich.rehearsal import Faults, Rehearsal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.project import State
+    from enrich.state import State
 
 ROWS = "id,name,note\n" + "".join(f"{n},plant {n},note {n}\n" for n in range(1, 41))
 

@@ -1,0 +1,198 @@
+"""Drafts: a run before it is one. `enrich run` carries it out, `enrich plan` only shows it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enrich import batches, changes, plan, responses, snapshot
+from enrich.budget import Left, limits
+from enrich.compiler import tables
+from enrich.compiler.compilation import compiled
+from enrich.errors import ProjectError
+from enrich.estimate import Estimate, Pace
+from enrich.plan import Plan, Run
+from enrich.responses import Judge
+from enrich.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from enrich.changes import Changes
+    from enrich.compiler.compilation import Compiled
+    from enrich.config import Config
+    from enrich.database import Database, Files
+    from enrich.model import Model
+    from enrich.plan import Cut
+    from enrich.price import Price
+    from enrich.providers import Provider
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a command asks of its runs.
+
+    `retry` gives rows that failed in earlier runs their attempts anew, `full_refresh` asks every
+    row. `max_cost` is USD. `invocation` is the command's first run, once there is one.
+    """
+
+    retry: bool = False
+    full_refresh: bool = False
+    max_cost: float | None = None
+    invocation: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A plan with all that is needed to carry it out."""
+
+    run: Run
+    plan: Plan
+    cuts: Sequence[Cut]
+    pace: Pace
+    price: Price | None
+
+
+def compile_for(
+    database: Database, config: Config, provider: Provider, model: Model, *, identity: str
+) -> Compiled:
+    """Compile a model for a provider; `identity` is the provider's where answers are looked up."""
+    prompt = model.prompt
+    llm = (prompt.llm if prompt else "") or provider.llm
+    params = {**config.params, **(prompt.params if prompt else {})}
+    return compiled(database, model, llm=llm, identity=identity, params=params)
+
+
+def compile_ready(database: Database, config: Config, provider: Provider, model: Model) -> Compiled:
+    """Compile a model for a provider that could answer it now."""
+    if model.prompt is not None:
+        images = bool(model.prompt.images)
+        provider.check(images=images, endpoint=model.prompt.endpoint)
+    return compile_for(database, config, provider, model, identity=provider.identity)
+
+
+def foresee(
+    files: Files,
+    config: Config,
+    provider: Provider,
+    model: Model,
+    order: Order,
+    *,
+    views: Sequence[Model] = (),
+) -> Plan:
+    """What `start` would plan. All of it is taken back: nothing is kept, sent or spent.
+
+    `views` are plain models that the SELECT reads, and which need not be made yet.
+    """
+    with files.open(warehouse="read", ledger=True) as database:
+        for view in views:
+            database.run(tables.view(view.name, view.query))
+        work = compile_for(database, config, provider, model, identity=provider.identity)
+        snapshot.take(database, work, config=config, most_bytes=provider.limits.bytes)
+        with database.undone():
+            return drawn(database, config, provider, work, order).plan
+
+
+def drawn(
+    database: Database, config: Config, provider: Provider, work: Compiled, order: Order
+) -> Drawn:
+    """Plan what to ask of `temp.snapshot`, inside a transaction of the caller's."""
+    run = _numbered(database, config, provider, work, order)
+    before = database.script("latest_run", model=run.model)
+    keep(database, work)
+    batches.withdraw(database, run.model)
+    now = Version.of(database, work.version)
+    found = changes.compare(database, work, now, config=config)
+    if work.prompt.sample is not None and not run.fresh:
+        changes.keep(database, found, sample=work.prompt.sample)
+    responses.judge_again(database, Judge.of(database, work.version))
+    requests, size = plan.todo(database, run, overhead=work.overhead)
+    rows = changes.reasons(database, found)
+    price = provider.price(work.body.llm) if requests else None
+    pace = Pace.seen(database, work.version, work.prompt, work.params)
+    budget = left(database, run)
+    if requests and budget.usd is not None and price is None:
+        what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"
+        hint = "set it under `prices:` of the provider in project.yml, or take the budget out"
+        raise ProjectError(what, hint=hint)
+    paid = plan.affordable(database, pace, price, budget.usd)
+    cuts = plan.cut(database, provider.limits, paid=paid)
+    last = Version.of(database, before[0][2]) if before else now
+    planned = Plan(
+        model=run.model,
+        provider=run.provider,
+        llm=work.body.llm,
+        rows=int(database.one("SELECT count(*) FROM temp.snapshot")[0]),
+        states=rows.states,
+        reasons=rows.reasons,
+        gone=rows.gone,
+        requests=requests,
+        batches=len(cuts),
+        bytes=size,
+        paid=paid,
+        budget=str(budget),
+        estimate=Estimate.of(pace, price, requests=requests, size=size),
+        price=price,
+        changed=now.changed(last) if last.prompt != now.prompt else (),
+        diff=now.diff(last) if last.prompt != now.prompt else "",
+        settled=_settled(now, last, rows),
+    )
+    return Drawn(run=run, plan=planned, cuts=cuts, pace=pace, price=price)
+
+
+def _settled(now: Version, last: Version, rows: Changes) -> bool:
+    """Whether the table would be what it is: no row is new, gone, changed or without its answer."""
+    there = sum(rows.states.values())
+    still = now.prompt == last.prompt and rows.same == there and not rows.gone
+    return still and not rows.reasons and not rows.states.get("in progress")
+
+
+def _numbered(
+    database: Database, config: Config, provider: Provider, work: Compiled, order: Order
+) -> Run:
+    """The run to be."""
+    number = int(database.one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
+    prompt = work.prompt
+    return Run(
+        run=number,
+        model=work.model.name,
+        prompt=work.version,
+        provider=provider.name,
+        max_attempts=prompt.max_attempts or config.max_attempts,
+        retry=prompt.retry if prompt.retry is not None else config.retry,
+        again=order.retry,
+        fresh=order.full_refresh,
+        invocation=order.invocation or number,
+        limits=limits(config.budget, prompt.budget, order.max_cost),
+    )
+
+
+def left(database: Database, run: Run) -> Left:
+    """What this run may still plan to spend."""
+    return Left.of(
+        database,
+        run.limits,
+        model=run.model,
+        run=run.run,
+        invocation=run.invocation,
+        planned=True,
+    )
+
+
+def keep(database: Database, work: Compiled) -> None:
+    """Keep this version of the model: its answers can be read without its files."""
+    database.script(
+        "prompt_kept",
+        prompt=work.version,
+        model=work.model.name,
+        identity=work.identity,
+        llm=work.body.llm,
+        endpoint=work.body.endpoint,
+        response_format=work.prompt.response_format,
+        output=work.prompt.output.ddl,
+        prefix=work.body.prefix,
+        text=work.prompt.text,
+        query=work.model.query,
+        params=json.dumps(work.params, sort_keys=True),
+    )

@@ -45,6 +45,11 @@ class Answered:
     cost: float | None = None
 
 
+BUSY = Answered(
+    inputs={}, outcome="pending", error="asked already: its batch is under way, or held by a budget"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preview:
     """Rows with their answers. `asked` of them were asked now, for `cost` USD; the others had been
@@ -87,7 +92,7 @@ def preview(
             else (0.0,)
         )
     rows = (
-        found.get(fingerprint, Answered(inputs={}, outcome="error", error=error))
+        found.get(fingerprint, Answered(inputs={}, outcome="error", error=error) if error else BUSY)
         for fingerprint, error in asked
     )
     return Preview(

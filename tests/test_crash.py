@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UPLOAD, CREATE = "POST /v1/files", "POST /v1/batches"
+CHAT = "POST /v1/chat/completions"
 POLL, FETCH = "GET /v1/batches/{id}", "GET /v1/files/{id}/content"
 DEADLINE = 60.0
 
@@ -130,3 +131,40 @@ def test_two_runs_at_once_ask_once(tmp_path: Path) -> None:
         assert [one.returncode, two.returncode] == [0, 0], said
         assert server.bill.requests.total() == 4
         assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((4,),)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+@pytest.mark.parametrize(("step", "paid"), [("hang", 4), ("stall", 5)])
+def test_a_preview_killed_in_a_call(tmp_path: Path, step: str, paid: int) -> None:
+    """The answers that came in before it are kept; only the one that was on its way is asked again,
+    and paid again if the provider had answered it."""
+    with Rehearsal(hang=DEADLINE) as server:
+        root = plants(tmp_path, server)
+        server.script(CHAT, [step])  # type: ignore[list-item]
+        with start(root, "preview", "kinds") as child:
+            until_called(server, CHAT, 3)
+            (results,) = root.glob(".enrich/batches/*/result-0.jsonl")
+            deadline = time.monotonic() + DEADLINE
+            while results.read_bytes().count(b"\n") < 3:
+                assert time.monotonic() < deadline, "three answers did not come in"
+                time.sleep(0.01)
+            child.send_signal(signal.SIGKILL)
+            child.communicate()
+        (state,) = opened(root).run()
+        assert (state.ok, state.busy, server.bill.total) == (4, False, paid)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_ctrl_c_in_a_preview_keeps_what_came_in(tmp_path: Path) -> None:
+    """Calls under way are waited for; what was answered is asked no more."""
+    with Rehearsal(hang=2.0) as server:
+        root = plants(tmp_path, server)
+        server.script(CHAT, ["hang"])
+        with start(root, "preview", "kinds") as child:
+            until_called(server, CHAT, 3)
+            child.send_signal(signal.SIGINT)
+            _, said = child.communicate()
+        assert child.returncode == 4
+        assert "nothing is lost" in said
+        (state,) = opened(root).run()
+        assert (state.ok, state.busy, server.bill.total) == (4, False, 4)

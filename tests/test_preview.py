@@ -59,6 +59,17 @@ def test_a_preview_publishes_nothing(tmp_path: Path) -> None:
         assert (state.run, state.ok) == (1, 4)
 
 
+def test_what_is_asked_already_is_not_asked_now(tmp_path: Path) -> None:
+    """Rows of a batch under way are shown as pending, and paid for once."""
+    with Rehearsal(faults=Faults(batch_stuck=1)) as server:
+        root = plants(tmp_path, server)
+        opened(root).run(detach=True)
+        found = opened(root).preview("kinds")
+        assert {row.outcome for row in found.rows} == {"pending"}
+        assert "asked already" in (found.rows[0].error or "")
+        assert (found.asked, server.bill.total) == (0, 0)
+
+
 def test_where_picks_rows(tmp_path: Path) -> None:
     """A SQL condition on the SELECT's columns; a wrong one is an error and costs nothing."""
     with Rehearsal() as server:

@@ -5,8 +5,9 @@
 A project of two models, one reading the other's table, is run as a child process against the
 rehearsal server. The child is killed (SIGKILL) before or after any of its steps (every SQL
 statement, every call to the provider), or at any time; or it gets Ctrl-C, or finds the disk full,
-or the warehouse held by somebody else, or another `enrich run` or `enrich status` beside it; or the
-warehouse is deleted. Then it is started again until done, and the books are checked:
+or the warehouse held by somebody else, or another `enrich run` or `enrich status` beside it; or it
+has a budget that pays for a part; or there was a plan or a preview before it; or the warehouse is
+deleted. Then it is started again until done, and the books are checked:
 
 * every row has exactly one outcome, and every request of a batch exactly one response;
 * the published tables hold, row by row, what the server answered to that row's request;
@@ -74,7 +75,10 @@ FAULTS = Faults(
 """A little of everything that a row or a batch survives."""
 
 BILLED = "status_code = 200"
-PERHAPS = "status_code = 200 OR outcome IN ('missing', 'expired')"
+PERHAPS = (
+    "status_code = 200 OR outcome IN ('missing', 'expired') "
+    "OR (outcome = 'error' AND status_code IS NULL)"
+)
 """A request without a line may have been billed, if its line is what was lost."""
 LAST = 3600.0
 
@@ -254,13 +258,21 @@ class Trial:
     def trouble(self, seconds: float, steps: int) -> None:
         """One thing that goes wrong, drawn at random, in the first seconds and steps of a run."""
         names = ("step", "step", "step", "time", "time", "ctrl-c", "disk", "held", "two", "status")
-        name = self.dice.choice((*names, "deleted"))
+        name = self.dice.choice((*names, "budget", "budget", "plan", "preview", "deleted"))
         self.happened[name] += 1
         some = self.dice.uniform(0, min(seconds, 1.5))
         stop = -signal.SIGKILL
         if name == "step":
             number = int(steps ** self.dice.uniform(0.3, 1))
             self.killed(Moment(number, after=self.dice.random() < 0.5))
+        elif name == "budget":
+            cost = str(self.dice.uniform(0, 0.003))
+            run = self.start("run", "--max-cost", cost)
+            time.sleep(some)
+            self._kill(run)
+        elif name in ("plan", "preview"):
+            models = ["kinds"] if name == "preview" else []
+            self.ended(self.start(name, *models), 0, 1, 3, 4)
         elif name == "disk":
             disk = int(2 ** self.dice.uniform(11, 21))
             self.ended(self.start("run", disk=disk), 0, 1, 3, 4)

@@ -83,14 +83,18 @@ class Left:
         run: int,
         invocation: int,
         planned: bool = False,
+        foreseen: float = 0.0,
     ) -> Left:
-        """Needs the ledger. `planned`: what the same command has planned is taken off as well."""
+        """Needs the ledger. `planned`: what the same command has planned is taken off as well;
+        `foreseen`: USD that it would have, if its plans were carried out."""
         if not limits:
             return cls()
         row = database.script(
             "spent", model=model, run=run, invocation=invocation, planned=planned
         )[0]
         spent = dict(zip(SCOPES, row, strict=True))
+        for scope in ("run", "month"):
+            spent[scope] += foreseen
         left, scope = min((amount - spent[scope], scope) for scope, amount in limits.items())
         return cls(usd=max(0.0, left), scope=scope, limit=limits[scope])
 

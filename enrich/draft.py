@@ -34,13 +34,15 @@ class Order:
     """What a command asks of its runs.
 
     `retry` gives rows that failed in earlier runs their attempts anew, `full_refresh` asks every
-    row. `max_cost` is USD. `invocation` is the command's first run, once there is one.
+    row. `max_cost` is USD. `invocation` is the command's first run, once there is one; `foreseen`
+    is USD that the plans before take, where none is carried out.
     """
 
     retry: bool = False
     full_refresh: bool = False
     max_cost: float | None = None
     invocation: int | None = None
+    foreseen: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,7 @@ def drawn(
     rows = changes.reasons(database, found)
     price = provider.price(work.body.llm) if requests else None
     pace = Pace.seen(database, work.version, work.prompt, work.params)
-    budget = left(database, run)
+    budget = left(database, run, foreseen=order.foreseen)
     if requests and budget.usd is not None and price is None:
         what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"
         hint = "set it under `prices:` of the provider in project.yml, or take the budget out"
@@ -136,7 +138,8 @@ def drawn(
         price=price,
         changed=now.changed(last) if last.prompt != now.prompt else (),
         diff=now.diff(last) if last.prompt != now.prompt else "",
-        settled=_settled(now, last, rows),
+        settled=bool(database.script("exists", schema="main", name=run.model))
+        and _settled(now, last, rows),
     )
     return Drawn(run=run, plan=planned, cuts=cuts, pace=pace, price=price)
 
@@ -168,7 +171,7 @@ def _numbered(
     )
 
 
-def left(database: Database, run: Run) -> Left:
+def left(database: Database, run: Run, *, foreseen: float = 0.0) -> Left:
     """What this run may still plan to spend."""
     return Left.of(
         database,
@@ -177,6 +180,7 @@ def left(database: Database, run: Run) -> Left:
         run=run.run,
         invocation=run.invocation,
         planned=True,
+        foreseen=foreseen,
     )
 
 

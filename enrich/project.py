@@ -211,6 +211,8 @@ class Project:
                 views=[view for view in views if view.prompt is None],
             )
             plans.append(found)
+            usd = found.estimate.usd if found.estimate else None
+            order = replace(order, foreseen=order.foreseen + (usd or 0.0))
             if not found.settled:
                 waits[each.name] = (each.name,)
         return tuple(plans)

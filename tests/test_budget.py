@@ -170,6 +170,9 @@ def test_the_models_of_one_run_share_its_budget(tmp_path: Path) -> None:
         assert first.estimate
         assert second.estimate
         both = (first.estimate.usd or 0) + (second.estimate.usd or 0)
+        first, second = opened(root).plan(max_cost=both * 0.75)
+        assert first.paid == first.requests
+        assert 10 <= second.paid <= 20
         kinds, others = sorted(
             opened(root).run(max_cost=both * 0.75), key=lambda state: state.model
         )

@@ -311,6 +311,12 @@ def test_models_that_wait_are_not_guessed_at(tmp_path: Path) -> None:
         write(root, {"seeds/plants.csv": SEED + "5,elm,\n"})
         plans = {plan.model: plan for plan in opened(root).plan()}
         assert plans["words"].after == ("kinds",)
+        opened(root).run()
+        assert [plan.to_ask for plan in opened(root).plan()] == [0, 0, 0]
+        (root / "warehouse.duckdb").unlink()
+        plans = {plan.model: plan for plan in opened(root).plan()}
+        assert plans["kinds"].to_ask == 0
+        assert plans["words"].after == ("kinds",)
 
 
 def test_estimates_are_a_rule_of_thumb_until_answers_are_in(tmp_path: Path) -> None:

@@ -148,8 +148,6 @@ def withdraw(database: Database, model: str) -> None:
 
 def advance(files: Files, provider: Provider, batch: Batch) -> Batch:
     """Take a batch as far as it goes without waiting, until its result files are here."""
-    if batch.remote == NOW:
-        return _ended_now(files, batch, status="cancelled")
     _check_whose(provider, batch)
     if batch.remote is None:
         batch = _submit(files, provider, batch)
@@ -182,8 +180,18 @@ def answer(files: Files, provider: Provider, batch: Batch) -> Batch:
     return _ended_now(files, batch, status="completed")
 
 
+def settle_previews(files: Files) -> list[Done]:
+    """Read what came in for previews that were left: who holds the turn finds none under way."""
+    with files.open(ledger=True) as database:
+        left = [batch for batch in unread(database) if batch.remote == NOW]
+    done, troubles = read(files, [_ended_now(files, each, status="cancelled") for each in left])
+    for _, problem in troubles:
+        raise problem
+    return done
+
+
 def _ended_now(files: Files, batch: Batch, *, status: str) -> Batch:
-    """A preview that is over: whoever finds one that is not finds it abandoned."""
+    """A preview that is over."""
     results = folder(files, batch) / "result-0.jsonl"
     found = (NOW,) if results.exists() else ()
     return _save(files, batch, status=status, ended_at=_now(), result_files=found)

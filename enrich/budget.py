@@ -7,6 +7,7 @@ cost counts instead. A batch that a budget does not pay for is held, not sent.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from enrich.price import usd
@@ -47,7 +48,11 @@ class Budget:
             if name not in keys:
                 hint = f"known here: {', '.join(keys)}"
                 raise settings.wrong("budget", f"is not for a '{name}'", hint=hint)
-            if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not amount >= 0:
+            if (
+                isinstance(amount, bool)
+                or not isinstance(amount, (int, float))
+                or not 0 <= amount < inf
+            ):
                 hint = f"{name}: 5.00"
                 raise settings.wrong("budget", f"'{name}' must be an amount in USD", hint=hint)
         return cls(**{str(name): float(amount) for name, amount in amounts.items()})

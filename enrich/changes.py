@@ -6,7 +6,7 @@ what it asked, only the model changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enrich import snapshot
@@ -37,16 +37,22 @@ class Changes:
 
 @dataclass(frozen=True, kw_only=True)
 class Earlier:
-    """The earlier versions whose requests rows of the snapshot moved on from, by id."""
+    """The present version, and the earlier ones whose requests rows of the snapshot moved on from,
+    by id. `rekeyed`: the model's rows in the ledger have another key."""
 
     now: Version
-    versions: Mapping[str, Version] = field(default_factory=dict)
+    versions: Mapping[str, Version]
+    rekeyed: bool
 
 
-def compare(database: Database, work: Compiled, now: Version, *, config: Config) -> Earlier:
-    """Make `temp.known` and `temp.moved` for `temp.snapshot`. Needs warehouse and ledger."""
-    if known_rows(database, work):
-        database.run(tables.known(work.model.name))
+def compare(database: Database, work: Compiled, *, config: Config) -> Earlier:
+    """Make `temp._enrich_known` and `temp._enrich_moved` for `temp._enrich_snapshot`.
+
+    Needs warehouse and ledger, and no transaction: an earlier version may fail on rows as they are.
+    """
+    known = known_rows(database, work)
+    if known:
+        database.run(tables.known(work.model.name, answered=work.prompt.sample is not None))
     else:
         database.script("nothing_known")
     database.script("moved_none")
@@ -57,27 +63,29 @@ def compare(database: Database, work: Compiled, now: Version, *, config: Config)
             before = earlier(database, work, versions[name])
             snapshot.take_earlier(database, before, config=config)
         except EnrichError:
-            continue  # its columns are gone: every row counts as changed
+            continue  # its columns are gone, or hold what it cannot take: every row has changed
         database.script("moved", version=name)
-    return Earlier(now=now, versions=versions)
+    there = bool(database.script("inputs_key", model=work.model.name))
+    return Earlier(now=Version.now(work), versions=versions, rekeyed=there and not known)
 
 
 def known_rows(database: Database, work: Compiled) -> bool:
     """Whether the ledger has the model's rows under a key of the same columns and types."""
     model = work.model.name
     kind = database.script("inputs_key", model=model)
-    if not kind or database.describe("SELECT key FROM temp.snapshot")["key"] != kind[0][0]:
+    if not kind or database.describe("SELECT key FROM temp._enrich_snapshot")["key"] != kind[0][0]:
         return False
     database.run(tables.inputs_completed(model))
     return True
 
 
-def keep(database: Database, found: Earlier, *, sample: int) -> None:
-    """Rows whose own cells are as before keep the answer that an earlier version gave, if it can
-    still be shown; `sample` of all rows do not."""
-    shown = [name for name, version in found.versions.items() if found.now.shows(version)]
-    if shown:
-        database.script("keep", versions=shown, sample=sample)
+def keep(database: Database, found: Earlier, work: Compiled) -> None:
+    """Rows whose own cells are as before keep the answer that an earlier version gave, if anything
+    of it can still be shown and the present version has none; `sample` of all rows do not."""
+    read = [name for name, version in found.versions.items() if found.now.reads(version)]
+    if read:
+        keeping = tables.keeping(work.prompt.output, work.prompt.response_format)
+        database.run(keeping, versions=read, sample=work.prompt.sample)
 
 
 def reasons(database: Database, found: Earlier) -> Changes:
@@ -88,7 +96,8 @@ def reasons(database: Database, found: Earlier) -> Changes:
         if state in STATES:
             states[state] = many
             continue
-        word = ASKED.get(state) or _changed(found, version)
+        why = "rekeyed" if state == "new" and found.rekeyed else state
+        word = ASKED.get(why) or _changed(found, version)
         asked[word] = asked.get(word, 0) + many
     gone, same = database.script("still")[0]
     return Changes(states=states, reasons=asked, gone=gone, same=same)

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from enrich.project import Project
     from enrich.state import State
 
+LEFT = (
+    "left: what was submitted goes on, and nothing is lost\n\n"
+    "hint: enrich status fetches and shows it, enrich run waits for it again, "
+    "enrich cancel stops it"
+)
+LEFT_NOW = (
+    "left: answers that came in are kept, and nothing is lost\n\n"
+    "hint: the same again shows them, and asks only for the others"
+)
 DONE, ERROR, NOT_OK, IN_PROGRESS = 0, 1, 3, 4
 
 
@@ -34,8 +43,8 @@ class Context:
         self.verbose = verbose
 
     @contextmanager
-    def project(self) -> Iterator[Project]:
-        """The project, with errors told as people want them."""
+    def project(self, *, left: str = LEFT) -> Iterator[Project]:
+        """The project, with errors told as people want them; `left` is said after Ctrl-C."""
         from enrich import report
         from enrich.project import Project
 
@@ -52,11 +61,7 @@ class Context:
             sys.exit(IN_PROGRESS if isinstance(problem, OverBudget) else ERROR)
         except KeyboardInterrupt:
             screen.close()
-            sys.stderr.write(
-                "\nleft: what was submitted goes on, and nothing is lost\n\n"
-                "hint: enrich status fetches and shows it, enrich run waits for it again, "
-                "enrich cancel stops it\n"
-            )
+            sys.stderr.write(f"\n{left}\n")
             sys.exit(IN_PROGRESS)
         finally:
             screen.close()
@@ -248,7 +253,7 @@ def preview(
     """
     from enrich import report
 
-    with context.project() as project:
+    with context.project(left=LEFT_NOW) as project:
         found = project.preview(name, limit=limit, where=where, provider=provider)
     (report.preview_json if as_json else report.preview)(found)
     if any(row.outcome != "ok" for row in found.rows):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from enrich import batches, changes, plan, responses, snapshot
@@ -19,7 +18,7 @@ from enrich.version import Version
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from enrich.changes import Changes
+    from enrich.changes import Changes, Earlier
     from enrich.compiler.compilation import Compiled
     from enrich.config import Config
     from enrich.database import Database, Files
@@ -54,6 +53,7 @@ class Drawn:
     cuts: Sequence[Cut]
     pace: Pace
     price: Price | None
+    budget: Left
 
 
 def compile_for(
@@ -92,22 +92,27 @@ def foresee(
             database.run(tables.view(view.name, view.query))
         work = compile_for(database, config, provider, model, identity=provider.identity)
         snapshot.take(database, work, config=config, most_bytes=provider.limits.bytes)
+        found = changes.compare(database, work, config=config)
         with database.undone():
-            return drawn(database, config, provider, work, order).plan
+            return drawn(database, config, provider, work, found, order).plan
 
 
 def drawn(
-    database: Database, config: Config, provider: Provider, work: Compiled, order: Order
+    database: Database,
+    config: Config,
+    provider: Provider,
+    work: Compiled,
+    found: Earlier,
+    order: Order,
 ) -> Drawn:
-    """Plan what to ask of `temp.snapshot`, inside a transaction of the caller's."""
+    """Plan what to ask of `temp._enrich_snapshot`, inside a transaction of the caller's."""
     run = _numbered(database, config, provider, work, order)
     before = database.script("latest_run", model=run.model)
     keep(database, work)
     batches.withdraw(database, run.model)
-    now = Version.of(database, work.version)
-    found = changes.compare(database, work, now, config=config)
+    now = found.now
     if work.prompt.sample is not None and not run.fresh:
-        changes.keep(database, found, sample=work.prompt.sample)
+        changes.keep(database, found, work)
     responses.judge_again(database, Judge.of(database, work.version))
     requests, size = plan.todo(database, run, overhead=work.overhead)
     rows = changes.reasons(database, found)
@@ -120,12 +125,13 @@ def drawn(
         raise ProjectError(what, hint=hint)
     paid = plan.affordable(database, pace, price, budget.usd)
     cuts = plan.cut(database, provider.limits, paid=paid)
+    within = sum(each.bytes for each in cuts if each.start < paid)
     last = Version.of(database, before[0][2]) if before else now
     planned = Plan(
         model=run.model,
         provider=run.provider,
         llm=work.body.llm,
-        rows=int(database.one("SELECT count(*) FROM temp.snapshot")[0]),
+        rows=int(database.one("SELECT count(*) FROM temp._enrich_snapshot")[0]),
         states=rows.states,
         reasons=rows.reasons,
         gone=rows.gone,
@@ -134,14 +140,20 @@ def drawn(
         bytes=size,
         paid=paid,
         budget=str(budget),
+        spend=Estimate.of(pace, price, requests=paid, size=within).usd or 0.0,
         estimate=Estimate.of(pace, price, requests=requests, size=size),
         price=price,
         changed=now.changed(last) if last.prompt != now.prompt else (),
         diff=now.diff(last) if last.prompt != now.prompt else "",
-        settled=bool(database.script("exists", schema="main", name=run.model))
-        and _settled(now, last, rows),
+        settled=_settled(now, last, rows) and _shown(database, run.model),
     )
-    return Drawn(run=run, plan=planned, cuts=cuts, pace=pace, price=price)
+    return Drawn(run=run, plan=planned, cuts=cuts, pace=pace, price=price, budget=budget)
+
+
+def _shown(database: Database, model: str) -> bool:
+    """Whether the model's table is there, and no batch was read since it was made."""
+    there = database.script("exists", schema="main", name=model)
+    return bool(there) and not database.script("read_since", model=model)[0][0]
 
 
 def _settled(now: Version, last: Version, rows: Changes) -> bool:
@@ -186,17 +198,4 @@ def left(database: Database, run: Run, *, foreseen: float = 0.0) -> Left:
 
 def keep(database: Database, work: Compiled) -> None:
     """Keep this version of the model: its answers can be read without its files."""
-    database.script(
-        "prompt_kept",
-        prompt=work.version,
-        model=work.model.name,
-        identity=work.identity,
-        llm=work.body.llm,
-        endpoint=work.body.endpoint,
-        response_format=work.prompt.response_format,
-        output=work.prompt.output.ddl,
-        prefix=work.body.prefix,
-        text=work.prompt.text,
-        query=work.model.query,
-        params=json.dumps(work.params, sort_keys=True),
-    )
+    database.script("prompt_kept", query=work.model.query, **asdict(Version.now(work)))

@@ -186,4 +186,4 @@ def _tokens(kind: Type) -> float:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ASKED = {
     "new": "new",
+    "rekeyed": "key changed",
     "input changed": "input changed",
     "retry": "failed before",
     "not asked yet": "not asked yet",
@@ -70,7 +71,8 @@ class Plan:
 
     The `rows` of the SELECT are counted once: those that are not asked in `states` (see STATES),
     those to be asked, by why, in `reasons`. `gone` are not in the SELECT any more. `bytes` are
-    those of the request files. The first `paid` requests are within the tightest `budget`. `after`
+    those of the request files. The first `paid` requests are within the tightest `budget`, for an
+    estimated `spend` (USD). `after`
     names the models that must be run before anything of this can be known: then the rest is empty.
     `changed` says what is different from the version last run, and `diff` shows it. `settled`:
     every row is as it was, with its answer.
@@ -90,6 +92,7 @@ class Plan:
     bytes: int = 0
     paid: int = 0
     budget: str = ""
+    spend: float = 0.0
     estimate: Estimate | None = None
     price: Price | None = None
     changed: tuple[str, ...] = ()
@@ -136,7 +139,7 @@ class Cut:
 
 
 def todo(database: Database, run: Run, *, overhead: int) -> tuple[int, int]:
-    """Make `temp.todo`: which of `temp.snapshot` to send; gives their number and bytes.
+    """Make `temp.todo`: which of `temp._enrich_snapshot` to send; gives their number and bytes.
 
     Needs the ledger. A request is left out when it is answered, in flight in any batch, or has no
     tries left.
@@ -187,18 +190,34 @@ def affordable(database: Database, pace: Pace, price: Price | None, left: float 
 
 
 def assign(
-    database: Database, run: Run, cuts: Sequence[Cut], *, pace: Pace, price: Price | None
+    database: Database,
+    run: Run,
+    cuts: Sequence[Cut],
+    *,
+    pace: Pace,
+    price: Price | None,
+    held: tuple[int, str] | None = None,
 ) -> list[str]:
     """Put the cuts into the ledger as batches, with what each is estimated to cost; gives their
-    ids."""
-    batches = [_planned(database, run, part, pace, price) for part in enumerate(cuts)]
+    ids. `held`: from this row of `temp.todo` on, by this budget."""
+    batches = [
+        _planned(
+            database, run, part, pace, price, held[1] if held and part[1].start >= held[0] else None
+        )
+        for part in enumerate(cuts)
+    ]
     if batches:
         database.script("assign", batches=batches, starts=[each.start for each in cuts])
     return batches
 
 
 def _planned(
-    database: Database, run: Run, part: tuple[int, Cut], pace: Pace, price: Price | None
+    database: Database,
+    run: Run,
+    part: tuple[int, Cut],
+    pace: Pace,
+    price: Price | None,
+    held: str | None,
 ) -> str:
     """A new batch; its id begins with the model's name, for those who see it."""
     number, each = part
@@ -213,6 +232,7 @@ def _planned(
         requests=each.requests,
         bytes=each.bytes,
         part=number,
+        held=held,
         input_price=price and price.input,
         cached_price=price and price.cached,
         output_price=price and price.output,

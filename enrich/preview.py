@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from enrich import batches, draft, plan, responses, snapshot
 from enrich.budget import Left, limits
 from enrich.compiler import tables
-from enrich.errors import OverBudget
+from enrich.errors import InputError, OverBudget
 from enrich.estimate import Estimate, Pace
 from enrich.plan import Cut, Run
 from enrich.price import usd
@@ -73,17 +73,21 @@ def preview(
     """
     with files.open(warehouse="read", ledger=True) as database:
         work = draft.compile_ready(database, config, provider, model)
-        few = work.only(where=where, limit=limit)
-        snapshot.take(database, few, config=config, most_bytes=provider.limits.bytes)
-        shown = database.dicts("SELECT * FROM temp.rows")
-        asked = database.run("SELECT fingerprint, error FROM temp.snapshot ORDER BY rowid")
+        few = work.only(where=where.strip(), limit=limit)
+        try:
+            snapshot.take(database, few, config=config, most_bytes=provider.limits.bytes)
+        except InputError as problem:
+            said = f"--where: {problem.message}" if where.strip() else problem.message
+            raise InputError(said, hint=problem.hint) from problem
+        shown = database.dicts("SELECT * FROM temp._enrich_rows")
+        asked = database.run("SELECT fingerprint, error FROM temp._enrich_snapshot ORDER BY rowid")
         with database.transaction():
             batch = _planned(database, config, provider, few, model)
     if batch is not None:
         ended = batches.answer(files, provider, batch)
         ((batch, _),), troubles = batches.read(files, [ended])
-        for _, problem in troubles:
-            raise problem
+        for _, trouble in troubles:
+            raise trouble
     with files.open(ledger=True) as database:
         found = _found(database, work, [fingerprint for fingerprint, _ in asked if fingerprint])
         cost = (

@@ -164,7 +164,9 @@ class Project:
         self, database: Database, work: Compiled, most_bytes: int
     ) -> dict[str, Any] | None:
         snapshot.take(database, work, config=self.config, most_bytes=most_bytes)
-        rows = database.run("SELECT custom_id, tail FROM temp.snapshot WHERE error IS NULL LIMIT 1")
+        rows = database.run(
+            "SELECT custom_id, tail FROM temp._enrich_snapshot WHERE error IS NULL LIMIT 1"
+        )
         if not rows:
             return None
         body = json.loads(work.body.prefix + rows[0][1])
@@ -185,37 +187,39 @@ class Project:
         """
         picked = self._picked(names)
         order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
-        self.seed()
-        self._check(picked, provider, ready=False)
+        with run.turn(self.files):
+            self.seed()
+            self._check(picked, provider, ready=False)
+            batches.settle_previews(self.files)
         plans: list[Plan] = []
         waits: dict[str, tuple[str, ...]] = {}
         for each in picked:
             upstream = sorted(self._upstream(each, picked))
             after = tuple(dict.fromkeys(name for other in upstream for name in waits[other]))
-            waits[each.name] = after
             if each.prompt is None or after:
                 plans.append(Plan(model=each.name, view=each.prompt is None, after=after))
+                waits[each.name] = after
                 continue
-            chosen = self.provider(self._provider_name(each, provider))
+            built = [self.models[name] for name, waiting in waits.items() if not waiting]
+            found = self._foreseen(each, provider, order, built)
+            plans.append(found)
+            order = replace(order, foreseen=order.foreseen + found.spend)
+            waits[each.name] = () if found.settled else (each.name,)
+        return tuple(plans)
+
+    def _foreseen(
+        self, each: Model, provider: str | None, order: Order, built: list[Model]
+    ) -> Plan:
+        """A model's plan; says so where its provider could not answer now. `built` are the models
+        before it, of which the plain ones need not be there yet."""
+        chosen = self.provider(self._provider_name(each, provider))
+        if each.prompt is not None:
             try:
                 chosen.check(images=bool(each.prompt.images), endpoint=each.prompt.endpoint)
             except ProviderError as problem:
                 self.talk.say(f"{each.name} cannot be run yet: {problem.message}; {problem.hint}")
-            views = [self.models[name] for name, waiting in waits.items() if not waiting]
-            found = draft.foresee(
-                self.files,
-                self.config,
-                chosen,
-                each,
-                order,
-                views=[view for view in views if view.prompt is None],
-            )
-            plans.append(found)
-            usd = found.estimate.usd if found.estimate else None
-            order = replace(order, foreseen=order.foreseen + (usd or 0.0))
-            if not found.settled:
-                waits[each.name] = (each.name,)
-        return tuple(plans)
+        views = [view for view in built if view.prompt is None]
+        return draft.foresee(self.files, self.config, chosen, each, order, views=views)
 
     def preview(
         self, name: str, *, limit: int = 5, where: str = "", provider: str | None = None
@@ -230,6 +234,7 @@ class Project:
         with run.turn(self.files):
             self.seed()
             self._check_built(picked)
+            batches.settle_previews(self.files)
             if chosen.notice:
                 self.talk.say(chosen.notice)
             return preview(self.files, self.config, chosen, picked, limit=limit, where=where)
@@ -253,6 +258,7 @@ class Project:
         with run.turn(self.files):
             self.seed()
             self._check(picked, provider)
+            batches.settle_previews(self.files)
         waiting, started, done = list(picked), set[str](), set[str]()
         wait = Wait()
         while len(done) < len(picked):
@@ -265,10 +271,12 @@ class Project:
                 self._show(turn)
                 done |= {name for name in started if not turn.open(name)}
             self._raise(turn, started, wait)
-            if detach or turn.held(started - done):
+            if detach:
                 break
             if any(self._upstream(each, picked) <= done for each in waiting):
                 continue
+            if turn.held(started - done):
+                break
             if len(done) < len(picked):
                 wait.after(turn, self.provider, self.talk)
         return self._states([each.name for each in picked if each.prompt])
@@ -428,8 +436,11 @@ class Project:
             unpublished = {str(row[0]) for row in database.script("unpublished")}
         self._publish(unpublished)
         if turn.read:
-            with self.files.open(warehouse=True, ledger=True) as database:
-                cost.refresh(database)
+            try:
+                with self.files.open(warehouse=True, ledger=True) as database:
+                    cost.refresh(database)
+            except ProjectError as problem:  # somebody else's table stands there
+                self.talk.say(f"{problem.message}; {problem.hint}")
         if turn.planned:
             self.talk.say(f"{turn.planned:,} requests are asked again")
         if turn.replanned:

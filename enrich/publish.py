@@ -35,6 +35,7 @@ def publish(database: Database, model: str) -> None:
     Needs warehouse and ledger.
     """
     run = Run.latest(database, model)
+    database.run(tables.inputs_completed(model))
     rows_from, read = database.one(tables.state(model))
     version = f"a model: prompt {run.prompt}, rows of run {rows_from}, {read} batches read"
     if not _current(database, model, version):

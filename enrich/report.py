@@ -226,8 +226,9 @@ def _plan(console: Console, plan: Plan) -> None:
     if not plan.llm:
         return
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    for side in ("left", "right", "left"):
-        table.add_column(justify=side, overflow="fold")
+    for side in ("left", "right"):
+        table.add_column(justify=side, no_wrap=True)
+    table.add_column(overflow="fold")
     for cells in _plan_lines(plan):
         table.add_row(*map(clean, cells))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
@@ -293,7 +294,8 @@ def preview(found: Preview) -> None:
         table.add_row(_cells(row.inputs), _cells(said))
     _console(stderr=False).print(table)
     asked = f"{found.asked:,} asked now of {found.llm} ({found.provider}), {usd(found.cost)}"
-    known = "nothing was asked: the answers were in the ledger"
+    waits = any(row.outcome == "pending" for row in found.rows)
+    known = f"nothing was asked{'' if waits else ': the answers were in the ledger'}"
     sys.stderr.write(f"{asked if found.asked else known}\n\nnext:\n  enrich plan {found.model}\n")
 
 

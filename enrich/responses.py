@@ -128,7 +128,7 @@ def _judge_files(
 
 
 def judge_again(database: Database, judge: Judge) -> None:
-    """Judge the answers to `temp.snapshot` anew where another version's output judged them last.
+    """Judge the answers to `temp._enrich_snapshot` anew where another output judged them last.
 
     An answer that was paid for is used again whenever the present output accepts it.
     """

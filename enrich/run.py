@@ -117,11 +117,19 @@ def start(files: Files, config: Config, provider: Provider, model: Model, order:
     with files.open(warehouse="read", ledger=True) as database:
         work = draft.compile_ready(database, config, provider, model)
         snapshot.take(database, work, config=config, most_bytes=provider.limits.bytes)
+        found = changes.compare(database, work, config=config)
         with database.transaction():
-            drawn = draft.drawn(database, config, provider, work, order)
+            drawn = draft.drawn(database, config, provider, work, found, order)
             run = drawn.run
             _remember(database, work, run)
-            plan.assign(database, run, drawn.cuts, pace=drawn.pace, price=drawn.price)
+            plan.assign(
+                database,
+                run,
+                drawn.cuts,
+                pace=drawn.pace,
+                price=drawn.price,
+                held=(drawn.plan.paid, str(drawn.budget)),
+            )
             database.script(
                 "run_started",
                 run=run.run,
@@ -158,6 +166,7 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
     sent, what else was planned for the model is forgotten: it would be refused as well.
     """
     result = Turn()
+    previews = batches.settle_previews(files)
     with files.open(ledger=True) as database:
         todo = batches.unread(database)
     withdrawn: set[str] = set()
@@ -191,6 +200,7 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
     latest = {batch.batch: batch for batch, _ in result.read}
     result.batches = [latest.get(batch.batch, batch) for batch in result.batches]
     _again(files, open_provider, result)
+    result.read += previews
     return result
 
 
@@ -220,9 +230,9 @@ def _may_go(batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provi
 
 
 def _unheld(files: Files, batch: Batch) -> Batch:
-    """The batch, held unless every budget that bears on it pays for it. Looked at again each turn:
-    what other batches turned out to cost may leave more than was thought."""
-    if batch.sent:
+    """The batch, held if a budget that bears on it does not pay for it. What is held already waits
+    to be planned anew, for meanwhile somebody else may have asked the same."""
+    if batch.sent or batch.held:
         return batch
     with files.open(ledger=True) as database:
         run = Run.latest(database, batch.model)
@@ -235,18 +245,19 @@ def _unheld(files: Files, batch: Batch) -> Batch:
 def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn) -> None:
     """Plan what failed of the models just read, as far as it may be asked again; and anew what a
     budget held, now that it is known what the rest cost."""
-    held = {batch.model for batch in result.batches if batch.held}
     models = {
         batch.model
         for batch, outcomes in result.read
-        if batch.model in held or (set(outcomes) - {"ok"} and not batch.cancelled_at)
+        if set(outcomes) - {"ok"} and not batch.cancelled_at
     }
+    if result.read:
+        models |= {batch.model for batch in result.batches if batch.held}
     for model in sorted(models):
         waiting = [b for b in result.batches if b.model == model and b.held]
         with files.open(ledger=True) as database, database.transaction():
             run = Run.latest(database, model)
             planned = _replan(database, open_provider, run, anew=bool(waiting))
-        result.planned += planned - sum(batch.requests for batch in waiting)
+        result.planned += max(0, planned - sum(batch.requests for batch in waiting))
         result.replanned = result.replanned or bool(planned)
 
 
@@ -269,7 +280,8 @@ def _replan(
     price = provider.price(version.llm)
     prompt = Prompt.parse(version.text, source="the ledger's prompt")
     pace = Pace.seen(database, run.prompt, prompt, json.loads(version.params or "{}"))
-    paid = plan.affordable(database, pace, price, draft.left(database, run).usd)
+    budget = draft.left(database, run)
+    paid = plan.affordable(database, pace, price, budget.usd)
     cuts = plan.cut(database, provider.limits, paid=paid)
-    plan.assign(database, run, cuts, pace=pace, price=price)
+    plan.assign(database, run, cuts, pace=pace, price=price, held=(paid, str(budget)))
     return requests

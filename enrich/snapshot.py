@@ -16,21 +16,20 @@ if TYPE_CHECKING:
 
 
 def take(database: Database, compiled: Compiled, *, config: Config, most_bytes: int) -> int:
-    """Make `temp.snapshot` (key, custom_id, fingerprint, tail, error, prompt); gives its number of
-    rows.
+    """Make `temp._enrich_snapshot`: key, custom_id, fingerprint, tail, error, prompt.
 
-    Needs the warehouse. A row whose picture cannot be read, or whose request is larger than
-    `most_bytes`, has an `error` and no fingerprint. Raises InputError where the SELECT fails or the
-    key is NULL or not unique.
+    Gives the number of rows. Needs the warehouse. A row whose picture cannot be read, or whose
+    request is larger than `most_bytes`, has an `error` and no fingerprint. Raises InputError where
+    the SELECT fails or the key is NULL or not unique.
     """
     _render(database, compiled, config, table="snapshot")
     _check_key(database, compiled)
     database.script("line_too_long", overhead=compiled.overhead, bytes=most_bytes)
-    return int(database.one("SELECT count(*) FROM temp.snapshot")[0])
+    return int(database.one("SELECT count(*) FROM temp._enrich_snapshot")[0])
 
 
 def take_earlier(database: Database, earlier: Compiled, *, config: Config) -> None:
-    """Make `temp.was`: the same rows as an earlier version would have asked them."""
+    """Make `temp._enrich_was`: the same rows as an earlier version would have asked them."""
     _render(database, earlier, config, table="was")
 
 
@@ -40,7 +39,7 @@ def _render(database: Database, compiled: Compiled, config: Config, *, table: st
             database.run(inputs.materialized(compiled.model.query))
         if compiled.body.images:
             _pictures(database, compiled, config)
-        database.run(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{compiled.snapshot}")
+        database.run(f"CREATE OR REPLACE TEMP TABLE _enrich_{table} AS\n{compiled.snapshot}")
     except DatabaseError as problem:
         above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
         raise select_failed(compiled.model, problem, above=above) from problem
@@ -59,7 +58,7 @@ def _check_key(database: Database, compiled: Compiled) -> None:
 
 
 def _pictures(database: Database, compiled: Compiled, config: Config) -> None:
-    """Make `temp.pictures`: each file that the rows name, as a `data:` URL or a fault."""
+    """Make `temp._enrich_pictures`: each file that the rows name, as a `data:` URL or a fault."""
     database.run(inputs.no_pictures())
     named = tuple(
         image for image, blob in zip(compiled.body.images, compiled.blobs, strict=True) if not blob
@@ -73,7 +72,7 @@ def _pictures(database: Database, compiled: Compiled, config: Config) -> None:
         return
     if not found:
         database.run(
-            "INSERT INTO temp.pictures SELECT unnest($given), NULL, unnest($faults)",
+            "INSERT INTO temp._enrich_pictures SELECT unnest($given), NULL, unnest($faults)",
             given=given,
             faults=[fault for _, fault in checked],
         )

@@ -11,6 +11,7 @@ from enrich.output import Output
 from enrich.prompt import said
 
 if TYPE_CHECKING:
+    from enrich.compiler.compilation import Compiled
     from enrich.database import Database
     from enrich.prompt import Endpoint, Format
 
@@ -34,6 +35,22 @@ class Version:
     params: str | None
 
     @classmethod
+    def now(cls, work: Compiled) -> Version:
+        """The version that a model is in its files."""
+        return cls(
+            prompt=work.version,
+            model=work.model.name,
+            identity=work.identity,
+            llm=work.body.llm,
+            endpoint=work.body.endpoint,
+            response_format=work.prompt.response_format,
+            output=work.prompt.output.ddl,
+            prefix=work.body.prefix,
+            text=work.prompt.text,
+            params=json.dumps(work.params, sort_keys=True),
+        )
+
+    @classmethod
     def of(cls, database: Database, prompt: str) -> Version:
         """The version with this id. Needs the ledger."""
         names = ", ".join(field.name for field in fields(cls))
@@ -45,15 +62,9 @@ class Version:
         """The output, parsed."""
         return Output.parse(self.output, source="ledger")
 
-    def shows(self, answers: Version) -> bool:
-        """Whether answers to an earlier version still have a column to stand in."""
-        if (self.response_format == "text") != (answers.response_format == "text"):
-            return False
-        mine, theirs = (
-            {column.name.lower() for column in version.columns.columns}
-            for version in (self, answers)
-        )
-        return bool(mine & theirs)
+    def reads(self, answers: Version) -> bool:
+        """Whether answers to an earlier version can be read like its own, as far as they go."""
+        return (self.response_format == "text") == (answers.response_format == "text")
 
     def changed(self, before: Version) -> tuple[str, ...]:
         """What is asked otherwise than by the version before, in the words of the plan."""
@@ -65,7 +76,8 @@ class Version:
             or self.columns.schema() != before.columns.schema(),
             "prompt": said(self.text) != said(before.text),
         }
-        return tuple(word for word, is_so in different.items() if is_so) or ("prompt",)
+        words = tuple(word for word, is_so in different.items() if is_so)
+        return words or (("checks",) if before.params is not None else ("parameters",))
 
     def diff(self, before: Version) -> str:
         """A unified diff of settings and prompt, empty where there is no difference."""

@@ -184,6 +184,41 @@ def test_the_models_of_one_run_share_its_budget(tmp_path: Path) -> None:
         assert (kinds.ok, others.ok) == (40, 40)
 
 
+def test_what_is_held_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Another model that asks the same asks it; a model whose upstream is done runs, whatever is
+    held elsewhere; and when money is there, what was asked meanwhile is not asked again."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, {})
+        line = PROMPT.replace("{{ name }}: {{ coalesce(note, 'nothing') }}", "{{ line }}")
+        write(
+            root,
+            {
+                "models/kinds.prompt.md": PROMPT.replace("key: id", "key: id\n    budget: 0"),
+                "models/zz.sql": "SELECT id, name, note FROM plants\n",
+                "models/zz.prompt.md": PROMPT,
+                "models/down.sql": "SELECT id, line FROM zz\n",
+                "models/down.prompt.md": line,
+            },
+        )
+        ok = {state.model: state.ok for state in opened(root).run()}
+        assert ok == {"kinds": 40, "zz": 40, "down": 40}
+        asked = server.bill.total
+        assert asked == len(server.bill.requests)
+        assert opened(root).preview("kinds", limit=3).asked == 0
+        write(root, {"models/kinds.prompt.md": PROMPT})
+        (state,) = opened(root).run("kinds")
+        assert (state.ok, server.bill.total) == (40, asked)
+
+
+def test_previews_are_no_part_of_a_run(tmp_path: Path) -> None:
+    """A budget for a run is for each run; what single previews took adds up in a month only."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, {"run": 0.0003, "model": 0.0003})
+        for number in range(1, 12):
+            assert opened(root).preview("kinds", where=f"id = {number}").asked == 1
+        assert spent(server) * 2 > 0.0003  # single requests cost twice what a batch does
+
+
 def test_retries_are_within_the_budget(tmp_path: Path) -> None:
     """Requests that are asked again are paid from the same budget."""
     with Rehearsal(faults=Faults(off_schema=0.5), seed=5) as server:
@@ -275,6 +310,7 @@ def test_nothing_spent(tmp_path: Path) -> None:
         ("five", "'run' must be an amount in USD"),
         ("-1", "'run' must be an amount in USD"),
         (".nan", "'run' must be an amount in USD"),
+        (".inf", "'run' must be an amount in USD"),
         ("true", "'run' must be an amount in USD"),
         ("{year: 5}", "is not for a 'year'"),
         ("{month: x}", "'month' must be an amount in USD"),

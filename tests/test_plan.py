@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from enrich.plan import Plan
 
+KEEPING = PROMPT.replace("key: id", "key: id\n    on_change: new")
 MORE = SEED + "".join(f"{n},plant {n},note {n}\n" for n in range(5, 41))
 
 
@@ -123,6 +124,59 @@ def test_changed_rows_are_told_from_a_changed_prompt(tmp_path: Path) -> None:
         assert counted(plan) == plan.rows == 4
 
 
+def test_an_earlier_prompt_that_fails_now_stops_nothing(tmp_path: Path) -> None:
+    """It cannot read a cell as it is now: the rows count as changed, and are asked."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        number = PROMPT.replace("coalesce(note, 'nothing')", "CAST(note AS INTEGER)")
+        write(
+            root,
+            {
+                "seeds/plants.csv": "id,name,note\n1,ash,11\n2,birch,12\n",
+                "models/kinds.sql": "SELECT id, name, note::VARCHAR AS note FROM plants\n",
+                "models/kinds.prompt.md": number,
+            },
+        )
+        opened(root).run()
+        write(
+            root,
+            {
+                "seeds/plants.csv": "id,name,note\n1,ash,tall\n2,birch,12\n",
+                "models/kinds.prompt.md": PROMPT.replace("You know", "You love"),
+            },
+        )
+        assert only(root).reasons == {"input changed": 2}
+        (state,) = opened(root).run()
+        assert state.ok == 2
+
+
+@pytest.mark.parametrize("name", ["snapshot", "known", "moved", "rows", "was", "todo"])
+def test_tables_may_be_called_as_enrich_calls_its_own(tmp_path: Path, name: str) -> None:
+    """A model reads its own table, also while its earlier version is looked at."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(
+            root,
+            {
+                f"seeds/{name}.csv": SEED,
+                "models/kinds.sql": f"SELECT id, name, note FROM {name}\n",
+            },
+        )
+        opened(root).run()
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("You know", "You love")})
+        assert only(root).reasons == {"prompt changed": 4}
+
+
+def test_a_key_of_another_type_is_said_so(tmp_path: Path) -> None:
+    """All rows count as new then, and the plan says why."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        write(root, {"seeds/plants.csv": SEED + "x5,elm,\n"})
+        plan = only(root)
+        assert (plan.reasons, plan.states) == ({"key changed": 1}, {"answered": 4})
+
+
 def test_equal_requests_are_folded(tmp_path: Path) -> None:
     """Rows that ask the same are one request."""
     with Rehearsal() as server:
@@ -195,13 +249,12 @@ def test_on_change_new_keeps_old_answers(tmp_path: Path) -> None:
     the version that gave them, through further changes and back."""
     with Rehearsal() as server:
         root = plants(tmp_path, server)
-        keeping = PROMPT.replace("key: id", "key: id\n    on_change: new")
-        write(root, {"models/kinds.prompt.md": keeping})
+        write(root, {"models/kinds.prompt.md": KEEPING})
         opened(root).run()
         first = answers(root)
         seed = "id,name,note\n1,ash,tall\n2,birch,grey\n3,cedar,\n4,dogwood,\n5,elm,\n"
         write(root, {"seeds/plants.csv": seed})
-        write(root, {"models/kinds.prompt.md": keeping.replace("You know", "You love")})
+        write(root, {"models/kinds.prompt.md": KEEPING.replace("You know", "You love")})
         plan = only(root)
         assert (plan.states, plan.reasons) == ({"kept": 3}, {"input changed": 1, "new": 1})
         opened(root).run()
@@ -209,7 +262,7 @@ def test_on_change_new_keeps_old_answers(tmp_path: Path) -> None:
         second = answers(root)
         assert {n: second[n] for n in (1, 3, 4)} == {n: first[n] for n in (1, 3, 4)}
         assert second[2][1] == second[5][1] != first[1][1]
-        write(root, {"models/kinds.prompt.md": keeping.replace("You know", "You hate")})
+        write(root, {"models/kinds.prompt.md": KEEPING.replace("You know", "You hate")})
         assert only(root).states == {"kept": 5}
         opened(root).run()
         assert answers(root) == second
@@ -234,14 +287,52 @@ def test_kept_answers_are_shown_with_the_columns_they_have(tmp_path: Path) -> No
         assert server.bill.total == 5
 
 
+def test_going_back_shows_the_answers_to_the_prompt(tmp_path: Path) -> None:
+    """Where the present prompt has an answer, maybe of a preview, no earlier one is kept."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        love = PROMPT.replace("You know", "You love")
+        opened(root).run()
+        first = answers(root)
+        write(root, {"models/kinds.prompt.md": love})
+        opened(root).run()
+        write(root, {"models/kinds.prompt.md": KEEPING})
+        assert only(root).states == {"answered": 4}
+        opened(root).run()
+        assert answers(root) == first
+        write(root, {"models/kinds.prompt.md": KEEPING.replace("You know", "You hate")})
+        opened(root).preview("kinds", limit=1)
+        plan = only(root)
+        assert plan.states == {"kept": 3, "answered": 1}
+        opened(root).run()
+        assert server.bill.total == 9
+        assert [row[1] == first[1][1] for row in answers(root).values()].count(True) == 3
+
+
+def test_answers_before_an_unanswered_prompt_are_kept(tmp_path: Path) -> None:
+    """A prompt that nobody answered in between does not matter."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server, llm="gpt-4o-mini")
+        opened(root).run()
+        first = answers(root)
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("You know", "You love")})
+        opened(root).run(max_cost=0)
+        opened(root).cancel()
+        write(root, {"models/kinds.prompt.md": KEEPING.replace("You know", "You love")})
+        assert only(root).states == {"kept": 4}
+        opened(root).run()
+        assert (answers(root), server.bill.total) == (first, 4)
+
+
 def test_answers_that_have_no_column_left_are_not_kept(tmp_path: Path) -> None:
     """Where nothing of an old answer could be shown, the row is asked."""
     with Rehearsal() as server:
         root = plants(tmp_path, server)
         opened(root).run()
-        prompt = "---\nkey: id\non_change: new\noutput: other VARCHAR\n---\nuser:\n{{ name }}\n"
-        write(root, {"models/kinds.prompt.md": prompt})
-        assert only(root).to_ask == 4
+        for column in ("other VARCHAR", "kind ENUM('big', 'small')", "height DATE"):
+            front = f"---\nkey: id\non_change: new\noutput: {column}\n---\n"
+            write(root, {"models/kinds.prompt.md": front + "user:\n{{ name }}\n"})
+            assert only(root).to_ask == 4, column
 
 
 def test_on_change_sample_asks_some_again(tmp_path: Path) -> None:

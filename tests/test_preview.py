@@ -76,10 +76,13 @@ def test_where_picks_rows(tmp_path: Path) -> None:
         project = opened(plants(tmp_path, server))
         found = project.preview("kinds", where="name LIKE '%r%' -- a comment")
         assert [row.inputs["name"] for row in found.rows] == ["birch", "cedar"]
-        with pytest.raises(EnrichError, match="colour"):
+        with pytest.raises(EnrichError, match=r"--where: .*colour"):
             project.preview("kinds", where="colour = 'red'")
+        with pytest.raises(EnrichError, match=r"--where: .*'ash'"):
+            project.preview("kinds", where="name::INTEGER = 1")
+        assert len(project.preview("kinds", where=" ", limit=1).rows) == 1
         assert project.preview("kinds", where="false").rows == ()
-        assert server.bill.total == 2
+        assert server.bill.total == 3
 
 
 @pytest.mark.parametrize(
@@ -145,19 +148,52 @@ def test_a_preview_that_was_killed_keeps_what_came_in(tmp_path: Path) -> None:
     """Whoever is next finds it abandoned: answers in its file are kept, the others are asked."""
     with Rehearsal() as server:
         root = plants(tmp_path, server)
-        project = opened(root)
-        project.preview("kinds")
-        with project.files.open(ledger=True) as database:  # as it was after the second answer
-            database.run("DELETE FROM ledger.responses")
-            database.run(
-                "UPDATE ledger.batches SET status = 'in_progress', ended_at = NULL, "
-                "read_at = NULL, read_number = NULL, outcomes = NULL, result_files = NULL"
-            )
+        opened(root).preview("kinds")
+        left(root)
         (results,) = root.glob(".enrich/batches/*/result-0.jsonl")
         lines = results.read_text().splitlines(keepends=True)
         results.write_text("".join(lines[:2]) + lines[2][:30])
         (state,) = opened(root).run()
         assert (state.ok, server.bill.total) == (4, 6)
+
+
+def test_a_preview_that_was_left_asks_nothing_else(tmp_path: Path) -> None:
+    """Rows that were cancelled, or that no run ever asked, are not asked by reading it."""
+    with Rehearsal(faults=Faults(batch_stuck=1)) as server:
+        root = plants(tmp_path, server)
+        opened(root).run(detach=True)
+        opened(root).cancel()
+        opened(root).status()
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("You know", "You love")})
+        opened(root).preview("kinds", limit=1)
+        left(root)
+        for _ in range(3):
+            opened(root).status()
+        assert (len(server.batches), server.bill.total) == (1, 1)
+
+
+def test_a_first_preview_that_was_left(tmp_path: Path) -> None:
+    """Of a model that was never run: `status` reads what came in, `plan` and `run` count on it."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).preview("kinds", limit=2)
+        left(root)
+        assert opened(root).status() == ()
+        left(root)
+        (plan,) = opened(root).plan()
+        assert (plan.states, plan.reasons) == ({"answered": 2}, {"new": 2})
+        (state,) = opened(root).run()
+        assert (state.ok, server.bill.total) == (4, 4)
+
+
+def left(root: Path) -> None:
+    """Make the ledger as it was just before the preview was read."""
+    with opened(root).files.open(ledger=True) as database:
+        database.run("DELETE FROM ledger.responses")
+        database.run(
+            "UPDATE ledger.batches SET status = 'in_progress', ended_at = NULL, read_at = NULL, "
+            "read_number = NULL, outcomes = NULL, result_files = NULL WHERE run = 0"
+        )
 
 
 def test_a_budget_bears_on_previews(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 NESTED = ("STRUCT", "MAP", "UNION", "LIST")
-PICTURES = "temp.pictures"
-ROWS = "temp.rows"
+PICTURES = "temp._enrich_pictures"
+ROWS = "temp._enrich_rows"
 
 PNG = "hex(content[1:4]) = '89504E47'"
 JPEG = "hex(content[1:3]) = 'FFD8FF'"
@@ -29,7 +29,7 @@ MEDIA_TYPE = (
 
 def materialized(select: str) -> str:
     """Keep the SELECT's rows, where they are read twice: once for their pictures."""
-    return f"CREATE OR REPLACE TEMP TABLE rows AS\n{select}"
+    return f"CREATE OR REPLACE TEMP TABLE _enrich_rows AS\n{select}"
 
 
 def described(select: str, images: tuple[str, ...]) -> str:
@@ -42,7 +42,7 @@ def paths(images: tuple[str, ...]) -> str:
     """The distinct files that the image expressions name."""
     sides = (f"SELECT {image} AS path FROM {ROWS} AS inputs" for image in images)
     union = "\nUNION\n".join(sides)
-    return f"SELECT path FROM ({union}) WHERE path IS NOT NULL AND NOT {_remote('path')}"
+    return f"SELECT DISTINCT path FROM ({union}) WHERE path IS NOT NULL AND NOT {_remote('path')}"
 
 
 def data_urls() -> str:
@@ -51,7 +51,7 @@ def data_urls() -> str:
     $given and $found are lists of equal length: the path in the cell, the file to read or NULL;
     $faults says what is wrong where there is no file.
     """
-    return f"""CREATE OR REPLACE TEMP TABLE pictures AS
+    return f"""CREATE OR REPLACE TEMP TABLE _enrich_pictures AS
 WITH wanted AS (
     SELECT unnest($given) AS path, unnest($found) AS file, unnest($faults) AS fault
 ), files AS (
@@ -65,7 +65,9 @@ FROM wanted LEFT JOIN files ON filename = file"""
 
 
 def no_pictures() -> str:
-    return "CREATE OR REPLACE TEMP TABLE pictures (path VARCHAR, url VARCHAR, error VARCHAR)"
+    return (
+        "CREATE OR REPLACE TEMP TABLE _enrich_pictures (path VARCHAR, url VARCHAR, error VARCHAR)"
+    )
 
 
 def snapshot(
@@ -82,7 +84,7 @@ def snapshot(
     key STRUCT, custom_id, fingerprint, tail, error, prompt; where `error` says why a row cannot be
     asked, the others are NULL; `prompt`, NULL so far, is the earlier version whose answer a row
     keeps. `key` maps the key's columns to their types, `blobs` tells which images are BLOBs.
-    `kept`: the rows are in `temp.rows`.
+    `kept`: the rows are in `temp._enrich_rows`.
     """
     columns = {column: f"inputs.{quote.name(column)}" for column in key}
     source = f"{ROWS} AS inputs" if kept else f"(\n{select}\n) AS inputs"
@@ -103,12 +105,14 @@ FROM (
 
 
 def key_faults(key: Mapping[str, str]) -> str:
-    """Keys of `temp.snapshot` that are NULL in a part, or stand for several rows; three of each."""
+    """Keys of the snapshot that are NULL in a part, or stand for several rows; three of each."""
     absent = " OR ".join(f"key.{quote.name(column)} IS NULL" for column in key)
     return f"""SELECT fault, list(CAST(key AS VARCHAR) ORDER BY first)[:3], count(*) FROM (
-    SELECT 'NULL' AS fault, key, min(rowid) AS first FROM temp.snapshot WHERE {absent} GROUP BY key
+    SELECT 'NULL' AS fault, key, min(rowid) AS first FROM temp._enrich_snapshot
+    WHERE {absent} GROUP BY key
     UNION ALL
-    SELECT 'not unique', key, min(rowid) FROM temp.snapshot GROUP BY key HAVING count(*) > 1
+    SELECT 'not unique', key, min(rowid) FROM temp._enrich_snapshot
+    GROUP BY key HAVING count(*) > 1
 )
 GROUP BY fault ORDER BY fault"""
 

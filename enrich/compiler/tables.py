@@ -62,20 +62,53 @@ def inputs_completed(model: str) -> str:
     return f"ALTER TABLE {inputs(model)} ADD COLUMN IF NOT EXISTS prompt VARCHAR"
 
 
-def known(model: str) -> str:
-    """Make `temp.known`: the model's rows as the ledger has them: key, fingerprint, and the version
-    that asked them."""
-    return f"""CREATE OR REPLACE TEMP VIEW known AS
-SELECT key, fingerprint, coalesce(was.prompt, run.prompt) AS version
-FROM {inputs(model)} AS was JOIN ledger.runs AS run ON run.run = from_run
-WHERE until_run IS NULL"""
+def known(model: str, *, answered: bool) -> str:
+    """Make `temp._enrich_known`: the model's rows as the ledger has them: key, fingerprint, and the
+    version that asked them. `answered`: as they were when they were answered last."""
+    rows = f"""SELECT key, fingerprint, coalesce(was.prompt, run.prompt) AS version, from_run
+FROM {inputs(model)} AS was JOIN ledger.runs AS run ON run.run = from_run"""
+    if not answered:
+        return f"CREATE OR REPLACE TEMP VIEW _enrich_known AS\n{rows} WHERE until_run IS NULL"
+    return f"""CREATE OR REPLACE TEMP TABLE _enrich_known AS
+SELECT key, arg_max_null(fingerprint, rank) AS fingerprint, arg_max(version, rank) AS version
+FROM (
+    SELECT *, (fingerprint IN (
+        SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
+    ), from_run) AS rank
+    FROM ({rows})
+) SEMI JOIN (SELECT key FROM {inputs(model)} WHERE until_run IS NULL) USING (key)
+GROUP BY key"""
+
+
+def keeping(output: Output, form: Format) -> str:
+    """Mark in `temp._enrich_snapshot` the rows that keep the answer which one of the $versions gave
+    them, and of which anything can still be shown; of all rows $sample do not."""
+    texts = _texts(output)
+    answer = parsed("content", output, form, strict=False)
+    return f"""UPDATE temp._enrich_snapshot AS snapshot
+SET fingerprint = moved.fingerprint, prompt = moved.version
+FROM temp._enrich_moved AS moved
+WHERE snapshot.rowid = line AND list_contains($versions, moved.version)
+    AND moved.fingerprint IN (
+        SELECT fingerprint FROM (
+            SELECT fingerprint, {answer} AS answer FROM ledger.responses
+            WHERE outcome = 'ok'
+                AND fingerprint IN (SELECT fingerprint FROM temp._enrich_moved)
+        ) WHERE coalesce({texts}) IS NOT NULL
+    )
+    AND snapshot.fingerprint NOT IN (
+        SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
+    )
+    AND line NOT IN (
+        SELECT rowid FROM temp._enrich_snapshot ORDER BY hash(key), key LIMIT $sample
+    )"""
 
 
 def inputs_closed(model: str) -> str:
     """Rows that are gone, or stand for another request now, end with run $run."""
     return f"""UPDATE {inputs(model)} AS old SET until_run = $run
 WHERE until_run IS NULL AND NOT EXISTS (
-    SELECT 1 FROM temp.snapshot AS new WHERE new.key = old.key
+    SELECT 1 FROM temp._enrich_snapshot AS new WHERE new.key = old.key
         AND new.fingerprint IS NOT DISTINCT FROM old.fingerprint
         AND new.error IS NOT DISTINCT FROM old.error
         AND new.prompt IS NOT DISTINCT FROM old.prompt
@@ -85,7 +118,7 @@ WHERE until_run IS NULL AND NOT EXISTS (
 def inputs_opened(model: str) -> str:
     """Rows that are new, or stand for another request now, begin with run $run."""
     return f"""INSERT INTO {inputs(model)}
-SELECT key, custom_id, fingerprint, error, $run, NULL, prompt FROM temp.snapshot AS new
+SELECT key, custom_id, fingerprint, error, $run, NULL, prompt FROM temp._enrich_snapshot AS new
 WHERE NOT EXISTS (
     SELECT 1 FROM {inputs(model)} AS old WHERE old.key = new.key AND until_run IS NULL
 )"""
@@ -101,22 +134,24 @@ def answered(model: str) -> str:
 def failed(model: str) -> str:
     """The model's present requests without an `ok` answer, as a snapshot to ask from again; where
     run $run is $fresh, without one since."""
-    return f"""CREATE OR REPLACE TEMP TABLE snapshot AS
+    return f"""CREATE OR REPLACE TEMP TABLE _enrich_snapshot AS
 WITH failed AS (
-    SELECT DISTINCT fingerprint FROM {inputs(model)} ANTI JOIN (
+    SELECT fingerprint, min(custom_id) AS custom_id FROM {inputs(model)} ANTI JOIN (
         SELECT fingerprint FROM ledger.responses
         WHERE outcome = 'ok' AND (run >= $run OR NOT $fresh)
     ) USING (fingerprint)
     WHERE until_run IS NULL AND fingerprint IS NOT NULL AND prompt IS NULL
+    GROUP BY fingerprint
 )
-SELECT min(custom_id) AS custom_id, fingerprint, arg_max(tail, attempt) AS tail, NULL AS prompt
-FROM ledger.requests SEMI JOIN failed USING (fingerprint) GROUP BY fingerprint"""
+SELECT any_value(failed.custom_id) AS custom_id, fingerprint, arg_max(tail, attempt) AS tail,
+    NULL AS prompt
+FROM ledger.requests JOIN failed USING (fingerprint) GROUP BY fingerprint"""
 
 
 def present(model: str) -> str:
     """The fingerprints of the model's present rows, as a table `snapshot`; what is kept from an
     earlier version is judged by that."""
-    return f"""CREATE OR REPLACE TEMP TABLE snapshot AS
+    return f"""CREATE OR REPLACE TEMP TABLE _enrich_snapshot AS
 SELECT DISTINCT fingerprint, prompt FROM {inputs(model)}
 WHERE until_run IS NULL AND prompt IS NULL"""
 
@@ -147,9 +182,7 @@ FROM present LEFT JOIN response USING (fingerprint) LEFT JOIN (
 def kept(model: str, output: Output, form: Format) -> str:
     """Rows of `settled` without an `ok` answer to their present request keep, marked stale, the
     latest `ok` answer to an earlier one, if any of its columns still has a place in the output."""
-    texts = ", ".join(
-        f"CAST(answer.{quote.name(column.name)} AS VARCHAR)" for column in output.columns
-    )
+    texts = _texts(output)
     answer = parsed("content", output, form, strict=False)
     return f"""UPDATE temp.settled SET stale = true, line = kept.line, prompt = kept.prompt FROM (
     SELECT key, line, asked.prompt AS prompt, {answer} AS answer FROM (
@@ -166,6 +199,13 @@ def kept(model: str, output: Output, form: Format) -> str:
         JOIN ledger.batches AS asked ON asked.batch = response.batch
 ) AS kept
 WHERE kept.key = settled.key AND coalesce({texts}) IS NOT NULL"""
+
+
+def _texts(output: Output) -> str:
+    """An `answer`'s columns as texts."""
+    return ", ".join(
+        f"CAST(answer.{quote.name(column.name)} AS VARCHAR)" for column in output.columns
+    )
 
 
 def published(model: str, output: Output, form: Format) -> str:

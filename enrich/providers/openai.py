@@ -108,10 +108,12 @@ class OpenAIProvider:
     def price(self, llm: str, *, now: bool = False) -> Price | None:
         """The project's own price, or that of the llm it names, or the list price of this one."""
         known = self.prices.get(llm, llm)
+        if isinstance(known, str):
+            known = self.prices.get(known, known)
         if isinstance(known, Price):
             discount = DISCOUNT if self.discount is None else self.discount
             return known if now else known.less(discount)
-        return listed(known, url=self.account.url, batch=not now, discount=self.discount)
+        return listed(str(known), url=self.account.url, batch=not now, discount=self.discount)
 
     def check(self, *, images: bool, endpoint: str) -> None:  # noqa: ARG002  # any llm may see
         if not self.account.api_key:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from enrich.price import Price
 from enrich.providers import Limits
+from enrich.settings import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +94,9 @@ def _prices(settings: Settings) -> dict[str, Price | str]:
         figures: dict[str, Any] = value if isinstance(value, dict) else {}
         known = {"input", "cached", "output"}
         fits = {"input", "output"} <= set(figures) <= known and all(
-            isinstance(figure, (int, float)) and not isinstance(figure, bool) and figure >= 0
+            isinstance(figure, (int, float))
+            and not isinstance(figure, bool)
+            and 0 <= figure <= MOST
             for figure in figures.values()
         )
         if not fits:

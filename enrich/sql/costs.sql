@@ -7,5 +7,5 @@ SELECT batch.model, prompt.llm, batch.provider, batch.prompt,
     coalesce(status, 'submitted') AS status, requests,
     input_tokens, cached_tokens, output_tokens, reasoning_tokens, reserved, cost
 FROM ledger.batches AS batch JOIN ledger.prompts AS prompt USING (prompt)
-WHERE remote IS NOT NULL OR intended_at IS NOT NULL OR read_at IS NOT NULL
+WHERE remote IS NOT NULL OR intended_at IS NOT NULL
 ORDER BY day, planned_at, batch.batch

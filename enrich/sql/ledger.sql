@@ -76,3 +76,16 @@ ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS cached_tokens BIGINT;
 ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS output_tokens BIGINT;
 ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS reasoning_tokens BIGINT;
 ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS part INTEGER;
+UPDATE ledger.batches AS batch SET
+    input_tokens = seen.input_tokens, cached_tokens = seen.cached_tokens,
+    output_tokens = seen.output_tokens, reasoning_tokens = seen.reasoning_tokens
+FROM (
+    SELECT batch, coalesce(sum(input_tokens), 0) AS input_tokens,
+        coalesce(sum(cached_tokens), 0) AS cached_tokens,
+        coalesce(sum(output_tokens), 0) AS output_tokens,
+        coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens
+    FROM ledger.responses WHERE batch IN (
+        SELECT batch FROM ledger.batches WHERE read_at IS NOT NULL AND input_tokens IS NULL
+    ) GROUP BY batch
+) AS seen
+WHERE seen.batch = batch.batch;

@@ -1,5 +1,5 @@
 -- A request larger than a whole batch file can never be sent.
-UPDATE temp.snapshot
+UPDATE temp._enrich_snapshot
 SET error = 'the request has ' || (strlen(tail) + $overhead) || ' bytes, more than a batch file may',
     fingerprint = NULL
 WHERE strlen(tail) + strlen(custom_id) + $overhead > $bytes

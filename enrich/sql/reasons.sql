@@ -1,11 +1,11 @@
--- Where the rows of temp.snapshot stand, and why those in temp.todo are asked; 'moved' with the
+-- Where the rows of temp._enrich_snapshot stand, and why those in temp.todo are asked; 'moved' with the
 -- version that asked them before.
 WITH asked AS (SELECT fingerprint FROM temp.todo), heard AS (
     SELECT fingerprint, bool_or(outcome = 'ok') AS ok FROM ledger.responses
-    WHERE fingerprint IN (SELECT fingerprint FROM temp.snapshot) GROUP BY fingerprint
+    WHERE fingerprint IN (SELECT fingerprint FROM temp._enrich_snapshot) GROUP BY fingerprint
 ), in_flight AS (
     SELECT DISTINCT fingerprint FROM ledger.requests
-    WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL)
+    WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL AND held IS NULL)
 )
 SELECT
     CASE
@@ -23,10 +23,10 @@ SELECT
     END AS state,
     CASE WHEN state = 'moved' THEN moved.version ELSE '' END AS version,
     count(*) AS many
-FROM temp.snapshot AS snapshot
+FROM temp._enrich_snapshot AS snapshot
     LEFT JOIN asked USING (fingerprint)
     LEFT JOIN heard USING (fingerprint)
     LEFT JOIN in_flight USING (fingerprint)
-    LEFT JOIN temp.known AS known USING (key)
-    LEFT JOIN temp.moved AS moved ON moved.line = snapshot.rowid
+    LEFT JOIN temp._enrich_known AS known USING (key)
+    LEFT JOIN temp._enrich_moved AS moved ON moved.line = snapshot.rowid
 GROUP BY ALL ORDER BY many DESC, state, version

@@ -1,5 +1,6 @@
 -- USD spent, or reserved for what is under way, by budget: of a command, of a model in its run, of
--- this month (UTC), of a model in it. $planned: what the command planned and did not send counts.
+-- this month (UTC), of a model in it. $planned: what the command planned and
+-- did not send counts, unless a budget holds it. Previews (run 0) are no run.
 WITH spent AS (
     SELECT coalesce(cost, reserved, 0) AS usd, batch.model, batch.run, invocation,
         date_trunc('month', coalesce(submitted_at, intended_at, planned_at))
@@ -7,10 +8,10 @@ WITH spent AS (
     FROM ledger.batches AS batch
         LEFT JOIN (SELECT run, coalesce(invocation, run) AS invocation FROM ledger.runs) USING (run)
     WHERE remote IS NOT NULL OR intended_at IS NOT NULL OR read_at IS NOT NULL
-        OR ($planned AND invocation = $invocation)
+        OR ($planned AND invocation = $invocation AND held IS NULL)
 )
 SELECT coalesce(sum(usd) FILTER (invocation = $invocation), 0),
-    coalesce(sum(usd) FILTER (run = $run AND model = $model), 0),
+    coalesce(sum(usd) FILTER (run = $run AND run > 0 AND model = $model), 0),
     coalesce(sum(usd) FILTER (this_month), 0),
     coalesce(sum(usd) FILTER (this_month AND model = $model), 0)
 FROM spent

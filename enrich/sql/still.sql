@@ -2,4 +2,4 @@
 SELECT count(*) FILTER (snapshot.key IS NULL),
     count(*) FILTER (snapshot.fingerprint IS NOT DISTINCT FROM known.fingerprint
         AND snapshot.key IS NOT NULL)
-FROM temp.known AS known LEFT JOIN temp.snapshot AS snapshot USING (key)
+FROM temp._enrich_known AS known LEFT JOIN temp._enrich_snapshot AS snapshot USING (key)

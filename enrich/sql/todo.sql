@@ -1,9 +1,9 @@
--- Which requests of temp.snapshot to send: one for each fingerprint that has no ok answer, is not in
+-- Which requests of temp._enrich_snapshot to send: one for each fingerprint that has no ok answer, is not in
 -- flight and has tries left; `line` is its rowid there. $again forgives what failed before run $run,
 -- $fresh forgets what was ok before it.
 CREATE OR REPLACE TEMP TABLE todo AS
 WITH wanted AS (
-    SELECT fingerprint, min(rowid) AS first FROM temp.snapshot
+    SELECT fingerprint, min(rowid) AS first FROM temp._enrich_snapshot
     ANTI JOIN (
         SELECT fingerprint FROM ledger.responses
         WHERE outcome = 'ok' AND (run >= $run OR NOT $fresh)
@@ -24,7 +24,7 @@ WITH wanted AS (
     GROUP BY fingerprint
 ), in_flight AS (
     SELECT fingerprint FROM ledger.requests
-    WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL)
+    WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL AND held IS NULL)
 ), picked AS (
     SELECT first, fingerprint, coalesce(attempt, 0) + 1 AS attempt
     FROM wanted LEFT JOIN heard USING (fingerprint)
@@ -34,6 +34,6 @@ WITH wanted AS (
 SELECT row_number() OVER () - 1 AS n, *, sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto FROM (
     SELECT first AS line, picked.fingerprint, attempt,
         strlen(tail) + strlen(custom_id) + $overhead AS bytes
-    FROM picked JOIN temp.snapshot AS snapshot ON snapshot.rowid = first
+    FROM picked JOIN temp._enrich_snapshot AS snapshot ON snapshot.rowid = first
     ORDER BY first
 )

@@ -1,5 +1,5 @@
 -- The earlier versions that asked the rows whose request is another now than in version $version.
 SELECT DISTINCT known.version
-FROM temp.snapshot AS snapshot JOIN temp.known AS known USING (key)
+FROM temp._enrich_snapshot AS snapshot JOIN temp._enrich_known AS known USING (key)
 WHERE snapshot.fingerprint <> known.fingerprint AND known.version <> $version
 ORDER BY known.version

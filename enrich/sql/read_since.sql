@@ -1,0 +1,5 @@
+-- How many batches and previews of a model were read since its table was made.
+SELECT count(*) FROM ledger.batches
+WHERE model = $model AND read_number > coalesce((
+    SELECT arg_max(published_number, run) FROM ledger.runs WHERE model = $model
+), 0)

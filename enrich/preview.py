@@ -46,7 +46,7 @@ class Answered:
 
 
 BUSY = Answered(
-    inputs={}, outcome="pending", error="asked already: its batch is under way, or held by a budget"
+    inputs={}, outcome="pending", error="asked already: its batch is under way"
 )
 
 

@@ -84,6 +84,8 @@ def preview(
         with database.transaction():
             batch = _planned(database, config, provider, few, model)
     if batch is not None:
+        whom = f"{work.body.llm} ({provider.name})"
+        files.say(f"asking {batch.requests:,} of {whom} now, for about {usd(batch.reserved)}")
         ended = batches.answer(files, provider, batch)
         ((batch, _),), troubles = batches.read(files, [ended])
         for _, trouble in troubles:

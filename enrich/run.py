@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from enrich.providers import Provider
 
 
+WORTH = 0.1
+"""The least share of what a budget held that makes another batch worth waiting for."""
 MOST_TRIES = 20
 """How often a batch may meet a full queue in which nothing of ours stands."""
 
@@ -282,6 +284,8 @@ def _replan(
     pace = Pace.seen(database, run.prompt, prompt, json.loads(version.params or "{}"))
     budget = draft.left(database, run)
     paid = plan.affordable(database, pace, price, budget.usd)
+    if anew and paid < WORTH * requests:
+        paid = 0
     cuts = plan.cut(database, provider.limits, paid=paid)
     plan.assign(database, run, cuts, pace=pace, price=price, held=(paid, str(budget)))
     return requests

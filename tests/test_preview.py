@@ -230,6 +230,7 @@ def test_the_same_on_the_command_line(tmp_path: Path) -> None:
         assert shown.exit_code == 0
         for words in ("name: ash", "line: ", "name: birch"):
             assert words in shown.stdout
+        assert "asking 2 of gpt-4o-mini (api) now, for about $0.00" in shown.stderr
         assert "2 asked now" in shown.stderr
         again = CliRunner().invoke(cli.main, [*run, "--json"])
         rows = [json.loads(line) for line in again.stdout.splitlines()]

@@ -32,8 +32,10 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from enrich.price import Price, listed
 from enrich.project import Project
 from enrich.providers import Limits, Remote
+from enrich.providers.openai import OPENAI
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -112,6 +114,9 @@ class Provider:
     def fetch(self, file: str, path: Path) -> None:
         shutil.move(file, path)
 
+    def price(self, llm: str, *, now: bool = False) -> Price | None:
+        return listed(llm, url=OPENAI, batch=not now)
+
 
 def results(file: str, target: str) -> None:
     """Write the result file of a request file."""
@@ -129,7 +134,8 @@ class Timed:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         found = getattr(self.inner, name)
-        return partial(self._timed, found) if callable(found) else found
+        timed = callable(found) and name != "price"  # a price is looked up here
+        return partial(self._timed, found) if timed else found
 
     def _timed(self, call: Callable[..., Any], *words: Any, **named: Any) -> Any:  # noqa: ANN401
         start = time.perf_counter()

@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from enrich.errors import EnrichError
+    from enrich.plan import Plan
+    from enrich.preview import Preview
     from enrich.project import Project, Rows
     from enrich.state import State
 
-__all__ = ["EnrichError", "Project", "Rows", "State"]
+__all__ = ["EnrichError", "Plan", "Preview", "Project", "Rows", "State"]
 
 _HOMES = {
     "EnrichError": "enrich.errors",
+    "Plan": "enrich.plan",
+    "Preview": "enrich.preview",
     "Project": "enrich.project",
     "Rows": "enrich.project",
     "State": "enrich.state",

@@ -138,7 +138,7 @@ def init(_: Context, folder: str) -> None:
     for path in made:
         sys.stderr.write(f"made {path}\n")
     go = "" if folder == "." else f"  cd {folder}\n"
-    sys.stderr.write(f"\nnext:\n{go}  enrich run\n")
+    sys.stderr.write(f"\nnext:\n{go}  enrich plan\n  enrich run\n")
 
 
 @main.command()

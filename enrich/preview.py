@@ -45,9 +45,7 @@ class Answered:
     cost: float | None = None
 
 
-BUSY = Answered(
-    inputs={}, outcome="pending", error="asked already: its batch is under way"
-)
+BUSY = Answered(inputs={}, outcome="pending", error="asked already: its batch is under way")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
+from click.testing import CliRunner
 from folders import PROMPT, SEED, Ears, opened, plants, settings, write
 from hypothesis import given
 from hypothesis.strategies import floats, integers, lists
 
+from enrich import cli
 from enrich.database import Database
 from enrich.errors import ModelError
 from enrich.estimate import Pace
@@ -467,12 +469,20 @@ def test_prices(tmp_path: Path) -> None:
         assert "an unknown price" in str(only(root))
 
 
+def test_the_diff_is_in_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is gone is red and what is new green, where colours are shown."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("You know", "You love")})
+        shown = CliRunner().invoke(cli.main, ["--project", str(root), "plan"], color=True).stdout
+    assert "\x1b[31m  -You know plants." in shown
+    assert "\x1b[32m  +You love plants." in shown
+
+
 def test_the_same_as_json(tmp_path: Path) -> None:
     """What machines read has every figure."""
-    from click.testing import CliRunner
-
-    from enrich import cli
-
     with Rehearsal() as server:
         root = plants(tmp_path, server, llm="gpt-4o-mini")
         result = CliRunner().invoke(cli.main, ["--project", str(root), "plan", "--json"])

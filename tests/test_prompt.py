@@ -259,6 +259,28 @@ def lines(path: Path, *bodies: Mapping[str, object]) -> Path:
     return path
 
 
+def test_rows_may_share_a_picture(tmp_path: Path) -> None:
+    """One file for several rows is read once, and each row has it."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        (tmp_path / "leaf.png").write_bytes(PIXEL)
+        prompt = (
+            "---\nkey: id\noutput: word VARCHAR NOT NULL\n---\nuser:\n{{ name }}\n![]({{ file }})\n"
+        )
+        write(
+            root,
+            {
+                "models/kinds.sql": "SELECT id, name, 'leaf.png' AS file FROM plants\n",
+                "models/kinds.prompt.md": prompt,
+            },
+        )
+        (state,) = opened(root).run()
+        assert (state.rows, state.ok) == (4, 4)
+        write(root, {"models/kinds.prompt.md": prompt.replace("name", "upper(name)")})
+        (plan,) = opened(root).plan()
+        assert plan.reasons == {"prompt changed": 4}
+
+
 def test_complete_answers_requests_now(tmp_path: Path) -> None:
     """The synchronous endpoint of the same provider gives result lines like a batch's; what is
     wrong with one request is its own answer."""

@@ -10,8 +10,8 @@ from enrich.budget import Left, limits
 from enrich.compiler import tables
 from enrich.compiler.compilation import compiled
 from enrich.errors import ProjectError
-from enrich.estimate import Estimate, Pace
-from enrich.plan import Plan, Run
+from enrich.estimate import Pace
+from enrich.plan import Plan, Run, Terms
 from enrich.responses import Judge
 from enrich.version import Version
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from enrich.database import Database, Files
     from enrich.model import Model
     from enrich.plan import Cut
-    from enrich.price import Price
     from enrich.providers import Provider
 
 
@@ -51,9 +50,7 @@ class Drawn:
     run: Run
     plan: Plan
     cuts: Sequence[Cut]
-    pace: Pace
-    price: Price | None
-    budget: Left
+    terms: Terms
 
 
 def compile_for(
@@ -108,30 +105,23 @@ def drawn(
     """Plan what to ask of `temp._enrich_snapshot`, inside a transaction of the caller's."""
     run = _numbered(database, config, provider, work, order)
     before = database.script("latest_run", model=run.model)
+    now, last = found.now, Version.of(database, before[0][2]) if before else found.now
     keep(database, work)
     batches.withdraw(database, run.model)
-    now = found.now
     if work.prompt.sample is not None and not run.fresh:
         changes.keep(database, found, work)
     responses.judge_again(database, Judge.of(database, work.version))
     requests, size = plan.todo(database, run, overhead=work.overhead)
     rows = changes.reasons(database, found)
-    price = provider.price(work.body.llm) if requests else None
-    pace = Pace.seen(database, work.version, work.prompt, work.params)
-    budget = left(database, run, foreseen=order.foreseen)
-    if requests and budget.usd is not None and price is None:
-        what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"
-        hint = "set it under `prices:` of the provider in project.yml, or take the budget out"
-        raise ProjectError(what, hint=hint)
-    paid = plan.affordable(database, pace, price, budget.usd)
+    terms = _terms(database, provider, work, run, requests=requests, foreseen=order.foreseen)
+    paid = plan.affordable(database, terms)
     cuts = plan.cut(database, provider.limits, paid=paid)
     within = sum(each.bytes for each in cuts if each.start < paid)
-    last = Version.of(database, before[0][2]) if before else now
     planned = Plan(
         model=run.model,
         provider=run.provider,
         llm=work.body.llm,
-        rows=int(database.one("SELECT count(*) FROM temp._enrich_snapshot")[0]),
+        rows=sum(rows.states.values()) + sum(rows.reasons.values()),
         states=rows.states,
         reasons=rows.reasons,
         gone=rows.gone,
@@ -139,15 +129,35 @@ def drawn(
         batches=len(cuts),
         bytes=size,
         paid=paid,
-        budget=str(budget),
-        spend=Estimate.of(pace, price, requests=paid, size=within).usd or 0.0,
-        estimate=Estimate.of(pace, price, requests=requests, size=size),
-        price=price,
+        budget=str(terms.budget),
+        spend=terms.estimate(requests=paid, size=within).usd or 0.0,
+        estimate=terms.estimate(requests=requests, size=size),
+        price=terms.price,
         changed=now.changed(last) if last.prompt != now.prompt else (),
         diff=now.diff(last) if last.prompt != now.prompt else "",
         settled=_settled(now, last, rows) and _shown(database, run.model),
     )
-    return Drawn(run=run, plan=planned, cuts=cuts, pace=pace, price=price, budget=budget)
+    return Drawn(run=run, plan=planned, cuts=cuts, terms=terms)
+
+
+def _terms(
+    database: Database,
+    provider: Provider,
+    work: Compiled,
+    run: Run,
+    *,
+    requests: int,
+    foreseen: float,
+) -> Terms:
+    """What the run's requests cost, and what may be spent; a price is looked up if any is asked."""
+    price = provider.price(work.body.llm) if requests else None
+    budget = left(database, run, foreseen=foreseen)
+    if requests and budget.usd is not None and price is None:
+        what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"
+        hint = "set it under `prices:` of the provider in project.yml, or take the budget out"
+        raise ProjectError(what, hint=hint)
+    pace = Pace.seen(database, work.version, work.prompt, work.params)
+    return Terms(pace=pace, price=price, budget=budget)
 
 
 def _shown(database: Database, model: str) -> bool:

@@ -12,6 +12,7 @@ from enrich.estimate import BYTES_PER_TOKEN, Estimate
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from enrich.budget import Left
     from enrich.database import Database
     from enrich.estimate import Pace
     from enrich.price import Price
@@ -130,6 +131,19 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What requests take and cost, as far as is known, and what may be spent on them."""
+
+    pace: Pace
+    price: Price | None
+    budget: Left
+
+    def estimate(self, *, requests: int, size: int) -> Estimate:
+        """What so many requests of together `size` bytes will take."""
+        return Estimate.of(self.pace, self.price, requests=requests, size=size)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cut:
     """One batch to be: it begins with row `start` of `temp.todo`."""
 
@@ -178,33 +192,26 @@ def cut(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
     return cuts
 
 
-def affordable(database: Database, pace: Pace, price: Price | None, left: float | None) -> int:
-    """How many of `temp.todo`, from the first on, `left` USD should pay for; None: for all."""
-    if left is None or price is None:
+def affordable(database: Database, terms: Terms) -> int:
+    """How many of `temp.todo`, from the first on, what is left of the budgets should pay for."""
+    left = terms.budget.usd
+    if left is None or terms.price is None:
         return int(database.one("SELECT count(*) FROM temp.todo")[0])
     bytewise, each = (
-        Estimate.of(pace, price, requests=requests, size=size).usd or 0.0
+        terms.estimate(requests=requests, size=size).usd or 0.0
         for requests, size in ((0, 1), (1, 0))
     )
     return int(database.script("affordable", bytewise=bytewise, each=each, left=left)[0][0])
 
 
 def assign(
-    database: Database,
-    run: Run,
-    cuts: Sequence[Cut],
-    *,
-    pace: Pace,
-    price: Price | None,
-    held: tuple[int, str] | None = None,
+    database: Database, run: Run, cuts: Sequence[Cut], terms: Terms, *, paid: int
 ) -> list[str]:
     """Put the cuts into the ledger as batches, with what each is estimated to cost; gives their
-    ids. `held`: from this row of `temp.todo` on, by this budget."""
+    ids. Those after the first `paid` requests are held by the budget."""
     batches = [
-        _planned(
-            database, run, part, pace, price, held[1] if held and part[1].start >= held[0] else None
-        )
-        for part in enumerate(cuts)
+        _planned(database, run, each, terms, part=part, held=each.start >= paid)
+        for part, each in enumerate(cuts)
     ]
     if batches:
         database.script("assign", batches=batches, starts=[each.start for each in cuts])
@@ -212,16 +219,11 @@ def assign(
 
 
 def _planned(
-    database: Database,
-    run: Run,
-    part: tuple[int, Cut],
-    pace: Pace,
-    price: Price | None,
-    held: str | None,
+    database: Database, run: Run, each: Cut, terms: Terms, *, part: int, held: bool
 ) -> str:
     """A new batch; its id begins with the model's name, for those who see it."""
-    number, each = part
     batch = f"{re.sub(r'[^A-Za-z0-9_-]', '', run.model)[:40]}-{uuid4().hex[:12]}"
+    price = terms.price
     database.script(
         "batch_planned",
         batch=batch,
@@ -231,11 +233,11 @@ def _planned(
         provider=run.provider,
         requests=each.requests,
         bytes=each.bytes,
-        part=number,
-        held=held,
+        part=part,
+        held=str(terms.budget) if held else None,
         input_price=price and price.input,
         cached_price=price and price.cached,
         output_price=price and price.output,
-        reserved=Estimate.of(pace, price, requests=each.requests, size=each.bytes).usd,
+        reserved=terms.estimate(requests=each.requests, size=each.bytes).usd,
     )
     return batch

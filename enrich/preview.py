@@ -14,8 +14,8 @@ from enrich import batches, draft, plan, responses, snapshot
 from enrich.budget import Left, limits
 from enrich.compiler import tables
 from enrich.errors import InputError, OverBudget
-from enrich.estimate import Estimate, Pace
-from enrich.plan import Cut, Run
+from enrich.estimate import Pace
+from enrich.plan import Cut, Run, Terms
 from enrich.price import usd
 from enrich.responses import Judge
 
@@ -132,17 +132,18 @@ def _planned(
     requests, size = plan.todo(database, one, overhead=work.overhead)
     if not requests:
         return None
-    price = provider.price(work.body.llm, now=True)
-    pace = Pace.seen(database, work.version, prompt, work.params)
-    estimate = Estimate.of(pace, price, requests=requests, size=size)
-    left = Left.of(database, one.limits, model=model.name, run=0, invocation=0)
-    if not left.pays(estimate.usd):
-        what = (
-            f"the preview would cost about {usd(estimate.usd)}, and {left} has {usd(left.usd)} left"
-        )
+    terms = Terms(
+        pace=Pace.seen(database, work.version, prompt, work.params),
+        price=provider.price(work.body.llm, now=True),
+        budget=Left.of(database, one.limits, model=model.name, run=0, invocation=0),
+    )
+    cost = terms.estimate(requests=requests, size=size).usd
+    if not terms.budget.pays(cost):
+        has = f"{terms.budget} has {usd(terms.budget.usd)} left"
+        what = f"the preview would cost about {usd(cost)}, and {has}"
         raise OverBudget(what, hint="ask fewer rows with -n, or raise the budget")
-    cuts = [Cut(start=0, requests=requests, bytes=size)]
-    (name,) = plan.assign(database, one, cuts, pace=pace, price=price)
+    cut = Cut(start=0, requests=requests, bytes=size)
+    (name,) = plan.assign(database, one, [cut], terms, paid=requests)
     database.script("answering", batch=name)
     return next(batch for batch in batches.unread(database) if batch.batch == name)
 

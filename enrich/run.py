@@ -21,7 +21,7 @@ from enrich.compiler.body import line_overhead
 from enrich.database import made
 from enrich.errors import DiskError, ProjectError, ProviderError, Unavailable
 from enrich.estimate import BYTES_PER_TOKEN, Pace
-from enrich.plan import Plan, Run
+from enrich.plan import Plan, Run, Terms
 from enrich.prompt import Prompt
 from enrich.publish import check_free
 from enrich.responses import Judge
@@ -124,14 +124,7 @@ def start(files: Files, config: Config, provider: Provider, model: Model, order:
             drawn = draft.drawn(database, config, provider, work, found, order)
             run = drawn.run
             _remember(database, work, run)
-            plan.assign(
-                database,
-                run,
-                drawn.cuts,
-                pace=drawn.pace,
-                price=drawn.price,
-                held=(drawn.plan.paid, str(drawn.budget)),
-            )
+            plan.assign(database, run, drawn.cuts, drawn.terms, paid=drawn.plan.paid)
             database.script(
                 "run_started",
                 run=run.run,
@@ -279,13 +272,15 @@ def _replan(
     if not requests:
         return 0
     provider = open_provider(run.provider)
-    price = provider.price(version.llm)
     prompt = Prompt.parse(version.text, source="the ledger's prompt")
-    pace = Pace.seen(database, run.prompt, prompt, json.loads(version.params or "{}"))
-    budget = draft.left(database, run)
-    paid = plan.affordable(database, pace, price, budget.usd)
+    terms = Terms(
+        pace=Pace.seen(database, run.prompt, prompt, json.loads(version.params or "{}")),
+        price=provider.price(version.llm),
+        budget=draft.left(database, run),
+    )
+    paid = plan.affordable(database, terms)
     if anew and paid < WORTH * requests:
         paid = 0
     cuts = plan.cut(database, provider.limits, paid=paid)
-    plan.assign(database, run, cuts, pace=pace, price=price, held=(paid, str(budget)))
+    plan.assign(database, run, cuts, terms, paid=paid)
     return requests

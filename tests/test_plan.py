@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis.strategies import floats, integers, lists
 
 from enrich import cli
+from enrich.budget import Left
 from enrich.database import Database
 from enrich.errors import ModelError
 from enrich.estimate import Pace
-from enrich.plan import affordable, cut
+from enrich.plan import Terms, affordable, cut
 from enrich.price import Price
 from enrich.providers import Limits
 from enrich.rehearsal import Faults, Rehearsal
@@ -516,7 +517,8 @@ def test_batches_keep_every_limit_and_the_budget(
             "AS upto)",
             sizes=sizes,
         )
-        paid = affordable(database, pace, price, left)
+        terms = Terms(pace=pace, price=price, budget=Left(usd=left))
+        paid = affordable(database, terms)
         cuts = cut(database, Limits(requests=most, bytes=size), paid=paid)
     cost = [(0.25 * bytes_ * 400 + 10 * 1000) / 1e6 for bytes_ in sizes]
     assert sum(cost[:paid]) <= left + 1e-9

@@ -186,7 +186,7 @@ def settle_previews(files: Files) -> list[Done]:
         left = [batch for batch in unread(database) if batch.remote == NOW]
     done, troubles = read(files, [_ended_now(files, each, status="cancelled") for each in left])
     for _, problem in troubles:
-        raise problem
+        files.say(problem.message)
     return done
 
 
@@ -259,13 +259,22 @@ def _results(files: Files, batch: Batch) -> Ended:
 
 def cancel(files: Files, provider: Provider, batch: Batch) -> Batch:
     """Stop a batch: what was not sent is forgotten, what was sent is asked to end early."""
-    batch = _save(files, batch, cancelled_at=_now())
     if batch.remote is None and batch.intended_at is None:
-        return give_up(files, batch)
+        return _dropped(files, batch)
+    batch = _save(files, batch, cancelled_at=_now())
     if batch.remote in (None, NOW) or batch.ended_at is not None:
         return batch
     _check_whose(provider, batch)
     return _seen(files, batch, provider.cancel(batch.remote))
+
+
+def _dropped(files: Files, batch: Batch) -> Batch:
+    """Forget a batch that was never sent: its rows count as not asked."""
+    with files.open(ledger=True) as database, database.transaction():
+        database.script("unused_files", model=batch.model, batch=batch.batch)
+        for table in ("requests", "batches"):
+            database.run(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.batch)
+    return replace(batch, status="cancelled", cancelled_at=_now(), ended_at=_now(), read_at=_now())
 
 
 def hold(files: Files, batch: Batch, held: str | None) -> Batch:

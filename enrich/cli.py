@@ -92,7 +92,7 @@ def main(context: click.Context, folder: str, lock_timeout: float | None, verbos
     context.obj = Context(folder, lock_timeout, verbose)
 
 
-def _finish(found: Sequence[State], *, as_json: bool, unfold: bool = False) -> None:
+def _finish(found: Sequence[State], *, usual: str, as_json: bool, unfold: bool = False) -> None:
     """Show where the models stand, and end with the exit code that says so."""
     from enrich import report
 
@@ -100,7 +100,7 @@ def _finish(found: Sequence[State], *, as_json: bool, unfold: bool = False) -> N
         report.states_json(found)
     elif found:
         report.states(found, unfold=unfold)
-        report.closing(found)
+        report.closing(found, usual=usual)
     for state in found:
         if state.failure and not state.busy:
             hint = "mend it and start again; nothing of the failed batch was run or will be billed"
@@ -255,7 +255,10 @@ def preview(
 
     with context.project(left=LEFT_NOW) as project:
         found = project.preview(name, limit=limit, where=where, provider=provider)
-    (report.preview_json if as_json else report.preview)(found)
+    if as_json:
+        report.preview_json(found)
+    else:
+        report.preview(found, usual=project.config.provider)
     if any(row.outcome != "ok" for row in found.rows):
         sys.exit(NOT_OK)
 
@@ -293,7 +296,7 @@ def run(
             full_refresh=full_refresh,
             max_cost=max_cost,
         )
-    _finish(found, as_json=as_json)
+    _finish(found, usual=project.config.provider, as_json=as_json)
 
 
 @main.command()
@@ -311,7 +314,7 @@ def status(context: Context, unfold: bool, as_json: bool) -> None:
         found = project.status()
     if not found and not as_json:
         sys.stderr.write("nothing was run yet\n\nhint: enrich run\n")
-    _finish(found, as_json=as_json, unfold=unfold)
+    _finish(found, usual=project.config.provider, as_json=as_json, unfold=unfold)
 
 
 @main.command()

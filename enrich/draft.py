@@ -108,7 +108,7 @@ def drawn(
     now, last = found.now, Version.of(database, before[0][2]) if before else found.now
     keep(database, work)
     batches.withdraw(database, run.model)
-    if work.prompt.sample is not None and not run.fresh:
+    if work.prompt.sample is not None and not run.since:
         changes.keep(database, found, work)
     responses.judge_again(database, Judge.of(database, work.version))
     requests, size = plan.todo(database, run, overhead=work.overhead)
@@ -187,10 +187,23 @@ def _numbered(
         max_attempts=prompt.max_attempts or config.max_attempts,
         retry=prompt.retry if prompt.retry is not None else config.retry,
         again=order.retry,
-        fresh=order.full_refresh,
+        since=_since(database, work, order),
         invocation=order.invocation or number,
         limits=limits(config.budget, prompt.budget, order.max_cost),
     )
+
+
+def _since(database: Database, work: Compiled, order: Order) -> int:
+    """From which batch on answers count: from now on for a full refresh, and from its beginning for
+    a run that goes on with one which did not come to its end."""
+    if order.full_refresh:
+        read = database.one("SELECT coalesce(max(read_number), 0) FROM ledger.batches")[0]
+        return max(1, int(read))
+    if not database.script("latest_run", model=work.model.name):
+        return 0
+    last = Run.latest(database, work.model.name)
+    same = last.prompt == work.version and database.script("unsent", model=work.model.name)[0][0]
+    return last.since if same else 0
 
 
 def left(database: Database, run: Run, *, foreseen: float = 0.0) -> Left:

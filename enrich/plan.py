@@ -42,7 +42,8 @@ STATES = {
 class Run:
     """A run of a model, as the ledger keeps it.
 
-    `again` gives failed rows their attempts anew, `fresh` asks every row. `invocation` is the first
+    `again` gives failed rows their attempts anew. Only answers that were read after the `since`-th
+    batch count: those of a full refresh, for which it is not 0. `invocation` is the first
     run of the same command. `limits` are USD by budget: see `budget`.
     """
 
@@ -53,7 +54,7 @@ class Run:
     max_attempts: int
     retry: tuple[str, ...]
     again: bool
-    fresh: bool
+    since: int
     invocation: int
     limits: Mapping[str, float]
 
@@ -161,8 +162,8 @@ def todo(database: Database, run: Run, *, overhead: int) -> tuple[int, int]:
     database.script(
         "todo",
         run=run.run,
-        again=run.again or run.fresh,
-        fresh=run.fresh,
+        again=run.again or run.since > 0,
+        since=run.since,
         retry=list(run.retry),
         max_attempts=run.max_attempts,
         overhead=overhead,

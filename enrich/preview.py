@@ -85,9 +85,10 @@ def preview(
         whom = f"{work.body.llm} ({provider.name})"
         files.say(f"asking {batch.requests:,} of {whom} now, for about {usd(batch.reserved)}")
         ended = batches.answer(files, provider, batch)
-        ((batch, _),), troubles = batches.read(files, [ended])
+        done, troubles = batches.read(files, [ended])
         for _, trouble in troubles:
             raise trouble
+        batch = done[0][0]
     with files.open(ledger=True) as database:
         found = _found(database, work, [fingerprint for fingerprint, _ in asked if fingerprint])
         cost = (
@@ -125,7 +126,7 @@ def _planned(
         max_attempts=prompt.max_attempts or config.max_attempts,
         retry=retry,
         again=True,
-        fresh=False,
+        since=0,
         invocation=0,
         limits=limits(config.budget, prompt.budget, None),
     )

@@ -235,9 +235,10 @@ class Project:
             self.seed()
             self._check_built(picked)
             batches.settle_previews(self.files)
-            if chosen.notice:
-                self.talk.say(chosen.notice)
-            return preview(self.files, self.config, chosen, picked, limit=limit, where=where)
+            found = preview(self.files, self.config, chosen, picked, limit=limit, where=where)
+        if chosen.notice and found.asked:
+            self.talk.say(chosen.notice)
+        return found
 
     def run(
         self,

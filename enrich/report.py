@@ -139,8 +139,9 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
     _table(columns, rows, right={1, 2, 3, 4})
 
 
-def closing(found: Sequence[State]) -> None:
-    """After the table: what did not come out, and what to type next."""
+def closing(found: Sequence[State], *, usual: str) -> None:
+    """After the table: what did not come out, and what to type next; `usual` is the provider that
+    a command takes by itself."""
     for state in found:
         if state.failed:
             words = ", ".join(
@@ -156,9 +157,13 @@ def closing(found: Sequence[State]) -> None:
             costs = usd(sum(batch.reserved or 0 for batch in state.held))
             sys.stderr.write(
                 f"\n{state.model}: {state.held[0].held} pays for no more: {left:,} requests are "
-                f"left, for about {costs}. Raise it in `budget:` or by --max-cost, then:\n"
-                f"  enrich run {state.model}\n"
+                f"left, for about {costs}. "
             )
+            if state.held == state.batches:
+                again = f"enrich run {state.model}{_by(state.provider, usual)}"
+                sys.stderr.write(f"Raise it in `budget:` or by --max-cost, then:\n  {again}\n")
+            else:
+                sys.stderr.write("What is under way may leave enough for some of them.\n")
         if state.ok:
             sys.stderr.write(f'\nnext:\n  enrich sql "SELECT * FROM {state.model} LIMIT 10"\n')
 
@@ -254,7 +259,8 @@ def _plan_lines(plan: Plan) -> Iterator[tuple[str, str, str]]:
     yield "batches", f"{plan.batches:,}", f"{_size(plan.bytes)} in all"
     learnt = "from the bytes, by a rule of thumb: a preview makes it sound"
     if plan.estimate.answers:
-        learnt = f"as seen in {plan.estimate.answers:,} answers"
+        many = plan.estimate.answers
+        learnt = f"as seen in {many:,} {'answer' if many == 1 else 'answers'}"
     for word, tokens, note in (
         ("input tokens", plan.estimate.input, learnt),
         ("output tokens", plan.estimate.output, ""),
@@ -281,8 +287,13 @@ def plans_json(found: Sequence[Plan]) -> None:
     sys.stdout.write(json.dumps(listed, indent=2) + "\n")
 
 
-def preview(found: Preview) -> None:
-    """Rows beside their answers, and what that took."""
+def _by(provider: str, usual: str) -> str:
+    """The option that names a provider, where it is not the usual one."""
+    return "" if provider == usual else f" --provider {provider}"
+
+
+def preview(found: Preview, *, usual: str) -> None:
+    """Rows beside their answers, and what that took; for `usual` see `closing`."""
     from rich import box
     from rich.table import Table
 
@@ -296,7 +307,8 @@ def preview(found: Preview) -> None:
     asked = f"{found.asked:,} asked now of {found.llm} ({found.provider}), {usd(found.cost)}"
     waits = any(row.outcome == "pending" for row in found.rows)
     known = f"nothing was asked{'' if waits else ': the answers were in the ledger'}"
-    sys.stderr.write(f"{asked if found.asked else known}\n\nnext:\n  enrich plan {found.model}\n")
+    go = f"enrich plan {found.model}{_by(found.provider, usual)}"
+    sys.stderr.write(f"{asked if found.asked else known}\n\nnext:\n  {go}\n")
 
 
 def _cells(row: Mapping[str, Any]) -> Text:
@@ -342,7 +354,7 @@ def costs(found: Rows) -> None:
     cells = [
         [*(_cell(row[word]) for word in groups), *(f"{row[word] or 0:,}" for word in counts)]
         + [_usd(row["cost"])]
-        + ([_usd(row["reserved"])] if under_way else [])
+        + ([usd(row["reserved"]) if row["reserved"] else ""] if under_way else [])
         for row in named
     ]
     if len(named) > 1:
@@ -475,7 +487,10 @@ def _table(columns: list[str], cells: Iterable[list[str]], *, right: set[int]) -
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
         table.add_column(
-            clean(column), justify="right" if number in right else "left", overflow="fold"
+            clean(column),
+            justify="right" if number in right else "left",
+            overflow="fold",
+            no_wrap=number in right,
         )
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))

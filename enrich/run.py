@@ -136,7 +136,7 @@ def start(files: Files, config: Config, provider: Provider, model: Model, order:
                 again=run.again,
                 rows=drawn.plan.rows,
                 requests=drawn.plan.requests,
-                fresh=run.fresh,
+                since=run.since,
                 invocation=run.invocation,
                 budgets=list(run.limits),
                 limits=list(run.limits.values()),
@@ -253,7 +253,7 @@ def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn)
             run = Run.latest(database, model)
             planned = _replan(database, open_provider, run, anew=bool(waiting))
         result.planned += max(0, planned - sum(batch.requests for batch in waiting))
-        result.replanned = result.replanned or bool(planned)
+        result.replanned = result.replanned or bool(planned or waiting)
 
 
 def _replan(
@@ -264,7 +264,7 @@ def _replan(
     version = Version.of(database, run.prompt)
     judge = Judge.of(database, run.prompt)
     database.run(tables.inputs_completed(run.model))
-    database.run(tables.failed(run.model), run=run.run, fresh=run.fresh)
+    database.run(tables.failed(run.model), since=run.since)
     if anew:
         batches.withdraw(database, run.model)
     responses.judge_again(database, judge)

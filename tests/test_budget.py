@@ -210,6 +210,86 @@ def test_what_is_held_is_in_nobodys_way(tmp_path: Path) -> None:
         assert (state.ok, server.bill.total) == (40, asked)
 
 
+def test_rows_that_another_model_answers_are_not_waited_for(tmp_path: Path) -> None:
+    """What is held turns out to be answered: the model is done, and what reads it is run."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, {})
+        line = PROMPT.replace("{{ name }}: {{ coalesce(note, 'nothing') }}", "{{ line }}")
+        write(
+            root,
+            {
+                "models/kinds.prompt.md": PROMPT.replace("key: id", "key: id\n    budget: 0.0008"),
+                "models/other.sql": "SELECT id, name, note FROM plants\n",
+                "models/other.prompt.md": PROMPT,
+                "models/after.sql": "SELECT id, line FROM kinds\n",
+                "models/after.prompt.md": line,
+            },
+        )
+        ok = {state.model: state.ok for state in opened(root).run()}
+        assert ok == {"kinds": 40, "other": 40, "after": 40}
+        assert server.bill.repeated == {}
+
+
+def test_a_full_refresh_goes_on_where_its_budget_ended(tmp_path: Path) -> None:
+    """The next plain run asks the rows that were not refreshed, and no other; so does the plan."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, 1)
+        one(root)
+        refreshed = one(root, full_refresh=True, max_cost=0.0003)
+        first = server.bill.total - 40
+        assert 0 < first < 40
+        left = sum(batch.requests for batch in refreshed.held)
+        assert first + left == 40
+        (plan,) = opened(root).plan()
+        assert plan.reasons == {"asked anew": left}
+        assert one(root).ok == 40
+        assert server.bill.total == 80
+        assert set(server.bill.requests.values()) == {2}
+        one(root)
+        assert server.bill.total == 80
+
+
+def test_what_is_in_flight_is_not_refreshed_twice(tmp_path: Path) -> None:
+    """An answer that comes in after the refresh began is as fresh as any."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, {"run": 0.0008})
+        opened(root).run(detach=True)
+        state = one(root, full_refresh=True, max_cost=1)
+        assert (state.ok, server.bill.total, server.bill.repeated) == (40, 40, {})
+
+
+def test_cancelled_before_it_was_sent(tmp_path: Path) -> None:
+    """What a budget held and was cancelled was never asked: it is not a failure."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, 0)
+        one(root)
+        assert [batch.status for batch in opened(root).cancel()] == ["cancelled"]
+        (plan,) = opened(root).plan(max_cost=1)
+        assert plan.reasons == {"not asked yet": 40}
+        assert opened(root).sql("SELECT count(*) FROM ledger.responses").rows == ((0,),)
+        assert one(root, max_cost=1).ok == 40
+
+
+def test_lost_answers_count_as_estimated(tmp_path: Path) -> None:
+    """A request that no file answers may have been billed: what was reserved for it stays spent."""
+    with Rehearsal(faults=Faults(dropped=0.5), seed=4) as server:
+        root = budgeted(tmp_path, server, 1)
+        opened(root).run()
+        ((cost,),) = opened(root).sql("SELECT sum(cost) FROM enrich.costs").rows
+        assert cost > spent(server) * 0.9
+
+
+def test_hints_name_the_provider_of_the_run(tmp_path: Path) -> None:
+    """To go on with another provider than the project's, the command has to say so."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, 0)
+        known = json.loads((root / "project.yml").read_text())
+        known["providers"]["local"] = {}
+        write(root, {"project.yml": json.dumps(known | {"provider": "local"})})
+        words = ["--project", str(root), "run", "--provider", "api"]
+        assert "enrich run kinds --provider api\n" in CliRunner().invoke(cli.main, words).stderr
+
+
 def test_previews_are_no_part_of_a_run(tmp_path: Path) -> None:
     """A budget for a run is for each run; what single previews took adds up in a month only."""
     with Rehearsal() as server:

@@ -614,6 +614,6 @@ def test_bundled(tmp_path: Path) -> None:
     local = LocalProvider(name="local", root=tmp_path / "local", limits=Limits())
     local.check(images=False)
     assert local.llm == "smollm2-135m-instruct"
-    assert "no judge of genres" in local.notice
+    assert "its answers are poor" in local.notice
     response = answer(local, tmp_path, genre("a", "Classify: a mafia family saga."))
     assert json.loads(response["body"]["choices"][0]["message"]["content"])["genre"] in GENRES

@@ -132,13 +132,15 @@ def answered(model: str) -> str:
 
 
 def failed(model: str) -> str:
-    """The model's present requests without an `ok` answer, as a snapshot to ask from again; where
-    run $run is $fresh, without one since."""
+    """The model's present requests without an `ok` answer that was read after the $since-th batch,
+    as a snapshot to ask from again."""
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_snapshot AS
 WITH failed AS (
     SELECT fingerprint, min(custom_id) AS custom_id FROM {inputs(model)} ANTI JOIN (
         SELECT fingerprint FROM ledger.responses
-        WHERE outcome = 'ok' AND (run >= $run OR NOT $fresh)
+        WHERE outcome = 'ok' AND batch IN (
+            SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
+        )
     ) USING (fingerprint)
     WHERE until_run IS NULL AND fingerprint IS NOT NULL AND prompt IS NULL
     GROUP BY fingerprint

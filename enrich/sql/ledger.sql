@@ -8,13 +8,14 @@ CREATE TABLE IF NOT EXISTS ledger.prompts (
     created_at TIMESTAMP, params VARCHAR
 );
 
--- A run of a model: the snapshot of its rows. `again` asks failed rows anew, `fresh` every row;
+-- A run of a model: the snapshot of its rows. `again` asks failed rows anew; only answers
+-- that were read after the `since`-th batch count, 0: all;
 -- `invocation` is the first run of the same command, and `limits` what may be spent, in USD.
 CREATE TABLE IF NOT EXISTS ledger.runs (
     run BIGINT PRIMARY KEY, model VARCHAR, prompt VARCHAR, provider VARCHAR, max_attempts INTEGER,
     retry VARCHAR[], again BOOLEAN, "rows" BIGINT, requests BIGINT, started_at TIMESTAMP,
     published_at TIMESTAMP, published_number BIGINT, outcomes VARCHAR, stale BIGINT,
-    fresh BOOLEAN, invocation BIGINT, limits MAP(VARCHAR, DOUBLE)
+    since BIGINT, invocation BIGINT, limits MAP(VARCHAR, DOUBLE)
 );
 
 -- A batch and how far it is: each time is set when that step is done, and committed before the next.
@@ -58,7 +59,7 @@ CREATE TABLE IF NOT EXISTS ledger.responses (
 -- What a ledger of an earlier enrich lacks.
 ALTER TABLE ledger.prompts ADD COLUMN IF NOT EXISTS params VARCHAR;
 ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS published_number BIGINT;
-ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS fresh BOOLEAN;
+ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS since BIGINT;
 ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS invocation BIGINT;
 ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS limits MAP(VARCHAR, DOUBLE);
 ALTER TABLE ledger.requests ADD COLUMN IF NOT EXISTS bytes BIGINT;

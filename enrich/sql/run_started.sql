@@ -1,5 +1,5 @@
 INSERT INTO ledger.runs
-    (run, model, prompt, provider, max_attempts, retry, again, "rows", requests, started_at, fresh,
+    (run, model, prompt, provider, max_attempts, retry, again, "rows", requests, started_at, since,
     invocation, limits)
 VALUES ($run, $model, $prompt, $provider, $max_attempts, $retry, $again, $rows, $requests,
-    now()::TIMESTAMP, $fresh, $invocation, map($budgets::VARCHAR[], $limits::DOUBLE[]))
+    now()::TIMESTAMP, $since, $invocation, map($budgets::VARCHAR[], $limits::DOUBLE[]))

@@ -1,12 +1,14 @@
 -- Which requests of temp._enrich_snapshot to send: one for each fingerprint that has no ok answer, is not in
 -- flight and has tries left; `line` is its rowid there. $again forgives what failed before run $run,
--- $fresh forgets what was ok before it.
+-- only what was read after the $since-th batch counts as answered.
 CREATE OR REPLACE TEMP TABLE todo AS
 WITH wanted AS (
     SELECT fingerprint, min(rowid) AS first FROM temp._enrich_snapshot
     ANTI JOIN (
         SELECT fingerprint FROM ledger.responses
-        WHERE outcome = 'ok' AND (run >= $run OR NOT $fresh)
+        WHERE outcome = 'ok' AND batch IN (
+            SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
+        )
     ) USING (fingerprint)
     WHERE fingerprint IS NOT NULL GROUP BY fingerprint
 ), heard AS (

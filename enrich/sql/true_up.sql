@@ -1,5 +1,5 @@
 -- What batch $batch took, now that it is read: its tokens, and their cost in USD instead of what was
--- reserved. An answer whose tokens nobody told counts as estimated; so does, where it may be $billed
+-- reserved. An answer that is missing, or whose tokens nobody told, counts as estimated; so does, where it may be $billed
 -- all the same, one that was not waited for.
 UPDATE ledger.batches AS batch SET
     input_tokens = seen.input_tokens, cached_tokens = seen.cached_tokens,
@@ -12,7 +12,9 @@ FROM (
         coalesce(sum(cached_tokens), 0) AS cached_tokens,
         coalesce(sum(output_tokens), 0) AS output_tokens,
         coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,
-        count(*) FILTER (status_code = 200 AND input_tokens IS NULL) AS untold,
+        count(*) FILTER (
+            outcome = 'missing' OR (status_code = 200 AND input_tokens IS NULL)
+        ) AS untold,
         count(*) FILTER (outcome = 'expired') AS unrun
     FROM ledger.responses WHERE batch = $batch
 ) AS seen

@@ -48,7 +48,7 @@ FORK = get_context("forkserver")
 FORK.set_forkserver_preload(
     [
         *("enrich.project", "enrich.cli", "enrich.providers.openai", "openai.resources.batches"),
-        *("httpx2", "duckdb", "sqlglot", "rich.table", "yaml", "pytz", "filelock"),
+        *("httpx2", "duckdb", "sqlglot", "rich.table", "yaml", "pytz", "filelock", "prices_loaded"),
     ]
 )
 

@@ -127,7 +127,8 @@ class Plan:
         batches = f"{self.batches:,} {'batch' if self.batches == 1 else 'batches'}"
         requests = f"{self.requests:,} {'request' if self.requests == 1 else 'requests'}"
         whose = f"{requests} to {self.llm} ({self.provider}) in {batches}"
-        held = f"; {self.budget} pays for {self.paid:,}" if self.paid < self.requests else ""
+        paid = f"{self.paid:,}" if self.paid else "none of them"
+        held = f"; {self.budget} pays for {paid}" if self.paid < self.requests else ""
         return f"{line}; {whose}, {self.estimate}{held}"
 
 

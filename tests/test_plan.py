@@ -490,7 +490,8 @@ def test_the_same_as_json(tmp_path: Path) -> None:
         (plan,) = json.loads(result.stdout)
         assert (plan["to_ask"], plan["reasons"], plan["requests"]) == (4, {"new": 4}, 4)
         assert plan["estimate"]["cost"]["likely"] > 0
-        text = CliRunner().invoke(cli.main, ["--project", str(root), "plan"]).stdout
+        wide = CliRunner(env={"COLUMNS": "160"})
+        text = wide.invoke(cli.main, ["--project", str(root), "plan"]).stdout
         for words in ("to ask", "4 new", "rule of thumb", "gpt-4o-mini at openai, in a batch"):
             assert words in text
 

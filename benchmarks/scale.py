@@ -255,7 +255,7 @@ def directions(folder: Path, rows: int) -> None:
 
     def published() -> None:
         with files.open(warehouse=True, ledger=True) as database:
-            publish.publish(database, "categories")
+            publish.publish(database, "categories", (), folder=files.work)
 
     publish_seconds = seconds(published)
     schema = model.prompt.output.schema() if model.prompt else {}

@@ -1,7 +1,7 @@
 """The command line: options in, one Project call, report out, exit code.
 
-Exit codes are promises: 0 done; 1 an error; 2 a wrong option; 3 done, but some rows are not ok;
-4 batches are still in progress.
+Exit codes are promises: 0 done; 1 an error; 2 a wrong option; 3 done, but some rows are not ok, or
+a test failed; 4 batches are still in progress.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,17 +42,27 @@ class Context:
         self.folder = folder
         self.lock_timeout = lock_timeout
         self.verbose = verbose
+        self.variables: tuple[str, ...] = ()
 
     @contextmanager
     def project(self, *, left: str = LEFT) -> Iterator[Project]:
         """The project, with errors told as people want them; `left` is said after Ctrl-C."""
-        from enrich import report
+        from enrich import report, variables
+        from enrich.config import Config
         from enrich.project import Project
 
         screen = report.Screen()
         try:
+            given = {}
+            if self.variables:
+                known = Config.from_folder(Path(self.folder)).variables
+                given = variables.given(self.variables, known)
             project = Project(
-                self.folder, lock_timeout=self.lock_timeout, verbose=self.verbose, talk=screen
+                self.folder,
+                lock_timeout=self.lock_timeout,
+                verbose=self.verbose,
+                talk=screen,
+                variables=given,
             )
             os.chdir(project.config.root)  # paths in SQL begin at the project
             yield project
@@ -92,7 +103,9 @@ def main(context: click.Context, folder: str, lock_timeout: float | None, verbos
     context.obj = Context(folder, lock_timeout, verbose)
 
 
-def _finish(found: Sequence[State], *, usual: str, as_json: bool, unfold: bool = False) -> None:
+def _finish(
+    found: Sequence[State], project: Project, *, as_json: bool, unfold: bool = False
+) -> None:
     """Show where the models stand, and end with the exit code that says so."""
     from enrich import report
 
@@ -100,7 +113,7 @@ def _finish(found: Sequence[State], *, usual: str, as_json: bool, unfold: bool =
         report.states_json(found)
     elif found:
         report.states(found, unfold=unfold)
-        report.closing(found, usual=usual)
+        report.closing(found, usual=project.config.provider)
     for state in found:
         if state.failure and not state.busy:
             hint = "mend it and start again; nothing of the failed batch was run or will be billed"
@@ -108,8 +121,40 @@ def _finish(found: Sequence[State], *, usual: str, as_json: bool, unfold: bool =
             sys.exit(ERROR)
     if any(state.busy for state in found):
         sys.exit(IN_PROGRESS)
-    if any(state.failed or state.outcomes.get("pending") for state in found):
+    not_ok = any(
+        state.failed or state.outcomes.get("pending") or state.held_back for state in found
+    )
+    if not_ok or any(result.verdict == "fail" for result in project.results):
         sys.exit(NOT_OK)
+
+
+def _set_variables(context: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:
+    context.obj.variables = words
+
+
+def _var_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Values of variables, for whatever reads models."""
+    return click.option(
+        "--var",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_set_variables,
+        expose_value=False,
+        help="Another value for a variable of project.yml. May be repeated.",
+    )(command)
+
+
+def _select_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which models a command means."""
+    for option in (
+        click.option(
+            "--exclude", multiple=True, metavar="MODEL", help="Not these. May be repeated."
+        ),
+        _var_option,
+        click.argument("names", nargs=-1, metavar="[MODEL]..."),
+    ):
+        command = option(command)
+    return command
 
 
 def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,6 +204,7 @@ def seed(context: Context, names: tuple[str, ...]) -> None:
 @main.command("compile")
 @click.argument("name", metavar="MODEL")
 @click.option("--provider", metavar="NAME", help="Another provider of project.yml.")
+@_var_option
 @_json_option
 @click.pass_obj
 def compile_(context: Context, name: str, provider: str | None, as_json: bool) -> None:
@@ -192,7 +238,7 @@ def _order_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--full-refresh", is_flag=True, help="Ask every row, answered or not."),
         click.option("--retry", is_flag=True, help="Ask rows again that failed in earlier runs."),
         click.option("--provider", metavar="NAME", help="Another provider of project.yml."),
-        click.argument("names", nargs=-1, metavar="[MODEL]..."),
+        _select_options,
     ):
         command = option(command)
     return command
@@ -205,6 +251,7 @@ def _order_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def plan(
     context: Context,
     names: tuple[str, ...],
+    exclude: tuple[str, ...],
     provider: str | None,
     retry: bool,
     full_refresh: bool,
@@ -222,7 +269,12 @@ def plan(
 
     with context.project() as project:
         found = project.plan(
-            *names, provider=provider, retry=retry, full_refresh=full_refresh, max_cost=max_cost
+            *names,
+            provider=provider,
+            retry=retry,
+            full_refresh=full_refresh,
+            max_cost=max_cost,
+            exclude=exclude,
         )
     (report.plans_json if as_json else report.plans)(found)
 
@@ -236,6 +288,7 @@ def plan(
     "--where", default="", metavar="SQL", help="Which rows: a condition on their columns."
 )
 @click.option("--provider", metavar="NAME", help="Another provider of project.yml.")
+@_var_option
 @_json_option
 @click.pass_obj
 def preview(
@@ -271,6 +324,7 @@ def preview(
 def run(
     context: Context,
     names: tuple[str, ...],
+    exclude: tuple[str, ...],
     provider: str | None,
     detach: bool,
     retry: bool,
@@ -295,8 +349,9 @@ def run(
             retry=retry,
             full_refresh=full_refresh,
             max_cost=max_cost,
+            exclude=exclude,
         )
-    _finish(found, usual=project.config.provider, as_json=as_json)
+    _finish(found, project, as_json=as_json)
 
 
 @main.command()
@@ -314,7 +369,85 @@ def status(context: Context, unfold: bool, as_json: bool) -> None:
         found = project.status()
     if not found and not as_json:
         sys.stderr.write("nothing was run yet\n\nhint: enrich run\n")
-    _finish(found, usual=project.config.provider, as_json=as_json, unfold=unfold)
+    _finish(found, project, as_json=as_json, unfold=unfold)
+
+
+@main.command("list")
+@_select_options
+@_json_option
+@click.pass_obj
+def list_(
+    context: Context, names: tuple[str, ...], exclude: tuple[str, ...], as_json: bool
+) -> None:
+    """List the models that are meant, in the order they run; all, where none is named.
+
+    A model is meant by its name, by a pattern (movies_*), by tag:WORD, or by a file or folder;
+    +MODEL means what it depends on, too, and MODEL+ what depends on it.
+
+    \b
+    Example:
+      enrich list
+      enrich list +movies_by_category --exclude tag:slow
+    """
+    from enrich import report
+
+    with context.project() as project:
+        found = project.graph.select(names, exclude)
+        (report.models_json if as_json else report.models)(found, project.graph)
+
+
+@main.command()
+@_select_options
+@click.option("--mermaid", is_flag=True, help="As a Mermaid diagram, for Markdown.")
+@click.pass_obj
+def graph(
+    context: Context, names: tuple[str, ...], exclude: tuple[str, ...], mermaid: bool
+) -> None:
+    """Draw which model reads which, from the seeds and sources down.
+
+    \b
+    Example:
+      enrich graph
+      enrich graph movies_categories+ --mermaid
+    """
+    from enrich import report
+
+    with context.project() as project:
+        found = project.graph.select(names, exclude)
+        (report.mermaid if mermaid else report.graph)(found, project.graph)
+
+
+@main.command("test")
+@_select_options
+@click.option("--show", is_flag=True, help="Show the first rows that each test found.")
+@_json_option
+@click.pass_obj
+def test_(
+    context: Context,
+    names: tuple[str, ...],
+    exclude: tuple[str, ...],
+    show: bool,
+    as_json: bool,
+) -> None:
+    """Test the named models, or all, as they would be published now. Nothing is asked or published.
+
+    The rows that a test found stand in the schema enrich_tests, to be looked at and joined.
+
+    \b
+    Example:
+      enrich test movies_categories --show
+    """
+    from enrich import report
+
+    with context.project() as project:
+        found = project.test(*names, exclude=exclude)
+        rows = {each.table: project.failing(each) for each in found if show and each.table}
+    if as_json:
+        report.tests_json(found)
+    else:
+        report.tests(found, rows)
+    if any(result.verdict == "fail" for result in found):
+        sys.exit(NOT_OK)
 
 
 @main.command()
@@ -371,6 +504,7 @@ def cost(context: Context, by: By, as_json: bool) -> None:
 
 @main.command()
 @click.argument("query")
+@_var_option
 @_json_option
 @click.pass_obj
 def sql(context: Context, query: str, as_json: bool) -> None:

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 from enrich.budget import PROJECT_KEYS, Budget
 from enrich.errors import DiskError, ProjectError, nearest
 from enrich.settings import Settings
+from enrich.sources import attached, sources
+from enrich.variables import declared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from enrich.sources import Attached, Source
 
 FILE = "project.yml"
 READABLE = "it must be a text file in UTF-8 that you may read"
@@ -23,6 +27,7 @@ KEYS = (
     "ledger",
     "models",
     "seeds",
+    "tests",
     "provider",
     "providers",
     "params",
@@ -32,6 +37,9 @@ KEYS = (
     "external_access",
     "memory_limit",
     "budget",
+    "vars",
+    "attach",
+    "sources",
 )
 RETRYABLE = ("error", "expired", "missing", "invalid", "truncated", "refused")
 RETRIED = ("error", "expired", "missing", "invalid")
@@ -43,7 +51,8 @@ class Config:
 
     `lock_timeout` is in seconds. `reach` names what SQL may read besides the project's own files;
     None: anything. `memory_limit` is DuckDB's setting, "" for enrich's own. `retry` names the
-    outcomes that are asked again, each row at most `max_attempts` times.
+    outcomes that are asked again, each row at most `max_attempts` times. `tests` are the folders of
+    SQL tests. `variables` are for SQL and templates.
     """
 
     root: Path
@@ -52,6 +61,7 @@ class Config:
     ledger: Path
     models: Path
     seeds: Path
+    tests: tuple[Path, ...]
     provider: str
     providers: Mapping[str, Settings]
     params: Mapping[str, Any]
@@ -61,6 +71,9 @@ class Config:
     reach: tuple[Path, ...] | None
     memory_limit: str
     budget: Budget
+    variables: Mapping[str, Any]
+    attached: tuple[Attached, ...]
+    sources: tuple[Source, ...]
 
     @property
     def work(self) -> Path:
@@ -100,6 +113,8 @@ class Config:
         if warehouse.resolve() == ledger.resolve():
             hint = "the ledger is what was paid for, and lives apart: ledger: ledger.duckdb"
             raise settings.wrong("warehouse", "is the same file as the ledger", hint=hint)
+        reach = _reach(root, settings)
+        files = sources(settings, root=root, open_access=reach is None)
         return cls(
             root=root,
             name=settings.text("name", root.resolve().name),
@@ -107,15 +122,19 @@ class Config:
             ledger=ledger,
             models=root / settings.text("models", "models"),
             seeds=root / settings.text("seeds", "seeds"),
+            tests=tuple(root / word for word in settings.words("tests", ("tests",))),
             provider=provider,
             providers=providers,
             params=settings.parameters("params"),
             max_attempts=settings.integer("max_attempts", 3) or 3,
             retry=outcomes(settings, RETRIED),
             lock_timeout=settings.number("lock_timeout", 60.0),
-            reach=_reach(root, settings),
+            reach=reach,
             memory_limit=settings.text("memory_limit"),
             budget=Budget.of(settings, PROJECT_KEYS),
+            variables=declared(settings),
+            attached=attached(settings, root=root, open_access=reach is None),
+            sources=files,
         )
 
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-from enrich.publish import check_free, mark
-
-if TYPE_CHECKING:
-    from enrich.database import Database
+from typing import Literal
 
 TABLE = "costs"
 """Its name in the schema `enrich`: no model can be called so."""
@@ -20,14 +15,6 @@ GROUPS: dict[By, tuple[str, ...]] = {
     "batch": ("batch", "model", "llm", "day", "kind", "status"),
 }
 """The columns that costs are reported by."""
-
-
-def refresh(database: Database) -> None:
-    """Make `enrich.costs` anew. Needs warehouse and ledger."""
-    with database.transaction():
-        check_free(database, TABLE, "costs", schema="enrich")
-        database.script("costs")
-        mark(database, "TABLE", "enrich", TABLE, "costs")
 
 
 def summed(by: By) -> str:

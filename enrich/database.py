@@ -15,15 +15,18 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from enrich.compiler import quote
 from enrich.errors import DatabaseError, DiskError, Locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import duckdb
+
+    from enrich.sources import Attached
 
 HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
@@ -57,7 +60,8 @@ class Files:
 
     `lock_timeout` is in seconds; `say` is told once whose lock is waited for. `reach` names the
     files and folders, besides the project's own, that a SELECT may read; None: any file, and
-    whatever extensions are installed. `memory_limit` is DuckDB's setting of that name.
+    whatever extensions are installed. `memory_limit` is DuckDB's setting of that name. `attached`
+    are the user's other databases.
     """
 
     root: Path
@@ -69,23 +73,27 @@ class Files:
     verbose: bool = False
     reach: tuple[Path, ...] | None = ()
     memory_limit: str = ""
+    attached: tuple[Attached, ...] = ()
     _ready: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @contextmanager
-    def open(self, *, warehouse: Access = False, ledger: Access = False) -> Iterator[Database]:
+    def open(
+        self, *, warehouse: Access = False, ledger: Access = False, attached: bool = False
+    ) -> Iterator[Database]:
         """A connection for one step, with the named files attached under these names.
 
-        Files that are absent are created; "read" gives one for reading only. At the end of the step
+        Files that are absent are created; "read" gives one for reading only; `attached`: with the
+        user's other databases, for reading. At the end of the step
         the files are let go of, and temporary tables are gone.
         """
         wanted = {"ledger": (self.ledger, ledger), "warehouse": (self.warehouse, warehouse)}
         keep = private() if ledger else nullcontext()
-        with keep, ExitStack() as attached, closing(self._engine.cursor()) as connection:
+        with keep, ExitStack() as open_files, closing(self._engine.cursor()) as connection:
             database = Database(connection=connection, verbose=self.verbose)
             for name, (path, access) in wanted.items():
                 if not access:
                     continue
-                attached.callback(self._detach, name)
+                open_files.callback(self._detach, name)
                 if not path.exists():
                     _create(path)
                 elif access == "read":
@@ -93,6 +101,9 @@ class Files:
                     continue
                 self._attach(database, path, name, f"ROW_GROUP_SIZE {ROWS}")
                 self._prepare(database, path, name)
+            for each in self.attached if attached else ():
+                open_files.callback(self._detach, each.name)
+                self._attach_other(database, each)
             if warehouse:
                 database.run("USE warehouse")
             yield database
@@ -140,12 +151,31 @@ class Files:
         import duckdb
 
         try:
-            self._engine.execute(f"DETACH DATABASE IF EXISTS {name}")
+            self._engine.execute(f"DETACH DATABASE IF EXISTS {quote.name(name)}")
         except (duckdb.Error, RuntimeError) as problem:
             self.__dict__.pop("_engine").close()
             if _interrupted(problem):
                 raise KeyboardInterrupt from problem
             raise _translated(problem) from problem
+
+    def _attach_other(self, database: Database, each: Attached) -> None:
+        """Attach one of the user's other databases; its address may hold a password, and so stays
+        out of what is said."""
+        if each.type == "duckdb":
+            if not Path(each.path).is_file():
+                hint = "see `attach:` in project.yml; its path begins at the project's folder"
+                raise DatabaseError(f"the database '{each.name}' is not there", hint=hint)
+            self._attach(database, Path(each.path), each.name, each.option)
+            return
+        try:
+            statement = f"ATTACH $path AS {quote.name(each.name)} ({each.option})"
+            database.run(statement, path=each.path)
+        except DatabaseError as problem:
+            said = problem.message.replace(each.path, "...")
+            hint = f"see `attach:` in project.yml; INSTALL {each.type} once in DuckDB"
+            raise DatabaseError(
+                f"the database '{each.name}' cannot be attached: {said}", hint=hint
+            ) from None
 
     def _attach(self, database: Database, path: Path, name: str, option: str) -> None:
         """Attach `path`, waiting for another process, or another thread, to let go of it."""
@@ -153,7 +183,8 @@ class Files:
         told = False
         while True:
             try:
-                database.run(f"ATTACH $path AS {name} ({option})", path=str(path))
+                statement = f"ATTACH $path AS {quote.name(name)} ({option})"
+                database.run(statement, path=str(path))
                 return
             except DatabaseError as problem:
                 text = str(problem.__cause__)

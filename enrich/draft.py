@@ -84,7 +84,7 @@ def foresee(
 
     `views` are plain models that the SELECT reads, and which need not be made yet.
     """
-    with files.open(warehouse="read", ledger=True) as database:
+    with files.open(warehouse="read", ledger=True, attached=True) as database:
         for view in views:
             database.run(tables.view(view.name, view.query))
         work = compile_for(database, config, provider, model, identity=provider.identity)
@@ -161,9 +161,10 @@ def _terms(
 
 
 def _shown(database: Database, model: str) -> bool:
-    """Whether the model's table is there, and no batch was read since it was made."""
+    """Whether the model's table is there, is not held back, and no batch was read since."""
     there = database.script("exists", schema="main", name=model)
-    return bool(there) and not database.script("read_since", model=model)[0][0]
+    held = database.script("obstacle", model=model)
+    return bool(there) and not held[0][0] and not database.script("read_since", model=model)[0][0]
 
 
 def _settled(now: Version, last: Version, rows: Changes) -> bool:

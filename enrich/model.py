@@ -1,27 +1,37 @@
-"""Models: the files of models/, what they read, and the order they run in."""
+"""Models: the files of models/, and what they read."""
 
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
-from enrich import guard
+from enrich import guard, variables
 from enrich.config import NAME, READABLE
-from enrich.errors import DiskError, ModelError, ProjectError, nearest
+from enrich.errors import DiskError, ModelError, nearest
 from enrich.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
+    from typing import Any
 
     from sqlglot import exp
 
 SQL = ".sql"
 PROMPT = ".prompt.md"
-TAKEN = ("costs",)
+TAKEN = ("costs", "evaluations", "prompts")
 """Tables of enrich's own in the schema where each model's provenance stands."""
+HISTORY = "_history"
+"""What the name of a model's table of earlier answers ends with."""
+HEADER = re.compile(r"^--[ \t]*(\w+):[ \t]*(.*?)[ \t]*$")
+SETTINGS = ("materialized", "tags", "description")
+"""What comments at the top of NAME.sql may set."""
+
+Kind = Literal["enrichment", "view", "table"]
+Materialized = Literal["view", "table"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +39,8 @@ class Model:
     """NAME.sql, one SELECT; with NAME.prompt.md an enrichment model.
 
     `query` is the SELECT as written, without a closing semicolon. `reads` are the tables it names,
-    in lower case. `source` is how messages name the file.
+    in lower case, those of other databases and schemas with their names. `source` is how messages
+    name the file. `kind` is what it becomes; `tags` and `description` are words of the user's own.
     """
 
     name: str
@@ -37,10 +48,14 @@ class Model:
     query: str
     reads: frozenset[str]
     prompt: Prompt | None
+    kind: Kind
+    tags: tuple[str, ...] = ()
+    description: str = ""
 
     @classmethod
-    def from_path(cls, path: Path, *, root: Path) -> Model:
-        """Read NAME.sql, and NAME.prompt.md where it stands beside it."""
+    def from_path(cls, path: Path, *, root: Path, values: Mapping[str, Any]) -> Model:
+        """Read NAME.sql, and NAME.prompt.md where it stands beside it; `values` are those of
+        variables."""
         source = shown(path, root)
         name = path.name.removesuffix(SQL)
         if not NAME.fullmatch(name):
@@ -56,20 +71,45 @@ class Model:
         beside = path.with_name(name + PROMPT)
         prompt = None
         if beside.exists():
-            prompt = Prompt.from_path(beside, source=shown(beside, root))
-        query, reads = _query(text, source)
-        return cls(name=name, source=source, query=query, reads=reads, prompt=prompt)
+            prompt = Prompt.from_path(beside, source=shown(beside, root), values=values)
+        said = header(text, SETTINGS, source=source)
+        kind = said.get("materialized", "view")
+        if kind not in get_args(Materialized):
+            message = f"{source}: 'materialized' cannot be '{kind}'"
+            raise ModelError(message, hint=nearest(kind, get_args(Materialized)))
+        if prompt and "materialized" in said:
+            hint = "take the comment out: what the llm answers is always a table"
+            raise ModelError(f"{source}: a model with a prompt is not materialized", hint=hint)
+        query, reads = select(variables.filled(text, values, source=source), source)
+        tags = [word.strip() for word in said.get("tags", "").split(",") if word.strip()]
+        return cls(
+            name=name,
+            source=source,
+            query=query,
+            reads=reads,
+            prompt=prompt,
+            kind="enrichment" if prompt else cast("Materialized", kind),
+            tags=tuple(dict.fromkeys([*(prompt.tags if prompt else ()), *tags])),
+            description=said.get("description", prompt.description if prompt else ""),
+        )
 
 
-def load(folder: Path, *, root: Path) -> dict[str, Model]:
-    """Every model below `folder`, by name."""
+def load(folder: Path, *, root: Path, values: Mapping[str, Any]) -> dict[str, Model]:
+    """Every model below `folder`, by name; `values` are those of variables."""
     models: dict[str, Model] = {}
     for path in sorted(folder.rglob(f"*{SQL}")):
-        model = Model.from_path(path, root=root)
+        model = Model.from_path(path, root=root, values=values)
         other = next((m for m in models.values() if m.name.lower() == model.name.lower()), None)
         if other is not None:
             raise ModelError(f"{model.source}: {other.source} has the same name", hint="rename one")
         models[model.name] = model
+    lowered = {model.name.lower() for model in models.values() if model.prompt}
+    for model in models.values():
+        if model.prompt and model.name.lower().removesuffix(HISTORY) in lowered - {
+            model.name.lower()
+        }:
+            hint = f"enrich.{model.name} holds the earlier answers of another model: rename one"
+            raise ModelError(f"{model.source}: no model can be called '{model.name}'", hint=hint)
     for path in sorted(folder.rglob(f"*{PROMPT}")):
         name = path.name.removesuffix(PROMPT)
         if not path.with_name(name + SQL).exists():
@@ -84,33 +124,31 @@ def shown(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def pick(models: Mapping[str, Model], names: Iterable[str]) -> tuple[Model, ...]:
-    """The named models, or all, each after the picked models whose tables it reads."""
-    wanted = list(names) or list(models)
-    for name in wanted:
-        if name not in models:
-            hint = nearest(name, models) or "models/ holds no NAME.sql yet"
-            raise ProjectError(f"there is no model '{name}'", hint=hint)
-    lowered = {name.lower(): name for name in models}
-    graph = {
-        name: {lowered[table] for table in model.reads if table in lowered}
-        for name, model in models.items()
-    }
-    try:
-        order = list(TopologicalSorter(graph).static_order())
-    except CycleError as problem:
-        circle = list(reversed(problem.args[1]))
-        if len(circle) == 2:
-            message = f"{models[circle[0]].source}: '{circle[0]}' reads its own table"
-        else:
-            message = f"these models read each other in a circle: {' -> '.join(circle)}"
-        hint = "read the source table instead" if len(circle) == 2 else "break it at one of them"
-        raise ProjectError(message, hint=hint) from problem
-    return tuple(models[name] for name in order if name in wanted)
+def header(text: str, known: tuple[str, ...], *, source: str) -> dict[str, str]:
+    """What comments at the top of a SQL file set, as in `-- materialized: table`; any other comment
+    is only a comment, but for one that seems to mean a setting.
+
+    >>> header("-- Films.\\n-- tags: nightly\\nSELECT 1", ("tags",), source="a.sql")
+    {'tags': 'nightly'}
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip() and not line.startswith("--"):
+            break
+        match = HEADER.match(line)
+        if match is None:
+            continue
+        word = match[1].lower()
+        if word in known:
+            found[word] = match[2]
+        elif close := get_close_matches(word, known, n=1, cutoff=0.8):
+            message = f"{source}:{number}: '{match[1]}' is not a setting here"
+            raise ModelError(message, hint=f"did you mean '{close[0]}'?")
+    return found
 
 
-def _query(text: str, source: str) -> tuple[str, frozenset[str]]:
-    """The one SELECT in `text`, and the tables it reads."""
+def select(text: str, source: str) -> tuple[str, frozenset[str]]:
+    """The one SELECT in `text`, without a closing semicolon, and the tables it reads."""
     from sqlglot import exp, parse, tokenize
     from sqlglot.errors import ParseError, TokenError
     from sqlglot.tokenizer_core import TokenType
@@ -145,14 +183,23 @@ def _query(text: str, source: str) -> tuple[str, frozenset[str]]:
 
 
 def _reads(statement: exp.Expr) -> frozenset[str]:
-    """The tables of the warehouse that a SELECT names; its own WITH queries are not among them."""
+    """The tables that a SELECT names, in lower case; its own WITH queries are not among them.
+
+    Provenance and history of a model count as its table. What stands in another database or schema
+    is named with it.
+    """
     from sqlglot import exp
 
     local = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
-    return frozenset(
-        table.name.lower()
-        for table in statement.find_all(exp.Table)
-        if table.name
-        and table.db.lower() in ("", "main", "enrich")
-        and not (not table.db and table.name.lower() in local)
-    )
+    found = set()
+    for table in statement.find_all(exp.Table):
+        name, schema, database = table.name.lower(), table.db.lower(), table.catalog.lower()
+        if not name or (not schema and name in local):
+            continue
+        if schema == "enrich":
+            found.add(name.removesuffix(HISTORY))
+        elif schema in ("", "main", "warehouse") and database in ("", "warehouse"):
+            found.add(name)
+        else:
+            found.add(".".join(filter(None, (database, schema, name))))
+    return frozenset(found)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from enrich.budget import Left
     from enrich.database import Database
     from enrich.estimate import Pace
+    from enrich.model import Kind
     from enrich.price import Price
     from enrich.providers import Limits
 
@@ -69,7 +70,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run of a model would do, row by row and in all; a plain one becomes a `view`.
+    """What a run of a model would do, row by row and in all. A plain one becomes its `kind`.
 
     The `rows` of the SELECT are counted once: those that are not asked in `states` (see STATES),
     those to be asked, by why, in `reasons`. `gone` are not in the SELECT any more. `bytes` are
@@ -81,7 +82,7 @@ class Plan:
     """
 
     model: str
-    view: bool = False
+    kind: Kind = "enrichment"
     provider: str = ""
     llm: str = ""
     after: tuple[str, ...] = ()
@@ -113,11 +114,10 @@ class Plan:
 
     def __str__(self) -> str:
         """The plan in one line."""
-        if self.after or self.view:
+        plain = "" if self.kind == "enrichment" else f"a {self.kind}"
+        if self.after or plain:
             after = f"after {', '.join(self.after)}" if self.after else ""
-            return (
-                f"{self.model}: {', '.join(filter(None, ('a view' if self.view else '', after)))}"
-            )
+            return f"{self.model}: {', '.join(filter(None, (plain, after)))}"
         done = [f"{many:,} {STATES[state]}" for state, many in self.states.items()]
         why = ", ".join(f"{many:,} {word}" for word, many in self.reasons.items())
         asked = f"{self.to_ask:,} to ask ({why})" if self.reasons else "nothing to ask"

@@ -69,7 +69,7 @@ def preview(
     Raises OverBudget where that is estimated to cost more than is left of a budget, and
     ProviderError where the provider refuses every request; nothing is spent then.
     """
-    with files.open(warehouse="read", ledger=True) as database:
+    with files.open(warehouse="read", ledger=True, attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
         few = work.only(where=where.strip(), limit=limit)
         try:

@@ -9,39 +9,41 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich import batches, cost, draft, model, publish, run, snapshot
+from enrich import batches, cost, datatest, draft, model, publish, run, snapshot, variables, waiting
 from enrich.compiler.compilation import described
-from enrich.config import NAME, Config
+from enrich.config import NAME, READABLE, Config
 from enrich.database import Files
 from enrich.draft import Order
 from enrich.errors import (
     DatabaseError,
+    DiskError,
     InputError,
     ProjectError,
     ProviderError,
-    Unavailable,
     nearest,
 )
+from enrich.flow import Flow
+from enrich.graph import Graph
 from enrich.plan import Plan
 from enrich.preview import Preview, preview
 from enrich.state import State, states
 from enrich.talk import Silence, Talk
-from enrich.wait import Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from enrich.audit import Result
     from enrich.batches import Batch
     from enrich.compiler.compilation import Compiled
     from enrich.cost import By
     from enrich.database import Database
+    from enrich.datatest import DataTest
     from enrich.errors import EnrichError
     from enrich.model import Model
     from enrich.providers import Provider
-    from enrich.run import Turn
 
-PATIENCE = 20
-"""How many turns in a row may fail to reach a provider before `run` gives up waiting."""
+TESTS = ("severity", "description")
+"""What comments at the top of a SQL test may set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +63,8 @@ class Rows:
 class Project:
     """A folder with project.yml and models/.
 
-    `lock_timeout` (seconds) overrides project.yml; `talk` hears what happens; in `environment`
-    `${NAME}` and keys are looked up.
+    `lock_timeout` (seconds) and the values of `variables` override project.yml; `talk` hears what
+    happens; in `environment` `${NAME}` and keys are looked up.
     """
 
     def __init__(
@@ -73,12 +75,20 @@ class Project:
         verbose: bool = False,
         talk: Talk | None = None,
         environment: Mapping[str, str] | None = None,
+        variables: Mapping[str, Any] | None = None,
     ) -> None:
         self.config = Config.from_folder(Path(path))
         self.talk = talk or Silence()
         self.environment = os.environ if environment is None else environment
         timeout = self.config.lock_timeout if lock_timeout is None else lock_timeout
-        seeds = self.config.seeds
+        files = (self.config.seeds, *(path for s in self.config.sources for path in s.reach))
+        attached = tuple(each.located(self.environment) for each in self.config.attached)
+        files += tuple(Path(each.path) for each in attached if each.type == "duckdb")
+        for name in variables or {}:
+            if name not in self.config.variables:
+                hint = nearest(name, self.config.variables)
+                raise ProjectError(f"project.yml has no variable '{name}'", hint=hint)
+        self.variables = {**self.config.variables, **(variables or {})}
         self.files = Files(
             root=self.config.root,
             warehouse=self.config.warehouse,
@@ -87,15 +97,74 @@ class Project:
             lock_timeout=timeout,
             say=self.talk.say,
             verbose=verbose,
-            reach=self.config.reach if self.config.reach is None else (*self.config.reach, seeds),
+            reach=self.config.reach if self.config.reach is None else (*self.config.reach, *files),
             memory_limit=self.config.memory_limit,
+            attached=attached,
         )
         self._providers: dict[str, Provider] = {}
+        self._loaded: dict[str, tuple[Graph, tuple[DataTest, ...]]] = {}
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """The project's models, by name."""
+        return self.graph.models
+
+    @property
+    def graph(self) -> Graph:
+        """Which model reads which."""
+        return self._load(self.variables)[0]
 
     @cached_property
-    def models(self) -> dict[str, Model]:
-        """The project's models, by name."""
-        return model.load(self.config.models, root=self.config.root)
+    def flow(self) -> Flow:
+        """The project at work."""
+        return Flow(
+            files=self.files,
+            config=self.config,
+            load=self._load,
+            provider=self.provider,
+            talk=self.talk,
+            variables=self.variables,
+        )
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """What the tests found that were run so far."""
+        return tuple(result for found in self.flow.results.values() for result in found)
+
+    def _load(self, values: Mapping[str, Any]) -> tuple[Graph, tuple[DataTest, ...]]:
+        """The models and the SQL tests, with these values of variables."""
+        key = json.dumps(dict(values), sort_keys=True, default=str)
+        if key not in self._loaded:
+            models = model.load(self.config.models, root=self.config.root, values=values)
+            leaves = dict.fromkeys(self._seeds(), "seed")
+            leaves |= {source.name: "source" for source in self.config.sources}
+            for name in models:
+                same = nearest_case(name, leaves)
+                if same:
+                    message = f"{models[name].source}: the {leaves[same]} '{same}' has its name"
+                    raise ProjectError(message, hint="rename one of them")
+            self._loaded[key] = Graph(models, leaves), self._tests(values)
+        return self._loaded[key]
+
+    def _tests(self, values: Mapping[str, Any]) -> tuple[DataTest, ...]:
+        """The SQL files in the project's test folders, each a test."""
+        found: dict[str, DataTest] = {}
+        for path in sorted(path for folder in self.config.tests for path in folder.rglob("*.sql")):
+            source = model.shown(path, self.config.root)
+            try:
+                text = path.read_text(encoding="utf-8-sig")
+            except (OSError, UnicodeDecodeError) as problem:
+                raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE) from problem
+            if not NAME.fullmatch(path.stem) or path.stem in found:
+                hint = "each test has a name of its own: letters, digits and _"
+                raise ProjectError(f"{source}: '{path.stem}' cannot name a test", hint=hint)
+            said = model.header(text, TESTS, source=source)
+            query, reads = model.select(variables.filled(text, values, source=source), source)
+            severity = said.get("severity", "error")
+            found[path.stem] = datatest.from_file(
+                query, severity, name=path.stem, source=source, reads=reads
+            )
+        return tuple(found.values())
 
     def provider(self, name: str) -> Provider:
         """The provider that project.yml calls `name`."""
@@ -115,26 +184,23 @@ class Project:
         return self._providers[name]
 
     def seed(self, *names: str) -> tuple[str, ...]:
-        """Load the files of seeds/ as tables; gives the names of those that were loaded anew."""
-        found: dict[str, Path] = {}
-        for path in sorted(self.config.seeds.glob("*")):
-            if path.suffix not in publish.READERS:
-                continue
-            if not NAME.fullmatch(path.stem):
-                hint = "a seed's name is a table's name: letters, digits and _"
-                raise ProjectError(f"seeds/{path.name} cannot name a table", hint=hint)
-            if path.stem in found:
-                message = f"seeds/ has two files for the table '{path.stem}'"
-                raise ProjectError(message, hint="rename or remove one of them")
-            found[path.stem] = path
+        """Load the files of seeds/ as tables, and make the views of sources; gives the names of the
+        seeds that were loaded anew."""
+        found = self._seeds()
         for name in names:
             if name not in found:
                 raise ProjectError(f"there is no seed '{name}'", hint=nearest(name, found))
         wanted = {name: path for name, path in found.items() if not names or name in names}
-        if not wanted:
+        if not wanted and not self.config.sources:
             return ()
         loaded = []
         with self.files.open(warehouse=True) as database:
+            for each in self.config.sources:
+                try:
+                    publish.source(database, each)
+                except DatabaseError as problem:
+                    message = f"the source '{each.name}' cannot be read: {problem.message}"
+                    raise InputError(message, hint=problem.hint) from problem
             for name, path in wanted.items():
                 try:
                     if publish.seed(database, name, path):
@@ -146,16 +212,31 @@ class Project:
             self.talk.say(f"loaded {', '.join(loaded)} into {self.config.warehouse.name}")
         return tuple(loaded)
 
+    def _seeds(self) -> dict[str, Path]:
+        """The files of seeds/ by the table they become."""
+        found: dict[str, Path] = {}
+        for path in sorted(self.config.seeds.glob("*")):
+            if path.suffix not in publish.READERS:
+                continue
+            if not NAME.fullmatch(path.stem):
+                hint = "a seed's name is a table's name: letters, digits and _"
+                raise ProjectError(f"seeds/{path.name} cannot name a table", hint=hint)
+            if path.stem in found:
+                message = f"seeds/ has two files for the table '{path.stem}'"
+                raise ProjectError(message, hint="rename or remove one of them")
+            found[path.stem] = path
+        return found
+
     def compile(self, name: str, *, provider: str | None = None) -> dict[str, Any]:
         """What a model becomes: its SQL, the JSON Schema and the first request. Sends nothing."""
-        (picked,) = model.pick(self.models, [name])
+        picked = self.graph.one(name)
         self.seed()
         if picked.prompt is None:
-            with self.files.open(warehouse="read") as database:
+            with self.files.open(warehouse="read", attached=True) as database:
                 described(database, picked)
             return {"sql": picked.query}
-        chosen = self.provider(self._provider_name(picked, provider))
-        with self.files.open(warehouse="read") as database:
+        chosen = self.provider(self.flow.provider_name(picked, provider))
+        with self.files.open(warehouse="read", attached=True) as database:
             work = draft.compile_for(database, self.config, chosen, picked, identity="")
             first = self._first_request(database, work, chosen.limits.bytes)
         return {"sql": work.snapshot, "schema": picked.prompt.output.schema(), "request": first}
@@ -179,25 +260,26 @@ class Project:
         retry: bool = False,
         full_refresh: bool = False,
         max_cost: float | None = None,
+        exclude: Sequence[str] = (),
     ) -> tuple[Plan, ...]:
         """What `run` would do with the named models, or all, in its order. Spends nothing.
 
         Seeds that changed are loaded. A model that reads what another's answers will change is not
         guessed at: its plan says `after` which.
         """
-        picked = self._picked(names)
+        picked = self._picked(names, exclude)
         order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
         with run.turn(self.files):
             self.seed()
-            self._check(picked, provider, ready=False)
+            self.flow.check(picked, provider, ready=False)
             batches.settle_previews(self.files)
         plans: list[Plan] = []
         waits: dict[str, tuple[str, ...]] = {}
         for each in picked:
-            upstream = sorted(self._upstream(each, picked))
+            upstream = sorted(self.flow.upstream(each, picked))
             after = tuple(dict.fromkeys(name for other in upstream for name in waits[other]))
             if each.prompt is None or after:
-                plans.append(Plan(model=each.name, view=each.prompt is None, after=after))
+                plans.append(Plan(model=each.name, kind=each.kind, after=after))
                 waits[each.name] = after
                 continue
             built = [self.models[name] for name, waiting in waits.items() if not waiting]
@@ -212,7 +294,7 @@ class Project:
     ) -> Plan:
         """A model's plan; says so where its provider could not answer now. `built` are the models
         before it, of which the plain ones need not be there yet."""
-        chosen = self.provider(self._provider_name(each, provider))
+        chosen = self.provider(self.flow.provider_name(each, provider))
         if each.prompt is not None:
             try:
                 chosen.check(images=bool(each.prompt.images), endpoint=each.prompt.endpoint)
@@ -226,14 +308,14 @@ class Project:
     ) -> Preview:
         """Answer the first `limit` rows of a model now, of those that the SQL condition `where` is
         true for. What the ledger knows is not asked again, and what is asked now is in it."""
-        (picked,) = model.pick(self.models, [name])
+        picked = self.graph.one(name)
         if picked.prompt is None:
             hint = "preview the model that asks, or look at this one: enrich sql"
             raise ProjectError(f"{picked.source}: '{name}' has no prompt", hint=hint)
-        chosen = self.provider(self._provider_name(picked, provider))
+        chosen = self.provider(self.flow.provider_name(picked, provider))
         with run.turn(self.files):
             self.seed()
-            self._check_built(picked)
+            self.flow.check_built(picked)
             batches.settle_previews(self.files)
             found = preview(self.files, self.config, chosen, picked, limit=limit, where=where)
         if chosen.notice and found.asked:
@@ -248,51 +330,35 @@ class Project:
         retry: bool = False,
         full_refresh: bool = False,
         max_cost: float | None = None,
+        exclude: Sequence[str] = (),
     ) -> tuple[State, ...]:
         """Run the named models, or all, in the order their SQL asks for; gives where they stand.
 
-        Waits for the batches unless `detach`. `retry` asks rows again that failed in earlier runs,
-        `full_refresh` all rows. `max_cost` (USD) is this run's budget, instead of the project's.
+        Names are those of `Graph.select`. Waits for the batches unless `detach`. `retry` asks rows
+        again that failed in earlier runs, `full_refresh` all rows. `max_cost` (USD) is this run's
+        budget, instead of the project's.
         """
-        picked = self._picked(names)
+        picked = self._picked(names, exclude)
         order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
         with run.turn(self.files):
             self.seed()
-            self._check(picked, provider)
+            self.flow.check(picked, provider)
             batches.settle_previews(self.files)
-        waiting, started, done = list(picked), set[str](), set[str]()
-        wait = Wait()
-        while len(done) < len(picked):
-            with run.turn(self.files):
-                for each in list(waiting):
-                    if self._upstream(each, picked) <= done:
-                        waiting.remove(each)
-                        order = self._begin(each, provider, order, started, done)
-                turn = self._turn()
-                self._show(turn)
-                done |= {name for name in started if not turn.open(name)}
-            self._raise(turn, started, wait)
-            if detach:
-                break
-            if any(self._upstream(each, picked) <= done for each in waiting):
-                continue
-            if turn.held(started - done):
-                break
-            if len(done) < len(picked):
-                wait.after(turn, self.provider, self.talk)
-        return self._states([each.name for each in picked if each.prompt])
+        self.flow.run(picked, provider, order, detach=detach)
+        return self._states([each.name for each in picked])
 
-    def _picked(self, names: tuple[str, ...]) -> tuple[Model, ...]:
-        picked = model.pick(self.models, names)
+    def _picked(self, names: Sequence[str], exclude: Sequence[str] = ()) -> tuple[Model, ...]:
+        picked = self.graph.select(names, exclude)
         if not picked:
             hint = "write models/NAME.sql and models/NAME.prompt.md"
             raise ProjectError(f"{self.config.models} holds no model yet", hint=hint)
         return picked
 
     def status(self) -> tuple[State, ...]:
-        """Poll, load and publish what has ended; gives where every enrichment model stands."""
+        """Poll, load and publish what has ended, and begin what waited for it; gives where every
+        enrichment model stands."""
         with run.turn(self.files):
-            turn = self._turn()
+            turn = self.flow.turn()
         for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for _, t in turn.troubles):
             self.talk.say(sentence)
         return self._states()
@@ -304,14 +370,14 @@ class Project:
         answers all the same is lost.
         """
         for name in names:
-            if name not in self.models:
-                hint = nearest(name, self.models)
-                raise ProjectError(f"there is no model '{name}'", hint=hint)
+            self.graph.one(name)
         stopped: list[Batch] = []
         problems: list[EnrichError] = []
         with run.turn(self.files):
             with self.files.open(ledger=True) as database:
                 todo = [b for b in batches.unread(database) if not names or b.model in names]
+                left = [each.model for each in waiting.queue(database)]
+                waiting.drop(database, [name for name in left if not names or name in names])
             for batch in todo:
                 try:
                     after = batches.cancel(self.files, self.provider(batch.provider), batch)
@@ -319,7 +385,7 @@ class Project:
                     problems.append(problem)
                     after = batch
                 stopped.append(after)
-            self._turn()
+            self.flow.turn()
             if forget:
                 given_up = self._forget({batch.batch for batch in todo})
                 stopped = [given_up.get(batch.batch, batch) for batch in stopped]
@@ -337,13 +403,28 @@ class Project:
         given_up = {
             batch.batch: batches.give_up(self.files, batch, billed=batch.sent) for batch in hopeless
         }
-        self._turn()
+        self.flow.turn()
         return given_up
+
+    def test(self, *names: str, exclude: Sequence[str] = ()) -> tuple[Result, ...]:
+        """Run the tests of the named models, or all, on their tables as they would be published.
+
+        Nothing is published; failing rows stand in the schema `enrich_tests`. A SQL test is run
+        once, with the last of the models that it reads.
+        """
+        picked = self._picked(names, exclude)
+        with run.turn(self.files):
+            return self.flow.test(picked)
+
+    def failing(self, result: Result, *, limit: int = 10) -> Rows:
+        """The first rows that a test found."""
+        with self.files.open(warehouse="read") as database:
+            return _rows(database, f"FROM {result.table} LIMIT {limit}")
 
     def cost(self, by: By = "model") -> Rows:
         """What was spent by model, llm, prompt, day or batch; `enrich.costs` is made anew."""
         with self.files.open(warehouse=True, ledger=True) as database:
-            cost.refresh(database)
+            publish.books(database)
             return _rows(database, cost.summed(by))
 
     def _states(self, names: list[str] | None = None) -> tuple[State, ...]:
@@ -356,108 +437,15 @@ class Project:
         It is the caller's own: unlike a model's SELECT it may write, and read any file.
         """
         free = replace(self.files, reach=None)
-        with free.open(warehouse=True, ledger="read") as database:
+        if set(variables.used(query)) <= set(self.variables):
+            query = variables.filled(query, self.variables, source="the query")
+        with free.open(warehouse=True, ledger="read", attached=True) as database:
             return _rows(database, query)
 
-    def _provider_name(self, each: Model, override: str | None) -> str:
-        return override or (each.prompt.provider if each.prompt else "") or self.config.provider
 
-    def _raise(self, turn: Turn, started: set[str], wait: Wait) -> None:
-        """Give up on a model whose batches are refused, or cannot be reached for too long."""
-        for name, trouble in turn.troubles:
-            passing = isinstance(trouble, Unavailable) and turn.open(name)
-            if name in started and not (passing and wait.failures < PATIENCE):
-                raise trouble
-
-    def _upstream(self, each: Model, picked: tuple[Model, ...]) -> set[str]:
-        return {other.name for other in picked if other.name.lower() in each.reads}
-
-    def _check(
-        self, picked: tuple[Model, ...], provider: str | None, *, ready: bool = True
-    ) -> None:
-        """Compile whatever does not wait for another model, before anything is spent; `ready`:
-        its provider must be able to answer now."""
-        for each in picked:
-            if self._upstream(each, picked):
-                continue
-            self._check_built(each)
-            if each.prompt is not None:
-                run.check(
-                    self.files,
-                    self.config,
-                    self.provider(self._provider_name(each, provider)),
-                    each,
-                    ready=ready,
-                )
-
-    def _check_built(self, each: Model) -> None:
-        """The models that this one reads, and that are not run with it, must have been built."""
-        others = [name for name in self.models if name.lower() in each.reads]
-        if not others:
-            return
-        with self.files.open(warehouse="read") as database:
-            for name in others:
-                if not database.script("exists", schema="main", name=name):
-                    message = f"{each.source}: it reads '{name}', which was not run yet"
-                    raise InputError(message, hint=f"enrich run {name} {each.name}")
-
-    def _begin(
-        self, each: Model, provider: str | None, order: Order, started: set[str], done: set[str]
-    ) -> Order:
-        """Build a plain SQL model, or start an enrichment model's run; gives the order, which knows
-        the command's first run from then on."""
-        if each.prompt is None:
-            with self.files.open(warehouse=True) as database:
-                described(database, each)
-                publish.build(database, each)
-            self.talk.say(f"{each.name}: view made")
-            done.add(each.name)
-            return order
-        chosen = self.provider(self._provider_name(each, provider))
-        result = run.start(self.files, self.config, chosen, each, order)
-        self.talk.say(str(result.plan))
-        if chosen.notice and result.plan.requests:
-            self.talk.say(chosen.notice)
-        started.add(each.name)
-        if result.answered or not result.plan.requests:
-            self._publish({each.name})
-        return replace(order, invocation=order.invocation or result.run)
-
-    def _turn(self) -> Turn:
-        """One turn: every batch as far as it goes, and what was read published."""
-        turn = run.advance(self.files, self.provider)
-        for batch, outcomes in turn.read:
-            if (batch.status or "").lower() == "failed" and not outcomes:
-                why = batch.error or batch.code
-                self.talk.say(f"{batch.batch} failed, and nothing of it was run: {why}")
-                continue
-            parts = ", ".join(f"{many:,} {word}" for word, many in outcomes.items())
-            self.talk.say(f"{batch.batch} {batch.status}: {batch.requests:,} sent = {parts}")
-        with self.files.open(ledger=True) as database:
-            unpublished = {str(row[0]) for row in database.script("unpublished")}
-        self._publish(unpublished)
-        if turn.read:
-            try:
-                with self.files.open(warehouse=True, ledger=True) as database:
-                    cost.refresh(database)
-            except ProjectError as problem:  # somebody else's table stands there
-                self.talk.say(f"{problem.message}; {problem.hint}")
-        if turn.planned:
-            self.talk.say(f"{turn.planned:,} requests are asked again")
-        if turn.replanned:
-            with self.files.open(ledger=True) as database:
-                turn.batches = list(batches.unread(database))
-        return turn
-
-    def _show(self, turn: Turn) -> None:
-        """Tell how far each model's batches are."""
-        for name in sorted({batch.model for batch in turn.batches}):
-            self.talk.progress(name, [batch for batch in turn.batches if batch.model == name])
-
-    def _publish(self, names: set[str]) -> None:
-        for name in sorted(names):
-            with self.files.open(warehouse=True, ledger=True) as database:
-                publish.publish(database, name)
+def nearest_case(name: str, known: Mapping[str, str]) -> str:
+    """The one of `known` that is `name` but for the case of its letters; "" if there is none."""
+    return next((word for word in known if word.lower() == name.lower()), "")
 
 
 def _rows(database: Database, query: str) -> Rows:

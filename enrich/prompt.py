@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from enrich import template
+from enrich import datatest, template, variables
 from enrich.budget import PROMPT_KEYS, Budget
 from enrich.config import READABLE, RETRIED, outcomes
 from enrich.errors import DiskError, ModelError
@@ -17,6 +17,8 @@ from enrich.template import Expression, Image, Part, Text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from enrich.datatest import DataTest
 
 Role = Literal["system", "user", "assistant"]
 Format = Literal["json_schema", "json_object", "text"]
@@ -38,6 +40,7 @@ KEYS = (
     "description",
     "on_change",
     "budget",
+    "tests",
 )
 OWN = ("model", "messages", "input", "response_format", "text", "stream")
 EXAMPLE = "---\nkey: id\noutput: |\n  summary VARCHAR NOT NULL\n---\nuser:\n{{ text }}"
@@ -59,12 +62,31 @@ class Message:
     def images(self) -> tuple[Image, ...]:
         return tuple(part for part in self.parts if isinstance(part, Image))
 
+    def filled(self, values: Mapping[str, Any], *, source: str) -> Message:
+        """The same with the values of its variables: what is one for every row becomes text."""
+
+        def fill(piece: str | Expression) -> str | Expression:
+            if isinstance(piece, str):
+                return piece
+            sql = variables.filled(piece.sql, values, source=source, line=piece.line)
+            text = variables.constant(piece.sql, values)
+            return replace(piece, sql=sql) if text is None else text
+
+        parts = (
+            Text(tuple(map(fill, part.pieces)))
+            if isinstance(part, Text)
+            else replace(part, source=fill(part.source))
+            for part in self.parts
+        )
+        return replace(self, parts=tuple(parts))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
     """What is asked of the llm for each row, and the columns it must return.
 
     `sample`: of how many rows a changed version replaces the answers they have; None: of all.
+    `variables` are those that its templates and tests name, with their values.
     """
 
     source: str
@@ -83,6 +105,8 @@ class Prompt:
     description: str
     sample: int | None
     budget: Budget
+    variables: Mapping[str, Any]
+    tests: tuple[DataTest, ...]
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -93,35 +117,37 @@ class Prompt:
         return tuple(expressions(self.messages))
 
     @classmethod
-    def from_path(cls, path: Path, *, source: str) -> Prompt:
-        """Read a .prompt.md file; `source` is how messages name it."""
+    def from_path(cls, path: Path, *, source: str, values: Mapping[str, Any]) -> Prompt:
+        """Read a .prompt.md file; `source` is how messages name it, `values` are of variables."""
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as problem:
             raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE) from problem
-        return cls.parse(text.replace("\r\n", "\n"), source=source)
+        return cls.parse(text.replace("\r\n", "\n"), source=source, values=values)
 
     @classmethod
-    def parse(cls, text: str, *, source: str) -> Prompt:
+    def parse(cls, text: str, *, source: str, values: Mapping[str, Any]) -> Prompt:
         settings, body, first = _split(text, source)
         settings.known(KEYS)
-        for key in ("key", "output"):
-            if not settings.values.get(key):
-                raise ModelError(f"{source}: '{key}' is not set", hint=f"as in:\n{EXAMPLE}")
+        for word in ("key", "output"):
+            if not settings.values.get(word):
+                raise ModelError(f"{source}: '{word}' is not set", hint=f"as in:\n{EXAMPLE}")
         form = cast("Format", settings.choice("response_format", get_args(Format), "json_schema"))
         params = settings.parameters("params")
         for name in params:
             if name in OWN:
                 hint = "enrich writes it; take it out"
                 raise settings.wrong("params", f"cannot hold '{name}'", hint=hint)
-        messages = tuple(_messages(body, source=source, line=first))
+        written = tuple(_messages(body, source=source, line=first))
+        messages = tuple(message.filled(values, source=source) for message in written)
+        key = settings.words("key")
+        ddl, line = settings.text("output"), settings.starts["output"]
+        output = Output.parse(ddl, source=source, line=line)
         prompt = cls(
             source=source,
             text=text,
-            key=settings.words("key"),
-            output=Output.parse(
-                settings.text("output"), source=source, line=settings.starts["output"]
-            ),
+            key=key,
+            output=output,
             messages=messages,
             params=params,
             llm=settings.text("llm"),
@@ -136,6 +162,12 @@ class Prompt:
             description=settings.text("description"),
             sample=_sample(settings),
             budget=Budget.of(settings, PROMPT_KEYS),
+            variables={
+                name: values[name]
+                for sql in (*_written(written), *datatest.conditions(settings))
+                for name in variables.used(sql)
+            },
+            tests=datatest.parse(settings, (*key, *(c.name for c in output.columns)), values),
         )
         prompt._check(settings)
         return prompt
@@ -175,6 +207,11 @@ def _sample(settings: Settings) -> int | None:
         hint = "one of: all, new, {sample: 50}"
         raise settings.wrong("on_change", f"cannot be '{value}'", hint=hint)
     return sample
+
+
+def _written(messages: tuple[Message, ...]) -> Iterator[str]:
+    """Every `{{ }}` of the messages, as SQL."""
+    return (expression.sql for expression in expressions(messages))
 
 
 def expressions(messages: tuple[Message, ...]) -> Iterator[Expression]:

@@ -1,7 +1,9 @@
-"""Publish: replace a model's table in the warehouse, in one transaction.
+"""Publish: replace a model's table in the warehouse, in one transaction, after its tests passed.
 
-What is published is a function of the ledger alone: the model's rows as last snapshotted, and the
-responses to what they stand for. So it can be made again at any time, at no cost.
+The next table is made and tested inside the transaction; where a test fails it is taken back, and
+the table that was there stays. What is published is a function of the ledger alone: the model's
+rows as last snapshotted, and the responses to what they stand for. So it can be made again at any
+time, at no cost.
 
 What enrich makes carries a comment that says so, and what it was made from: nothing without one is
 ever replaced, and nothing is made twice from the same.
@@ -9,18 +11,26 @@ ever replaced, and nothing is made twice from the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
-from enrich.compiler import quote, tables
+from enrich import audit
+from enrich.compiler import failing, quote, tables
 from enrich.errors import ProjectError
+from enrich.model import HISTORY, TAKEN
 from enrich.plan import Run
 from enrich.responses import Judge, judge_again
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from enrich.audit import Result
     from enrich.database import Database
+    from enrich.datatest import DataTest
     from enrich.model import Model
+    from enrich.sources import Source
 
 MARK = "made by enrich from "
 SCHEMAS = ("main", "enrich")
@@ -29,33 +39,154 @@ READERS = {".csv": "read_csv", ".parquet": "read_parquet", ".jsonl": "read_ndjso
 """The files of seeds/ that become tables, and DuckDB's function for each."""
 
 
-def publish(database: Database, model: str) -> None:
-    """Replace the tables `model` and `enrich.model`, unless they are as they would become.
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What came of publishing a model: its tests' results, and whether one of them held the table
+    back. `same`: the table is what it was, and was not tested again."""
 
-    Needs warehouse and ledger.
+    model: str
+    results: tuple[Result, ...] = ()
+    same: bool = False
+
+    @property
+    def held_back(self) -> tuple[str, ...]:
+        """The tests that do not let the table be published."""
+        return tuple(result.test for result in self.results if result.verdict == "fail")
+
+
+def publish(
+    database: Database, model: str, tests: Sequence[DataTest], *, folder: Path
+) -> Published:
+    """Replace the tables of a model, unless they are as they would become, or a test fails.
+
+    Needs warehouse and ledger; `folder` is for working files.
     """
     run = Run.latest(database, model)
     database.run(tables.inputs_completed(model))
-    rows_from, read = database.one(tables.state(model))
-    version = f"a model: prompt {run.prompt}, rows of run {rows_from}, {read} batches read"
-    if not _current(database, model, version):
-        _replace(database, model, Judge.of(database, run.prompt), version)
-    database.run(tables.counted(model), run=run.run)
+    version = _version(database, run, tests)
+    if _current(database, model, version):
+        outcomes, stale = database.one(tables.outcomes(model))
+        found = Published(model=model, same=True)
+    else:
+        found, outcomes, stale = _replaced(database, run, tests, version, folder)
+        audit.keep(database, model, found.results, folder=folder)
+    held = list(found.held_back)
+    database.script(
+        "published", run=run.run, outcomes=outcomes, stale=stale, held=held, kept=not held
+    )
+    return found
 
 
-def _replace(database: Database, model: str, judge: Judge, version: str) -> None:
+def test(database: Database, model: str, tests: Sequence[DataTest], *, folder: Path) -> Published:
+    """Test a model's table as `publish` would, without publishing it.
+
+    Needs warehouse and ledger. A plain model, or one that was never run, is tested as it stands.
+    """
+    if database.script("latest_run", model=model):
+        run = Run.latest(database, model)
+        database.run(tables.inputs_completed(model))
+        version = _version(database, run, tests)
+        found, _, _ = _replaced(database, run, tests, version, folder, keep=False)
+    else:
+        found = _tested(database, model, tests, folder)
+    audit.keep(database, model, found.results, folder=folder)
+    return found
+
+
+def _version(database: Database, run: Run, tests: Sequence[DataTest]) -> str:
+    """What the model's tables are made from."""
+    rows_from, read = database.one(tables.state(run.model))
+    told = sha256(repr(tests).encode()).hexdigest()[:8] if tests else "none"
+    made_from = f"prompt {run.prompt}, rows of run {rows_from}, {read} batches read"
+    return f"a model: {made_from}, tests {told}"
+
+
+def _replaced(
+    database: Database,
+    run: Run,
+    tests: Sequence[DataTest],
+    version: str,
+    folder: Path,
+    *,
+    keep: bool = True,
+) -> tuple[Published, str, int]:
+    """Make the model's next tables and test them; kept, if no test fails and `keep` says so.
+
+    Gives also how often each outcome is in them, as JSON, and how many rows are stale.
+    """
+    model, judge = run.model, Judge.of(database, run.prompt)
     with database.transaction():
         database.run(tables.present(model))
         judge_again(database, judge)
     database.run(tables.settled(model))
     database.run(tables.kept(model, judge.output, judge.form))
-    with database.transaction():
+    before = audit.compares(tests) and bool(database.script("exists", schema="main", name=model))
+    if before:
+        database.run(failing.before(model))
+
+    def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
         for schema in SCHEMAS:
             check_free(database, model, "a model", schema=schema)
         database.run(tables.published(model, judge.output, judge.form))
         database.run(tables.provenance(model))
+        database.run(tables.history(model, judge.output, judge.form))
         for schema in SCHEMAS:
             mark(database, "TABLE", schema, model, _sealed(database, schema, model, version))
+        mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
+        results = audit.run(
+            database, model, trial, key=run_key(database, model), folder=folder, before=before
+        )
+        return results, *database.one(tables.outcomes(model))
+
+    found, (outcomes, stale) = _audited(database, model, tests, make, keep=keep)
+    return found, outcomes, stale
+
+
+Made = tuple["list[Result]", "Any", "Any"]
+
+
+def _audited(
+    database: Database,
+    model: str,
+    tests: Sequence[DataTest],
+    make: Callable[[Sequence[DataTest]], Made],
+    *,
+    keep: bool,
+) -> tuple[Published, tuple[Any, Any]]:
+    """Do what `make` does in one transaction, and keep it if all tests pass that must.
+
+    A test that cannot be evaluated ends its transaction: then all is made again without it.
+    """
+    broken: dict[str, Result] = {}
+    while True:
+        trial = [test for test in tests if test.name not in broken]
+        database.run("BEGIN TRANSACTION")
+        done = False
+        try:
+            results, *rest = make(trial)
+            told = {result.test: result for result in results} | broken
+            found = Published(model=model, results=tuple(told[test.name] for test in tests))
+            done = keep and not found.held_back
+            return found, (rest[0], rest[1])
+        except audit.Broken as problem:
+            broken[problem.result.test] = problem.result
+        finally:
+            database.run("COMMIT" if done else "ROLLBACK")
+
+
+def _tested(database: Database, model: str, tests: Sequence[DataTest], folder: Path) -> Published:
+    """The tests of a table or view as it stands."""
+
+    def make(trial: Sequence[DataTest]) -> Made:
+        return audit.run(database, model, trial, key=(), folder=folder, before=False), "", 0
+
+    found, _ = _audited(database, model, tests, make, keep=False)
+    return found
+
+
+def run_key(database: Database, model: str) -> tuple[str, ...]:
+    """The columns of a model's key, as the ledger has them."""
+    return tuple(database.describe(f"SELECT key.* FROM {tables.inputs(model)}"))
 
 
 def _current(database: Database, model: str, version: str) -> bool:
@@ -66,7 +197,7 @@ def _current(database: Database, model: str, version: str) -> bool:
             return False
         if found[0][1] != MARK + _sealed(database, schema, model, version):
             return False
-    return True
+    return bool(database.script("exists", schema="enrich", name=f"{model}{HISTORY}"))
 
 
 def _sealed(database: Database, schema: str, model: str, version: str) -> str:
@@ -76,12 +207,52 @@ def _sealed(database: Database, schema: str, model: str, version: str) -> str:
     return f"{version}, {rows} rows, seal {seal or 0:x}"
 
 
-def build(database: Database, model: Model) -> None:
-    """Make a plain SQL model's view. Needs the warehouse."""
-    with database.transaction():
+def build(
+    database: Database, model: Model, tests: Sequence[DataTest], *, folder: Path
+) -> Published:
+    """Make a plain SQL model's view or table, unless a test fails. Needs the warehouse."""
+    kind = model.kind.upper()
+
+    def make(trial: Sequence[DataTest]) -> Made:
         _cleared(database, model.name, "a model")
-        database.run(f"CREATE VIEW {quote.name('warehouse', 'main', model.name)} AS\n{model.query}")
-        mark(database, "VIEW", "main", model.name, "a model")
+        name = quote.name("warehouse", "main", model.name)
+        database.run(f"CREATE {kind} {name} AS\n{model.query}")
+        mark(database, kind, "main", model.name, "a model")
+        found = audit.run(database, model.name, trial, key=(), folder=folder, before=False)
+        return found, "", 0
+
+    found, _ = _audited(database, model.name, tests, make, keep=True)
+    audit.keep(database, model.name, found.results, folder=folder)
+    return found
+
+
+def source(database: Database, source: Source) -> bool:
+    """Make the view of a source's files, unless it is there. Needs the warehouse."""
+    version = f"a source: {sha256(source.query.encode()).hexdigest()[:12]}"
+    found = database.script("exists", schema="main", name=source.name)
+    if found and found[0][1] == MARK + version:
+        return False
+    with database.transaction():
+        _cleared(database, source.name, "a source")
+        name = quote.name("warehouse", "main", source.name)
+        database.run(f"CREATE VIEW {name} AS\n{source.query}")
+        mark(database, "VIEW", "main", source.name, version)
+    return True
+
+
+def books(database: Database) -> None:
+    """Make anew what enrich tells of all models: `enrich.costs`, `.prompts` and `.evaluations`.
+
+    Needs warehouse and ledger.
+    """
+    with database.transaction():
+        for name in TAKEN:
+            check_free(database, name, name, schema="enrich")
+        database.script("costs")
+        database.script("prompts")
+        database.script("evaluations")
+        for name in TAKEN:
+            mark(database, "TABLE", "enrich", name, name)
 
 
 def seed(database: Database, name: str, path: Path) -> bool:

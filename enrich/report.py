@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.text import Text
 
+    from enrich.audit import Result
     from enrich.batches import Batch
     from enrich.errors import EnrichError
+    from enrich.graph import Graph
+    from enrich.model import Model
     from enrich.plan import Plan
     from enrich.preview import Preview
     from enrich.project import Rows
@@ -121,6 +124,9 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
     for state in found:
         known = bool(state.outcomes)
         pending = state.outcomes.get("pending", 0) if known else state.rows
+        if not state.run:
+            rows.append([state.model, "", "", "", "", _under_way(state), "", "not yet"])
+            continue
         rows.append(
             [
                 state.model,
@@ -130,7 +136,7 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
                 f"{pending:,}",
                 _under_way(state),
                 state.llm,
-                _ago(state.published_at),
+                "held back" if state.held_back else _ago(state.published_at),
             ]
         )
         for batch in state.batches if unfold else ():
@@ -152,6 +158,12 @@ def closing(found: Sequence[State], *, usual: str) -> None:
                 f'  enrich sql "SELECT outcome, error, count(*) FROM enrich.{state.model} '
                 f"WHERE outcome <> 'ok' GROUP BY ALL\"\n"
             )
+        if state.held_back:
+            sys.stderr.write(
+                f"\n{state.model} is held back, its table is as it was: the tests "
+                f"{', '.join(state.held_back)} fail. See their rows, then mend prompt or tests:\n"
+                f"  enrich test {state.model} --show\n"
+            )
         if state.held:
             left = sum(batch.requests for batch in state.held)
             costs = usd(sum(batch.reserved or 0 for batch in state.held))
@@ -164,7 +176,7 @@ def closing(found: Sequence[State], *, usual: str) -> None:
                 sys.stderr.write(f"Raise it in `budget:` or by --max-cost, then:\n  {again}\n")
             else:
                 sys.stderr.write("What is under way may leave enough for some of them.\n")
-        if state.ok:
+        if state.ok and not state.held_back:
             sys.stderr.write(f'\nnext:\n  enrich sql "SELECT * FROM {state.model} LIMIT 10"\n')
 
 
@@ -181,7 +193,9 @@ def states_json(found: Sequence[State]) -> None:
             "outcomes": dict(state.outcomes),
             "stale": state.stale,
             "failure": state.failure,
-            "started_at": state.started_at.isoformat(),
+            "held_back": list(state.held_back),
+            "after": list(state.after),
+            "started_at": state.started_at.isoformat() if state.started_at else None,
             "published_at": state.published_at.isoformat() if state.published_at else None,
             "batches": [
                 {
@@ -200,6 +214,139 @@ def states_json(found: Sequence[State]) -> None:
         for state in found
     ]
     sys.stdout.write(json.dumps(listed, indent=2) + "\n")
+
+
+def models(found: Sequence[Model], whole: Graph) -> None:
+    """The models, a line each, in the order they run."""
+    columns = ["model", "kind", "reads", "tags", "file", "description"]
+    cells = [
+        [
+            model.name,
+            model.kind,
+            ", ".join((*sorted(whole.parents[model.name]), *whole.tables(model.name))),
+            ", ".join(model.tags),
+            model.source,
+            clean(model.description),
+        ]
+        for model in found
+    ]
+    _table(columns, cells, right=set())
+
+
+def models_json(found: Sequence[Model], whole: Graph) -> None:
+    """The same for machines: one JSON array."""
+    listed = [
+        {
+            "model": model.name,
+            "kind": model.kind,
+            "models": sorted(whole.parents[model.name]),
+            "tables": list(whole.tables(model.name)),
+            "tags": list(model.tags),
+            "file": model.source,
+            "description": model.description,
+        }
+        for model in found
+    ]
+    sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
+
+
+def graph(found: Sequence[Model], whole: Graph) -> None:
+    """Who reads whom, as trees from the tables down; what stands twice is unfolded once."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    names = {model.name: model for model in found}
+    children: dict[str, list[str]] = {}
+    for model in found:
+        parents = [name for name in whole.parents[model.name] if name in names]
+        for parent in (*sorted(parents), *whole.tables(model.name)):
+            children.setdefault(parent, []).append(model.name)
+    below = {name for listed in children.values() for name in listed}
+    roots = [*dict.fromkeys(name for name in children if name not in names)]
+    roots += [name for name in names if name not in below]
+    shown: set[str] = set()
+
+    def label(name: str) -> Text:
+        kind = names[name].kind if name in names else whole.leaves.get(name, "table")
+        return Text.assemble((name, "bold" if name in names else ""), (f"  {kind}", "dim"))
+
+    def grow(tree: Tree, name: str) -> None:
+        for child in children.get(name, []):
+            again = child in shown and bool(children.get(child))
+            shown.add(child)
+            branch = tree.add(label(child) + Text("  (above)", "dim") if again else label(child))
+            if not again:
+                grow(branch, child)
+
+    console = _console(stderr=False)
+    for root in roots:
+        tree = Tree(label(root), guide_style="dim")
+        grow(tree, root)
+        console.print(tree)
+
+
+SHAPES = {"enrichment": "[[{}]]", "view": "({})", "table": "[{}]"}
+"""How Mermaid draws what a model becomes; seeds, sources and other tables are cylinders."""
+
+
+def mermaid(found: Sequence[Model], whole: Graph) -> None:
+    """The same as a Mermaid flowchart."""
+    names = {model.name for model in found}
+    lines = ["flowchart LR"]
+    tables = dict.fromkeys(table for model in found for table in whole.tables(model.name))
+    ids = {table: f"t{number}" for number, table in enumerate(tables)}
+    lines += [f'    {ids[table]}[("{_quoted(table)}")]' for table in tables]
+    for model in found:
+        shape = SHAPES[model.kind].format(f'"{model.name}"')
+        lines.append(f"    {_node(model.name)}{shape}")
+    for model in found:
+        parents = sorted(whole.parents[model.name] & names)
+        starts = [*map(_node, parents), *(ids[table] for table in whole.tables(model.name))]
+        lines += [f"    {start} --> {_node(model.name)}" for start in starts]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _node(name: str) -> str:
+    """A model's id: a word of Mermaid's own, such as `end`, cannot be one."""
+    return f"m_{name}"
+
+
+def _quoted(text: str) -> str:
+    """Text in Mermaid's quotes."""
+    return clean(text).replace('"', "#quot;")
+
+
+def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:
+    """What tests found, a line each; below, the rows that are to be shown."""
+    if not found:
+        sys.stderr.write("there are no tests\n\nhint: `tests:` in a prompt, or tests/NAME.sql\n")
+        return
+    columns = ["model", "test", "result", "rows", "where they are"]
+    cells = [
+        [
+            result.model,
+            result.test,
+            result.verdict,
+            f"{result.failures:,}",
+            result.table or clean(result.error),
+        ]
+        for result in found
+    ]
+    _table(columns, cells, right={3})
+    for table, listed in shown.items():
+        sys.stdout.write(f"\n{table}\n")
+        rows(listed)
+    left = [result.table for result in found if result.table and result.table not in shown]
+    if left:
+        sys.stderr.write(f'\nnext:\n  enrich sql "FROM {left[0]}"\n')
+
+
+def tests_json(found: Sequence[Result]) -> None:
+    """The same for machines: one JSON array."""
+    from dataclasses import asdict
+
+    listed = [asdict(result) | {"result": result.verdict} for result in found]
+    sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
 
 
 def plans(found: Sequence[Plan]) -> None:
@@ -223,10 +370,11 @@ def _plan(console: Console, plan: Plan) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    whose = f"  {plan.llm} ({plan.provider})" if plan.llm else "  a view" if plan.view else ""
+    plain = plan.kind != "enrichment"
+    whose = f"  {plan.llm} ({plan.provider})" if plan.llm else f"  a {plan.kind}" if plain else ""
     console.print(Text.assemble((plan.model, "bold"), whose))
     if plan.after:
-        why = "made" if plan.view else "what it asks depends on answers that are not in yet:"
+        why = "made" if plain else "what it asks depends on answers that are not in yet:"
         console.print(f"  {why} after {', '.join(plan.after)}")
     if not plan.llm:
         return
@@ -444,13 +592,16 @@ def _word(batch: Batch) -> str:
 
 
 def _under_way(state: State) -> str:
+    if state.after:
+        return f"waits for {', '.join(state.after)}"
     if not state.batches:
         return "failed" if state.failure else ""
     done = sum(batch.answered for batch in state.batches)
     total = sum(batch.requests for batch in state.batches)
     many = f" in {len(state.batches)} batches" if len(state.batches) > 1 else ""
     words = ", ".join(sorted({_word(batch) for batch in state.batches}))
-    since = _age(min(batch.submitted_at or state.started_at for batch in state.batches))
+    times = [batch.submitted_at or state.started_at for batch in state.batches]
+    since = _age(min(time for time in times if time))
     return f"{done:,} of {total:,}{many} ({words}, {since})"
 
 

@@ -22,7 +22,6 @@ from enrich.database import made
 from enrich.errors import DiskError, ProjectError, ProviderError, Unavailable
 from enrich.estimate import BYTES_PER_TOKEN, Pace
 from enrich.plan import Plan, Run, Terms
-from enrich.prompt import Prompt
 from enrich.publish import check_free
 from enrich.responses import Judge
 from enrich.version import Version
@@ -106,7 +105,7 @@ def check(
 
     `ready`: its provider must be able to answer now.
     """
-    with files.open(warehouse="read") as database:
+    with files.open(warehouse="read", attached=True) as database:
         for schema in ("main", "enrich"):
             check_free(database, model.name, "a model", schema=schema)
         if ready:
@@ -116,7 +115,7 @@ def check(
 
 def start(files: Files, config: Config, provider: Provider, model: Model, order: Order) -> Started:
     """Snapshot the model's rows and plan what to ask; one transaction, nothing is sent."""
-    with files.open(warehouse="read", ledger=True) as database:
+    with files.open(warehouse="read", ledger=True, attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
         snapshot.take(database, work, config=config, most_bytes=provider.limits.bytes)
         found = changes.compare(database, work, config=config)
@@ -272,7 +271,7 @@ def _replan(
     if not requests:
         return 0
     provider = open_provider(run.provider)
-    prompt = Prompt.parse(version.text, source="the ledger's prompt")
+    prompt = version.asked
     terms = Terms(
         pace=Pace.seen(database, run.prompt, prompt, json.loads(version.params or "{}")),
         price=provider.price(version.llm),

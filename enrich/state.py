@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from enrich import batches
+from enrich import batches, waiting
 from enrich.database import statement
 
 if TYPE_CHECKING:
@@ -23,21 +23,25 @@ class State:
 
     `outcomes` counts the rows of the SELECT by outcome as last published, `pending` among them;
     it is empty before the first answers are in. `batches` are those of the latest run's model that
-    are under way. `failure` is why its last batch failed as a whole.
+    are under way. `failure` is why its last batch failed as a whole, `held_back` the tests that do
+    not let its table be published. A model that waits for others comes `after` them; it may never
+    have been run.
     """
 
     model: str
-    provider: str
-    llm: str
-    run: int
-    rows: int
-    requests: int
-    outcomes: Mapping[str, int]
-    stale: int
-    batches: tuple[Batch, ...]
-    failure: str
-    started_at: datetime
-    published_at: datetime | None
+    provider: str = ""
+    llm: str = ""
+    run: int = 0
+    rows: int = 0
+    requests: int = 0
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    stale: int = 0
+    batches: tuple[Batch, ...] = ()
+    failure: str = ""
+    held_back: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    started_at: datetime | None = None
+    published_at: datetime | None = None
 
     @property
     def ok(self) -> int:
@@ -55,18 +59,22 @@ class State:
 
     @property
     def busy(self) -> bool:
-        """Whether batches are still under way."""
-        return bool(self.batches)
+        """Whether batches are still under way, or others come first."""
+        return bool(self.batches or self.after)
 
 
 def states(database: Database, names: list[str] | None = None) -> tuple[State, ...]:
     """Where the named models stand, or all that were ever run. Needs the ledger."""
     under_way = batches.unread(database)
+    waits = {each.model: each.after for each in waiting.queue(database)}
     found = []
     for row in database.dicts(statement("states")):
         if names is not None and row["model"] not in names:
             continue
         own = tuple(batch for batch in under_way if batch.model == row["model"])
         outcomes = json.loads(row.pop("outcomes") or "{}")
-        found.append(State(**row, outcomes=outcomes, batches=own))
-    return tuple(found)
+        held = tuple(row.pop("held") or ())
+        after = waits.pop(row["model"], ())
+        found.append(State(**row, outcomes=outcomes, held_back=held, after=after, batches=own))
+    wanted = {name: after for name, after in waits.items() if names is None or name in names}
+    return (*found, *(State(model=name, after=after) for name, after in wanted.items()))

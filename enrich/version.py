@@ -8,7 +8,7 @@ from difflib import unified_diff
 from typing import TYPE_CHECKING
 
 from enrich.output import Output
-from enrich.prompt import said
+from enrich.prompt import Prompt, said
 
 if TYPE_CHECKING:
     from enrich.compiler.compilation import Compiled
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Version:
     """A version of a model, as the ledger keeps it: `prompt` is its id, `text` the prompt's file.
 
-    `params` is a JSON object of the request's parameters; None in the ledger of an earlier enrich.
+    `params` and `variables` are JSON objects; None in the ledger of an earlier enrich.
     """
 
     prompt: str
@@ -33,6 +33,7 @@ class Version:
     prefix: str
     text: str
     params: str | None
+    variables: str | None
 
     @classmethod
     def now(cls, work: Compiled) -> Version:
@@ -48,6 +49,7 @@ class Version:
             prefix=work.body.prefix,
             text=work.prompt.text,
             params=json.dumps(work.params, sort_keys=True),
+            variables=json.dumps(work.prompt.variables, sort_keys=True, default=str),
         )
 
     @classmethod
@@ -62,6 +64,12 @@ class Version:
         """The output, parsed."""
         return Output.parse(self.output, source="ledger")
 
+    @property
+    def asked(self) -> Prompt:
+        """The prompt, parsed."""
+        values = json.loads(self.variables or "{}")
+        return Prompt.parse(self.text, source="the ledger's prompt", values=values)
+
     def reads(self, answers: Version) -> bool:
         """Whether answers to an earlier version can be read like its own, as far as they go."""
         return (self.response_format == "text") == (answers.response_format == "text")
@@ -74,6 +82,7 @@ class Version:
             "parameters": before.params is not None and self.params != before.params,
             "output": self.response_format != before.response_format
             or self.columns.schema() != before.columns.schema(),
+            "variables": json.loads(self.variables or "{}") != json.loads(before.variables or "{}"),
             "prompt": said(self.text) != said(before.text),
         }
         words = tuple(word for word, is_so in different.items() if is_so)
@@ -87,9 +96,11 @@ class Version:
     def _lines(self, *, params: bool) -> list[str]:
         """Settings and prompt, a line each."""
         settings = json.loads(self.params or "{}") if params else {}
+        given = json.loads(self.variables or "{}")
         return [
             f"llm: {self.llm}",
             f"provider: {self.identity}",
             *(f"{name}: {json.dumps(value)}" for name, value in settings.items()),
+            *(f"var {name}: {json.dumps(value)}" for name, value in given.items()),
             *self.text.rstrip("\n").split("\n"),
         ]

@@ -73,6 +73,7 @@ def test_roles_and_examples() -> None:
         '---\nkey: id\noutput: a VARCHAR\n---\nBe kind.\n\nuser:\nHi\n\nassistant:\n{"a": "x"}\n\n'
         "user:\nNote: {{ x }}\n",
         source="p",
+        values={},
     )
     assert [message.role for message in prompt.messages] == ["system", "user", "assistant", "user"]
     assert [message.fixed for message in prompt.messages] == [True, True, True, False]

@@ -12,7 +12,6 @@ from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
 from enrich.database import problem_line
 from enrich.errors import DatabaseError, InputError, ModelError, nearest
-from enrich.prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from enrich.database import Database
     from enrich.model import Model
+    from enrich.prompt import Prompt
     from enrich.template import Expression
     from enrich.version import Version
 
@@ -115,7 +115,7 @@ def earlier(database: Database, now: Compiled, before: Version) -> Compiled:
 
     Raises EnrichError where its prompt names columns that are there no more.
     """
-    prompt = Prompt.parse(before.text, source="the earlier prompt")
+    prompt = before.asked
     body = Body.from_prompt(prompt, llm=before.llm, params={})
     return replace(
         now,

@@ -245,6 +245,50 @@ def provenance(model: str) -> str:
 SELECT key.*, {", ".join(PROVENANCE)} FROM temp.settled"""
 
 
+def history(model: str, output: Output, form: Format) -> str:
+    """`enrich.NAME_history`: the answers that each row had before, as far as they fit into the
+    present columns, and as they came; the version that asked, and from when until when they held.
+
+    An answer holds from when it came, or the row came to ask for it, until the next one, or until
+    the row was gone.
+    """
+    answer = parsed("content", output, form, strict=False)
+    table = quote.name("warehouse", "enrich", f"{model}_history")
+    return f"""CREATE OR REPLACE TABLE {table} AS
+WITH again AS (
+    SELECT fingerprint FROM ledger.responses
+    WHERE outcome = 'ok' AND fingerprint IN (SELECT fingerprint FROM {inputs(model)})
+    GROUP BY fingerprint HAVING count(*) > 1
+), moved AS (
+    SELECT key FROM {inputs(model)} WHERE until_run IS NOT NULL
+    UNION
+    SELECT key FROM {inputs(model)} SEMI JOIN again USING (fingerprint)
+), stood AS (
+    SELECT key, fingerprint, came.started_at AS opened, went.started_at AS closed,
+        bool_or(until_run IS NULL) OVER (PARTITION BY key) AS present
+    FROM {inputs(model)} AS place SEMI JOIN moved USING (key)
+        JOIN ledger.runs AS came ON came.run = place.from_run
+        LEFT JOIN ledger.runs AS went ON went.run = place.until_run
+), held AS (
+    SELECT key, response.rowid AS line, greatest(received_at, opened) AS from_at,
+        coalesce(lead(greatest(received_at, opened)) OVER answers, CASE WHEN NOT present
+            THEN max(closed) OVER (PARTITION BY key) END) AS until_at
+    FROM stood JOIN ledger.responses AS response USING (fingerprint)
+    WHERE outcome = 'ok'
+    WINDOW answers AS (
+        PARTITION BY key ORDER BY greatest(received_at, opened), attempt, response.rowid
+    )
+)
+SELECT key.*, answer.*, prompt, llm, fingerprint, from_at, until_at, raw FROM (
+    SELECT key, {answer} AS answer, asked.prompt AS prompt, llm, fingerprint, from_at, until_at,
+        content AS raw
+    FROM held JOIN ledger.responses AS response ON response.rowid = line
+        JOIN (SELECT batch, prompt FROM ledger.batches) AS asked ON asked.batch = response.batch
+    WHERE until_at > from_at
+)
+ORDER BY key, from_at"""
+
+
 def state(model: str) -> str:
     """What the published table is made from: the run in which the model's rows changed last, and
     the number of the batch, of any model, that was read last."""
@@ -252,14 +296,10 @@ def state(model: str) -> str:
     (SELECT coalesce(max(read_number), 0) FROM ledger.batches)"""
 
 
-def counted(model: str) -> str:
-    """Keep with run $run what came of it so far, so that nobody has to count again."""
+def outcomes(model: str) -> str:
+    """How often each outcome is in the provenance, as JSON, and how many rows are stale."""
     table = quote.name("warehouse", "enrich", model)
-    return f"""UPDATE ledger.runs SET published_at = now()::TIMESTAMP,
-    published_number = (SELECT coalesce(max(read_number), 0) FROM ledger.batches),
-    outcomes = (
-        SELECT CAST(json_group_object(coalesce(outcome, 'pending'), many) AS VARCHAR)
-        FROM (SELECT outcome, count(*) AS many FROM {table} GROUP BY outcome)
-    ),
-    stale = (SELECT count(*) FROM {table} WHERE stale)
-WHERE run = $run"""
+    return f"""SELECT (
+    SELECT CAST(json_group_object(coalesce(outcome, 'pending'), many) AS VARCHAR)
+    FROM (SELECT outcome, count(*) AS many FROM {table} GROUP BY outcome)
+), (SELECT count(*) FROM {table} WHERE stale)"""

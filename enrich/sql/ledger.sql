@@ -5,17 +5,18 @@ CREATE SCHEMA IF NOT EXISTS ledger.inputs;
 CREATE TABLE IF NOT EXISTS ledger.prompts (
     prompt VARCHAR PRIMARY KEY, model VARCHAR, identity VARCHAR, llm VARCHAR, endpoint VARCHAR,
     response_format VARCHAR, output VARCHAR, prefix VARCHAR, text VARCHAR, query VARCHAR,
-    created_at TIMESTAMP, params VARCHAR
+    created_at TIMESTAMP, params VARCHAR, variables VARCHAR
 );
 
 -- A run of a model: the snapshot of its rows. `again` asks failed rows anew; only answers
 -- that were read after the `since`-th batch count, 0: all;
--- `invocation` is the first run of the same command, and `limits` what may be spent, in USD.
+-- `invocation` is the first run of the same command, and `limits` what may be spent, in USD; `held`
+-- names the tests that hold its table back.
 CREATE TABLE IF NOT EXISTS ledger.runs (
     run BIGINT PRIMARY KEY, model VARCHAR, prompt VARCHAR, provider VARCHAR, max_attempts INTEGER,
     retry VARCHAR[], again BOOLEAN, "rows" BIGINT, requests BIGINT, started_at TIMESTAMP,
     published_at TIMESTAMP, published_number BIGINT, outcomes VARCHAR, stale BIGINT,
-    since BIGINT, invocation BIGINT, limits MAP(VARCHAR, DOUBLE)
+    since BIGINT, invocation BIGINT, limits MAP(VARCHAR, DOUBLE), held VARCHAR[]
 );
 
 -- A batch and how far it is: each time is set when that step is done, and committed before the next.
@@ -56,12 +57,28 @@ CREATE TABLE IF NOT EXISTS ledger.responses (
     reasoning_tokens BIGINT, judged_by VARCHAR, received_at TIMESTAMP
 );
 
+-- Models that a command is to run once those they come `after` are through; `invocation` is the
+-- command's first run, once there is one, and `variables` a JSON object.
+CREATE TABLE IF NOT EXISTS ledger.waiting (
+    model VARCHAR, command VARCHAR, "after" VARCHAR[], provider VARCHAR, "retry" BOOLEAN,
+    full_refresh BOOLEAN, max_cost DOUBLE, invocation BIGINT, variables VARCHAR, since TIMESTAMP
+);
+
+-- How a version's answers compared with labels: a figure for a column, or for one label of it.
+CREATE TABLE IF NOT EXISTS ledger.evaluations (
+    model VARCHAR, prompt VARCHAR, llm VARCHAR, labels VARCHAR, "column" VARCHAR, label VARCHAR,
+    "rows" BIGINT, answered BIGINT, accuracy DOUBLE, "precision" DOUBLE, recall DOUBLE, f1 DOUBLE,
+    exact DOUBLE, normalized DOUBLE, evaluated_at TIMESTAMP
+);
+
 -- What a ledger of an earlier enrich lacks.
 ALTER TABLE ledger.prompts ADD COLUMN IF NOT EXISTS params VARCHAR;
+ALTER TABLE ledger.prompts ADD COLUMN IF NOT EXISTS variables VARCHAR;
 ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS published_number BIGINT;
 ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS since BIGINT;
 ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS invocation BIGINT;
 ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS limits MAP(VARCHAR, DOUBLE);
+ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS held VARCHAR[];
 ALTER TABLE ledger.requests ADD COLUMN IF NOT EXISTS bytes BIGINT;
 ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS uploading_at TIMESTAMP;
 ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS outcomes VARCHAR;

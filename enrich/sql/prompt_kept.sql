@@ -1,3 +1,3 @@
 INSERT OR IGNORE INTO ledger.prompts
 VALUES ($prompt, $model, $identity, $llm, $endpoint, $response_format, $output, $prefix, $text,
-    $query, now()::TIMESTAMP, $params)
+    $query, now()::TIMESTAMP, $params, $variables)

@@ -1,0 +1,229 @@
+"""Data tests: what must be true of a table before it is published.
+
+In a prompt's front matter they stand under `tests:`; a SQL file in the project's test folders is a
+test of every model it reads. What a test finds is rows that should not be: none is a pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from enrich import guard
+from enrich.errors import ModelError, nearest
+from enrich.variables import filled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from enrich.settings import Settings
+
+Kind = Literal[
+    "unique", "not_null", "accepted_values", "relationships", "check", "min_ok", "drift", "sql"
+]
+Severity = Literal["error", "warn"]
+
+KINDS = tuple(kind for kind in get_args(Kind) if kind != "sql")
+DRIFTS = ("changed", "labels", "nulls")
+SETTINGS = ("name", "severity")
+EXAMPLE = """tests:
+  - unique: summary
+  - accepted_values: {mood: [light, dark]}
+  - relationships: {movie_id: movies.movie_id}
+  - len(summary) < 200
+  - {min_ok: 0.98, severity: warn}
+  - drift: {changed: 0.2, labels: 0.1, nulls: 0.05}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataTest:
+    """One test of a table: its rows that should not be there are its failures.
+
+    `columns` are the output's or key's that it looks at; `values` those that are accepted;
+    `target` the table and column that must hold them; `sql` a condition or, in a file, a query;
+    `limit` a share from 0 to 1, and `drift` what must not move by more. With severity `error`
+    failures hold the table back, with `warn` they are only told.
+    """
+
+    name: str
+    kind: Kind
+    source: str
+    columns: tuple[str, ...] = ()
+    values: tuple[Any, ...] = ()
+    target: tuple[str, str] = ("", "")
+    sql: str = ""
+    limit: float = 0.0
+    drift: str = ""
+    severity: Severity = "error"
+    reads: frozenset[str] = frozenset()
+
+
+def parse(
+    settings: Settings, columns: tuple[str, ...], values: Mapping[str, Any]
+) -> tuple[DataTest, ...]:
+    """The tests under `tests:` of a prompt whose table has these columns; `values` are those of
+    variables."""
+    given = settings.values.get("tests")
+    if given is None:
+        return ()
+    items = [{kind: said} for kind, said in given.items()] if isinstance(given, dict) else given
+    if not isinstance(items, list):
+        raise settings.wrong("tests", "must be a list of tests", hint=f"as in:\n{EXAMPLE}")
+    found: list[DataTest] = []
+    for item in items:
+        for test in _item(_Item(settings, columns, values), item):
+            many = sum(test.name in (other.name, other.name.rpartition("_")[0]) for other in found)
+            found.append(replace(test, name=f"{test.name}_{many + 1}") if many else test)
+    return tuple(found)
+
+
+def conditions(settings: Settings) -> Iterator[str]:
+    """The conditions under `tests:`, as written."""
+    given = settings.values.get("tests")
+    for item in given if isinstance(given, list) else ():
+        said = item.get("check") if isinstance(item, dict) else item
+        if isinstance(said, str):
+            yield said
+
+
+def from_file(
+    text: str, severity: str, *, name: str, source: str, reads: frozenset[str]
+) -> DataTest:
+    """The test that a SQL file is: a SELECT of rows that should not be."""
+    if severity not in get_args(Severity):
+        hint = nearest(severity, get_args(Severity))
+        raise ModelError(f"{source}: 'severity' cannot be '{severity}'", hint=hint)
+    return DataTest(
+        name=name, kind="sql", source=source, sql=text, severity=_severity(severity), reads=reads
+    )
+
+
+@dataclass(frozen=True)
+class _Item:
+    """Where an item of `tests:` stands."""
+
+    settings: Settings
+    columns: tuple[str, ...]
+    values: Mapping[str, Any]
+
+    def wrong(self, what: str, *, hint: str = f"as in:\n{EXAMPLE}") -> ModelError:
+        problem = self.settings.wrong("tests", what, hint=hint)
+        return ModelError(problem.message, hint=problem.hint)
+
+    def column(self, word: object) -> str:
+        """A column of the table as it is called there."""
+        known = {column.lower(): column for column in self.columns}
+        found = known.get(str(word).lower())
+        if found is None:
+            hint = nearest(str(word), self.columns)
+            raise self.wrong(f"names '{word}', which is no column of the table", hint=hint)
+        return found
+
+    def share(self, kind: str, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise self.wrong(f"needs a share from 0 to 1 for '{kind}'", hint=f"{kind}: 0.98")
+        return float(value)
+
+    def mapping(self, kind: str, value: object, example: str) -> dict[str, Any]:
+        if not isinstance(value, dict) or not value:
+            raise self.wrong(f"needs columns for '{kind}'", hint=f"{kind}: {{{example}}}")
+        return value
+
+
+def _item(item: _Item, given: object) -> Iterator[DataTest]:
+    """The tests that one item of the list means."""
+    if isinstance(given, str):
+        given = {"check": given}
+    if not isinstance(given, dict):
+        raise item.wrong(f"cannot hold '{given}'")
+    kinds = [word for word in given if word in KINDS]
+    for word in given:
+        if word not in (*KINDS, *SETTINGS):
+            raise item.wrong(f"has no test '{word}'", hint=nearest(str(word), (*KINDS, *SETTINGS)))
+    if len(kinds) != 1:
+        raise item.wrong("needs one kind of test in each item")
+    severity, name = str(given.get("severity", "error")), str(given.get("name", ""))
+    if severity not in get_args(Severity):
+        hint = nearest(severity, get_args(Severity))
+        raise item.wrong(f"has no severity '{severity}'", hint=hint)
+    if name and not name.replace("_", "").isalnum():
+        raise item.wrong(f"cannot call a test '{name}'", hint="letters, digits and _")
+    tests = list(_kind(item, kinds[0], given[kinds[0]]))
+    for number, test in enumerate(tests):
+        whole = f"{name}_{number + 1}" if len(tests) > 1 else name
+        yield replace(test, severity=_severity(severity), name=whole if name else test.name)
+
+
+def _severity(word: str) -> Severity:
+    return "warn" if word == "warn" else "error"
+
+
+def _kind(item: _Item, kind: str, value: Any) -> Iterator[DataTest]:  # noqa: ANN401  # YAML's
+    source = item.settings.source
+    words = value if isinstance(value, list) else [value]
+    if kind == "unique":
+        columns = tuple(map(item.column, words))
+        name = f"unique_{'_'.join(columns)}"
+        yield DataTest(name=name, kind="unique", source=source, columns=columns)
+    elif kind == "not_null":
+        for column in map(item.column, words):
+            name = f"not_null_{column}"
+            yield DataTest(name=name, kind="not_null", source=source, columns=(column,))
+    elif kind == "accepted_values":
+        for word, accepted in item.mapping(kind, value, "mood: [light, dark]").items():
+            column = item.column(word)
+            if not isinstance(accepted, list) or not accepted:
+                raise item.wrong(f"needs a list of values for '{word}'", hint=f"{word}: [a, b]")
+            yield DataTest(
+                name=f"accepted_values_{column}",
+                kind="accepted_values",
+                source=source,
+                columns=(column,),
+                values=tuple(accepted),
+            )
+    elif kind == "relationships":
+        for word, target in item.mapping(kind, value, "movie_id: movies.movie_id").items():
+            column = item.column(word)
+            table, dot, field = str(target).rpartition(".")
+            if not dot or not table or not field:
+                hint = f"{word}: table.column"
+                raise item.wrong(f"needs a table and its column for '{word}'", hint=hint)
+            yield DataTest(
+                name=f"relationships_{column}",
+                kind="relationships",
+                source=source,
+                columns=(column,),
+                target=(table, field),
+            )
+    elif kind == "check":
+        yield _check(item, str(value))
+    elif kind == "min_ok":
+        limit = item.share(kind, value)
+        yield DataTest(name="min_ok", kind="min_ok", source=source, limit=limit)
+    else:
+        for word, share in item.mapping(kind, value, "changed: 0.2").items():
+            if word not in DRIFTS:
+                raise item.wrong(f"has no drift of '{word}'", hint=nearest(str(word), DRIFTS))
+            limit = item.share(str(word), share)
+            name = f"drift_{word}"
+            yield DataTest(name=name, kind="drift", source=source, limit=limit, drift=str(word))
+
+
+def _check(item: _Item, written: str) -> DataTest:
+    """A condition that must not be false for any row."""
+    from sqlglot import exp, parse
+    from sqlglot.errors import SqlglotError
+
+    source = item.settings.source
+    line = item.settings.lines.get("tests", 1)
+    sql = filled(written, item.values, source=source, line=line)
+    try:
+        (tree,) = [found for found in parse(sql, read="duckdb") if found]
+    except (SqlglotError, RecursionError, ValueError) as problem:
+        hint = "one condition on the table's columns: len(summary) < 200"
+        raise item.wrong(f"cannot read '{written}'", hint=hint) from problem
+    if isinstance(tree, exp.Query):
+        hint = "a query of failing rows is a file of its own: tests/NAME.sql"
+        raise item.wrong(f"cannot hold the query '{written}'", hint=hint)
+    guard.check(tree, sql, source=source, line=None)
+    return DataTest(name="check", kind="check", source=source, sql=sql)

@@ -1,0 +1,336 @@
+"""Flow: models run in the order of their SQL, a turn at a time.
+
+One turn takes every batch as far as it goes, publishes what was read, and begins whatever waited
+for that. `run` takes turns until its models are through; `status` takes one.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from enrich import batches, publish, run, waiting
+from enrich.compiler.compilation import described
+from enrich.errors import EnrichError, InputError, ProjectError, Unavailable
+from enrich.wait import Wait
+from enrich.waiting import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from enrich.audit import Result
+    from enrich.config import Config
+    from enrich.database import Files
+    from enrich.datatest import DataTest
+    from enrich.draft import Order
+    from enrich.graph import Graph
+    from enrich.model import Model
+    from enrich.providers import Provider
+    from enrich.publish import Published
+    from enrich.run import Turn
+    from enrich.talk import Talk
+
+PATIENCE = 20
+"""How many turns in a row may fail to reach a provider before `run` gives up waiting."""
+
+
+@dataclass(kw_only=True)
+class Flow:
+    """A project at work. `load` reads the models with values of variables; `provider` opens the
+    provider of a name. `results` are those of the tests that were run so far, by model."""
+
+    files: Files
+    config: Config
+    load: Callable[[Mapping[str, Any]], tuple[Graph, Sequence[DataTest]]]
+    provider: Callable[[str], Provider]
+    talk: Talk
+    variables: Mapping[str, Any]
+    results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        return self.load(self.variables)[0]
+
+    def provider_name(self, each: Model, override: str | None) -> str:
+        """The provider that answers a model."""
+        return override or (each.prompt.provider if each.prompt else "") or self.config.provider
+
+    def upstream(self, each: Model, picked: Sequence[Model]) -> tuple[str, ...]:
+        """Those of the picked models that this one depends on."""
+        before = self.graph.before(each.name)
+        return tuple(other.name for other in picked if other.name in before)
+
+    def check(self, picked: Sequence[Model], provider: str | None, *, ready: bool = True) -> None:
+        """Compile whatever does not wait for another model, before anything is spent; `ready`:
+        its provider must be able to answer now."""
+        for each in picked:
+            if self.upstream(each, picked):
+                continue
+            self.check_built(each)
+            if each.prompt is not None:
+                chosen = self.provider(self.provider_name(each, provider))
+                run.check(self.files, self.config, chosen, each, ready=ready)
+
+    def check_built(self, each: Model) -> None:
+        """The models that this one reads, and that are not run with it, must have been built."""
+        others = sorted(self.graph.parents[each.name])
+        if not others:
+            return
+        with self.files.open(warehouse="read") as database:
+            for name in others:
+                if not database.script("exists", schema="main", name=name):
+                    message = f"{each.source}: it reads '{name}', which was not run yet"
+                    raise InputError(message, hint=f"enrich run +{each.name}")
+
+    def run(
+        self, picked: Sequence[Model], provider: str | None, order: Order, *, detach: bool
+    ) -> None:
+        """Run these models, each after those it reads; returns when they are through, or a budget
+        holds what is left. `detach`: after the first turn."""
+        command, started = uuid4().hex[:12], set[str]()
+        wait = Wait()
+        with run.turn(self.files):
+            self._line_up(picked, provider, order, command, started)
+        while True:
+            with self._all_or_none(command):
+                with run.turn(self.files):
+                    turn = self.turn(command, started)
+                    self._show(turn)
+                self._raise(turn, started, wait)
+            with self.files.open(ledger=True) as database:
+                left = [each for each in waiting.queue(database) if each.command == command]
+            under_way = {name for name in started if turn.open(name)}
+            if detach or not (left or under_way) or turn.held(under_way):
+                return
+            wait.after(turn, self.provider, self.talk)
+
+    def turn(self, command: str = "", started: set[str] | None = None) -> Turn:
+        """Every batch as far as it goes, what was read published, and what waited for it begun.
+
+        What goes wrong with a model of `command` is raised, with any other it is told, and the
+        model waits on. `started` learns which models were begun.
+        """
+        tried: set[str] = set()
+        while True:
+            turn = self._advance()
+            with self.files.open(ledger=True) as database:
+                ready = [each for each in waiting.ready(database) if each.model not in tried]
+            if not ready:
+                return turn
+            for each in ready:
+                tried.add(each.model)
+                self._go_on(each, command, set() if started is None else started)
+
+    def publish(self, names: set[str]) -> None:
+        """Publish what is known of these models; tests may hold a table back."""
+        if not names:
+            return
+        try:
+            graph, tests = self.load(self.variables)
+        except EnrichError as problem:
+            listed = ", ".join(sorted(names))
+            self.talk.say(f"{problem.message}; until that is mended {listed} cannot be tested")
+            return
+        for name in sorted(names):
+            model = graph.models.get(name)
+            own = self.tests(model, tests) if model else ()
+            with self.files.open(warehouse=True, ledger=True, attached=bool(own)) as database:
+                found = publish.publish(database, name, own, folder=self.files.work)
+            if not found.same:
+                self._tell(found)
+
+    def tests(self, model: Model, tests: Sequence[DataTest]) -> tuple[DataTest, ...]:
+        """The tests of a model: its own, and those of files that read it, if all else that they
+        read is there."""
+        own = model.prompt.tests if model.prompt else ()
+        found = []
+        names = {name.lower(): name for name in self.graph.models}
+        for test in tests:
+            others = {names[table] for table in test.reads if table in names} - {model.name}
+            if model.name.lower() in test.reads and self._there(others):
+                found.append(test)
+        return (*own, *found)
+
+    def test(self, picked: Sequence[Model]) -> tuple[Result, ...]:
+        """The tests of these models, on their tables as they would be published; each SQL test
+        once, with the last model that it reads."""
+        _, files = self.load(self.variables)
+        left = {test.name for test in files}
+        found: list[Result] = []
+        for each in reversed(picked):
+            own = [t for t in self.tests(each, files) if t.kind != "sql" or t.name in left]
+            left -= {test.name for test in own}
+            if not own:
+                continue
+            with self.files.open(warehouse=True, ledger=True, attached=True) as database:
+                if each.prompt is None and not database.script(
+                    "exists", schema="main", name=each.name
+                ):
+                    message = f"'{each.name}' was not run yet, so there is nothing to test"
+                    raise InputError(message, hint=f"enrich run +{each.name}")
+                results = publish.test(database, each.name, own, folder=self.files.work).results
+            found = [*results, *found]
+        return tuple(found)
+
+    def _there(self, names: set[str]) -> bool:
+        if not names:
+            return True
+        with self.files.open(warehouse="read") as database:
+            return all(database.script("exists", schema="main", name=name) for name in names)
+
+    def _tell(self, found: Published) -> None:
+        """Say what tests found."""
+        self.results[found.model] = found.results
+        for result in found.results:
+            if result.verdict == "pass":
+                continue
+            what = result.error or f"{result.failures:,} rows, in {result.table}"
+            word = "fails" if result.verdict == "fail" else "warns"
+            self.talk.say(f"{found.model}: test {result.test} {word}: {what}")
+        if found.held_back:
+            self.talk.say(f"{found.model} is held back: its table stays as it was")
+
+    def _line_up(
+        self,
+        picked: Sequence[Model],
+        provider: str | None,
+        order: Order,
+        command: str,
+        started: set[str],
+    ) -> None:
+        """Begin what waits for nothing; the others wait."""
+        later = {each.name: self.upstream(each, picked) for each in picked}
+        with self.files.open(ledger=True) as database, database.transaction():
+            waiting.drop(database, list(later))
+            for name, after in later.items():
+                if after:
+                    waiting.put(
+                        database,
+                        Waiting(
+                            model=name,
+                            command=command,
+                            after=after,
+                            provider=provider or "",
+                            order=order,
+                            variables=self.variables,
+                        ),
+                    )
+        with self._all_or_none(command):
+            for each in picked:
+                if not later[each.name]:
+                    order = self._begin(each, provider, order, started)
+                    self._belongs(command, order)
+
+    @contextmanager
+    def _all_or_none(self, command: str) -> Iterator[None]:
+        """Where a command ends with an error, nothing waits for its turn any more."""
+        try:
+            yield
+        except EnrichError:
+            with self.files.open(ledger=True) as database:
+                left = [each.model for each in waiting.queue(database) if each.command == command]
+                waiting.drop(database, left)
+            raise
+
+    def _belongs(self, command: str, order: Order) -> None:
+        """What waits belongs to the command's first run, once there is one."""
+        if order.invocation:
+            with self.files.open(ledger=True) as database:
+                waiting.begun(database, command, order.invocation)
+
+    def _begin(self, each: Model, provider: str | None, order: Order, started: set[str]) -> Order:
+        """Build a plain SQL model, or start an enrichment model's run; gives the order, which knows
+        the command's first run from then on."""
+        if each.prompt is None:
+            tests = self.tests(each, self.load(self.variables)[1])
+            with self.files.open(warehouse=True, attached=True) as database:
+                described(database, each)
+                found = publish.build(database, each, tests, folder=self.files.work)
+            self._tell(found)
+            if found.held_back:
+                self._skip_after(each.name, f"its {each.kind} was held back")
+            else:
+                self.talk.say(f"{each.name}: {each.kind} made")
+            return order
+        chosen = self.provider(self.provider_name(each, provider))
+        result = run.start(self.files, self.config, chosen, each, order)
+        self.talk.say(str(result.plan))
+        if chosen.notice and result.plan.requests:
+            self.talk.say(chosen.notice)
+        started.add(each.name)
+        if result.answered or not result.plan.requests:
+            self.publish({each.name})
+        return replace(order, invocation=order.invocation or result.run)
+
+    def _go_on(self, each: Waiting, command: str, started: set[str]) -> None:
+        """Begin a model that waited, unless one before it did not come through."""
+        with self.files.open(ledger=True) as database:
+            stuck = waiting.stuck(database, each)
+            if stuck:
+                waiting.drop(database, [each.model])
+        if stuck:
+            self._skip_after(stuck[0], stuck[1], first=each.model)
+            return
+        flow = replace(self, variables=each.variables)
+        try:
+            order = flow._begin(flow.graph.one(each.model), each.provider, each.order, started)
+        except EnrichError as problem:
+            if each.command == command:
+                raise
+            self.talk.say(f"{each.model} waits: {problem.message}; {problem.hint}")
+            return
+        with self.files.open(ledger=True) as database:
+            waiting.drop(database, [each.model])
+        self._belongs(each.command, order)
+
+    def _skip_after(self, name: str, why: str, *, first: str = "") -> None:
+        """Let no model wait for one that does not come through; `first` did until now."""
+        with self.files.open(ledger=True) as database:
+            left = [each.model for each in waiting.queue(database) if name in each.after]
+            waiting.drop(database, left)
+        for other in filter(None, (first, *left)):
+            self.talk.say(f"{other} is not run: {name} comes before it, and {why}")
+
+    def _advance(self) -> Turn:
+        """Every batch as far as it goes, and what was read published."""
+        turn = run.advance(self.files, self.provider)
+        for batch, outcomes in turn.read:
+            if (batch.status or "").lower() == "failed" and not outcomes:
+                why = batch.error or batch.code
+                self.talk.say(f"{batch.batch} failed, and nothing of it was run: {why}")
+                continue
+            parts = ", ".join(f"{many:,} {word}" for word, many in outcomes.items())
+            self.talk.say(f"{batch.batch} {batch.status}: {batch.requests:,} sent = {parts}")
+        with self.files.open(ledger=True) as database:
+            unpublished = {str(row[0]) for row in database.script("unpublished")}
+        self.publish(unpublished)
+        if turn.read or unpublished:
+            self.books()
+        if turn.planned:
+            self.talk.say(f"{turn.planned:,} requests are asked again")
+        if turn.replanned:
+            with self.files.open(ledger=True) as database:
+                turn.batches = list(batches.unread(database))
+        return turn
+
+    def books(self) -> None:
+        """Make anew what enrich tells of all models."""
+        try:
+            with self.files.open(warehouse=True, ledger=True) as database:
+                publish.books(database)
+        except ProjectError as problem:  # somebody else's table stands there
+            self.talk.say(f"{problem.message}; {problem.hint}")
+
+    def _show(self, turn: Turn) -> None:
+        """Tell how far each model's batches are."""
+        for name in sorted({batch.model for batch in turn.batches}):
+            self.talk.progress(name, [batch for batch in turn.batches if batch.model == name])
+
+    def _raise(self, turn: Turn, started: set[str], wait: Wait) -> None:
+        """Give up on a model whose batches are refused, or cannot be reached for too long."""
+        for name, trouble in turn.troubles:
+            passing = isinstance(trouble, Unavailable) and turn.open(name)
+            if name in started and not (passing and wait.failures < PATIENCE):
+                raise trouble

@@ -1,0 +1,8 @@
+-- Why the latest run of a model does not let others go on: its batches failed, or a test its table.
+SELECT CASE
+    WHEN len(held) > 0 THEN 'its table was held back by ' || array_to_string(held, ', ')
+    WHEN EXISTS (
+        SELECT 1 FROM ledger.batches AS batch
+        WHERE batch.run = latest.run AND lower(batch.status) = 'failed'
+    ) THEN 'its batches failed' END
+FROM ledger.runs AS latest WHERE model = $model ORDER BY run DESC LIMIT 1

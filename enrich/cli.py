@@ -372,6 +372,72 @@ def status(context: Context, unfold: bool, as_json: bool) -> None:
     _finish(found, project, as_json=as_json, unfold=unfold)
 
 
+@main.command()
+@click.argument("name", metavar="MODEL")
+@click.option(
+    "--key",
+    "key",
+    multiple=True,
+    required=True,
+    metavar="VALUE",
+    help="The row's key; once for each of its columns.",
+)
+@_json_option
+@click.pass_obj
+def history(context: Context, name: str, key: tuple[str, ...], as_json: bool) -> None:
+    """Show the life of one row: what it asked, what came back, and when each answer held (UTC).
+
+    \b
+    Example:
+      enrich history movies_categories --key 12
+    """
+    from enrich import report
+
+    with context.project() as project:
+        found = project.history(name, *key)
+    (report.rows_json if as_json else report.history)(found)
+
+
+@main.command()
+@click.argument("name", metavar="MODEL")
+@click.option(
+    "-n", "limit", type=click.IntRange(1), default=20, show_default=True, help="How many rows."
+)
+@click.option("--retry", is_flag=True, help="Ask them again, and wait for the answers.")
+@click.option("--provider", metavar="NAME", help="With --retry: another provider of project.yml.")
+@click.option("--detach", is_flag=True, help="With --retry: return after submitting.")
+@_var_option
+@_json_option
+@click.pass_obj
+def failures(
+    context: Context,
+    name: str,
+    limit: int,
+    retry: bool,
+    provider: str | None,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Show the rows of MODEL that are not ok: outcome, reason, key, input and the raw answer.
+
+    \b
+    Example:
+      enrich failures movies_categories
+      enrich failures movies_categories --retry
+    """
+    from enrich import report
+
+    with context.project() as project:
+        if retry:
+            states = project.run(name, provider=provider, retry=True, detach=detach)
+            _finish(states, project, as_json=as_json)
+            return
+        found = project.failures(name, limit=limit)
+    (report.failures_json if as_json else report.failures)(name, found)
+    if len(found):
+        sys.exit(NOT_OK)
+
+
 @main.command("list")
 @_select_options
 @_json_option

@@ -6,6 +6,7 @@ test of every model it reads. What a test finds is rows that should not be: none
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -226,4 +227,5 @@ def _check(item: _Item, written: str) -> DataTest:
         hint = "a query of failing rows is a file of its own: tests/NAME.sql"
         raise item.wrong(f"cannot hold the query '{written}'", hint=hint)
     guard.check(tree, sql, source=source, line=None)
-    return DataTest(name="check", kind="check", source=source, sql=sql)
+    slug = re.sub(r"\W+", "_", written.lower()).strip("_")[:40].rstrip("_")
+    return DataTest(name=f"check_{slug}", kind="check", source=source, sql=sql)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich import batches, cost, datatest, draft, model, publish, run, snapshot, variables, waiting
+from enrich.compiler import tables
 from enrich.compiler.compilation import described
 from enrich.config import NAME, READABLE, Config
-from enrich.database import Files
+from enrich.database import Files, statement
 from enrich.draft import Order
 from enrich.errors import (
     DatabaseError,
@@ -58,6 +59,18 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failures:
+    """Rows that are not ok, as many as were asked for, and how many of each outcome and error."""
+
+    rows: Rows
+    counts: Rows
+
+    def __len__(self) -> int:
+        """How many there are in all."""
+        return sum(row[-1] for row in self.counts)
 
 
 class Project:
@@ -421,6 +434,43 @@ class Project:
         with self.files.open(warehouse="read") as database:
             return _rows(database, f"FROM {result.table} LIMIT {limit}")
 
+    def history(self, name: str, *key: str) -> Rows:
+        """The life of one row: when it asked what, what came back, and when each answer held.
+
+        `key` are the values of its key's columns, in order, as text. Times are UTC.
+        """
+        picked = self._run_before(name)
+        with self.files.open(ledger=True) as database:
+            kinds = publish.run_key(database, picked.name)
+            if len(key) != len(kinds):
+                columns = " ".join(f"--key {column.upper()}" for column in kinds)
+                message = f"the key of '{name}' has {len(kinds)} columns: {', '.join(kinds)}"
+                raise ProjectError(message, hint=f"enrich history {name} {columns}")
+            values = {f"key_{number}": value for number, value in enumerate(key)}
+            found = _rows(database, tables.life(picked.name, kinds), **values)
+        if not found.rows:
+            what = f"no row of '{name}' ever had the key {', '.join(key)}"
+            raise InputError(what, hint=f'enrich sql "FROM enrich.{name} LIMIT 10" shows some')
+        return found
+
+    def failures(self, name: str, *, limit: int = 20) -> Failures:
+        """The rows of a model that are not ok: the first `limit`, and how many there are of each
+        kind."""
+        picked = self._run_before(name)
+        with self.files.open(ledger=True) as database:
+            database.run(tables.inputs_completed(picked.name))
+            database.run(tables.settled(picked.name))
+            counts = _rows(database, statement("failed_counts"))
+            return Failures(rows=_rows(database, tables.failures(), limit=limit), counts=counts)
+
+    def _run_before(self, name: str) -> Model:
+        """A model that was run already."""
+        picked = self.graph.one(name)
+        with self.files.open(ledger=True) as database:
+            if not database.script("latest_run", model=name):
+                raise ProjectError(f"'{name}' was not run yet", hint=f"enrich run {name}")
+        return picked
+
     def cost(self, by: By = "model") -> Rows:
         """What was spent by model, llm, prompt, day or batch; `enrich.costs` is made anew."""
         with self.files.open(warehouse=True, ledger=True) as database:
@@ -448,7 +498,7 @@ def nearest_case(name: str, known: Mapping[str, str]) -> str:
     return next((word for word in known if word.lower() == name.lower()), "")
 
 
-def _rows(database: Database, query: str) -> Rows:
-    rows = database.run(query)
+def _rows(database: Database, query: str, **values: Any) -> Rows:  # noqa: ANN401  # any SQL value
+    rows = database.run(query, **values)
     columns = tuple(column[0] for column in database.connection.description or ())
     return Rows(columns=columns, rows=tuple(rows))

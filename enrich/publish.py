@@ -133,9 +133,8 @@ def _replaced(
         for schema in SCHEMAS:
             mark(database, "TABLE", schema, model, _sealed(database, schema, model, version))
         mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
-        results = audit.run(
-            database, model, trial, key=run_key(database, model), folder=folder, before=before
-        )
+        key = tuple(run_key(database, model))
+        results = audit.run(database, model, trial, key=key, folder=folder, before=before)
         return results, *database.one(tables.outcomes(model))
 
     found, (outcomes, stale) = _audited(database, model, tests, make, keep=keep)
@@ -184,9 +183,9 @@ def _tested(database: Database, model: str, tests: Sequence[DataTest], folder: P
     return found
 
 
-def run_key(database: Database, model: str) -> tuple[str, ...]:
-    """The columns of a model's key, as the ledger has them."""
-    return tuple(database.describe(f"SELECT key.* FROM {tables.inputs(model)}"))
+def run_key(database: Database, model: str) -> dict[str, str]:
+    """The columns of a model's key and their types, as the ledger has them."""
+    return database.describe(f"SELECT key.* FROM {tables.inputs(model)}")
 
 
 def _current(database: Database, model: str, version: str) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from enrich.model import Model
     from enrich.plan import Plan
     from enrich.preview import Preview
-    from enrich.project import Rows
+    from enrich.project import Failures, Rows
     from enrich.rehearsal import Rehearsal
     from enrich.state import State
 
@@ -154,14 +154,12 @@ def closing(found: Sequence[State], *, usual: str) -> None:
                 f"{many:,} {word}" for word, many in state.outcomes.items() if word != "ok"
             )
             sys.stderr.write(
-                f"\n{state.model}: {words}. See why:\n"
-                f'  enrich sql "SELECT outcome, error, count(*) FROM enrich.{state.model} '
-                f"WHERE outcome <> 'ok' GROUP BY ALL\"\n"
+                f"\n{state.model}: {words}. See why:\n  enrich failures {state.model}\n"
             )
         if state.held_back:
             sys.stderr.write(
-                f"\n{state.model} is held back, its table is as it was: the tests "
-                f"{', '.join(state.held_back)} fail. See their rows, then mend prompt or tests:\n"
+                f"\n{state.model} is held back by {', '.join(state.held_back)}: its table is as it "
+                "was. See the rows, then mend prompt or tests:\n"
                 f"  enrich test {state.model} --show\n"
             )
         if state.held:
@@ -457,6 +455,59 @@ def preview(found: Preview, *, usual: str) -> None:
     known = f"nothing was asked{'' if waits else ': the answers were in the ledger'}"
     go = f"enrich plan {found.model}{_by(found.provider, usual)}"
     sys.stderr.write(f"{asked if found.asked else known}\n\nnext:\n  {go}\n")
+
+
+def failures(name: str, found: Failures) -> None:
+    """Rows that are not ok: how many of each kind, and some of them beside what came back."""
+    from rich import box
+    from rich.table import Table
+
+    if not len(found):
+        sys.stderr.write(f"every row of {name} that came back is ok\n")
+        return
+    rows(found.counts)
+    table = Table(box=box.SIMPLE, show_lines=True, expand=True, header_style="bold")
+    table.add_column("row", overflow="fold", ratio=1)
+    table.add_column("what came back", overflow="fold", ratio=1)
+    split = found.rows.columns.index("outcome")
+    for row in found.rows:
+        cells = dict(zip(found.rows.columns, row, strict=True))
+        key = dict(list(cells.items())[:split])
+        said = {word: cells[word] for word in ("outcome", "error", "answer")}
+        table.add_row(_cells(key | {"input": cells["input"]}), _cells(said))
+    _console(stderr=False).print(table)
+    if len(found) > len(found.rows):
+        sys.stderr.write(f"{len(found.rows):,} of {len(found):,} are shown; -n shows more\n")
+    sys.stderr.write(f"\nnext:\n  enrich failures {name} --retry\n")
+
+
+def failures_json(_: str, found: Failures) -> None:
+    """The same for machines: one JSON object a row."""
+    rows_json(found.rows)
+
+
+def history(found: Rows) -> None:
+    """The life of a row, one answer after the other."""
+    from rich.text import Text
+
+    console = _console(stderr=False)
+    for row in found:
+        cells = dict(zip(found.columns, row, strict=True))
+        style = "green" if cells["outcome"] == "ok" else "yellow"
+        at = cells["happened_at"].strftime("%Y-%m-%d %H:%M:%S")
+        words = f"  run {cells['run']}  prompt {cells['prompt']}  {cells['llm'] or ''}"
+        console.print(Text.assemble((at, "bold"), "  ", (cells["outcome"], style), words))
+        if cells["batch"]:
+            tokens = f"{cells['input_tokens'] or 0:,} + {cells['output_tokens'] or 0:,} tokens"
+            what = f"{cells['batch']}, attempt {cells['attempt']}, {tokens}, {_usd(cells['cost'])}"
+            console.print(Text(f"  {what}", style="dim"))
+        if cells["from_at"]:
+            until = cells["until_at"]
+            end = f"until {until:%Y-%m-%d %H:%M:%S}" if until else "and is the present answer"
+            console.print(Text(f"  held from {cells['from_at']:%Y-%m-%d %H:%M:%S} {end}"))
+        for word in ("error", "answer"):
+            if cells[word] is not None:
+                console.print(Text(f"  {_cell(cells[word])}"))
 
 
 def _cells(row: Mapping[str, Any]) -> Text:

@@ -245,30 +245,20 @@ def provenance(model: str) -> str:
 SELECT key.*, {", ".join(PROVENANCE)} FROM temp.settled"""
 
 
-def history(model: str, output: Output, form: Format) -> str:
-    """`enrich.NAME_history`: the answers that each row had before, as far as they fit into the
-    present columns, and as they came; the version that asked, and from when until when they held.
+def _held(model: str, condition: str) -> str:
+    """WITH queries that end with `held`: each `ok` answer that a row had, by the response's rowid
+    `line`, from when until when; for rows that `condition` is true for.
 
     An answer holds from when it came, or the row came to ask for it, until the next one, or until
-    the row was gone.
+    the row was gone; `until_at` NULL: it still does.
     """
-    answer = parsed("content", output, form, strict=False)
-    table = quote.name("warehouse", "enrich", f"{model}_history")
-    return f"""CREATE OR REPLACE TABLE {table} AS
-WITH again AS (
-    SELECT fingerprint FROM ledger.responses
-    WHERE outcome = 'ok' AND fingerprint IN (SELECT fingerprint FROM {inputs(model)})
-    GROUP BY fingerprint HAVING count(*) > 1
-), moved AS (
-    SELECT key FROM {inputs(model)} WHERE until_run IS NOT NULL
-    UNION
-    SELECT key FROM {inputs(model)} SEMI JOIN again USING (fingerprint)
-), stood AS (
+    return f"""WITH stood AS (
     SELECT key, fingerprint, came.started_at AS opened, went.started_at AS closed,
         bool_or(until_run IS NULL) OVER (PARTITION BY key) AS present
-    FROM {inputs(model)} AS place SEMI JOIN moved USING (key)
+    FROM {inputs(model)} AS place
         JOIN ledger.runs AS came ON came.run = place.from_run
         LEFT JOIN ledger.runs AS went ON went.run = place.until_run
+    WHERE {condition}
 ), held AS (
     SELECT key, response.rowid AS line, greatest(received_at, opened) AS from_at,
         coalesce(lead(greatest(received_at, opened)) OVER answers, CASE WHEN NOT present
@@ -278,7 +268,26 @@ WITH again AS (
     WINDOW answers AS (
         PARTITION BY key ORDER BY greatest(received_at, opened), attempt, response.rowid
     )
-)
+)"""
+
+
+def history(model: str, output: Output, form: Format) -> str:
+    """`enrich.NAME_history`: the answers that each row had before, as far as they fit into the
+    present columns, and as they came; the version that asked, and from when until when they held.
+    """
+    answer = parsed("content", output, form, strict=False)
+    table = quote.name("warehouse", "enrich", f"{model}_history")
+    moved = f"""key IN (
+        SELECT key FROM {inputs(model)} WHERE until_run IS NOT NULL
+        UNION
+        SELECT key FROM {inputs(model)} SEMI JOIN (
+            SELECT fingerprint FROM ledger.responses
+            WHERE outcome = 'ok' AND fingerprint IN (SELECT fingerprint FROM {inputs(model)})
+            GROUP BY fingerprint HAVING count(*) > 1
+        ) USING (fingerprint)
+    )"""
+    return f"""CREATE OR REPLACE TABLE {table} AS
+{_held(model, moved)}
 SELECT key.*, answer.*, prompt, llm, fingerprint, from_at, until_at, raw FROM (
     SELECT key, {answer} AS answer, asked.prompt AS prompt, llm, fingerprint, from_at, until_at,
         content AS raw
@@ -287,6 +296,59 @@ SELECT key.*, answer.*, prompt, llm, fingerprint, from_at, until_at, raw FROM (
     WHERE until_at > from_at
 )
 ORDER BY key, from_at"""
+
+
+def life(model: str, key: Mapping[str, str]) -> str:
+    """All that became of one row, in order: its requests as it came to stand for them, and what
+    came back for each. `key` maps the key's columns to their types; $key_0, $key_1 ... are the
+    values as text."""
+    same = " AND ".join(
+        f"place.key.{quote.name(column)} = TRY_CAST($key_{number} AS {kind})"
+        for number, (column, kind) in enumerate(key.items())
+    )
+    return f"""{_held(model, same)}
+SELECT coalesce(received_at, came.started_at) AS happened_at, place.from_run AS run,
+    coalesce(response.outcome, CASE WHEN place.error IS NOT NULL THEN 'error' ELSE 'pending' END)
+        AS outcome,
+    coalesce(place.error, response.reason) AS error, coalesce(asked.prompt, came.prompt) AS prompt,
+    response.llm, response.batch, response.attempt, input_tokens, output_tokens, {COST} AS cost,
+    from_at, until_at, content AS answer
+FROM {inputs(model)} AS place JOIN ledger.runs AS came ON came.run = place.from_run
+    LEFT JOIN (SELECT rowid AS line, * FROM ledger.responses) AS response USING (fingerprint)
+    LEFT JOIN (
+        SELECT batch, prompt, input_price, cached_price, output_price FROM ledger.batches
+    ) AS asked ON asked.batch = response.batch
+    LEFT JOIN held ON held.line = response.line AND held.from_at >= came.started_at
+        AND (until_at IS NULL OR until_at > from_at)
+WHERE {same}
+ORDER BY happened_at, place.from_run, attempt"""
+
+
+IMAGES = "'data:image/[^\"]{40,}', 'data:image/...', 'g'"
+"""What is left of a picture where a request is shown."""
+
+
+def failures() -> str:
+    """The rows of `temp.settled` that are not ok, the first $limit of them: key, outcome, error,
+    the last message they were asked with, and what came back, as it came."""
+    body = "(prefix || tail)"
+    said = ", ".join(
+        f"json_extract_string({body}, '$.{place}[#-1].content')" for place in ("messages", "input")
+    )
+    return f"""SELECT key.*, settled.outcome, settled.error,
+    regexp_replace(coalesce({said}), {IMAGES}) AS input, content AS answer,
+    settled.llm, settled.attempt, settled.batch, settled.stale
+FROM temp.settled AS settled
+    LEFT JOIN (
+        SELECT rowid AS line, batch, custom_id, content FROM ledger.responses
+    ) AS response USING (line)
+    LEFT JOIN ledger.requests AS request
+        ON request.batch = response.batch AND request.custom_id = response.custom_id
+    LEFT JOIN (
+        SELECT batch, prefix FROM ledger.batches JOIN ledger.prompts USING (prompt)
+    ) AS asked ON asked.batch = response.batch
+WHERE settled.outcome <> 'ok'
+ORDER BY settled.outcome, settled.error, key LIMIT $limit"""
 
 
 def state(model: str) -> str:

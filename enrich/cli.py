@@ -317,6 +317,96 @@ def preview(
 
 
 @main.command()
+@click.argument("name", metavar="MODEL")
+@click.option(
+    "-n",
+    "limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="How many rows.",
+)
+@click.option(
+    "--where", default="", metavar="SQL", help="Which rows: a condition on their columns."
+)
+@click.option("--llm", default="", metavar="NAME", help="Another llm, for the same prompt.")
+@click.option("--provider", metavar="NAME", help="Another provider of project.yml.")
+@_var_option
+@_json_option
+@click.pass_obj
+def compare(
+    context: Context,
+    name: str,
+    limit: int,
+    where: str,
+    llm: str,
+    provider: str | None,
+    as_json: bool,
+) -> None:
+    """Compare the working prompt of MODEL with what is published, on a sample of its rows.
+
+    With --llm, two llms are compared that are asked the same. The sample is the same each time;
+    what is asked is kept, and no run pays for it again.
+
+    \b
+    Example:
+      enrich compare movies_categories -n 50
+      enrich compare movies_categories --llm gpt-4o --provider openai
+    """
+    from enrich import report
+
+    with context.project(left=LEFT_NOW) as project:
+        found = project.compare(name, limit=limit, where=where, llm=llm, provider=provider)
+    (report.comparison_json if as_json else report.comparison)(found)
+
+
+def _columns(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
+    """`OUTPUT=LABEL`, as often as given."""
+    found = {}
+    for word in words:
+        name, equals, label = word.partition("=")
+        if not (name and equals and label):
+            raise click.BadParameter(f"'{word}' is not OUTPUT=LABEL: categories=Genre")
+        found[name] = label
+    return found
+
+
+@main.command()
+@click.argument("name", metavar="MODEL")
+@click.option("--labels", required=True, metavar="TABLE", help="A table with the key and labels.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="OUTPUT=LABEL",
+    callback=_columns,
+    help="What an output column's label is called, where not the same. May be repeated.",
+)
+@_var_option
+@_json_option
+@click.pass_obj
+def evaluate(
+    context: Context, name: str, labels: str, columns: dict[str, str], as_json: bool
+) -> None:
+    """Score the published columns of MODEL against a labelled table or seed.
+
+    ENUMs, booleans and lists of labels get accuracy, precision, recall and F1; texts exact and
+    normalized matches; other types accuracy. Figures are kept by version of the prompt, in the
+    table enrich.evaluations.
+
+    \b
+    Example:
+      enrich evaluate movies_categories --labels movies_labels
+      enrich evaluate movies_categories --labels imdb --column categories=Genre
+    """
+    from enrich import report
+
+    with context.project() as project:
+        found = project.evaluate(name, labels, columns=columns)
+    (report.evaluation_json if as_json else report.evaluation)(found)
+
+
+@main.command()
 @_order_options
 @click.option("--detach", is_flag=True, help="Return after submitting; `enrich status` goes on.")
 @_json_option

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich import batches, draft, plan, responses, snapshot
 from enrich.budget import Left, limits
-from enrich.compiler import tables
+from enrich.compiler import inputs, tables
 from enrich.errors import InputError, OverBudget
 from enrich.estimate import Pace
 from enrich.plan import Cut, Run, Terms
@@ -61,6 +61,21 @@ class Preview:
     cost: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Rows that were asked: their keys as text, and as people read them, their cells, the request
+    each stands for or why it cannot be asked. `asked` of them were asked now, for `cost` USD."""
+
+    work: Compiled
+    keys: list[str]
+    labels: list[str]
+    shown: list[dict[str, Any]]
+    fingerprints: list[str | None]
+    errors: list[str | None]
+    asked: int
+    cost: float | None
+
+
 def preview(
     files: Files, config: Config, provider: Provider, model: Model, *, limit: int, where: str = ""
 ) -> Preview:
@@ -69,45 +84,75 @@ def preview(
     Raises OverBudget where that is estimated to cost more than is left of a budget, and
     ProviderError where the provider refuses every request; nothing is spent then.
     """
+    done = ask(files, config, provider, model, limit=limit, where=where)
+    with files.open(ledger=True) as database:
+        found = _found(database, done.work, [each for each in done.fingerprints if each])
+    rows = (
+        found.get(
+            fingerprint or "",
+            Answered(inputs={}, outcome="error", error=error) if error else BUSY,
+        )
+        for fingerprint, error in zip(done.fingerprints, done.errors, strict=True)
+    )
+    return Preview(
+        model=model.name,
+        llm=done.work.body.llm,
+        provider=provider.name,
+        rows=tuple(replace(row, inputs=cells) for row, cells in zip(rows, done.shown, strict=True)),
+        asked=done.asked,
+        cost=done.cost,
+    )
+
+
+def ask(
+    files: Files,
+    config: Config,
+    provider: Provider,
+    model: Model,
+    *,
+    limit: int,
+    where: str = "",
+    among: str | None = None,
+) -> Asked:
+    """Have rows answered: those of `Compiled.only`. What the ledger knows is not asked again."""
     with files.open(warehouse="read", ledger=True, attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
-        few = work.only(where=where.strip(), limit=limit)
+        few = work.only(where=where.strip(), limit=limit, among=among)
         try:
             snapshot.take(database, few, config=config, most_bytes=provider.limits.bytes)
         except InputError as problem:
             said = f"--where: {problem.message}" if where.strip() else problem.message
             raise InputError(said, hint=problem.hint) from problem
         shown = database.dicts("SELECT * FROM temp._enrich_rows")
-        asked = database.run("SELECT fingerprint, error FROM temp._enrich_snapshot ORDER BY rowid")
+        rows = database.run(inputs.asked(few.key))
         with database.transaction():
             batch = _planned(database, config, provider, few, model)
+    cost: float | None = 0.0
     if batch is not None:
-        whom = f"{work.body.llm} ({provider.name})"
-        files.say(f"asking {batch.requests:,} of {whom} now, for about {usd(batch.reserved)}")
-        ended = batches.answer(files, provider, batch)
-        done, troubles = batches.read(files, [ended])
-        for _, trouble in troubles:
-            raise trouble
-        batch = done[0][0]
-    with files.open(ledger=True) as database:
-        found = _found(database, work, [fingerprint for fingerprint, _ in asked if fingerprint])
-        cost = (
-            database.one("SELECT cost FROM ledger.batches WHERE batch = $batch", batch=batch.batch)
-            if batch
-            else (0.0,)
-        )
-    rows = (
-        found.get(fingerprint, Answered(inputs={}, outcome="error", error=error) if error else BUSY)
-        for fingerprint, error in asked
-    )
-    return Preview(
-        model=model.name,
-        llm=work.body.llm,
-        provider=provider.name,
-        rows=tuple(replace(row, inputs=cells) for row, cells in zip(rows, shown, strict=True)),
+        cost = _answered(files, provider, batch, whom=f"{work.body.llm} ({provider.name})")
+    return Asked(
+        work=work,
+        keys=[key for key, _, _, _ in rows],
+        labels=[label for _, label, _, _ in rows],
+        shown=shown,
+        fingerprints=[fingerprint for _, _, fingerprint, _ in rows],
+        errors=[error for _, _, _, error in rows],
         asked=batch.requests if batch else 0,
-        cost=cost[0],
+        cost=cost,
     )
+
+
+def _answered(files: Files, provider: Provider, batch: Batch, *, whom: str) -> float | None:
+    """Have a preview's requests answered and read; gives what they cost in USD."""
+    files.say(f"asking {batch.requests:,} of {whom} now, for about {usd(batch.reserved)}")
+    ended = batches.answer(files, provider, batch)
+    done, troubles = batches.read(files, [ended])
+    for _, trouble in troubles:
+        raise trouble
+    with files.open(ledger=True) as database:
+        query = "SELECT cost FROM ledger.batches WHERE batch = $batch"
+        cost: float | None = database.one(query, batch=done[0][0].batch)[0]
+    return cost
 
 
 def _planned(

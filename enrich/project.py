@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich import batches, cost, datatest, draft, model, publish, run, snapshot, variables, waiting
+from enrich.compare import Comparison, compare
 from enrich.compiler import tables
 from enrich.compiler.compilation import described
 from enrich.config import NAME, READABLE, Config
@@ -23,6 +24,7 @@ from enrich.errors import (
     ProviderError,
     nearest,
 )
+from enrich.evaluate import evaluate
 from enrich.flow import Flow
 from enrich.graph import Graph
 from enrich.plan import Plan
@@ -71,6 +73,16 @@ class Failures:
     def __len__(self) -> int:
         """How many there are in all."""
         return sum(row[-1] for row in self.counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How versions of a model did against labels: `figures` in all, one row for each version and
+    column, and `labels` one by one for the version `prompt`, which was scored last."""
+
+    figures: Rows
+    labels: Rows
+    prompt: str
 
 
 class Project:
@@ -334,6 +346,64 @@ class Project:
         if chosen.notice and found.asked:
             self.talk.say(chosen.notice)
         return found
+
+    def compare(
+        self,
+        name: str,
+        *,
+        limit: int = 20,
+        where: str = "",
+        llm: str = "",
+        provider: str | None = None,
+    ) -> Comparison:
+        """Lay the working prompt's answers to a sample of `limit` rows beside those published, or,
+        with `llm`, beside those that another llm gives to the same prompt."""
+        picked = self.graph.one(name)
+        if picked.prompt is None:
+            raise ProjectError(
+                f"{picked.source}: '{name}' has no prompt", hint="compare one that has"
+            )
+        chosen = self.provider(self.flow.provider_name(picked, provider))
+        with run.turn(self.files):
+            self.seed()
+            self.flow.check_built(picked)
+            batches.settle_previews(self.files)
+            found = compare(
+                self.files,
+                self.config,
+                self.provider,
+                picked,
+                provider=chosen,
+                llm=llm,
+                limit=limit,
+                where=where,
+            )
+        if chosen.notice and found.asked:
+            self.talk.say(chosen.notice)
+        return found
+
+    def evaluate(
+        self, name: str, labels: str, *, columns: Mapping[str, str] | None = None
+    ) -> Evaluation:
+        """Score the published columns of a model against the table `labels`; gives the figures of
+        every version that was ever scored against it.
+
+        `columns` says what the labels of output columns are called, where not like these. The
+        figures are kept in `enrich.evaluations`.
+        """
+        picked = self._run_before(name)
+        if picked.prompt is None:
+            raise ProjectError(f"{picked.source}: '{name}' has no prompt", hint="enrich list")
+        with run.turn(self.files):
+            self.seed()
+            with self.files.open(warehouse=True, ledger=True, attached=True) as database:
+                evaluate(database, name, picked.prompt, labels, columns or {})
+                publish.books(database)
+                named = {"model": name, "labels": labels}
+                figures = _rows(database, statement("scores"), **named)
+                latest = database.script("latest_scored", **named)[0][0]
+                found = _rows(database, statement("scores_by_label"), **named, prompt=latest)
+        return Evaluation(figures=figures, labels=found, prompt=latest)
 
     def run(
         self,

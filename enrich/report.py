@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
     from enrich.audit import Result
     from enrich.batches import Batch
+    from enrich.compare import Comparison
     from enrich.errors import EnrichError
     from enrich.graph import Graph
     from enrich.model import Model
     from enrich.plan import Plan
     from enrich.preview import Preview
-    from enrich.project import Failures, Rows
+    from enrich.project import Evaluation, Failures, Rows
     from enrich.rehearsal import Rehearsal
     from enrich.state import State
 
@@ -385,8 +386,7 @@ def _plan(console: Console, plan: Plan) -> None:
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     if plan.diff:
         console.print(f"\n  {', '.join(plan.changed)} changed since the last run:\n")
-        for line in plan.diff.split("\n"):
-            console.print(Text(f"  {clean(line)}", style=DIFF.get(line[:1], "")), soft_wrap=True)
+        _diff(console, plan.diff)
 
 
 def _plan_lines(plan: Plan) -> Iterator[tuple[str, str, str]]:
@@ -455,6 +455,108 @@ def preview(found: Preview, *, usual: str) -> None:
     known = f"nothing was asked{'' if waits else ': the answers were in the ledger'}"
     go = f"enrich plan {found.model}{_by(found.provider, usual)}"
     sys.stderr.write(f"{asked if found.asked else known}\n\nnext:\n  {go}\n")
+
+
+def comparison(found: Comparison) -> None:
+    """How far two sides agree, where they do not, and what each takes."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    console = _console(stderr=False)
+    _diff(console, found.diff)
+    cells = [
+        [each.column, "" if each.share is None else f"{each.share:.1%}", f"{each.changed:,}"]
+        for each in found.agreement
+    ]
+    _table(["column", "agreement", "changed"], cells, right={1, 2})
+    if found.differences:
+        table = Table(box=box.SIMPLE, expand=True, header_style="bold")
+        for title in ("row", "column", found.was.name, found.now.name):
+            table.add_column(clean(title), overflow="fold")
+        last = ""
+        for each in found.differences:
+            key = "" if each.key == last else clean(each.key)
+            sides = (Text("NULL" if s is None else clean(s)) for s in (each.was, each.now))
+            table.add_row(Text(key), Text(each.column or "outcome"), *sides)
+            last = each.key
+        console.print(table)
+    cells = [
+        [clean(s.name), f"{s.input_tokens:,}", f"{s.output_tokens:,}", _usd(s.cost)]
+        for s in (found.was, found.now)
+    ]
+    if found.was.cost and found.now.cost is not None:
+        cells[1].append(f"{found.now.cost / found.was.cost - 1:+.0%}")
+        cells[0].append("")
+    columns = ["", "input tokens", "output tokens", "USD in a batch", "difference"][: len(cells[0])]
+    _table(columns, cells, right={1, 2, 3, 4})
+    sys.stderr.write(f"\n{found.both:,} of {found.rows:,} rows have both answers; ")
+    now = f"{found.asked:,} asked now, {_usd(found.spent)}"
+    sys.stderr.write(f"{now if found.asked else 'nothing was asked'}\n")
+    if not found.diff and "published" in found.was.name:
+        same = "the prompt is as it was when it was published: change it, or name another --llm"
+        sys.stderr.write(f"\nhint: {same}\n")
+
+
+def comparison_json(found: Comparison) -> None:
+    """The same for machines: one JSON object."""
+    from dataclasses import asdict
+
+    sys.stdout.write(json.dumps(asdict(found), ensure_ascii=False, indent=2) + "\n")
+
+
+def evaluation(found: Evaluation) -> None:
+    """How each version did in all, and the latest one label by label."""
+    _figures(found.figures)
+    if found.labels.rows:
+        sys.stdout.write(f"\nprompt {found.prompt}, label by label\n")
+        _figures(found.labels)
+
+
+def evaluation_json(found: Evaluation) -> None:
+    """The same for machines: one JSON object."""
+    figures, labels = (
+        [dict(zip(part.columns, map(_plain, row), strict=True)) for row in part]
+        for part in (found.figures, found.labels)
+    )
+    listed = {"figures": figures, "prompt": found.prompt, "labels": labels}
+    sys.stdout.write(json.dumps(listed, ensure_ascii=False, indent=2) + "\n")
+
+
+def _figures(found: Rows) -> None:
+    """Rows of which nobody needs the columns that are NULL throughout; shares with three places."""
+    shown = [
+        number
+        for number in range(len(found.columns))
+        if any(row[number] is not None for row in found)
+    ]
+    _table(
+        [found.columns[number] for number in shown],
+        [[_figure(row[number]) for number in shown] for row in found],
+        right={
+            place
+            for place, number in enumerate(shown)
+            if not any(isinstance(row[number], str) for row in found)
+        },
+    )
+
+
+def _figure(value: Any) -> str:  # noqa: ANN401  # any SQL value
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) else clean(str(value))
+
+
+def _diff(console: Console, diff: str) -> None:
+    """A unified diff in its colours."""
+    from rich.text import Text
+
+    for line in diff.split("\n") if diff else ():
+        console.print(Text(f"  {clean(line)}", style=DIFF.get(line[:1], "")), soft_wrap=True)
+    if diff:
+        console.print()
 
 
 def failures(name: str, found: Failures) -> None:

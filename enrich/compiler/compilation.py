@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from enrich import guard
-from enrich.compiler import inputs, reader
+from enrich.compiler import inputs, quote, reader
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
 from enrich.database import problem_line
@@ -66,13 +66,23 @@ class Compiled:
             kept=self.keeps_rows,
         )
 
-    def only(self, *, where: str, limit: int) -> Compiled:
-        """The same for the first `limit` of its rows that `where` is true for, to be shown."""
+    def only(self, *, where: str, limit: int, among: str | None = None) -> Compiled:
+        """The same for the first `limit` of its rows that `where` is true for, to be shown.
+
+        `among`: for a sample instead, always the same, of those that are in this table of the
+        warehouse; "": of all.
+        """
         if where:
             _check_condition(where)
+        key = [quote.name(column) for column in self.key]
         query = f"SELECT * FROM ({self.model.query}\n)"
+        if among:
+            there = quote.name("warehouse", "main", among)
+            query = f"{query} SEMI JOIN {there} USING ({', '.join(key)})"
         condition = f" WHERE ({where}\n)" if where else ""
-        few = replace(self.model, query=f"{query}{condition} LIMIT {limit}")
+        listed = ", ".join(key)
+        order = "" if among is None else f" ORDER BY hash({listed}), {listed}"
+        few = replace(self.model, query=f"{query}{condition}{order} LIMIT {limit}")
         return replace(self, model=few, shown=True)
 
     @property

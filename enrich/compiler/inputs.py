@@ -8,7 +8,7 @@ from enrich.compiler import quote
 from enrich.compiler.body import REMOTE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from enrich.compiler.body import Body
 
@@ -115,6 +115,13 @@ def key_faults(key: Mapping[str, str]) -> str:
     GROUP BY key HAVING count(*) > 1
 )
 GROUP BY fault ORDER BY fault"""
+
+
+def asked(key: Iterable[str]) -> str:
+    """The snapshot's rows in their order: the key as text, its values alone, fingerprint, error."""
+    values = ", ".join(f"CAST(key.{quote.name(column)} AS VARCHAR)" for column in key)
+    return f"""SELECT CAST(key AS VARCHAR), concat_ws(', ', {values}), fingerprint, error
+FROM temp._enrich_snapshot ORDER BY rowid"""
 
 
 def _picture(number: int, image: str, blob: bool) -> str:

@@ -64,10 +64,11 @@ CREATE TABLE IF NOT EXISTS ledger.waiting (
     full_refresh BOOLEAN, max_cost DOUBLE, invocation BIGINT, variables VARCHAR, since TIMESTAMP
 );
 
--- How a version's answers compared with labels: a figure for a column, or for one label of it.
+-- How a version's answers compared with labels: for a column, or for one label of it. `answered` of the
+-- labelled `rows` had an answer.
 CREATE TABLE IF NOT EXISTS ledger.evaluations (
-    model VARCHAR, prompt VARCHAR, llm VARCHAR, labels VARCHAR, "column" VARCHAR, label VARCHAR,
-    "rows" BIGINT, answered BIGINT, accuracy DOUBLE, "precision" DOUBLE, recall DOUBLE, f1 DOUBLE,
+    model VARCHAR, prompt VARCHAR, llm VARCHAR, labels VARCHAR, "column" VARCHAR, average VARCHAR,
+    label VARCHAR, "rows" BIGINT, answered BIGINT, accuracy DOUBLE, "precision" DOUBLE, recall DOUBLE, f1 DOUBLE,
     exact DOUBLE, normalized DOUBLE, evaluated_at TIMESTAMP
 );
 

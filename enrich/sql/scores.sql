@@ -1,0 +1,6 @@
+-- The figures of a model against $labels, each version's in all, the earliest version first.
+SELECT prompt, evaluation.llm, "column", average, "rows", answered, accuracy, "precision", recall, f1,
+    exact, normalized
+FROM ledger.evaluations AS evaluation JOIN ledger.prompts AS version USING (prompt)
+WHERE evaluation.model = $model AND labels = $labels AND label IS NULL
+ORDER BY "column", average, version.created_at

@@ -1,0 +1,5 @@
+-- The figures of a model's version $prompt against $labels, label by label.
+SELECT "column", label, "rows", "precision", recall, f1
+FROM ledger.evaluations
+WHERE model = $model AND labels = $labels AND prompt = $prompt AND label IS NOT NULL
+ORDER BY "column", "rows" DESC, label

@@ -607,6 +607,33 @@ def test_(
 
 
 @main.command()
+@click.option("--provider", metavar="NAME", help="Another provider of project.yml.")
+@_var_option
+@_json_option
+@click.pass_obj
+def debug(context: Context, provider: str | None, as_json: bool) -> None:
+    """Check versions, files, locks, models and keys, and whether providers are reached.
+
+    Nothing is sent but the question whether an llm is there.
+
+    \b
+    Example:
+      enrich debug --provider openai
+    """
+    from enrich import report
+    from enrich.debug import versions
+
+    found = [*versions()]
+    try:
+        with context.project() as project:
+            found += project.debug(provider=provider)
+    finally:
+        (report.findings_json if as_json else report.findings)(found)
+    if any(each.verdict == "fail" for each in found):
+        sys.exit(ERROR)
+
+
+@main.command()
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 @click.option("--forget", is_flag=True, help="Wait no more for batches that cannot be stopped.")
 @click.pass_obj

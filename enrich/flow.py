@@ -68,21 +68,31 @@ class Flow:
         for each in picked:
             if self.upstream(each, picked):
                 continue
-            self.check_built(each)
-            if each.prompt is not None:
-                chosen = self.provider(self.provider_name(each, provider))
-                run.check(self.files, self.config, chosen, each, ready=ready)
+            self.check_one(each, provider, ready=ready)
+
+    def check_one(self, each: Model, provider: str | None, *, ready: bool = False) -> None:
+        """Compile one model against the warehouse as it stands."""
+        self.check_built(each)
+        if each.prompt is not None:
+            chosen = self.provider(self.provider_name(each, provider))
+            run.check(self.files, self.config, chosen, each, ready=ready)
+            return
+        with self.files.open(warehouse="read", attached=True) as database:
+            described(database, each)
 
     def check_built(self, each: Model) -> None:
         """The models that this one reads, and that are not run with it, must have been built."""
-        others = sorted(self.graph.parents[each.name])
-        if not others:
-            return
+        for name in self.unbuilt(each):
+            message = f"{each.source}: it reads '{name}', which was not run yet"
+            raise InputError(message, hint=f"enrich run +{each.name}")
+
+    def unbuilt(self, each: Model) -> tuple[str, ...]:
+        """The models that this one reads, and that are not in the warehouse."""
+        names = sorted(self.graph.parents[each.name])
+        if not names:
+            return ()
         with self.files.open(warehouse="read") as database:
-            for name in others:
-                if not database.script("exists", schema="main", name=name):
-                    message = f"{each.source}: it reads '{name}', which was not run yet"
-                    raise InputError(message, hint=f"enrich run +{each.name}")
+            return tuple(n for n in names if not database.script("exists", schema="main", name=n))
 
     def run(
         self, picked: Sequence[Model], provider: str | None, order: Order, *, detach: bool

@@ -9,7 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich import batches, cost, datatest, draft, model, publish, run, snapshot, variables, waiting
+from enrich import (
+    batches,
+    cost,
+    datatest,
+    debug,
+    draft,
+    model,
+    publish,
+    run,
+    snapshot,
+    variables,
+    waiting,
+)
 from enrich.compare import Comparison, compare
 from enrich.compiler import tables
 from enrich.compiler.compilation import described
@@ -41,6 +53,7 @@ if TYPE_CHECKING:
     from enrich.cost import By
     from enrich.database import Database
     from enrich.datatest import DataTest
+    from enrich.debug import Finding
     from enrich.errors import EnrichError
     from enrich.model import Model
     from enrich.providers import Provider
@@ -488,6 +501,10 @@ class Project:
         }
         self.flow.turn()
         return given_up
+
+    def debug(self, *, provider: str | None = None) -> Iterator[Finding]:
+        """What is there, what can be reached, and what would go wrong. Nothing is sent or spent."""
+        return debug.findings(self.flow, provider=provider, seed=self.seed)
 
     def test(self, *names: str, exclude: Sequence[str] = ()) -> tuple[Result, ...]:
         """Run the tests of the named models, or all, on their tables as they would be published.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from enrich.audit import Result
     from enrich.batches import Batch
     from enrich.compare import Comparison
+    from enrich.debug import Finding
     from enrich.errors import EnrichError
     from enrich.graph import Graph
     from enrich.model import Model
@@ -503,6 +504,27 @@ def comparison_json(found: Comparison) -> None:
     from dataclasses import asdict
 
     sys.stdout.write(json.dumps(asdict(found), ensure_ascii=False, indent=2) + "\n")
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """What was looked at, a line each, and what to do about it."""
+    from rich.text import Text
+
+    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+    console = _console(stderr=False)
+    wide = max(len(each.what) for each in found)
+    for each in found:
+        verdict = (f"{each.verdict:<5}", colours[each.verdict])
+        console.print(Text.assemble(verdict, f"{each.what:<{wide}}  {clean(each.detail)}"))
+        if each.verdict != "ok" and each.hint:
+            console.print(Text(f"{'':{wide + 7}}hint: {clean(each.hint)}", style="dim"))
+
+
+def findings_json(found: Sequence[Finding]) -> None:
+    """The same for machines: one JSON array."""
+    from dataclasses import asdict
+
+    sys.stdout.write(json.dumps([asdict(each) for each in found], ensure_ascii=False) + "\n")
 
 
 def evaluation(found: Evaluation) -> None:

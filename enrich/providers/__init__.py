@@ -105,6 +105,9 @@ class Provider(Protocol):
     def check(self, *, images: bool, endpoint: str) -> None:
         """Raise ProviderError when this provider could not answer at all; spends nothing."""
 
+    def offers(self, llm: str) -> bool | None:
+        """Whether it is reached and has this llm; None where it does not tell. Spends nothing."""
+
     def upload(self, path: Path) -> str:
         """Send a request file; gives the file id. Safe to repeat: the file's name is its intent."""
 

@@ -357,6 +357,10 @@ class LocalProvider:
                 hint="name an llm that can by `path:`, and its projector by `mmproj:`",
             )
 
+    def offers(self, llm: str) -> bool:  # noqa: ARG002  # the weights answer by any name
+        """It has its weights."""
+        return True
+
     @_disk()
     def upload(self, path: Path) -> str:
         """Nothing is sent: the file's own path is its id."""

@@ -49,6 +49,8 @@ OPENAI = "https://api.openai.com/v1"
 FIRST_POLL = 2.0
 SLACK = 3600.0
 """Seconds the provider's clock may be behind ours."""
+PROBE = 10.0
+"""Seconds to wait for a server that is only asked whether it is there."""
 CHUNK = 1 << 20
 SIDE_BY_SIDE = 8
 """How many requests are asked at once without the Batch API."""
@@ -122,6 +124,18 @@ class OpenAIProvider:
                 f"providers: {self.name}: in project.yml"
             )
             raise ProviderError(f"provider '{self.name}' has no API key", hint=hint)
+
+    def offers(self, llm: str) -> bool | None:
+        """As `GET /v1/models/{model}` says; Azure's and others' servers need not know it."""
+        import openai
+
+        with self._translated():
+            try:
+                client = self.client.with_options(max_retries=1, timeout=PROBE)
+                client.models.retrieve(llm)
+            except openai.NotFoundError as problem:
+                return False if problem.code == "model_not_found" else None
+        return None if self.account.azure_endpoint else True
 
     @cached_property
     def client(self) -> openai.OpenAI:

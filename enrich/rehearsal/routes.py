@@ -32,6 +32,7 @@ ROUTES = (
     "GET /v1/batches",
     "GET /v1/batches/{id}",
     "POST /v1/batches/{id}/cancel",
+    "GET /v1/models/{id}",
     f"POST {CHAT}",
     f"POST {RESPONSES}",
 )
@@ -100,6 +101,7 @@ class Api:
             self._list_batches,
             self._retrieve,
             self._cancel,
+            self._model,
             self._complete,
             self._complete,
         )
@@ -110,6 +112,13 @@ class Api:
         if request.route not in self._handlers:
             raise ApiError(404, f"Invalid URL ({request.path}).")
         return self._handlers[request.route](request)
+
+    def _model(self, request: Request) -> Reply:
+        """Any llm is there, but those that the settings name."""
+        if request.id in self._settings.unknown_llms:
+            message = f"The model '{request.id}' does not exist or you do not have access to it."
+            raise ApiError(404, message, code="model_not_found")
+        return Reply(document={"id": request.id, "object": "model", "owned_by": "rehearsal"})
 
     def _authorize(self, given: str) -> None:
         """Any key will do unless the settings name one."""

@@ -142,9 +142,14 @@ def _found(sql: str) -> Iterator[tuple[str, int, int, int]]:
         return
     for token, after in pairwise(tokens):
         if token.text == "$" and after.start == token.end + 1 and NAME.fullmatch(after.text):
-            yield after.text, token.start, after.end + 1, token.line
+            yield after.text, token.start, after.end + 1, _line(sql, token.start)
     for number in range(len(tokens) - 3):
         word, opening, name, closing = tokens[number : number + 4]
         called = word.text.lower() == FUNCTION and opening.text == "(" and closing.text == ")"
         if called and name.token_type.name == "STRING":
-            yield name.text, word.start, closing.end + 1, word.line
+            yield name.text, word.start, closing.end + 1, _line(sql, word.start)
+
+
+def _line(sql: str, place: int) -> int:
+    """The line of a place; a token's own is that of its end."""
+    return sql.count("\n", 0, place) + 1

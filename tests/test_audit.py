@@ -1,0 +1,329 @@
+"""Tests of data: they run on the next table, and only a table that passes is published."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from folders import PROMPT, Ears, opened, plants, write
+
+from enrich import cli
+from enrich.errors import EnrichError, ModelError
+from enrich.rehearsal import Faults, Rehearsal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enrich.audit import Result
+
+KINDS = "ENUM('tree', 'shrub')"
+
+
+def prompt(*tests: str, kind: str = KINDS, say: str = "You know") -> str:
+    """The prompt of `plants` with these items under `tests:`."""
+    listed = "".join(f"      - {test}\n" for test in tests)
+    text = PROMPT.replace(KINDS, kind).replace("You know", say)
+    return text.replace(
+        "    params:", f"    tests:\n{listed}    params:" if tests else "    params:"
+    )
+
+
+def found_by(root: Path, *tests: str, kind: str = KINDS) -> dict[str, Result]:
+    """What the tests find in the published table, by name."""
+    write(root, {"models/kinds.prompt.md": prompt(*tests, kind=kind)})
+    return {result.test: result for result in opened(root).test("kinds")}
+
+
+PASSING = (
+    "unique: id",
+    "unique: [kind, line, id]",
+    "not_null: [kind, line]",
+    "accepted_values: {kind: [tree]}",
+    "accepted_values: {tags: ['a', 'b']}",
+    "relationships: {id: plants.id}",
+    "length(line) > 0",
+    "count(*) = 4",
+    "id IN (SELECT id FROM plants)",
+    "min_ok: 1",
+)
+FAILING = {
+    "unique: kind": ("unique_kind", 4),
+    "unique: [kind, id % 2]": None,
+    "accepted_values: {kind: [shrub]}": ("accepted_values_kind", 4),
+    "accepted_values: {id: [1, 2]}": ("accepted_values_id", 2),
+    "relationships: {id: fewer.id}": ("relationships_id", 2),
+    "relationships: {tags: fewer.name}": ("relationships_tags", 4),
+    "id < 3": ("check_id_3", 2),
+    "count(*) > 5": ("check_count_5", 1),
+    "{check: id < 3, name: early}": ("early", 2),
+    "relationships: {id: absent.id}": ("relationships_id", 0),
+    "nothing_like_this > 3": ("check_nothing_like_this_3", 0),
+    "1 / (id - 1)::INTEGER::VARCHAR::DATE > 3": None,
+}
+
+
+def project(root: Path, server: Rehearsal) -> Path:
+    """Plants whose kind is always `tree`, and a table that knows two of them."""
+    plants(root, server)
+    kind = "ENUM('tree')"
+    write(root, {"models/kinds.prompt.md": prompt(kind=kind)})
+    write(root, {"seeds/fewer.csv": "id,name\n1,ash\n2,birch\n"})
+    opened(root).run()
+    return root
+
+
+def test_each_kind_of_test_passes_and_fails(tmp_path: Path) -> None:
+    """What holds passes; what does not tells how many rows, and keeps them in a table."""
+    with Rehearsal() as server:
+        root = project(tmp_path, server)
+        values = opened(root).sql("SELECT DISTINCT unnest(tags) FROM kinds").rows
+        words = json.dumps([value for (value,) in values])
+        passing = [test.replace("['a', 'b']", words) for test in PASSING]
+        found = found_by(root, *passing, kind="ENUM('tree')")
+        assert {result.verdict for result in found.values()} == {"pass"}
+        assert len(found) == len(PASSING) + 1  # not_null of two columns
+        for test, expected in FAILING.items():
+            if expected is None:
+                continue
+            name, many = expected
+            (result,) = found_by(root, test, kind="ENUM('tree')").values()
+            assert (result.test, result.failures, result.verdict) == (name, many, "fail"), test
+            assert bool(result.error) == (many == 0)
+            if many:
+                assert len(opened(root).sql(f"FROM {result.table}")) == many
+        assert server.bill.total == 4
+
+
+def test_failing_rows_can_be_joined(tmp_path: Path) -> None:
+    """They have the table's columns, and are gone once the test passes."""
+    with Rehearsal() as server:
+        root = project(tmp_path, server)
+        (result,) = found_by(root, "id < 3", kind="ENUM('tree')").values()
+        query = f"SELECT name FROM {result.table} JOIN plants USING (id) ORDER BY id"
+        assert [row[0] for row in opened(root).sql(query)] == ["cedar", "dogwood"]
+        assert [row[0] for row in opened(root).failing(result)] == [3, 4]
+        found_by(root, "id < 5", kind="ENUM('tree')")
+        left = "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'enrich_tests'"
+        assert opened(root).sql(left).rows == ((0,),)
+
+
+def everything(root: Path) -> list[object]:
+    """All that is published of the model, and its tables' comments."""
+    tables = ("kinds", "enrich.kinds", "enrich.kinds_history")
+    rows = [opened(root).sql(f"SELECT * FROM {table} ORDER BY ALL").rows for table in tables]
+    named = """SELECT schema_name, table_name, comment FROM duckdb_tables()
+    WHERE table_name LIKE 'kinds%' AND schema_name <> 'enrich_tests' ORDER BY ALL"""
+    return [*rows, opened(root).sql(named).rows]
+
+
+def test_a_failing_test_holds_the_table_back(tmp_path: Path) -> None:
+    """The old table, its provenance and its history stay to the letter; the answers are kept, and
+    published at no cost once the test is mended."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        before = everything(root)
+        write(root, {"models/kinds.prompt.md": prompt("id < 3", say="You love")})
+        ears = Ears()
+        (state,) = opened(root, ears).run()
+        assert state.held_back == ("check_id_3",)
+        assert (state.ok, state.published_at) == (4, None)
+        assert everything(root) == before
+        assert any("kinds is held back" in said for said in ears.said)
+        (state,) = opened(root).status()
+        assert state.held_back == ("check_id_3",)
+        write(root, {"models/kinds.prompt.md": prompt("id < 5", say="You love")})
+        assert [r.verdict for r in opened(root).test()] == ["pass"]
+        assert everything(root) == before
+        (state,) = opened(root).run()
+        assert (state.held_back, state.ok, server.bill.total) == ((), 4, 8)
+        assert everything(root) != before
+
+
+def test_a_first_table_that_fails_is_not_there(tmp_path: Path) -> None:
+    """Nothing is published, not in part, and what reads it is not run."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/kinds.prompt.md": prompt("id < 3")})
+        write(root, {"models/trees.sql": "SELECT * FROM kinds WHERE kind = 'tree'\n"})
+        ears = Ears()
+        (state,) = opened(root, ears).run()
+        assert state.held_back == ("check_id_3",)
+        listed = "SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE 'kinds%'"
+        there = opened(root).sql(f"{listed} AND schema_name IN ('main', 'enrich')")
+        assert there.rows == ((0,),)
+        assert any(said.startswith("trees is not run: kinds comes before") for said in ears.said)
+
+
+def test_a_warning_is_said_and_published(tmp_path: Path) -> None:
+    """With severity warn the table is there; also where the test cannot be evaluated."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        tests = ("{check: id < 3, severity: warn}", "{unique: kind, severity: warn}", "id > 0")
+        broken = "{check: nothing_like_this > 3, severity: warn}"
+        write(root, {"models/kinds.prompt.md": prompt(*tests, broken)})
+        ears = Ears()
+        project = opened(root, ears)
+        (state,) = project.run()
+        assert (state.held_back, state.ok) == ((), 4)
+        verdicts = {result.test: result.verdict for result in project.results}
+        assert verdicts["check_id_3"] == verdicts["check_nothing_like_this_3"] == "warn"
+        assert verdicts["check_id_0"] == "pass"
+        assert any("cannot be evaluated" in said for said in ears.said)
+
+
+def test_min_ok_looks_at_what_came_back(tmp_path: Path) -> None:
+    """Too many rows that are not ok hold the table back, and are the failing rows."""
+    with Rehearsal(faults=Faults(refused=0.5), seed=3) as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/kinds.prompt.md": prompt("min_ok: 0.98")})
+        (state,) = opened(root).run()
+        assert 0 < state.failed < 4
+        assert state.held_back == ("min_ok",)
+        rows = opened(root).sql("SELECT DISTINCT outcome FROM enrich_tests.kinds_min_ok").rows
+        assert rows == (("refused",),)
+        write(root, {"models/kinds.prompt.md": prompt("min_ok: 0.1")})
+        (state,) = opened(root).run()
+        assert state.held_back == ()
+
+
+@pytest.mark.parametrize(
+    ("test", "column", "holds"),
+    [
+        ("drift: {changed: 0.5}", "was", True),
+        ("drift: {changed: 1}", "", False),
+        ("drift: {labels: 0.2}", "label", True),
+        ("drift: {labels: 1}", "", False),
+        ("drift: {nulls: 0}", "before", None),
+    ],
+)
+def test_drift_compares_with_what_is_published(
+    tmp_path: Path, test: str, column: str, holds: bool | None
+) -> None:
+    """A table that moved too far from the published one is held back; the first has nothing to be
+    compared with."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/kinds.prompt.md": prompt(test, kind="ENUM('tree')")})
+        (state,) = opened(root).run()
+        assert state.held_back == ()
+        changed = prompt(test, kind="ENUM('shrub')", say="You love")
+        write(root, {"models/kinds.prompt.md": changed})
+        (state,) = opened(root).run()
+        name = "drift_" + test.split("{")[1].split(":", maxsplit=1)[0]
+        if holds is not None:
+            assert state.held_back == ((name,) if holds else ())
+        if state.held_back:
+            rows = opened(root).sql(f"FROM enrich_tests.kinds_{name}")
+            assert column in rows.columns
+            assert rows.rows
+
+
+def test_drift_waits_for_the_whole_table(tmp_path: Path) -> None:
+    """Batch by batch any change would look small: nothing is published before the last one."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server, max_requests=1)
+        write(root, {"models/kinds.prompt.md": prompt("drift: {changed: 0.6}")})
+        opened(root).run()
+        before = opened(root).sql("FROM kinds ORDER BY id").rows
+        write(root, {"models/kinds.prompt.md": prompt("drift: {changed: 0.6}", say="You love")})
+        (state,) = opened(root).run()
+        assert state.held_back == ("drift_changed",)
+        assert opened(root).sql("FROM kinds ORDER BY id").rows == before
+
+
+def test_sql_files_are_tests(tmp_path: Path) -> None:
+    """A SELECT of rows that should not be tests every model it reads, before it is published."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(
+            root,
+            {
+                "tests/deep/late.sql": "SELECT id FROM kinds JOIN plants USING (id) WHERE id > 2;",
+                "tests/told.sql": "-- severity: warn\nSELECT * FROM kinds, kinds AS k\n",
+                "tests/fine.sql": "SELECT * FROM kinds WHERE id IS NULL\n",
+            },
+        )
+        project = opened(root)
+        (state,) = project.run()
+        assert state.held_back == ("late",)
+        verdicts = {result.test: result.verdict for result in project.results}
+        assert verdicts == {"late": "fail", "told": "warn", "fine": "pass"}
+        (root / "tests/deep/late.sql").unlink()
+        (state,) = opened(root).run()
+        assert (state.held_back, state.ok, server.bill.total) == ((), 4, 4)
+
+
+def test_a_test_of_two_models_waits_for_both(tmp_path: Path) -> None:
+    """It is run once all that it reads is there, and once in `enrich test`."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(
+            root,
+            {
+                "models/trees.sql": "-- materialized: table\nSELECT * FROM kinds WHERE id < 3\n",
+                "tests/both.sql": "SELECT id FROM kinds ANTI JOIN trees USING (id)\n",
+            },
+        )
+        ears = Ears()
+        opened(root, ears).run()
+        assert any(said.startswith("trees: test both fails") for said in ears.said)
+        assert any(said == "trees is held back: its table stays as it was" for said in ears.said)
+        assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((4,),)
+        with pytest.raises(EnrichError, match="'trees' was not run yet"):
+            opened(root).test()
+        (root / "tests/both.sql").write_text("SELECT id FROM trees ANTI JOIN kinds USING (id)\n")
+        opened(root).run()
+        assert [result.test for result in opened(root).test()] == ["both"]
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        ("uniqe: kind", "did you mean 'unique'"),
+        ("unique: knid", "did you mean 'kind'"),
+        ("{unique: kind, severity: loud}", "has no severity 'loud'"),
+        ("min_ok: 98", "needs a share from 0 to 1"),
+        ("accepted_values: [tree]", "needs columns"),
+        ("relationships: {id: plants}", "needs a table and its column"),
+        ("drift: {change: 0.2}", "did you mean 'changed'"),
+        ("len(", "cannot read"),
+        ("SELECT 1", "a file of its own"),
+        ("getenv('HOME') = 'x'", "tells secrets"),
+        ("{unique: kind, not_null: kind}", "one kind of test"),
+        ("17", "cannot hold '17'"),
+    ],
+)
+def test_a_wrong_test_is_refused_with_its_file(tmp_path: Path, test: str, said: str) -> None:
+    """Before anything is spent, in words, with the file."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/kinds.prompt.md": prompt(test)})
+        with pytest.raises(ModelError) as problem:
+            opened(root).run()
+        text = f"{problem.value.message} {problem.value.hint}"
+        assert said in text
+        assert "models/kinds.prompt.md" in text
+        assert server.bill.total == 0
+
+
+def test_the_command_shows_rows_and_exits_with_3(tmp_path: Path) -> None:
+    """`enrich test` lists the tests, `--show` their rows; JSON for machines; 3 if one fails."""
+    with Rehearsal() as server:
+        root = project(tmp_path, server)
+        found_by(root, "id < 3", "{unique: kind, severity: warn}", kind="ENUM('tree')")
+        wide = CliRunner(env={"COLUMNS": "160"})
+        result = wide.invoke(cli.main, ["--project", str(root), "test", "--show"])
+        assert result.exit_code == 3
+        assert "enrich_tests.kinds_check_id_3" in result.stdout
+        assert "fail" in result.stdout
+        result = wide.invoke(cli.main, ["--project", str(root), "test", "--json"])
+        found = json.loads(result.stdout)
+        assert [(each["test"], each["result"]) for each in found] == [
+            ("check_id_3", "fail"),
+            ("unique_kind", "warn"),
+        ]
+        result = wide.invoke(cli.main, ["--project", str(root), "run"])
+        assert (result.exit_code, "held back" in result.stdout) == (3, True)

@@ -47,9 +47,7 @@ def test_a_changed_prompt_beside_what_is_published(tmp_path: Path) -> None:
     with Rehearsal() as server:
         root = plants(tmp_path, server, llm="gpt-4o-mini")
         opened(root).run()
-        was = dict(
-            opened(root).sql("SELECT id, (kind, list_sort(tags), height, line) FROM kinds").rows
-        )
+        was = dict(opened(root).sql(CELLS).rows)
         before = opened(root).sql("FROM kinds ORDER BY id").rows
         change(root)
         found = opened(root).compare("kinds", limit=3)
@@ -58,9 +56,7 @@ def test_a_changed_prompt_beside_what_is_published(tmp_path: Path) -> None:
         assert "-You know plants." in found.diff
         opened(root).run()
         assert server.bill.total == 8
-        now = dict(
-            opened(root).sql("SELECT id, (kind, list_sort(tags), height, line) FROM kinds").rows
-        )
+        now = dict(opened(root).sql(CELLS).rows)
         keys = {int(each.key) for each in found.differences}
         for place, each in enumerate(found.agreement):
             listed = {int(d.key) for d in found.differences if d.column == each.column}

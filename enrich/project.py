@@ -9,28 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich import (
-    batches,
-    cost,
-    datatest,
-    debug,
-    draft,
-    model,
-    publish,
-    run,
-    snapshot,
-    variables,
-    waiting,
-)
+from enrich import batches, cost, debug, draft, folder, publish, run, snapshot, variables, waiting
 from enrich.compare import Comparison, compare
 from enrich.compiler import tables
 from enrich.compiler.compilation import described
-from enrich.config import NAME, READABLE, Config
+from enrich.config import Config
 from enrich.database import Files, statement
 from enrich.draft import Order
 from enrich.errors import (
     DatabaseError,
-    DiskError,
     InputError,
     ProjectError,
     ProviderError,
@@ -38,7 +25,6 @@ from enrich.errors import (
 )
 from enrich.evaluate import evaluate
 from enrich.flow import Flow
-from enrich.graph import Graph
 from enrich.plan import Plan
 from enrich.preview import Preview, preview
 from enrich.state import State, states
@@ -55,11 +41,9 @@ if TYPE_CHECKING:
     from enrich.datatest import DataTest
     from enrich.debug import Finding
     from enrich.errors import EnrichError
+    from enrich.graph import Graph
     from enrich.model import Model
     from enrich.providers import Provider
-
-TESTS = ("severity", "description")
-"""What comments at the top of a SQL test may set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,36 +157,9 @@ class Project:
         """The models and the SQL tests, with these values of variables."""
         key = json.dumps(dict(values), sort_keys=True, default=str)
         if key not in self._loaded:
-            models = model.load(self.config.models, root=self.config.root, values=values)
-            leaves = dict.fromkeys(self._seeds(), "seed")
-            leaves |= {source.name: "source" for source in self.config.sources}
-            for name in models:
-                same = nearest_case(name, leaves)
-                if same:
-                    message = f"{models[name].source}: the {leaves[same]} '{same}' has its name"
-                    raise ProjectError(message, hint="rename one of them")
-            self._loaded[key] = Graph(models, leaves), self._tests(values)
+            tests = folder.tests(self.config, values)
+            self._loaded[key] = folder.graph(self.config, values), tests
         return self._loaded[key]
-
-    def _tests(self, values: Mapping[str, Any]) -> tuple[DataTest, ...]:
-        """The SQL files in the project's test folders, each a test."""
-        found: dict[str, DataTest] = {}
-        for path in sorted(path for folder in self.config.tests for path in folder.rglob("*.sql")):
-            source = model.shown(path, self.config.root)
-            try:
-                text = path.read_text(encoding="utf-8-sig")
-            except (OSError, UnicodeDecodeError) as problem:
-                raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE) from problem
-            if not NAME.fullmatch(path.stem) or path.stem in found:
-                hint = "each test has a name of its own: letters, digits and _"
-                raise ProjectError(f"{source}: '{path.stem}' cannot name a test", hint=hint)
-            said = model.header(text, TESTS, source=source)
-            query, reads = model.select(variables.filled(text, values, source=source), source)
-            severity = said.get("severity", "error")
-            found[path.stem] = datatest.from_file(
-                query, severity, name=path.stem, source=source, reads=reads
-            )
-        return tuple(found.values())
 
     def provider(self, name: str) -> Provider:
         """The provider that project.yml calls `name`."""
@@ -224,7 +181,7 @@ class Project:
     def seed(self, *names: str) -> tuple[str, ...]:
         """Load the files of seeds/ as tables, and make the views of sources; gives the names of the
         seeds that were loaded anew."""
-        found = self._seeds()
+        found = folder.seeds(self.config)
         for name in names:
             if name not in found:
                 raise ProjectError(f"there is no seed '{name}'", hint=nearest(name, found))
@@ -249,21 +206,6 @@ class Project:
         if loaded:
             self.talk.say(f"loaded {', '.join(loaded)} into {self.config.warehouse.name}")
         return tuple(loaded)
-
-    def _seeds(self) -> dict[str, Path]:
-        """The files of seeds/ by the table they become."""
-        found: dict[str, Path] = {}
-        for path in sorted(self.config.seeds.glob("*")):
-            if path.suffix not in publish.READERS:
-                continue
-            if not NAME.fullmatch(path.stem):
-                hint = "a seed's name is a table's name: letters, digits and _"
-                raise ProjectError(f"seeds/{path.name} cannot name a table", hint=hint)
-            if path.stem in found:
-                message = f"seeds/ has two files for the table '{path.stem}'"
-                raise ProjectError(message, hint="rename or remove one of them")
-            found[path.stem] = path
-        return found
 
     def compile(self, name: str, *, provider: str | None = None) -> dict[str, Any]:
         """What a model becomes: its SQL, the JSON Schema and the first request. Sends nothing."""
@@ -578,11 +520,6 @@ class Project:
             query = variables.filled(query, self.variables, source="the query")
         with free.open(warehouse=True, ledger="read", attached=True) as database:
             return _rows(database, query)
-
-
-def nearest_case(name: str, known: Mapping[str, str]) -> str:
-    """The one of `known` that is `name` but for the case of its letters; "" if there is none."""
-    return next((word for word in known if word.lower() == name.lower()), "")
 
 
 def _rows(database: Database, query: str, **values: Any) -> Rows:  # noqa: ANN401  # any SQL value

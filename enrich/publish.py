@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from enrich import audit
 from enrich.compiler import failing, quote, tables
 from enrich.errors import ProjectError
+from enrich.folder import READERS
 from enrich.model import HISTORY, TAKEN
 from enrich.plan import Run
 from enrich.responses import Judge, judge_again
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 MARK = "made by enrich from "
 SCHEMAS = ("main", "enrich")
 """Where a model's tables stand: the published one, and its provenance."""
-READERS = {".csv": "read_csv", ".parquet": "read_parquet", ".jsonl": "read_ndjson"}
-"""The files of seeds/ that become tables, and DuckDB's function for each."""
 
 
 @dataclass(frozen=True, kw_only=True)

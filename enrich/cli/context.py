@@ -1,0 +1,100 @@
+"""What every command shares: the project it works on, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enrich.errors import EnrichError, OverBudget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from enrich.project import Project
+    from enrich.state import State
+
+LEFT = (
+    "left: what was submitted goes on, and nothing is lost\n\n"
+    "hint: enrich status fetches and shows it, enrich run waits for it again, "
+    "enrich cancel stops it"
+)
+
+
+LEFT_NOW = (
+    "left: answers that came in are kept, and nothing is lost\n\n"
+    "hint: the same again shows them, and asks only for the others"
+)
+
+
+DONE, ERROR, NOT_OK, IN_PROGRESS = 0, 1, 3, 4
+
+
+class Context:
+    """The options that every command shares; opens the project when a command needs it."""
+
+    def __init__(self, folder: str, lock_timeout: float | None, verbose: bool) -> None:
+        self.folder = folder
+        self.lock_timeout = lock_timeout
+        self.verbose = verbose
+        self.variables: tuple[str, ...] = ()
+
+    @contextmanager
+    def project(self, *, left: str = LEFT) -> Iterator[Project]:
+        """The project, with errors told as people want them; `left` is said after Ctrl-C."""
+        from enrich import report, variables
+        from enrich.config import Config
+        from enrich.project import Project
+
+        screen = report.Screen()
+        try:
+            given = {}
+            if self.variables:
+                known = Config.from_folder(Path(self.folder)).variables
+                given = variables.given(self.variables, known)
+            project = Project(
+                self.folder,
+                lock_timeout=self.lock_timeout,
+                verbose=self.verbose,
+                talk=screen,
+                variables=given,
+            )
+            os.chdir(project.config.root)  # paths in SQL begin at the project
+            yield project
+        except EnrichError as problem:
+            screen.close()
+            report.error(problem)
+            sys.exit(IN_PROGRESS if isinstance(problem, OverBudget) else ERROR)
+        except KeyboardInterrupt:
+            screen.close()
+            sys.stderr.write(f"\n{left}\n")
+            sys.exit(IN_PROGRESS)
+        finally:
+            screen.close()
+
+
+def finish(
+    found: Sequence[State], project: Project, *, as_json: bool, unfold: bool = False
+) -> None:
+    """Show where the models stand, and end with the exit code that says so."""
+    from enrich import report
+
+    if as_json:
+        report.states_json(found)
+    elif found:
+        report.states(found, unfold=unfold)
+        report.closing(found, usual=project.config.provider)
+    for state in found:
+        if state.failure and not state.busy:
+            hint = "mend it and start again; nothing of the failed batch was run or will be billed"
+            report.error(EnrichError(f"{state.model}: a batch failed: {state.failure}", hint=hint))
+            sys.exit(ERROR)
+    if any(state.busy for state in found):
+        sys.exit(IN_PROGRESS)
+    not_ok = any(
+        state.failed or state.outcomes.get("pending") or state.held_back for state in found
+    )
+    if not_ok or any(result.verdict == "fail" for result in project.results):
+        sys.exit(NOT_OK)

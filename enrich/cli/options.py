@@ -1,0 +1,107 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _set_variables(context: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:
+    context.obj.variables = words
+
+
+def var_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Values of variables, for whatever reads models."""
+    return click.option(
+        "--var",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_set_variables,
+        expose_value=False,
+        help="Another value for a variable of project.yml. May be repeated.",
+    )(command)
+
+
+def select_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which models a command means."""
+    for option in (
+        click.option(
+            "--exclude", multiple=True, metavar="MODEL", help="Not these. May be repeated."
+        ),
+        var_option,
+        click.argument("names", nargs=-1, metavar="[MODEL]..."),
+    ):
+        command = option(command)
+    return command
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(
+        command
+    )
+
+
+def order_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What `plan` and `run` take alike."""
+    for option in (
+        click.option(
+            "--max-cost",
+            type=click.FloatRange(min=0),
+            metavar="USD",
+            help="The budget of this run, instead of project.yml's.",
+        ),
+        click.option("--full-refresh", is_flag=True, help="Ask every row, answered or not."),
+        click.option("--retry", is_flag=True, help="Ask rows again that failed in earlier runs."),
+        provider_option,
+        select_options,
+    ):
+        command = option(command)
+    return command
+
+
+def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Who answers."""
+    return click.option("--provider", metavar="NAME", help="Another provider of project.yml.")(
+        command
+    )
+
+
+def sample_options(rows: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Which rows of a model are asked, and how many; `rows` if nobody says."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            click.option(
+                "--where",
+                default="",
+                metavar="SQL",
+                help="Which rows: a condition on their columns.",
+            ),
+            click.option(
+                "-n",
+                "limit",
+                type=click.IntRange(1, 1000),
+                default=rows,
+                show_default=True,
+                help="How many rows.",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def columns_given(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
+    """`OUTPUT=LABEL`, as often as given."""
+    found = {}
+    for word in words:
+        name, equals, label = word.partition("=")
+        if not (name and equals and label):
+            raise click.BadParameter(f"'{word}' is not OUTPUT=LABEL: categories=Genre")
+        found[name] = label
+    return found

@@ -1,0 +1,107 @@
+"""The command that plays the Batch API."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from enrich.cli.context import ERROR, Context
+from enrich.cli.options import json_option
+from enrich.errors import EnrichError
+
+
+def _faults(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> dict[str, float]:
+    """`NAME=SHARE`, as often as given."""
+    from dataclasses import fields
+
+    from enrich.errors import nearest
+    from enrich.rehearsal import Faults
+
+    names = [field.name for field in fields(Faults)]
+    found: dict[str, float] = {}
+    for word in words:
+        name, share = [*word.split("=", 1), ""][:2]
+        if name not in names:
+            raise click.BadParameter(f"there is no fault '{name}': {nearest(name, names)}")
+        try:
+            found[name] = float(share)
+        except ValueError as problem:
+            what = f"'{word}' needs a share from 0 to 1: {name}=0.1"
+            raise click.BadParameter(what) from problem
+    return found
+
+
+@click.command()
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME=SHARE",
+    callback=_faults,
+    help="What goes wrong, and how often: the reference lists the names. May be repeated.",
+)
+@click.option("--seed", default=0, show_default=True, help="The same seed, the same faults.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8765,
+    show_default=True,
+    help="Where to listen; 0: anywhere.",
+)
+@click.option(
+    "--latency",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long a batch stays in each state; without it, until it is polled.",
+)
+@click.option(
+    "--enqueued-tokens", type=click.IntRange(min=1), help="How much may be under way at once."
+)
+@json_option
+@click.pass_obj
+def rehearse(
+    _: Context,
+    faults: dict[str, float],
+    seed: int,
+    port: int,
+    latency: float | None,
+    enqueued_tokens: int | None,
+    as_json: bool,
+) -> None:
+    """Play the Batch API on this machine, with faults to order, until Ctrl-C; then show the bill.
+
+    Run a copy of your project against it before you spend: it answers every request with values
+    that fit its schema, and counts what would be billed.
+
+    \b
+    Example:
+      enrich rehearse --fault http_500=0.1 --fault batch_expired=0.2
+      OPENAI_BASE_URL=http://127.0.0.1:8765/v1 OPENAI_API_KEY=any enrich run --provider openai
+    """
+    from enrich import report
+    from enrich.rehearsal import Faults, Rehearsal
+
+    try:
+        chosen = Faults(**faults)
+    except ValueError as problem:
+        raise click.UsageError(str(problem)) from problem
+    server = Rehearsal(
+        faults=chosen, seed=seed, port=port, latency=latency, enqueued_tokens=enqueued_tokens
+    )
+    try:
+        with server:
+            sys.stderr.write(
+                f"the Batch API is played at {server.base_url} until Ctrl-C\n\n"
+                f"in another terminal, in a copy of your project:\n"
+                f"  OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=any "
+                "enrich run --provider openai\n"
+            )
+            sys.stderr.flush()
+            server.serve()
+    except EnrichError as problem:
+        report.error(problem)
+        sys.exit(ERROR)
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+    (report.bill_json if as_json else report.bill)(server)

@@ -1,0 +1,187 @@
+"""Commands that make, plan and run."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from enrich.cli.context import ERROR, Context, finish
+from enrich.cli.options import json_option, order_options, provider_option, var_option
+from enrich.errors import EnrichError
+
+
+@click.command()
+@click.argument("folder", default=".")
+@click.pass_obj
+def init(_: Context, folder: str) -> None:
+    """Make a new project in FOLDER: settings, a seed, a model and its prompt.
+
+    \b
+    Example:
+      enrich init films && cd films && enrich run
+    """
+    from enrich import report, scaffold
+
+    try:
+        made = scaffold.create(folder)
+    except EnrichError as problem:
+        report.error(problem)
+        sys.exit(ERROR)
+    for path in made:
+        sys.stderr.write(f"made {path}\n")
+    go = "" if folder == "." else f"  cd {folder}\n"
+    sys.stderr.write(f"\nnext:\n{go}  enrich plan\n  enrich run\n")
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[SEED]...")
+@click.pass_obj
+def seed(context: Context, names: tuple[str, ...]) -> None:
+    """Load the files of seeds/ (CSV, Parquet, JSONL) as tables; unchanged ones are left alone.
+
+    \b
+    Example:
+      enrich seed movies
+    """
+    with context.project() as project:
+        if not project.seed(*names):
+            sys.stderr.write("every seed is loaded already\n")
+
+
+@click.command("compile")
+@click.argument("name", metavar="MODEL")
+@provider_option
+@var_option
+@json_option
+@click.pass_obj
+def compile_(context: Context, name: str, provider: str | None, as_json: bool) -> None:
+    """Print what MODEL becomes: its SQL, the JSON Schema and the first request. Sends nothing.
+
+    \b
+    Example:
+      enrich compile movies_categories
+    """
+    import json
+
+    with context.project() as project:
+        found = project.compile(name, provider=provider)
+    if as_json:
+        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        return
+    for title, value in found.items():
+        text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+        sys.stdout.write(f"-- {title}\n{text}\n\n")
+
+
+@click.command()
+@order_options
+@json_option
+@click.pass_obj
+def plan(
+    context: Context,
+    names: tuple[str, ...],
+    exclude: tuple[str, ...],
+    provider: str | None,
+    retry: bool,
+    full_refresh: bool,
+    max_cost: float | None,
+    as_json: bool,
+) -> None:
+    """Show what `run` would ask, why, and what it would cost. Nothing is sent or spent.
+
+    \b
+    Example:
+      enrich plan movies_categories
+      enrich plan --provider openai
+    """
+    from enrich import report
+
+    with context.project() as project:
+        found = project.plan(
+            *names,
+            provider=provider,
+            retry=retry,
+            full_refresh=full_refresh,
+            max_cost=max_cost,
+            exclude=exclude,
+        )
+    (report.plans_json if as_json else report.plans)(found)
+
+
+@click.command()
+@order_options
+@click.option("--detach", is_flag=True, help="Return after submitting; `enrich status` goes on.")
+@json_option
+@click.pass_obj
+def run(
+    context: Context,
+    names: tuple[str, ...],
+    exclude: tuple[str, ...],
+    provider: str | None,
+    detach: bool,
+    retry: bool,
+    full_refresh: bool,
+    max_cost: float | None,
+    as_json: bool,
+) -> None:
+    """Run the named models, or all: ask what is new, wait for the answers, publish the tables.
+
+    Rows that are answered already are not asked again. Ctrl-C is safe at any time.
+
+    \b
+    Example:
+      enrich run movies_categories
+      enrich run --provider openai --detach
+    """
+    with context.project() as project:
+        found = project.run(
+            *names,
+            provider=provider,
+            detach=detach,
+            retry=retry,
+            full_refresh=full_refresh,
+            max_cost=max_cost,
+            exclude=exclude,
+        )
+    finish(found, project, as_json=as_json)
+
+
+@click.command()
+@click.option("--batches", "unfold", is_flag=True, help="Show each batch that is under way.")
+@json_option
+@click.pass_obj
+def status(context: Context, unfold: bool, as_json: bool) -> None:
+    """Fetch and publish what has ended, and show where every model stands.
+
+    \b
+    Example:
+      enrich status
+    """
+    with context.project() as project:
+        found = project.status()
+    if not found and not as_json:
+        sys.stderr.write("nothing was run yet\n\nhint: enrich run\n")
+    finish(found, project, as_json=as_json, unfold=unfold)
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.option("--forget", is_flag=True, help="Wait no more for batches that cannot be stopped.")
+@click.pass_obj
+def cancel(context: Context, names: tuple[str, ...], forget: bool) -> None:
+    """Stop the batches of the named models, or all. Answers that came in are kept.
+
+    With --forget, a batch that its provider does not know any more, or that cannot be reached, is
+    given up: its rows may be asked again, and answers it still gets are lost.
+
+    \b
+    Example:
+      enrich cancel movies_categories
+    """
+    with context.project() as project:
+        stopped = project.cancel(*names, forget=forget)
+    for batch in stopped:
+        sys.stderr.write(f"{batch.batch}: {batch.status}\n")
+    if not stopped:
+        sys.stderr.write("no batch is under way\n")

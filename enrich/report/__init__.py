@@ -1,0 +1,68 @@
+"""Reports: what people read. Tables go to stdout, sentences and progress to stderr.
+
+text      text as a terminal may show it: tables, cells, colours.
+screen    the screen: what enrich says while it works, and what went wrong, on stderr.
+rows      rows: the answer to a query, what was spent, and the bill of a rehearsal.
+states    states: where the models stand, and what to type next.
+plans     plans: what a run would do, and why.
+graphs    graphs: the models, a line each, as a tree and as a diagram.
+answers   answers: beside their rows, beside other answers, and beside what came before.
+verdicts  verdicts: what tests found, how answers did against labels, what debug saw.
+"""
+
+from __future__ import annotations
+
+from enrich.report.answers import (
+    comparison,
+    comparison_json,
+    failures,
+    failures_json,
+    history,
+    preview,
+    preview_json,
+)
+from enrich.report.graphs import graph, mermaid, models, models_json
+from enrich.report.plans import plans, plans_json
+from enrich.report.rows import bill, bill_json, costs, rows, rows_json
+from enrich.report.screen import Screen, error
+from enrich.report.states import closing, states, states_json
+from enrich.report.verdicts import (
+    evaluation,
+    evaluation_json,
+    findings,
+    findings_json,
+    tests,
+    tests_json,
+)
+
+__all__ = [
+    "Screen",
+    "bill",
+    "bill_json",
+    "closing",
+    "comparison",
+    "comparison_json",
+    "costs",
+    "error",
+    "evaluation",
+    "evaluation_json",
+    "failures",
+    "failures_json",
+    "findings",
+    "findings_json",
+    "graph",
+    "history",
+    "mermaid",
+    "models",
+    "models_json",
+    "plans",
+    "plans_json",
+    "preview",
+    "preview_json",
+    "rows",
+    "rows_json",
+    "states",
+    "states_json",
+    "tests",
+    "tests_json",
+]

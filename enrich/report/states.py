@@ -1,0 +1,144 @@
+"""States: where the models stand, and what to type next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from enrich.price import usd
+from enrich.report.answers import by
+from enrich.report.text import status_of, tabulate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from enrich.state import State
+
+
+def states(found: Sequence[State], *, unfold: bool = False) -> None:
+    """Where the models stand, a line each; with `unfold` each open batch below its model."""
+    columns = ["model", "rows", "ok", "not ok", "pending", "in progress", "llm", "published"]
+    rows: list[list[str]] = []
+    for state in found:
+        known = bool(state.outcomes)
+        pending = state.outcomes.get("pending", 0) if known else state.rows
+        if not state.run:
+            rows.append([state.model, "", "", "", "", _under_way(state), "", "not yet"])
+            continue
+        rows.append(
+            [
+                state.model,
+                f"{state.rows:,}",
+                f"{state.ok:,}",
+                f"{state.failed:,}",
+                f"{pending:,}",
+                _under_way(state),
+                state.llm,
+                "held back" if state.held_back else _ago(state.published_at),
+            ]
+        )
+        for batch in state.batches if unfold else ():
+            counts = f"{batch.answered:,} of {batch.requests:,} {status_of(batch)}"
+            rows.append([f"  {batch.batch}", f"{batch.requests:,}", "", "", "", counts, "", ""])
+    tabulate(columns, rows, right={1, 2, 3, 4})
+
+
+def closing(found: Sequence[State], *, usual: str) -> None:
+    """After the table: what did not come out, and what to type next; `usual` is the provider that
+    a command takes by itself."""
+    for state in found:
+        if state.failed:
+            words = ", ".join(
+                f"{many:,} {word}" for word, many in state.outcomes.items() if word != "ok"
+            )
+            sys.stderr.write(
+                f"\n{state.model}: {words}. See why:\n  enrich failures {state.model}\n"
+            )
+        if state.held_back:
+            sys.stderr.write(
+                f"\n{state.model} is held back by {', '.join(state.held_back)}: its table is as it "
+                "was. See the rows, then mend prompt or tests:\n"
+                f"  enrich test {state.model} --show\n"
+            )
+        if state.held:
+            left = sum(batch.requests for batch in state.held)
+            costs = usd(sum(batch.reserved or 0 for batch in state.held))
+            sys.stderr.write(
+                f"\n{state.model}: {state.held[0].held} pays for no more: {left:,} requests are "
+                f"left, for about {costs}. "
+            )
+            if state.held == state.batches:
+                again = f"enrich run {state.model}{by(state.provider, usual)}"
+                sys.stderr.write(f"Raise it in `budget:` or by --max-cost, then:\n  {again}\n")
+            else:
+                sys.stderr.write("What is under way may leave enough for some of them.\n")
+        if state.ok and not state.held_back:
+            sys.stderr.write(f'\nnext:\n  enrich sql "SELECT * FROM {state.model} LIMIT 10"\n')
+
+
+def states_json(found: Sequence[State]) -> None:
+    """The same for machines: one JSON array."""
+    listed = [
+        {
+            "model": state.model,
+            "provider": state.provider,
+            "llm": state.llm,
+            "run": state.run,
+            "rows": state.rows,
+            "requests": state.requests,
+            "outcomes": dict(state.outcomes),
+            "stale": state.stale,
+            "failure": state.failure,
+            "held_back": list(state.held_back),
+            "after": list(state.after),
+            "started_at": state.started_at.isoformat() if state.started_at else None,
+            "published_at": state.published_at.isoformat() if state.published_at else None,
+            "batches": [
+                {
+                    "batch": batch.batch,
+                    "remote": batch.remote,
+                    "status": batch.status,
+                    "requests": batch.requests,
+                    "completed": batch.completed,
+                    "failed": batch.failed,
+                    "held": batch.held,
+                    "reserved": batch.reserved,
+                }
+                for batch in state.batches
+            ],
+        }
+        for state in found
+    ]
+    sys.stdout.write(json.dumps(listed, indent=2) + "\n")
+
+
+def _under_way(state: State) -> str:
+    if state.after:
+        return f"waits for {', '.join(state.after)}"
+    if not state.batches:
+        return "failed" if state.failure else ""
+    done = sum(batch.answered for batch in state.batches)
+    total = sum(batch.requests for batch in state.batches)
+    many = f" in {len(state.batches)} batches" if len(state.batches) > 1 else ""
+    words = ", ".join(sorted({status_of(batch) for batch in state.batches}))
+    times = [batch.submitted_at or state.started_at for batch in state.batches]
+    since = _age(min(time for time in times if time))
+    return f"{done:,} of {total:,}{many} ({words}, {since})"
+
+
+def _ago(when: datetime | None) -> str:
+    if when is None:
+        return "not yet"
+    age = _age(when)
+    return "just now" if age.endswith(" s") else f"{age} ago"
+
+
+def _age(when: datetime) -> str:
+    """How long ago a time (UTC) is, in its largest unit."""
+    seconds = max(0, int((datetime.now(UTC).replace(tzinfo=None) - when).total_seconds()))
+    for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {word}"
+    return f"{seconds} s"

@@ -1,0 +1,128 @@
+"""Text as a terminal may show it: tables, cells, colours."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from enrich.price import usd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from enrich.batches import Batch
+
+LONG = 500
+"""Letters of a cell that a preview shows."""
+
+
+DIFF = {"+": "green", "-": "red", "@": "cyan"}
+
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """Text that cannot move a terminal's cursor or turn its writing round.
+
+    >>> clean("a\\x1b[31mb")
+    'a\\ufffd[31mb'
+    """
+    return CONTROL.sub("\ufffd", text)
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401  # any SQL value, as JSON can say it
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def as_text(value: Any) -> str:  # noqa: ANN401  # any SQL value
+    if value is None:
+        return "NULL"
+    if isinstance(value, list):
+        return f"[{', '.join(as_text(item) for item in value)}]"
+    if isinstance(value, (datetime, date)):
+        return str(value)
+    return clean(str(value)).replace("\n", " ")
+
+
+def as_lines(row: Mapping[str, Any]) -> Text:
+    """Named values, a line each; what is long is cut."""
+    from rich.text import Text
+
+    lines = []
+    for name, value in row.items():
+        if value is not None or name not in ("error", "answer"):
+            shown = f"{len(value):,} bytes" if isinstance(value, bytes) else as_text(value)
+            cut = shown if len(shown) <= LONG else f"{shown[:LONG]} ..."
+            lines.append(Text.assemble((f"{clean(name)}: ", "dim"), cut))
+    return Text("\n").join(lines)
+
+
+def amount(amount: float | None) -> str:
+    return "unknown" if amount is None else usd(amount)
+
+
+def size(many: int) -> str:
+    """Bytes as people read them, in the units of providers' limits.
+
+    >>> size(999), size(1_500_000)
+    ('999 bytes', '1.5 MB')
+    """
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if many >= size:
+            return f"{many / size:,.1f} {unit}"
+    return f"{many:,} bytes"
+
+
+def coloured(console: Console, diff: str) -> None:
+    """A unified diff in its colours."""
+    from rich.text import Text
+
+    for line in diff.split("\n") if diff else ():
+        console.print(Text(f"  {clean(line)}", style=DIFF.get(line[:1], "")), soft_wrap=True)
+    if diff:
+        console.print()
+
+
+def tabulate(columns: list[str], cells: Iterable[list[str]], *, right: set[int]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(
+            clean(column),
+            justify="right" if number in right else "left",
+            overflow="fold",
+            no_wrap=number in right,
+        )
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    console = terminal(stderr=False)
+    console.print(table)
+
+
+def terminal(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else 160
+    return Console(stderr=stderr, width=width, highlight=False)
+
+
+def status_of(batch: Batch) -> str:
+    """How a batch stands, in one word: its status if it has one."""
+    return batch.status or ("held" if batch.held else "waiting")

@@ -1,0 +1,115 @@
+"""Verdicts: what tests found, how answers did against labels, what debug saw."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from enrich.report.rows import rows
+from enrich.report.text import clean, plain, tabulate, terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from enrich.audit import Result
+    from enrich.debug import Finding
+    from enrich.project import Evaluation, Rows
+
+
+def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:
+    """What tests found, a line each; below, the rows that are to be shown."""
+    if not found:
+        sys.stderr.write("there are no tests\n\nhint: `tests:` in a prompt, or tests/NAME.sql\n")
+        return
+    columns = ["model", "test", "result", "rows", "where they are"]
+    cells = [
+        [
+            result.model,
+            result.test,
+            result.verdict,
+            f"{result.failures:,}",
+            result.table or clean(result.error),
+        ]
+        for result in found
+    ]
+    tabulate(columns, cells, right={3})
+    for table, listed in shown.items():
+        sys.stdout.write(f"\n{table}\n")
+        rows(listed)
+    left = [result.table for result in found if result.table and result.table not in shown]
+    if left:
+        sys.stderr.write(f'\nnext:\n  enrich sql "FROM {left[0]}"\n')
+
+
+def tests_json(found: Sequence[Result]) -> None:
+    """The same for machines: one JSON array."""
+    from dataclasses import asdict
+
+    listed = [asdict(result) | {"result": result.verdict} for result in found]
+    sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
+
+
+def evaluation(found: Evaluation) -> None:
+    """How each version did in all, and the latest one label by label."""
+    _figures(found.figures)
+    if found.labels.rows:
+        sys.stdout.write(f"\nprompt {found.prompt}, label by label\n")
+        _figures(found.labels)
+
+
+def evaluation_json(found: Evaluation) -> None:
+    """The same for machines: one JSON object."""
+    figures, labels = (
+        [dict(zip(part.columns, map(plain, row), strict=True)) for row in part]
+        for part in (found.figures, found.labels)
+    )
+    listed = {"figures": figures, "prompt": found.prompt, "labels": labels}
+    sys.stdout.write(json.dumps(listed, ensure_ascii=False, indent=2) + "\n")
+
+
+def _figures(found: Rows) -> None:
+    """Rows of which nobody needs the columns that are NULL throughout; shares with three places."""
+    shown = [
+        number
+        for number in range(len(found.columns))
+        if any(row[number] is not None for row in found)
+    ]
+    tabulate(
+        [found.columns[number] for number in shown],
+        [[_figure(row[number]) for number in shown] for row in found],
+        right={
+            place
+            for place, number in enumerate(shown)
+            if not any(isinstance(row[number], str) for row in found)
+        },
+    )
+
+
+def _figure(value: Any) -> str:  # noqa: ANN401  # any SQL value
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) else clean(str(value))
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """What was looked at, a line each, and what to do about it."""
+    from rich.text import Text
+
+    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+    console = terminal(stderr=False)
+    wide = max(len(each.what) for each in found)
+    for each in found:
+        verdict = (f"{each.verdict:<5}", colours[each.verdict])
+        console.print(Text.assemble(verdict, f"{each.what:<{wide}}  {clean(each.detail)}"))
+        if each.verdict != "ok" and each.hint:
+            console.print(Text(f"{'':{wide + 7}}hint: {clean(each.hint)}", style="dim"))
+
+
+def findings_json(found: Sequence[Finding]) -> None:
+    """The same for machines: one JSON array."""
+    from dataclasses import asdict
+
+    sys.stdout.write(json.dumps([asdict(each) for each in found], ensure_ascii=False) + "\n")

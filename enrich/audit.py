@@ -109,7 +109,7 @@ def _run(database: Database, model: str, test: DataTest, query: str | None, fold
 
 def table_name(model: str, test: str) -> str:
     """What the table of a test's failing rows is called."""
-    return f"{model}_{test}"
+    return f"{model}__{test}"
 
 
 def keep(database: Database, model: str, results: Sequence[Result], *, folder: Path) -> None:

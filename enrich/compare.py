@@ -59,8 +59,9 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two answers to each of `rows`, of which `both` have two. `asked` of them were asked now, for
-    `spent` USD. `diff` is what changed in the prompt since it was published."""
+    """Two answers to each of `rows`, of which `both` have two. Columns that one side lacks are
+    `only_was` and `only_now`. `asked` requests were asked now, for `spent` USD. `diff` is what
+    changed in the prompt since it was published."""
 
     model: str
     was: Side
@@ -69,6 +70,8 @@ class Comparison:
     both: int
     agreement: tuple[Agreement, ...]
     differences: tuple[Difference, ...]
+    only_was: tuple[str, ...]
+    only_now: tuple[str, ...]
     asked: int
     spent: float | None
     diff: str
@@ -166,6 +169,10 @@ def _compared(
         if column.name.lower() in lowered and column.name in before
     ]
     rows, both, *tokens = database.one(comparison.totals())
+    if not rows:
+        hint = "widen --where, or run the model: what is compared must be published"
+        raise InputError(f"'{work.model.name}' has no row to compare", hint=hint)
+    named = {column.name.lower() for column in work.prompt.output.columns}
     agreed = database.run(comparison.agreement(columns)) if columns else []
     labels = dict(zip(asked[0].keys, asked[0].labels, strict=True))
     spent = [each.cost for each in asked]
@@ -180,6 +187,8 @@ def _compared(
             Difference(key=labels[key], column=column or "", was=old, now=new)
             for key, column, old, new in database.run(comparison.differences(columns))
         ),
+        only_was=tuple(column for column in before if column.lower() not in named),
+        only_now=tuple(c.name for c in work.prompt.output.columns if c.name.lower() not in lowered),
         asked=sum(each.asked for each in asked),
         spent=None if None in spent else sum(cost or 0.0 for cost in spent),
         diff=Version.now(work).diff(version) if version else "",

@@ -133,7 +133,7 @@ class Config:
             memory_limit=settings.text("memory_limit"),
             budget=Budget.of(settings, PROJECT_KEYS),
             variables=declared(settings),
-            attached=attached(settings, root=root, open_access=reach is None),
+            attached=attached(settings, open_access=reach is None),
             sources=files,
         )
 

@@ -73,9 +73,18 @@ def parse(
     found: list[DataTest] = []
     for item in items:
         for test in _item(_Item(settings, columns, values), item):
-            many = sum(test.name in (other.name, other.name.rpartition("_")[0]) for other in found)
-            found.append(replace(test, name=f"{test.name}_{many + 1}") if many else test)
+            found.append(replace(test, name=_free(test.name, {t.name.lower() for t in found})))
     return tuple(found)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name that no other test has: with a number, if need be.
+
+    >>> _free("early", {"early", "early_2"})
+    'early_3'
+    """
+    names = (name, *(f"{name}_{number}" for number in range(2, len(taken) + 3)))
+    return next(each for each in names if each.lower() not in taken)
 
 
 def conditions(settings: Settings) -> Iterator[str]:

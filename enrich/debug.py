@@ -95,7 +95,11 @@ def _failed(what: str, problem: EnrichError) -> Finding:
 def _file(flow: Flow, name: str, path: Path) -> Finding:
     """Whether a database can be opened now; one that is absent is made by the first run."""
     if not path.exists():
-        return Finding(what=name, verdict="ok", detail=f"{path.name} is made by the first run")
+        return Finding(
+            what=name,
+            verdict="ok",
+            detail=f"{path.name} is not there yet: it is made when it is needed",
+        )
     files = replace(flow.files, lock_timeout=0.0, say=lambda _: None)
     try:
         with files.open(warehouse="read") if name == "warehouse" else files.open(ledger="read"):

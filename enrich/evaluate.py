@@ -29,7 +29,7 @@ def evaluate(
     """
     if not database.script("exists", schema="main", name=model):
         raise InputError(f"nothing is published of '{model}' yet", hint=f"enrich run {model}")
-    table = quote.name(*labels.split("."))
+    table = quote.table(labels)
     try:
         given = database.describe(f"FROM {table}")
     except DatabaseError as problem:
@@ -60,7 +60,7 @@ def evaluate(
             _score(database, scores.measure(column.type), named)
         rows += database.one("SELECT count(*) FROM temp.scored")[0]
     if not rows:
-        hint = f"see that the keys are the same in both: {', '.join(key)}"
+        hint = f"see that the keys ({', '.join(key)}) are the same, and the labels not NULL"
         raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)
 
 
@@ -73,15 +73,15 @@ def _score(database: Database, measure: scores.Measure, named: Mapping[str, str]
         database.script("score_value", **named)
 
 
-def _key(database: Database, model: str, labels: str, given: Mapping[str, str]) -> dict[str, bool]:
-    """The key's columns, and whether each has the same type in the labels."""
+def _key(database: Database, model: str, labels: str, given: Mapping[str, str]) -> dict[str, str]:
+    """The key's columns with their types."""
     kinds = run_key(database, model)
     known = {column.lower(): column for column in given}
     for column in kinds:
         if column.lower() not in known:
             message = f"'{labels}' has no column '{column}', which is of the key of '{model}'"
             raise InputError(message, hint=nearest(column, given))
-    return {column: given[known[column.lower()]] == kind for column, kind in kinds.items()}
+    return kinds
 
 
 def _pairs(

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from enrich import batches, publish, run, waiting
 from enrich.compiler.compilation import described
-from enrich.errors import EnrichError, InputError, ProjectError, Unavailable
+from enrich.errors import EnrichError, InputError, ModelError, ProjectError, Unavailable
 from enrich.wait import Wait
 from enrich.waiting import Waiting
 
@@ -163,6 +163,11 @@ class Flow:
             others = {names[table] for table in test.reads if table in names} - {model.name}
             if model.name.lower() in test.reads and self._there(others):
                 found.append(test)
+        taken = {test.name.lower() for test in own}
+        for test in found:
+            if test.name.lower() in taken:
+                message = f"{test.source}: '{model.name}' has a test of this name already"
+                raise ModelError(message, hint="rename the file, or give the other one a `name`")
         return (*own, *found)
 
     def test(self, picked: Sequence[Model]) -> tuple[Result, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich import batches, cost, debug, draft, folder, publish, run, snapshot, variables, waiting
 from enrich.compare import Comparison, compare
-from enrich.compiler import tables
+from enrich.compiler import history, tables
 from enrich.compiler.compilation import described
 from enrich.config import Config
 from enrich.database import Files, statement
@@ -104,7 +104,8 @@ class Project:
         self.environment = os.environ if environment is None else environment
         timeout = self.config.lock_timeout if lock_timeout is None else lock_timeout
         files = (self.config.seeds, *(path for s in self.config.sources for path in s.reach))
-        attached = tuple(each.located(self.environment) for each in self.config.attached)
+        root = self.config.root
+        attached = tuple(each.located(self.environment, root) for each in self.config.attached)
         files += tuple(Path(each.path) for each in attached if each.type == "duckdb")
         for name in variables or {}:
             if name not in self.config.variables:
@@ -155,7 +156,7 @@ class Project:
 
     def _load(self, values: Mapping[str, Any]) -> tuple[Graph, tuple[DataTest, ...]]:
         """The models and the SQL tests, with these values of variables."""
-        key = json.dumps(dict(values), sort_keys=True, default=str)
+        key = variables.dumped(values)
         if key not in self._loaded:
             tests = folder.tests(self.config, values)
             self._loaded[key] = folder.graph(self.config, values), tests
@@ -407,7 +408,10 @@ class Project:
         `forget` waits no more for batches that their provider cannot stop or does not know: what it
         answers all the same is lost.
         """
-        for name in names:
+        with self.files.open(ledger=True) as database:
+            known = {batch.model for batch in batches.unread(database)}
+            known |= {each.model for each in waiting.queue(database)}
+        for name in set(names) - known:
             self.graph.one(name)
         stopped: list[Batch] = []
         problems: list[EnrichError] = []
@@ -476,7 +480,7 @@ class Project:
                 message = f"the key of '{name}' has {len(kinds)} columns: {', '.join(kinds)}"
                 raise ProjectError(message, hint=f"enrich history {name} {columns}")
             values = {f"key_{number}": value for number, value in enumerate(key)}
-            found = _rows(database, tables.life(picked.name, kinds), **values)
+            found = _rows(database, history.life(picked.name, kinds), **values)
         if not found.rows:
             what = f"no row of '{name}' ever had the key {', '.join(key)}"
             raise InputError(what, hint=f'enrich sql "FROM enrich.{name} LIMIT 10" shows some')

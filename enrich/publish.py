@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from enrich import audit
-from enrich.compiler import failing, quote, tables
+from enrich.compiler import failing, history, quote, tables
 from enrich.errors import ProjectError
 from enrich.folder import READERS
 from enrich.model import HISTORY, TAKEN
@@ -125,10 +125,11 @@ def _replaced(
 
     def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
         for schema in SCHEMAS:
-            check_free(database, model, "a model", schema=schema)
+            if check_free(database, model, "a model", schema=schema) == "VIEW":
+                _cleared(database, model, "a model")
         database.run(tables.published(model, judge.output, judge.form))
         database.run(tables.provenance(model))
-        database.run(tables.history(model, judge.output, judge.form))
+        database.run(history.history(model, judge.output, judge.form))
         for schema in SCHEMAS:
             mark(database, "TABLE", schema, model, _sealed(database, schema, model, version))
         mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")

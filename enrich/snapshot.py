@@ -88,6 +88,8 @@ def _pictures(database: Database, compiled: Compiled, config: Config) -> None:
 
 def _found(config: Config, path: str) -> tuple[str | None, str | None]:
     """The file that a cell names, where it may be read; or what is wrong with it."""
+    if not path.strip():
+        return None, "the image's cell is empty"
     if "\0" in path:
         return None, "the image's path holds a NUL character"
     file = config.root / path

@@ -43,15 +43,16 @@ class Attached:
     path: str
     type: str
 
-    def located(self, environment: Mapping[str, str]) -> Attached:
-        """The same with environment variables in its path replaced."""
+    def located(self, environment: Mapping[str, str], root: Path) -> Attached:
+        """The same with environment variables in its path replaced; the path of a file begins at
+        the folder `root`."""
         for name in VARIABLE.findall(self.path):
             if name not in environment:
                 hint = f"set it before you start enrich: export {name}=..."
                 what = f"'attach' needs the environment variable {name} for '{self.name}'"
                 raise ProjectError(f"project.yml: {what}", hint=hint)
         path = VARIABLE.sub(lambda match: environment[match[1]], self.path)
-        return replace(self, path=path)
+        return replace(self, path=str(root / path) if self.type == "duckdb" else path)
 
     @property
     def option(self) -> str:
@@ -76,7 +77,7 @@ class Source:
         return tuple(found)
 
 
-def attached(settings: Settings, *, root: Path, open_access: bool) -> tuple[Attached, ...]:
+def attached(settings: Settings, *, open_access: bool) -> tuple[Attached, ...]:
     """The databases under `attach:`."""
     found = []
     for name, value in settings.mapping("attach").items():
@@ -94,8 +95,7 @@ def attached(settings: Settings, *, root: Path, open_access: bool) -> tuple[Atta
         if kind != "duckdb" and not open_access:
             hint = f"an extension of DuckDB reads {kind}: INSTALL it, set external_access: true"
             raise settings.wrong("attach", f"cannot read '{name}'", hint=hint)
-        whole = str(root / path) if kind == "duckdb" and "$" not in path else path
-        found.append(Attached(name=name, path=whole, type=kind))
+        found.append(Attached(name=name, path=path, type=kind))
     return tuple(found)
 
 

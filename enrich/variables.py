@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from itertools import pairwise
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import quote
@@ -26,7 +27,10 @@ FUNCTION = "getvariable"
 def declared(settings: Settings) -> dict[str, Any]:
     """The mapping under `vars:`."""
     found = settings.mapping("vars")
-    for name, value in found.items():
+    for name, value in (settings.values.get("vars") or {}).items():
+        if not isinstance(name, str):
+            hint = f"quote it, for YAML reads it as {name!r}"
+            raise settings.wrong("vars", "has a name that is no text", hint=hint)
         if not NAME.fullmatch(name):
             hint = "letters, digits and _: SQL names it $name"
             raise settings.wrong("vars", f"cannot name a variable '{name}'", hint=hint)
@@ -76,7 +80,9 @@ def literal(value: Any) -> str:  # noqa: ANN401  # any YAML value
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, (int, float)):
-        return repr(value) if value == value and abs(value) < float("inf") else f"'{value}'::DOUBLE"
+        if not isfinite(value):
+            return f"('{value}'::DOUBLE)"
+        return repr(value) if value >= 0 else f"({value!r})"  # 1-$x must not begin a comment
     if isinstance(value, str):
         lines = [quote.text(line) for line in value.split("\n")]
         return lines[0] if len(lines) == 1 else f"({' || chr(10) || '.join(lines)})"
@@ -88,7 +94,26 @@ def literal(value: Any) -> str:  # noqa: ANN401  # any YAML value
         return f"[{', '.join(map(literal, value))}]"
     if isinstance(value, dict):
         return quote.struct({str(name): literal(item) for name, item in value.items()})
-    raise TypeError(type(value).__name__)
+    raise TypeError(type(value).__variable_)
+
+
+def dumped(values: Mapping[str, Any]) -> str:
+    """Values as text that keeps their types; equal values give equal text.
+
+    >>> dumped({"day": date(2024, 5, 1), "text": "2024-05-01"})
+    "{day: 2024-05-01, text: '2024-05-01'}"
+    """
+    import yaml
+
+    plain = yaml.safe_dump(dict(values), default_flow_style=True, allow_unicode=True, width=10**9)
+    return str(plain).strip()
+
+
+def loaded(text: str) -> dict[str, Any]:
+    """What `dumped` wrote."""
+    import yaml
+
+    return yaml.safe_load(text) or {}
 
 
 def used(sql: str) -> tuple[str, ...]:
@@ -140,14 +165,17 @@ def _found(sql: str) -> Iterator[tuple[str, int, int, int]]:
         tokens = tokenize(sql, read="duckdb")
     except SqlglotError:  # whoever parses it will say so
         return
+    found = []
     for token, after in pairwise(tokens):
         if token.text == "$" and after.start == token.end + 1 and NAME.fullmatch(after.text):
-            yield after.text, token.start, after.end + 1, _line(sql, token.start)
+            found.append((token.start, after.end + 1, after.text))
     for number in range(len(tokens) - 3):
         word, opening, name, closing = tokens[number : number + 4]
         called = word.text.lower() == FUNCTION and opening.text == "(" and closing.text == ")"
         if called and name.token_type.name == "STRING":
-            yield name.text, word.start, closing.end + 1, _line(sql, word.start)
+            found.append((word.start, closing.end + 1, name.text))
+    for start, end, variable in sorted(found):
+        yield variable, start, end, _line(sql, start)
 
 
 def _line(sql: str, place: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from difflib import unified_diff
 from typing import TYPE_CHECKING
 
+from enrich import variables
 from enrich.output import Output
 from enrich.prompt import Prompt, said
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Version:
     """A version of a model, as the ledger keeps it: `prompt` is its id, `text` the prompt's file.
 
-    `params` and `variables` are JSON objects; None in the ledger of an earlier enrich.
+    `params` is a JSON object, `variables` YAML; None in the ledger of an earlier enrich.
     """
 
     prompt: str
@@ -49,7 +50,7 @@ class Version:
             prefix=work.body.prefix,
             text=work.prompt.text,
             params=json.dumps(work.params, sort_keys=True),
-            variables=json.dumps(work.prompt.variables, sort_keys=True, default=str),
+            variables=variables.dumped(work.prompt.variables),
         )
 
     @classmethod
@@ -67,7 +68,7 @@ class Version:
     @property
     def asked(self) -> Prompt:
         """The prompt, parsed."""
-        values = json.loads(self.variables or "{}")
+        values = variables.loaded(self.variables or "")
         return Prompt.parse(self.text, source="the ledger's prompt", values=values)
 
     def reads(self, answers: Version) -> bool:
@@ -82,7 +83,7 @@ class Version:
             "parameters": before.params is not None and self.params != before.params,
             "output": self.response_format != before.response_format
             or self.columns.schema() != before.columns.schema(),
-            "variables": json.loads(self.variables or "{}") != json.loads(before.variables or "{}"),
+            "variables": (self.variables or "{}") != (before.variables or "{}"),
             "prompt": said(self.text) != said(before.text),
         }
         words = tuple(word for word, is_so in different.items() if is_so)
@@ -96,11 +97,11 @@ class Version:
     def _lines(self, *, params: bool) -> list[str]:
         """Settings and prompt, a line each."""
         settings = json.loads(self.params or "{}") if params else {}
-        given = json.loads(self.variables or "{}")
+        given = variables.loaded(self.variables or "")
         return [
             f"llm: {self.llm}",
             f"provider: {self.identity}",
             *(f"{name}: {json.dumps(value)}" for name, value in settings.items()),
-            *(f"var {name}: {json.dumps(value)}" for name, value in given.items()),
+            *(f"var {name}: {json.dumps(value, default=str)}" for name, value in given.items()),
             *self.text.rstrip("\n").split("\n"),
         ]

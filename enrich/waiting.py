@@ -5,12 +5,12 @@ They wait in the ledger, so that `enrich status` goes on where `run --detach` or
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enrich import batches
 from enrich.draft import Order
+from enrich.variables import dumped, loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,7 +42,7 @@ def put(database: Database, each: Waiting) -> None:
         full_refresh=each.order.full_refresh,
         max_cost=each.order.max_cost,
         invocation=each.order.invocation,
-        variables=json.dumps(dict(each.variables), default=str),
+        variables=dumped(each.variables),
     )
 
 
@@ -61,7 +61,7 @@ def queue(database: Database) -> tuple[Waiting, ...]:
                 max_cost=row["max_cost"],
                 invocation=row["invocation"],
             ),
-            variables=json.loads(row["variables"]),
+            variables=loaded(row["variables"]),
         )
         for row in rows
     )

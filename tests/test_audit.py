@@ -41,6 +41,8 @@ PASSING = (
     "unique: [kind, line, id]",
     "not_null: [kind, line]",
     "accepted_values: {kind: [tree]}",
+    "accepted_values: {kind: [tree, null]}",
+    "accepted_values: {id: [1, 2, 3, 4, 5]}",
     "accepted_values: {tags: ['a', 'b']}",
     "relationships: {id: plants.id}",
     "length(line) > 0",
@@ -58,6 +60,10 @@ FAILING = {
     "id < 3": ("check_id_3", 2),
     "count(*) > 5": ("check_count_5", 1),
     "{check: id < 3, name: early}": ("early", 2),
+    "accepted_values: {kind: [shrub, null]}": ("accepted_values_kind", 4),
+    "accepted_values: {kind: [null]}": ("accepted_values_kind", 4),
+    "accepted_values: {kind: [shrub, 1]}": ("accepted_values_kind", 4),
+    "accepted_values: {kind: [1, 2]}": ("accepted_values_kind", 4),
     "relationships: {id: absent.id}": ("relationships_id", 0),
     "nothing_like_this > 3": ("check_nothing_like_this_3", 0),
     "1 / (id - 1)::INTEGER::VARCHAR::DATE > 3": None,
@@ -182,7 +188,7 @@ def test_min_ok_looks_at_what_came_back(tmp_path: Path) -> None:
         (state,) = opened(root).run()
         assert 0 < state.failed < 4
         assert state.held_back == ("min_ok",)
-        rows = opened(root).sql("SELECT DISTINCT outcome FROM enrich_tests.kinds_min_ok").rows
+        rows = opened(root).sql("SELECT DISTINCT outcome FROM enrich_tests.kinds__min_ok").rows
         assert rows == (("refused",),)
         write(root, {"models/kinds.prompt.md": prompt("min_ok: 0.1")})
         (state,) = opened(root).run()
@@ -216,7 +222,7 @@ def test_drift_compares_with_what_is_published(
         if holds is not None:
             assert state.held_back == ((name,) if holds else ())
         if state.held_back:
-            rows = opened(root).sql(f"FROM enrich_tests.kinds_{name}")
+            rows = opened(root).sql(f"FROM enrich_tests.kinds__{name}")
             assert column in rows.columns
             assert rows.rows
 
@@ -279,6 +285,43 @@ def test_a_test_of_two_models_waits_for_both(tmp_path: Path) -> None:
         assert [result.test for result in opened(root).test()] == ["both"]
 
 
+def test_every_test_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """In a prompt by a number, whatever the case; a file that is called like one is refused."""
+    with Rehearsal() as server:
+        root = project(tmp_path, server)
+        tests = ("{check: id > 9, name: Same}", "{check: id < 3, name: same}", "id < 3", "id < 3")
+        found = found_by(root, *tests, kind="ENUM('tree')")
+        assert {name: result.failures for name, result in found.items()} == {
+            "Same": 4,
+            "same_2": 2,
+            "check_id_3": 2,
+            "check_id_3_2": 2,
+        }
+        for result in found.values():
+            assert len(opened(root).sql(f"FROM {result.table}")) == result.failures
+        write(root, {"tests/SAME.sql": "SELECT * FROM kinds WHERE id IS NULL\n"})
+        with pytest.raises(ModelError, match="has a test of this name already"):
+            opened(root).test()
+
+
+def test_a_view_that_gets_a_prompt_becomes_a_table(tmp_path: Path) -> None:
+    """And the other way round; what was paid for stays in the ledger."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        (root / "models/kinds.prompt.md").rename(root / "away")
+        opened(root).run()
+        (root / "away").rename(root / "models/kinds.prompt.md")
+        (state,) = opened(root).run()
+        assert (state.ok, state.held_back) == (4, ())
+        assert "line" in opened(root).sql("FROM kinds").columns
+        (root / "models/kinds.prompt.md").rename(root / "away")
+        opened(root).run()
+        assert opened(root).sql("FROM kinds").columns == ("id", "name", "note")
+        (root / "away").rename(root / "models/kinds.prompt.md")
+        opened(root).run()
+        assert server.bill.total == 4
+
+
 @pytest.mark.parametrize(
     ("test", "said"),
     [
@@ -317,7 +360,7 @@ def test_the_command_shows_rows_and_exits_with_3(tmp_path: Path) -> None:
         wide = CliRunner(env={"COLUMNS": "160"})
         result = wide.invoke(cli.main, ["--project", str(root), "test", "--show"])
         assert result.exit_code == 3
-        assert "enrich_tests.kinds_check_id_3" in result.stdout
+        assert "enrich_tests.kinds__check_id_3" in result.stdout
         assert "fail" in result.stdout
         result = wide.invoke(cli.main, ["--project", str(root), "test", "--json"])
         found = json.loads(result.stdout)

@@ -109,6 +109,24 @@ def test_columns_that_only_one_side_has_are_left_out(tmp_path: Path) -> None:
         change(root, **{"height DOUBLE": "wood BOOLEAN"})
         found = opened(root).compare("kinds")
         assert [each.column for each in found.agreement] == ["kind", "tags", "line"]
+        assert (found.only_was, found.only_now) == (("height",), ("wood",))
+
+
+def test_a_request_that_rows_share_counts_once(tmp_path: Path) -> None:
+    """Tokens and cost are those of requests; a sample without rows is an error."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server, llm="gpt-4o-mini")
+        text = PROMPT.replace(
+            "{{ name }}: {{ coalesce(note, 'nothing') }}", "{{ 'all' || name[:0] }}"
+        )
+        write(root, {"models/kinds.prompt.md": text})
+        opened(root).run()
+        assert server.bill.total == 1
+        found = opened(root).compare("kinds")
+        (tokens,) = opened(root).sql("SELECT input_tokens FROM ledger.batches").rows
+        assert (found.rows, found.was.input_tokens, found.now.input_tokens) == (4, *tokens, *tokens)
+        with pytest.raises(InputError, match="has no row to compare"):
+            opened(root).compare("kinds", where="false")
 
 
 def test_rows_without_an_answer_are_told(tmp_path: Path) -> None:

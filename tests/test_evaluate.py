@@ -165,6 +165,30 @@ def test_published_answers_against_a_table(tmp_path: Path) -> None:
         assert opened(root).sql("SELECT count(*) FROM enrich.evaluations").rows[0][0] == told
 
 
+def test_values_compare_as_what_they_are(tmp_path: Path) -> None:
+    """A label of another type, a list as text, a key that is a DOUBLE: equal is equal."""
+    output = """day DATE NOT NULL, n INTEGER NOT NULL, dec DECIMAL(8, 2) NOT NULL,
+      nums INTEGER[] NOT NULL, yes BOOLEAN NOT NULL"""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        start, end = PROMPT.index("kind   ENUM"), PROMPT.index("    params:")
+        write(root, {"models/kinds.prompt.md": f"{PROMPT[:start]}{output}\n{PROMPT[end:]}"})
+        opened(root).run()
+        opened(root).sql(
+            "CREATE TABLE same AS SELECT id::DOUBLE AS id, day::TIMESTAMP AS day, n::DOUBLE AS n, "
+            "dec::DOUBLE AS dec, array_to_string(nums, ', ') AS nums, yes::VARCHAR AS yes "
+            "FROM kinds"
+        )
+        found = opened(root).evaluate("kinds", "same")
+        named = [dict(zip(found.figures.columns, row, strict=True)) for row in found.figures]
+        assert {(row["column"], row["rows"], row["accuracy"]) for row in named} == {
+            (column, 4, 1.0) for column in ("day", "n", "dec", "nums", "yes")
+        }
+        opened(root).sql('CREATE TABLE "odd.name" AS SELECT id, n + 1 AS n FROM kinds')
+        figures = opened(root).evaluate("kinds", '"odd.name"').figures
+        assert figures.rows[0][figures.columns.index("accuracy")] == 0
+
+
 def test_progress_is_visible(tmp_path: Path) -> None:
     """Each version keeps its figures; the latest is shown label by label."""
     with Rehearsal() as server:

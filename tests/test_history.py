@@ -59,6 +59,9 @@ def test_earlier_answers_are_kept_with_their_prompt_and_time(tmp_path: Path) -> 
         ]
         for first, second in zip(rows[::2], rows[1::2], strict=True):
             assert first[3] < first[4] == second[3] < second[4]
+        life = opened(root).history("kinds", "1")
+        at = life.columns.index("until_at")
+        assert [row[at] is None for row in life] == [False, False, True]
         texts = dict(opened(root).sql("SELECT prompt, text FROM enrich.prompts").rows)
         assert "You love plants." in texts[versions[1]]
 
@@ -76,10 +79,19 @@ def test_a_full_refresh_and_a_row_that_is_gone_are_history(tmp_path: Path) -> No
             "SELECT id, count(*) FROM enrich.kinds_history GROUP BY id ORDER BY id"
         )
         assert held.rows == ((1, 1), (2, 1), (3, 1), (4, 2))
+        started = "SELECT started_at FROM ledger.runs ORDER BY run"
+        opened_at = [when for (when,) in opened(root).sql(started)]
         write(root, {"seeds/plants.csv": SEED})
         opened(root).run()
         assert server.bill.total == 8
         assert len(opened(root).sql("FROM enrich.kinds")) == 4
+        gone = opened(root).sql(HELD).rows[-1]
+        assert (gone[0], gone[4]) == (4, opened_at[2])
+        life = opened(root).history("kinds", "4")
+        rows = [dict(zip(life.columns, row, strict=True)) for row in life]
+        assert [row["run"] for row in rows] == [1, 1, 4]
+        assert [row["until_at"] is None for row in rows] == [False, False, True]
+        assert rows[1]["until_at"] < rows[2]["from_at"]
 
 
 def test_answers_of_another_output_keep_what_fits(tmp_path: Path) -> None:

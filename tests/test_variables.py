@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 VALUES = st.recursive(
     st.none()
+    | st.floats(allow_nan=False, width=32)
     | st.booleans()
     | st.integers(-(2**60), 2**60)
     | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -34,6 +35,16 @@ VALUES = st.recursive(
     lambda inner: st.lists(st.text(max_size=0) if inner is None else inner, max_size=0),
     max_leaves=1,
 )
+
+
+def test_each_stands_where_it_stood() -> None:
+    """In any order, behind an operator and before a cast."""
+    values = {"a": 1, "n": -2, "day": date(2024, 5, 1)}
+    sql = "SELECT getvariable('a'), 10-$n, $n::VARCHAR, $day + 1, getvariable('a') -- $n"
+    with duckdb.connect() as connection:
+        row = connection.execute(variables.filled(sql, values, source="a.sql")).fetchone()
+    assert row == (1, 12, "-2", date(2024, 5, 2), 1)
+    assert variables.loaded(variables.dumped(values)) == values
 
 
 @given(VALUES)
@@ -135,11 +146,15 @@ def test_what_waits_keeps_its_values(tmp_path: Path) -> None:
     """A model begun by `status` has the values that its command was given."""
     with Rehearsal() as server:
         root = with_variables(tmp_path, server, who="children", mark="!", least=2)
-        write(root, {"models/later.sql": "SELECT $who AS who, count(*) AS many FROM kinds\n"})
-        project(root, who="scholars", least=4).run("+later", detach=True)
+        write(root, {"models/later.sql": "SELECT $who AS who, $since + 1 AS day FROM kinds\n"})
+        known = yaml.safe_load((root / "project.yml").read_text())
+        known["vars"]["since"] = date(2024, 5, 1)
+        (root / "project.yml").write_text(yaml.safe_dump(known))
+        given = {"who": "scholars", "least": 4, "since": date(2024, 6, 1)}
+        project(root, **given).run("+later", detach=True)
         for _ in range(8):
             project(root).status()
-        assert project(root).sql("FROM later").rows == (("scholars", 1),)
+        assert project(root).sql("FROM later").rows == (("scholars", date(2024, 6, 2)),)
 
 
 def test_a_variable_that_nobody_gave_is_an_error(tmp_path: Path) -> None:
@@ -211,6 +226,7 @@ def test_sources_and_attached_databases(tmp_path: Path) -> None:
         ({"sources": {"x": "../absent.parquet"}}, "the source 'x' cannot be read"),
         ({"attach": {"shop": "../absent.duckdb"}}, "the database 'shop' is not there"),
         ({"vars": {"1x": 2}}, "cannot name a variable"),
+        ({"vars": {True: 2}}, "has a name that is no text"),
     ],
 )
 def test_what_cannot_be_had_is_said_before_anything_is_spent(

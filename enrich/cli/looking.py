@@ -116,7 +116,8 @@ def sql(context: Context, query: str, as_json: bool) -> None:
 def debug(context: Context, provider: str | None, as_json: bool) -> None:
     """Check versions, files, locks, models and keys, and whether providers are reached.
 
-    Nothing is sent but the question whether an llm is there.
+    Nothing is sent but the question whether an llm is there. Seeds that changed are loaded, so that
+    models can be checked.
 
     \b
     Example:

@@ -24,13 +24,13 @@ def init(_: Context, folder: str) -> None:
     from enrich import report, scaffold
 
     try:
-        made = scaffold.create(folder)
+        made = scaffold.create(folder or ".")
     except EnrichError as problem:
         report.error(problem)
         sys.exit(ERROR)
     for path in made:
         sys.stderr.write(f"made {path}\n")
-    go = "" if folder == "." else f"  cd {folder}\n"
+    go = "" if folder in ("", ".") else f"  cd {folder}\n"
     sys.stderr.write(f"\nnext:\n{go}  enrich plan\n  enrich run\n")
 
 

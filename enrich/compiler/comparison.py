@@ -20,7 +20,7 @@ def asked(side: str, output: Output, form: Format) -> str:
     """Make `temp._enrich_SIDE` of the requests $fingerprints of the rows $keys: key, outcome,
     error, answer (a STRUCT, NULL where it is not ok) and tokens."""
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_{side} AS
-SELECT sample.key, outcome, error, answer, {", ".join(TOKENS)} FROM (
+SELECT sample.key, fingerprint, outcome, error, answer, {", ".join(TOKENS)} FROM (
     SELECT unnest($keys::VARCHAR[]) AS key, unnest($fingerprints::VARCHAR[]) AS fingerprint
 ) AS sample LEFT JOIN ({previewed(output, form)}) AS found USING (fingerprint)"""
 
@@ -34,8 +34,8 @@ def published(side: str, model: str, key: Sequence[str], columns: Sequence[str])
     same = " AND ".join(f"told.{name} = answers.{name}" for name in map(quote.name, key))
     tokens = ", ".join(f"told.{word}" for word in TOKENS)
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_{side} AS
-SELECT CAST({stands} AS VARCHAR) AS key, 'ok' AS outcome, CAST(NULL AS VARCHAR) AS error,
-    {answer} AS answer, {tokens}
+SELECT CAST({stands} AS VARCHAR) AS key, told.fingerprint, 'ok' AS outcome,
+    CAST(NULL AS VARCHAR) AS error, {answer} AS answer, {tokens}
 FROM {told} AS told JOIN {answers} AS answers ON {same}
 WHERE list_contains($keys, CAST({stands} AS VARCHAR))"""
 
@@ -72,9 +72,16 @@ WHERE was.answer IS NULL OR now.answer IS NULL"""
 
 
 def totals() -> str:
-    """How many rows there are, how many have both answers, and the tokens of each side."""
+    """How many rows there are, how many have both answers, and the tokens of each side, of each
+    request once."""
     sums = ", ".join(
-        f"coalesce(sum({side}.{word}), 0)::BIGINT" for side in ("was", "now") for word in TOKENS
+        f"""(SELECT coalesce(sum({word}), 0)::BIGINT FROM (
+        SELECT fingerprint, any_value({word}) AS {word} FROM temp._enrich_{side}
+        WHERE key IN (SELECT key FROM temp._enrich_was INTERSECT SELECT key FROM temp._enrich_now)
+        GROUP BY fingerprint
+    ))"""
+        for side in ("was", "now")
+        for word in TOKENS
     )
     return f"""SELECT count(*), count(*) FILTER (was.answer IS NOT NULL AND now.answer IS NOT NULL),
     {sums}

@@ -17,6 +17,22 @@ def name(*parts: str) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
+def table(words: str) -> str:
+    """A table as somebody names it, perhaps with its schema and database, always quoted.
+
+    >>> print(table('shop.main."odd.name"'))
+    "shop"."main"."odd.name"
+    """
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    try:
+        parts = exp.to_table(words, dialect="duckdb").parts
+    except SqlglotError:
+        return name(words)
+    return name(*(part.name for part in parts))
+
+
 def text(value: str) -> str:
     """A string literal.
 

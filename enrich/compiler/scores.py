@@ -34,7 +34,7 @@ def scored(
     model: str,
     labels: str,
     *,
-    key: Mapping[str, bool],
+    key: Mapping[str, str],
     column: str,
     kind: Type,
     expected: str,
@@ -43,43 +43,56 @@ def scored(
     """Make `temp.scored`: one row for each row of the model that has a label: prompt, line, whether
     it is answered, and what was said and expected, as lists of texts.
 
-    `key` tells which of its columns have the same type in both tables. `given` is the type of the
-    label's column `expected`. Labels compare without regard to case and outer spaces.
+    `key` maps its columns to their types. `given` is the type of the label's column `expected`.
+    Labels compare without regard to case and outer spaces, other values as the output's type.
     """
-    fold, listed = measure(kind) == "labels", kind.family == "list"
+    of, listed = measure(kind), kind.family == "list"
     told, answers = (quote.name("warehouse", schema, model) for schema in ("enrich", "main"))
-    said = _items(f"answers.{quote.name(column)}", listed=listed, fold=fold)
-    wanted = f"labels.{quote.name(expected)}"
-    if listed and given == "VARCHAR":
-        inner = f"regexp_replace({wanted}, '^\\s*[\\[(]|[\\])]\\s*$', '', 'g')"
-        wanted = f"string_split_regex({inner}, '\\s*[,;|]\\s*')"
-        right = _items(wanted, listed=True, fold=True)
+    answer, label = f"answers.{quote.name(column)}", f"labels.{quote.name(expected)}"
+    if of == "labels":
+        split = listed and given == "VARCHAR"
+        wanted = _split(label) if split else label
+        said = _folded(answer, listed=listed)
+        right = _folded(wanted, listed=split or given.endswith("]"))
     else:
-        right = _items(wanted, listed=given.endswith("]"), fold=fold)
-    same = " AND ".join(_same(name, plain, "labels", "told") for name, plain in key.items())
+        plain = f"CAST({label} AS VARCHAR)"
+        value = plain if of == "text" else f"coalesce({_cast(label, kind, given)}, {plain})"
+        said, right = _alone(answer), _alone(value)
+    same = " AND ".join(
+        f"TRY_CAST(labels.{quote.name(name)} AS {type_}) = told.{quote.name(name)}"
+        for name, type_ in key.items()
+    )
     there = " AND ".join(f"told.{name} = answers.{name}" for name in map(quote.name, key))
     return f"""CREATE OR REPLACE TEMP TABLE scored AS
 SELECT told.prompt, row_number() OVER () AS line, answers.{quote.name(next(iter(key)))} IS NOT NULL
     AS answered, {said} AS said, {right} AS expected
 FROM {labels} AS labels JOIN {told} AS told ON {same} LEFT JOIN {answers} AS answers ON {there}
-WHERE labels.{quote.name(expected)} IS NOT NULL AND told.prompt IS NOT NULL"""
+WHERE {label} IS NOT NULL AND told.prompt IS NOT NULL"""
 
 
-def _items(value: str, *, listed: bool, fold: bool) -> str:
-    """A value as a list of texts, without what is NULL; `fold`: in lower case, without quotes and
-    spaces around it."""
+def _split(text: str) -> str:
+    """A text such as `[a, b]` or `a; b` as a list."""
+    inner = f"regexp_replace({text}, '^\\s*[\\[(]|[\\])]\\s*$', '', 'g')"
+    return f"string_split_regex({inner}, '\\s*[,;|]\\s*')"
+
+
+def _cast(label: str, kind: Type, given: str) -> str:
+    """A label as text, as a value of the output's type would be written; NULL where it is none."""
+    if kind.family == "list" and given == "VARCHAR":
+        bare = f"concat('[', {label}, ']')"
+        label = f"CASE WHEN starts_with(trim({label}), '[') THEN {label} ELSE {bare} END"
+    return f"CAST(TRY_CAST({label} AS {kind.sql}) AS VARCHAR)"
+
+
+def _alone(value: str) -> str:
+    """One value as a list of one text, or of none."""
+    return f"list_filter([CAST({value} AS VARCHAR)], lambda item: item IS NOT NULL)"
+
+
+def _folded(value: str, *, listed: bool) -> str:
+    """Labels as a sorted list of different texts, in lower case, without quotes and spaces around
+    them, and without what is NULL."""
     many = f"CAST({value} AS VARCHAR[])" if listed else f"[CAST({value} AS VARCHAR)]"
     kept = f"list_filter({many}, lambda item: item IS NOT NULL)"
-    if not fold:
-        return f"coalesce({kept}, [])"
-    plain = "lower(trim(item, ' ''\"'))"
-    folded = f"list_transform({kept}, lambda item: {plain})"
+    folded = f"list_transform({kept}, lambda item: lower(trim(item, ' ''\"')))"
     return f"coalesce(list_sort(list_distinct(list_filter({folded}, lambda item: item <> ''))), [])"
-
-
-def _same(column: str, plain: bool, left: str, right: str) -> str:
-    """That two rows have the same key, as texts where the types differ."""
-    sides = (f"{side}.{quote.name(column)}" for side in (left, right))
-    if not plain:
-        sides = (f"CAST({side} AS VARCHAR)" for side in sides)
-    return " = ".join(sides)

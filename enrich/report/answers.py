@@ -61,6 +61,9 @@ def comparison(found: Comparison) -> None:
         for each in found.agreement
     ]
     tabulate(["column", "agreement", "changed"], cells, right={1, 2})
+    for name, only in ((found.was.name, found.only_was), (found.now.name, found.only_now)):
+        if only:
+            console.print(Text(f"only {clean(name)}: {clean(', '.join(only))}"), style="dim")
     if found.differences:
         table = Table(box=box.SIMPLE, expand=True, header_style="bold")
         for title in ("row", "column", found.was.name, found.now.name):

@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS ledger.responses (
 );
 
 -- Models that a command is to run once those they come `after` are through; `invocation` is the
--- command's first run, once there is one, and `variables` a JSON object.
+-- command's first run, once there is one, and `variables` a mapping as YAML.
 CREATE TABLE IF NOT EXISTS ledger.waiting (
     model VARCHAR, command VARCHAR, "after" VARCHAR[], provider VARCHAR, "retry" BOOLEAN,
     full_refresh BOOLEAN, max_cost DOUBLE, invocation BIGINT, variables VARCHAR, since TIMESTAMP

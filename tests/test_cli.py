@@ -309,7 +309,7 @@ def test_the_readme_on_the_embedded_llm(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "WHERE movie_id <= 8\n")
     result = enrich(tmp_path, "run", "movies_categories")
     assert result.exit_code in (0, 3), result.output
-    assert "loaded furniture, movies into warehouse.duckdb" in result.stderr
+    assert "loaded furniture, movies, movies_labels into warehouse.duckdb" in result.stderr
     assert "8 requests to smollm2-135m-instruct (local) in 1 batch, $0.00" in result.stderr
     assert "shows the line at work, and its answers are poor" in result.stderr
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -117,7 +117,7 @@ def test_a_request_that_rows_share_counts_once(tmp_path: Path) -> None:
     with Rehearsal() as server:
         root = plants(tmp_path, server, llm="gpt-4o-mini")
         text = PROMPT.replace(
-            "{{ name }}: {{ coalesce(note, 'nothing') }}", "{{ 'all' || name[:0] }}"
+            "{{ name }}: {{ coalesce(note, 'nothing') }}", "{{ 'x' || name[:0] }}"
         )
         write(root, {"models/kinds.prompt.md": text})
         opened(root).run()

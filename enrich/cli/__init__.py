@@ -37,7 +37,7 @@ def main(context: click.Context, folder: str, lock_timeout: float | None, verbos
 
     \b
     Example:
-      enrich init films && cd films
+      enrich init mine && cd mine
       enrich run
       enrich status
     """

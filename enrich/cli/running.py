@@ -19,7 +19,7 @@ def init(_: Context, folder: str) -> None:
 
     \b
     Example:
-      enrich init films && cd films && enrich run
+      enrich init mine && cd mine && enrich run
     """
     from enrich import report, scaffold
 

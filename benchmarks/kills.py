@@ -2,12 +2,13 @@
 
     uv run python benchmarks/kills.py --kills 500
 
-A project of two models, one reading the other's table, is run as a child process against the
-rehearsal server. The child is killed (SIGKILL) before or after any of its steps (every SQL
-statement, every call to the provider), or at any time; or it gets Ctrl-C, or finds the disk full,
-or the warehouse held by somebody else, or another `enrich run` or `enrich status` beside it; or it
-has a budget that pays for a part; or there was a plan or a preview before it; or the warehouse is
-deleted. Then it is started again until done, and the books are checked:
+A project of three models, each reading the one before (a table between two that ask), with tests,
+is run as a child process against the rehearsal server. The child is killed (SIGKILL) before or
+after any of its steps (every SQL statement, every call to the provider), or at any time; or it
+gets Ctrl-C, or finds the disk full, or the warehouse held by somebody else, or another `enrich
+run` or `enrich status` beside it; or it has a budget that pays for a part; or there was a plan or
+a preview before it; or it was detached, and `enrich status` went on; or the warehouse is deleted.
+Then it is started again until done, and the books are checked:
 
 * every row has exactly one outcome, and every request of a batch exactly one response;
 * the published tables hold, row by row, what the server answered to that row's request;
@@ -90,6 +91,7 @@ output: |
   line VARCHAR NOT NULL
 params: {temperature: 0}
 max_attempts: 9
+tests: [{unique: id}, {min_ok: 0.3}, {check: len(tags) < 3, severity: warn}]
 ---
 You know plants.
 
@@ -204,7 +206,8 @@ class Trial:
         (self.root / "project.yml").write_text(json.dumps(settings))
         (models / "kinds.sql").write_text("SELECT id, name FROM plants")
         (models / "kinds.prompt.md").write_text(PROMPT)
-        (models / "lines.sql").write_text("SELECT id, line FROM kinds")
+        (models / "middle.sql").write_text("-- materialized: table\nSELECT id, line FROM kinds")
+        (models / "lines.sql").write_text("SELECT id, line FROM middle")
         (models / "lines.prompt.md").write_text(SECOND)
 
     def change(self, many: int) -> None:
@@ -258,7 +261,8 @@ class Trial:
     def trouble(self, seconds: float, steps: int) -> None:
         """One thing that goes wrong, drawn at random, in the first seconds and steps of a run."""
         names = ("step", "step", "step", "time", "time", "ctrl-c", "disk", "held", "two", "status")
-        name = self.dice.choice((*names, "budget", "budget", "plan", "preview", "deleted"))
+        more = ("budget", "budget", "plan", "preview", "deleted", "detach", "detach")
+        name = self.dice.choice((*names, *more))
         self.happened[name] += 1
         some = self.dice.uniform(0, min(seconds, 1.5))
         stop = -signal.SIGKILL
@@ -270,6 +274,12 @@ class Trial:
             run = self.start("run", "--max-cost", cost)
             time.sleep(some)
             self._kill(run)
+        elif name == "detach":
+            self.ended(self.start("run", "--detach"), 0, 1, 3, 4)
+            for _ in range(self.dice.randint(1, 6)):
+                status = self.start("status")
+                time.sleep(self.dice.uniform(0, some))
+                self._kill(status)
         elif name in ("plan", "preview"):
             models = ["kinds"] if name == "preview" else []
             self.ended(self.start(name, *models), 0, 1, 3, 4)
@@ -317,6 +327,8 @@ class Trial:
             self._check_table(books, said, "kinds", {str(k): v for k, v in self.rows.items()})
             lines = dict(books.execute("SELECT id::VARCHAR, line FROM kinds").fetchall())
             self._check_table(books, said, "lines", lines)
+            middle = books.execute("SELECT id::VARCHAR, line FROM middle").fetchall()
+            assert dict(middle) == lines
         made = {batch["input_file_id"] for batch in self.server.batches}
         assert {file["id"] for file in self.server.uploads} == made
 

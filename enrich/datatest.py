@@ -15,7 +15,7 @@ from enrich.errors import ModelError, nearest
 from enrich.variables import filled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from enrich.settings import Settings
 
@@ -129,6 +129,10 @@ class _Item:
             raise self.wrong(f"names '{word}', which is no column of the table", hint=hint)
         return found
 
+    def test(self, kind: Kind, name: str, **more: Any) -> DataTest:  # noqa: ANN401
+        """A test that stands here."""
+        return DataTest(name=name, kind=kind, source=self.settings.source, **more)
+
     def share(self, kind: str, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise self.wrong(f"needs a share from 0 to 1 for '{kind}'", hint=f"{kind}: 0.98")
@@ -158,7 +162,7 @@ def _item(item: _Item, given: object) -> Iterator[DataTest]:
         raise item.wrong(f"has no severity '{severity}'", hint=hint)
     if name and not name.replace("_", "").isalnum():
         raise item.wrong(f"cannot call a test '{name}'", hint="letters, digits and _")
-    tests = list(_kind(item, kinds[0], given[kinds[0]]))
+    tests = list(READERS[kinds[0]](item, given[kinds[0]]))
     for number, test in enumerate(tests):
         whole = f"{name}_{number + 1}" if len(tests) > 1 else name
         yield replace(test, severity=_severity(severity), name=whole if name else test.name)
@@ -168,63 +172,54 @@ def _severity(word: str) -> Severity:
     return "warn" if word == "warn" else "error"
 
 
-def _kind(item: _Item, kind: str, value: Any) -> Iterator[DataTest]:  # noqa: ANN401  # YAML's
-    source = item.settings.source
-    words = value if isinstance(value, list) else [value]
-    if kind == "unique":
-        columns = tuple(map(item.column, words))
-        name = f"unique_{'_'.join(columns)}"
-        yield DataTest(name=name, kind="unique", source=source, columns=columns)
-    elif kind == "not_null":
-        for column in map(item.column, words):
-            name = f"not_null_{column}"
-            yield DataTest(name=name, kind="not_null", source=source, columns=(column,))
-    elif kind == "accepted_values":
-        for word, accepted in item.mapping(kind, value, "mood: [light, dark]").items():
-            column = item.column(word)
-            if not isinstance(accepted, list) or not accepted:
-                raise item.wrong(f"needs a list of values for '{word}'", hint=f"{word}: [a, b]")
-            yield DataTest(
-                name=f"accepted_values_{column}",
-                kind="accepted_values",
-                source=source,
-                columns=(column,),
-                values=tuple(accepted),
-            )
-    elif kind == "relationships":
-        for word, target in item.mapping(kind, value, "movie_id: movies.movie_id").items():
-            column = item.column(word)
-            table, dot, field = str(target).rpartition(".")
-            if not dot or not table or not field:
-                hint = f"{word}: table.column"
-                raise item.wrong(f"needs a table and its column for '{word}'", hint=hint)
-            yield DataTest(
-                name=f"relationships_{column}",
-                kind="relationships",
-                source=source,
-                columns=(column,),
-                target=(table, field),
-            )
-    elif kind == "check":
-        yield _check(item, str(value))
-    elif kind == "min_ok":
-        limit = item.share(kind, value)
-        yield DataTest(name="min_ok", kind="min_ok", source=source, limit=limit)
-    else:
-        for word, share in item.mapping(kind, value, "changed: 0.2").items():
-            if word not in DRIFTS:
-                raise item.wrong(f"has no drift of '{word}'", hint=nearest(str(word), DRIFTS))
-            limit = item.share(str(word), share)
-            name = f"drift_{word}"
-            yield DataTest(name=name, kind="drift", source=source, limit=limit, drift=str(word))
+def _unique(item: _Item, value: Any) -> Iterator[DataTest]:  # noqa: ANN401  # YAML's
+    columns = tuple(map(item.column, _listed(value)))
+    yield item.test("unique", f"unique_{'_'.join(columns)}", columns=columns)
 
 
-def _check(item: _Item, written: str) -> DataTest:
+def _not_null(item: _Item, value: Any) -> Iterator[DataTest]:  # noqa: ANN401
+    for column in map(item.column, _listed(value)):
+        yield item.test("not_null", f"not_null_{column}", columns=(column,))
+
+
+def _accepted_values(item: _Item, value: Any) -> Iterator[DataTest]:  # noqa: ANN401
+    for word, accepted in item.mapping("accepted_values", value, "mood: [light, dark]").items():
+        column = item.column(word)
+        if not isinstance(accepted, list) or not accepted:
+            raise item.wrong(f"needs a list of values for '{word}'", hint=f"{word}: [a, b]")
+        name = f"accepted_values_{column}"
+        yield item.test("accepted_values", name, columns=(column,), values=tuple(accepted))
+
+
+def _relationships(item: _Item, value: Any) -> Iterator[DataTest]:  # noqa: ANN401
+    for word, target in item.mapping("relationships", value, "movie_id: movies.movie_id").items():
+        column = item.column(word)
+        table, _, field = str(target).rpartition(".")
+        if not table or not field:
+            what = f"needs a table and its column for '{word}'"
+            raise item.wrong(what, hint=f"{word}: table.column")
+        name = f"relationships_{column}"
+        yield item.test("relationships", name, columns=(column,), target=(table, field))
+
+
+def _min_ok(item: _Item, value: Any) -> Iterator[DataTest]:  # noqa: ANN401
+    yield item.test("min_ok", "min_ok", limit=item.share("min_ok", value))
+
+
+def _drift(item: _Item, value: Any) -> Iterator[DataTest]:  # noqa: ANN401
+    for word, share in item.mapping("drift", value, "changed: 0.2").items():
+        if word not in DRIFTS:
+            raise item.wrong(f"has no drift of '{word}'", hint=nearest(str(word), DRIFTS))
+        limit = item.share(str(word), share)
+        yield item.test("drift", f"drift_{word}", limit=limit, drift=str(word))
+
+
+def _check(item: _Item, value: Any) -> Iterator[DataTest]:  # noqa: ANN401
     """A condition that must not be false for any row."""
     from sqlglot import exp, parse
     from sqlglot.errors import SqlglotError
 
-    source = item.settings.source
+    written, source = str(value), item.settings.source
     line = item.settings.lines.get("tests", 1)
     sql = filled(written, item.values, source=source, line=line)
     try:
@@ -237,4 +232,20 @@ def _check(item: _Item, written: str) -> DataTest:
         raise item.wrong(f"cannot hold the query '{written}'", hint=hint)
     guard.check(tree, sql, source=source, line=None)
     slug = re.sub(r"\W+", "_", written.lower()).strip("_")[:40].rstrip("_")
-    return DataTest(name=f"check_{slug}", kind="check", source=source, sql=sql)
+    yield item.test("check", f"check_{slug}", sql=sql)
+
+
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401
+    return value if isinstance(value, list) else [value]
+
+
+READERS: dict[str, Callable[[_Item, Any], Iterator[DataTest]]] = {
+    "unique": _unique,
+    "not_null": _not_null,
+    "accepted_values": _accepted_values,
+    "relationships": _relationships,
+    "check": _check,
+    "min_ok": _min_ok,
+    "drift": _drift,
+}
+"""How the value of each kind of test is read."""

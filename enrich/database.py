@@ -390,7 +390,9 @@ def _translated(problem: Exception) -> DatabaseError:
         return DatabaseError("extensions of DuckDB are not loaded", hint=hint)
     sentence = KIND.sub("", POSITION.sub("", text).strip()).split("\n")
     hint = " ".join(line.strip() for line in sentence[1:] if line.strip())
-    return DatabaseError(sentence[0], hint=hint or TRY)
+    found = DatabaseError(sentence[0], hint=hint or TRY)
+    found.unbound = isinstance(problem, duckdb.BinderException)
+    return found
 
 
 def _unopened(path: Path, problem: DatabaseError, text: str) -> DatabaseError:

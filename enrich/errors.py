@@ -47,7 +47,12 @@ class InputError(EnrichError):
 
 
 class DatabaseError(EnrichError):
-    """The warehouse or the ledger cannot be opened, read or written."""
+    """The warehouse or the ledger cannot be opened, read or written.
+
+    `unbound`: SQL names a column that is not there, or puts together what does not fit.
+    """
+
+    unbound = False
 
 
 class Locked(DatabaseError):

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from enrich import guard
-from enrich.compiler import inputs, quote, reader
+from enrich.compiler import failing, inputs, quote, reader
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
 from enrich.database import problem_line
@@ -104,6 +104,7 @@ def compiled(
     for expression in prompt.expressions:
         _check(expression, prompt, columns)
     _check_output(database, prompt)
+    _check_tests(database, model, prompt, key)
     body = Body.from_prompt(prompt, llm=llm, params=params)
     blobs = _blobs(database, model, prompt, body.images)
     draft = Compiled(
@@ -236,6 +237,23 @@ def _check_output(database: Database, prompt: Prompt) -> None:
                 raise ModelError(f"{message}: {problem.message}", hint=hint) from problem
             if kind != "BOOLEAN" or tree.find(exp.Query, exp.AggFunc, exp.Window):
                 raise ModelError(f"{message}: it is no condition on one answer", hint=hint)
+
+
+def _check_tests(database: Database, model: Model, prompt: Prompt, key: Mapping[str, str]) -> None:
+    """Let DuckDB bind each condition under `tests:` to a row of the table to be. What it says of
+    tables that are not there yet is left to the test itself."""
+    kinds = {**key, **{column.name: column.type.sql for column in prompt.output.columns}}
+    row = ", ".join(f"CAST(NULL AS {kind}) AS {quote.name(name)}" for name, kind in kinds.items())
+    table = f"(SELECT {row}) AS {quote.name(model.name)}"
+    for test in prompt.tests:
+        if test.kind != "check":
+            continue
+        try:
+            database.describe(failing.condition(test.sql, table))
+        except DatabaseError as problem:
+            if problem.unbound:
+                message = f"{prompt.source}: the test '{test.sql}': {problem.message}"
+                raise ModelError(message, hint=problem.hint) from problem
 
 
 def _columns(tree: exp.Expr) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from enrich.compiler import failing, quote
@@ -10,7 +10,7 @@ from enrich.database import made
 from enrich.errors import DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from enrich.database import Database
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "enrich_tests"
 """Where the failing rows of each test stand."""
+LOSSY = ("HUGEINT", "UHUGEINT", "BIGNUM", "INTERVAL", "TIME WITH", "TIMETZ", "BIT", "UNION")
+"""Types that do not come back from a Parquet file as they were."""
 Verdict = Literal["pass", "warn", "fail"]
 
 
@@ -34,6 +36,7 @@ class Result:
     failures: int = 0
     error: str = ""
     table: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -68,7 +71,8 @@ def run(
     Failing rows go to Parquet files below `folder`, which outlive the transaction: see `keep`.
     `before`: `temp._enrich_before` is the table as published. Raises Broken.
     """
-    columns = database.describe(f"FROM {quote.name('warehouse', 'main', model)}")
+    table = quote.name("warehouse", "main", model)
+    columns = database.describe(f"FROM {table}") if model else {}
     both = columns
     if before:
         was = database.describe(f"FROM {failing.BEFORE}")
@@ -91,7 +95,9 @@ def _run(database: Database, model: str, test: DataTest, query: str | None, fold
     path = _file(folder, model, test.name)
     path.unlink(missing_ok=True)
     try:
-        copy = f"COPY (SELECT * FROM (\n{query}\n)) TO $path (FORMAT parquet)"
+        columns = database.describe(f"SELECT * FROM (\n{query}\n)")
+        kept = ", ".join(f"{_stored(kind, quote.name(name))}" for name, kind in columns.items())
+        copy = f"COPY (SELECT {kept} FROM (\n{query}\n)) TO $path (FORMAT parquet)"
         (many,) = database.one(copy, path=str(path))
     except DatabaseError as problem:
         error = f"cannot be evaluated: {problem.message}"
@@ -103,13 +109,33 @@ def _run(database: Database, model: str, test: DataTest, query: str | None, fold
         return found
     table = f"{SCHEMA}.{table_name(model, test.name)}"
     return Result(
-        model=model, test=test.name, severity=test.severity, failures=int(many), table=table
+        model=model,
+        test=test.name,
+        severity=test.severity,
+        failures=int(many),
+        table=table,
+        columns=columns,
     )
+
+
+def _stored(kind: str, column: str) -> str:
+    """A column as Parquet can hold it without loss."""
+    lossy = kind.startswith(LOSSY) and not kind.endswith("]")
+    return f"CAST({column} AS VARCHAR) AS {column}" if lossy else column
+
+
+def _brought_back(columns: Mapping[str, str]) -> str:
+    """The columns of such a file in the types they had."""
+    casts = (
+        name if "NULL" in kind else f"CAST({name} AS {kind}) AS {name}"
+        for name, kind in ((quote.name(column), kind) for column, kind in columns.items())
+    )
+    return ", ".join(casts)
 
 
 def table_name(model: str, test: str) -> str:
     """What the table of a test's failing rows is called."""
-    return f"{model}__{test}"
+    return f"{model}__{test}" if model else test
 
 
 def keep(database: Database, model: str, results: Sequence[Result], *, folder: Path) -> None:
@@ -127,7 +153,9 @@ def keep(database: Database, model: str, results: Sequence[Result], *, folder: P
             table = quote.name("warehouse", SCHEMA, name)
             path = _file(folder, model, result.test)
             database.run(
-                f"CREATE OR REPLACE TABLE {table} AS FROM read_parquet($path)", path=str(path)
+                f"CREATE OR REPLACE TABLE {table} AS "
+                f"SELECT {_brought_back(result.columns)} FROM read_parquet($path)",
+                path=str(path),
             )
             database.run(f"COMMENT ON TABLE {table} IS {quote.text(_mark(model))}")
     for result in found:
@@ -136,7 +164,7 @@ def keep(database: Database, model: str, results: Sequence[Result], *, folder: P
 
 def _mark(model: str) -> str:
     """The comment on a table of failing rows."""
-    return f"made by enrich from a test of {model}"
+    return f"made by enrich from a test of {model or 'the project'}"
 
 
 def _file(folder: Path, model: str, test: str) -> Path:

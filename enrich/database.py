@@ -164,8 +164,15 @@ class Files:
         if each.type == "duckdb":
             if not Path(each.path).is_file():
                 hint = "see `attach:` in project.yml; its path begins at the project's folder"
-                raise DatabaseError(f"the database '{each.name}' is not there", hint=hint)
-            self._attach(database, Path(each.path), each.name, each.option)
+                message = f"the database '{each.name}' is not there: {each.shown}"
+                raise DatabaseError(message, hint=hint)
+            try:
+                self._attach(database, Path(each.path), each.name, each.option)
+            except DatabaseError as problem:
+                said = problem.message.replace(each.path, each.shown)
+                raise type(problem)(
+                    f"the database '{each.name}': {said}", hint=problem.hint
+                ) from None
             return
         try:
             statement = f"ATTACH $path AS {quote.name(each.name)} ({each.option})"

@@ -58,6 +58,11 @@ class DataTest:
     severity: Severity = "error"
     reads: frozenset[str] = frozenset()
 
+    @property
+    def told(self) -> str:
+        """All that it says, the same in every process."""
+        return repr(replace(self, reads=frozenset()))
+
 
 def parse(
     settings: Settings, columns: tuple[str, ...], values: Mapping[str, Any]

@@ -72,7 +72,8 @@ def findings(flow: Flow, *, provider: str | None, seed: Callable[[], object]) ->
     except EnrichError as problem:
         yield _failed("models", problem)
         return
-    many = f"{len(graph.models)} models, {len(flow.load(flow.variables)[1])} SQL tests"
+    tests = len(flow.load(flow.variables)[1])
+    many = f"{_many(len(graph.models), 'model')}, {_many(tests, 'SQL test')}"
     yield Finding(what="models", verdict="ok", detail=many)
     asked = [model for model in graph.models.values() if model.prompt]
     by_provider: dict[str, list[Model]] = {}
@@ -86,6 +87,10 @@ def findings(flow: Flow, *, provider: str | None, seed: Callable[[], object]) ->
         yield from found_here
     if not locked:
         yield from _models(flow, provider, seed, unusable)
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _failed(what: str, problem: EnrichError) -> Finding:
@@ -181,7 +186,7 @@ def _models(
     try:
         seed()
     except EnrichError as problem:
-        yield _failed("seeds", problem)
+        yield _failed("seeds, sources", problem)
         return
     for model in flow.graph.select():
         what = f"model {model.name}"

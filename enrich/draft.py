@@ -136,6 +136,7 @@ def drawn(
         changed=now.changed(last) if last.prompt != now.prompt else (),
         diff=now.diff(last) if last.prompt != now.prompt else "",
         settled=_settled(now, last, rows) and _shown(database, run.model),
+        held_back=_obstacle(database, run.model),
     )
     return Drawn(run=run, plan=planned, cuts=cuts, terms=terms)
 
@@ -163,8 +164,17 @@ def _terms(
 def _shown(database: Database, model: str) -> bool:
     """Whether the model's table is there, is not held back, and no batch was read since."""
     there = database.script("exists", schema="main", name=model)
-    held = database.script("obstacle", model=model)
-    return bool(there) and not held[0][0] and not database.script("read_since", model=model)[0][0]
+    return (
+        bool(there)
+        and not _obstacle(database, model)
+        and not database.script("read_since", model=model)[0][0]
+    )
+
+
+def _obstacle(database: Database, model: str) -> str:
+    """Why the latest run of a model did not come through; "" if it did."""
+    found = database.script("obstacle", model=model)
+    return (found[0][0] or "") if found else ""
 
 
 def _settled(now: Version, last: Version, rows: Changes) -> bool:

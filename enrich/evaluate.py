@@ -100,6 +100,6 @@ def _pairs(
         wanted[name.lower()] = label.lower()
     if not wanted:
         first = prompt.output.columns[0].name
-        hint = f"say which is which: --column {first}={next(iter(given))}"
+        hint = f"say which is which: --column {first}=ONE OF {', '.join(given)}"
         raise InputError(f"no column of '{labels}' is called like one of the output's", hint=hint)
     return [(outputs[name], known[label]) for name, label in wanted.items()]

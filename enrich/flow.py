@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from enrich import batches, publish, run, waiting
 from enrich.compiler.compilation import described
-from enrich.errors import EnrichError, InputError, ModelError, ProjectError, Unavailable
+from enrich.errors import (
+    DiskError,
+    EnrichError,
+    InputError,
+    Locked,
+    ModelError,
+    ProjectError,
+    Unavailable,
+)
+from enrich.state import State
 from enrich.wait import Wait
 from enrich.waiting import Waiting
 
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
     from enrich.run import Turn
     from enrich.talk import Talk
 
+NOT_BEGUN = "it could not be begun"
 PATIENCE = 20
 """How many turns in a row may fail to reach a provider before `run` gives up waiting."""
 
@@ -39,7 +50,9 @@ PATIENCE = 20
 @dataclass(kw_only=True)
 class Flow:
     """A project at work. `load` reads the models with values of variables; `provider` opens the
-    provider of a name. `results` are those of the tests that were run so far, by model."""
+    provider of a name. `results` are those of the tests that were run so far, `built` the plain
+    models, by name, and `problems` why models could not be begun or published. `accept_drift`: what
+    a drift test finds is only told."""
 
     files: Files
     config: Config
@@ -48,6 +61,9 @@ class Flow:
     talk: Talk
     variables: Mapping[str, Any]
     results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
+    problems: list[EnrichError] = field(default_factory=list)
+    built: dict[str, State] = field(default_factory=dict)
+    accept_drift: bool = False
 
     @property
     def graph(self) -> Graph:
@@ -86,6 +102,11 @@ class Flow:
             message = f"{each.source}: it reads '{name}', which was not run yet"
             raise InputError(message, hint=f"enrich run +{each.name}")
 
+    def check_there(self, name: str) -> None:
+        """A model must have been built."""
+        if not self._there({name}):
+            raise InputError(f"'{name}' was not run yet", hint=f"enrich run +{name}")
+
     def unbuilt(self, each: Model) -> tuple[str, ...]:
         """The models that this one reads, and that are not in the warehouse."""
         names = sorted(self.graph.parents[each.name])
@@ -99,28 +120,30 @@ class Flow:
     ) -> None:
         """Run these models, each after those it reads; returns when they are through, or a budget
         holds what is left. `detach`: after the first turn."""
-        command, started = uuid4().hex[:12], set[str]()
+        command, names = uuid4().hex[:12], {each.name for each in picked}
         wait = Wait()
         with run.turn(self.files):
-            self._line_up(picked, provider, order, command, started)
+            self._line_up(picked, provider, order, command)
         while True:
             with self._all_or_none(command):
                 with run.turn(self.files):
-                    turn = self.turn(command, started)
+                    turn = self.turn(command)
                     self._show(turn)
-                self._raise(turn, started, wait)
+                self._raise(turn, names, wait)
             with self.files.open(ledger=True) as database:
                 left = [each for each in waiting.queue(database) if each.command == command]
-            under_way = {name for name in started if turn.open(name)}
+            under_way = {name for name in names if turn.open(name)}
             if detach or not (left or under_way) or turn.held(under_way):
-                return
+                break
             wait.after(turn, self.provider, self.talk)
+        if self.problems:
+            raise self.problems[0]
 
-    def turn(self, command: str = "", started: set[str] | None = None) -> Turn:
+    def turn(self, command: str = "") -> Turn:
         """Every batch as far as it goes, what was read published, and what waited for it begun.
 
-        What goes wrong with a model of `command` is raised, with any other it is told, and the
-        model waits on. `started` learns which models were begun.
+        What goes wrong with a model of `command` ends its part of the command, with any other it is
+        told, and the model waits on.
         """
         tried: set[str] = set()
         while True:
@@ -131,7 +154,7 @@ class Flow:
                 return turn
             for each in ready:
                 tried.add(each.model)
-                self._go_on(each, command, set() if started is None else started)
+                self._go_on(each, command)
 
     def publish(self, names: set[str]) -> None:
         """Publish what is known of these models; tests may hold a table back."""
@@ -142,21 +165,35 @@ class Flow:
         except EnrichError as problem:
             listed = ", ".join(sorted(names))
             self.talk.say(f"{problem.message}; until that is mended {listed} cannot be tested")
+            self.problems.append(problem)
             return
         for name in sorted(names):
             model = graph.models.get(name)
-            own = self.tests(model, tests) if model else ()
-            if any(test.kind == "drift" for test in own) and self._under_way(name):
-                continue  # it is compared as a whole: bit by bit any change would look small
-            with self.files.open(warehouse=True, ledger=True, attached=bool(own)) as database:
-                found = publish.publish(database, name, own, folder=self.files.work)
-            if not found.same:
-                self._tell(found)
+            try:
+                self._publish(name, model, tests)
+            except (ProjectError, ModelError, InputError) as problem:
+                self.talk.say(f"{name} is not published: {problem.message}; {problem.hint}")
+                self.problems.append(problem)
+
+    def _publish(self, name: str, model: Model | None, tests: Sequence[DataTest]) -> None:
+        if model is not None and model.prompt is None:  # its answers stay in the ledger
+            with self.files.open(ledger=True) as database:
+                database.script("left_alone", model=name)
+            return
+        own = self.tests(model, tests) if model else ()
+        if own and self._under_way(name):
+            return  # tests judge a whole table: bit by bit any change would look small
+        with self.files.open(warehouse=True, ledger=True, attached=bool(own)) as database:
+            found = publish.publish(database, name, own, folder=self.files.work)
+        if not found.same:
+            self._tell(found)
 
     def tests(self, model: Model, tests: Sequence[DataTest]) -> tuple[DataTest, ...]:
         """The tests of a model: its own, and those of files that read it, if all else that they
         read is there."""
         own = model.prompt.tests if model.prompt else ()
+        if self.accept_drift:
+            own = tuple(replace(t, severity="warn") if t.kind == "drift" else t for t in own)
         found = []
         names = {name.lower(): name for name in self.graph.models}
         for test in tests:
@@ -170,12 +207,17 @@ class Flow:
                 raise ModelError(message, hint="rename the file, or give the other one a `name`")
         return (*own, *found)
 
-    def test(self, picked: Sequence[Model]) -> tuple[Result, ...]:
+    def test(self, picked: Sequence[Model], *, alone: bool) -> tuple[Result, ...]:
         """The tests of these models, on their tables as they would be published; each SQL test
-        once, with the last model that it reads."""
-        _, files = self.load(self.variables)
+        once, with the last model that it reads. `alone`: also those that read none."""
+        graph, files = self.load(self.variables)
         left = {test.name for test in files}
+        names = {name.lower() for name in graph.models}
+        others = [test for test in files if not test.reads & names] if alone else []
         found: list[Result] = []
+        if others:
+            with self.files.open(warehouse=True, attached=True) as database:
+                found += publish.test_alone(database, others, folder=self.files.work)
         for each in reversed(picked):
             own = [t for t in self.tests(each, files) if t.kind != "sql" or t.name in left]
             left -= {test.name for test in own}
@@ -186,7 +228,8 @@ class Flow:
                 if not there and not database.script("latest_run", model=each.name):
                     self.talk.say(f"{each.name} was not run yet, and so is not tested")
                     continue
-                results = publish.test(database, each.name, own, folder=self.files.work).results
+                folder, asks = self.files.work, each.prompt is not None
+                results = publish.test(database, each.name, own, folder=folder, asks=asks).results
             found = [*results, *found]
         return tuple(found)
 
@@ -213,35 +256,42 @@ class Flow:
             self.talk.say(f"{found.model} is held back: its table stays as it was")
 
     def _line_up(
-        self,
-        picked: Sequence[Model],
-        provider: str | None,
-        order: Order,
-        command: str,
-        started: set[str],
+        self, picked: Sequence[Model], provider: str | None, order: Order, command: str
     ) -> None:
-        """Begin what waits for nothing; the others wait."""
+        """Begin what waits for nothing; then the others wait, but for those after one that did not
+        come through.
+
+        They wait from then on only: whatever is killed before leaves nobody to go on without it.
+        """
         later = {each.name: self.upstream(each, picked) for each in picked}
+        stopped: dict[str, str] = {}
+        for each in picked:
+            if later[each.name]:
+                continue
+            try:
+                order = self._begin(each, provider, order)
+            except (Locked, DiskError):
+                raise
+            except EnrichError as problem:
+                self._fail(each.name, problem)
+                stopped[each.name] = NOT_BEGUN
+            if each.name in self.built and self.built[each.name].held_back:
+                stopped[each.name] = f"its {each.kind} was held back"
         with self.files.open(ledger=True) as database, database.transaction():
-            waiting.drop(database, list(later))
             for name, after in later.items():
-                if after:
-                    waiting.put(
-                        database,
-                        Waiting(
-                            model=name,
-                            command=command,
-                            after=after,
-                            provider=provider or "",
-                            order=order,
-                            variables=self.variables,
-                        ),
+                cause = next((other for other in after if other in stopped), "")
+                if cause:
+                    self._skip(name, cause, stopped[cause])
+                elif after:
+                    row = Waiting(
+                        model=name,
+                        command=command,
+                        after=after,
+                        provider=provider or "",
+                        order=order,
+                        variables=self.variables,
                     )
-        with self._all_or_none(command):
-            for each in picked:
-                if not later[each.name]:
-                    order = self._begin(each, provider, order, started)
-                    self._belongs(command, order)
+                    waiting.put(database, row)
 
     @contextmanager
     def _all_or_none(self, command: str) -> Iterator[None]:
@@ -254,13 +304,7 @@ class Flow:
                 waiting.drop(database, left)
             raise
 
-    def _belongs(self, command: str, order: Order) -> None:
-        """What waits belongs to the command's first run, once there is one."""
-        if order.invocation:
-            with self.files.open(ledger=True) as database:
-                waiting.begun(database, command, order.invocation)
-
-    def _begin(self, each: Model, provider: str | None, order: Order, started: set[str]) -> Order:
+    def _begin(self, each: Model, provider: str | None, order: Order) -> Order:
         """Build a plain SQL model, or start an enrichment model's run; gives the order, which knows
         the command's first run from then on."""
         if each.prompt is None:
@@ -269,9 +313,11 @@ class Flow:
                 described(database, each)
                 found = publish.build(database, each, tests, folder=self.files.work)
             self._tell(found)
-            if found.held_back:
-                self._skip_after(each.name, f"its {each.kind} was held back")
-            else:
+            made_at = None if found.held_back else datetime.now(UTC).replace(tzinfo=None)
+            self.built[each.name] = State(
+                model=each.name, kind=each.kind, held_back=found.held_back, published_at=made_at
+            )
+            if not found.held_back:
                 self.talk.say(f"{each.name}: {each.kind} made")
             return order
         chosen = self.provider(self.provider_name(each, provider))
@@ -279,39 +325,57 @@ class Flow:
         self.talk.say(str(result.plan))
         if chosen.notice and result.plan.requests:
             self.talk.say(chosen.notice)
-        started.add(each.name)
         if result.answered or not result.plan.requests:
             self.publish({each.name})
         return replace(order, invocation=order.invocation or result.run)
 
-    def _go_on(self, each: Waiting, command: str, started: set[str]) -> None:
+    def _go_on(self, each: Waiting, command: str) -> None:
         """Begin a model that waited, unless one before it did not come through."""
         with self.files.open(ledger=True) as database:
             stuck = waiting.stuck(database, each)
             if stuck:
                 waiting.drop(database, [each.model])
         if stuck:
-            self._skip_after(stuck[0], stuck[1], first=each.model)
+            self._skip(each.model, *stuck)
+            self._skip_after(*stuck)
             return
         flow = replace(self, variables=each.variables)
+        why = ""
         try:
-            order = flow._begin(flow.graph.one(each.model), each.provider, each.order, started)
+            order = flow._begin(flow.graph.one(each.model), each.provider, each.order)
+        except (Locked, DiskError):
+            raise
         except EnrichError as problem:
-            if each.command == command:
-                raise
-            self.talk.say(f"{each.model} waits: {problem.message}; {problem.hint}")
-            return
+            if each.command != command:
+                self.talk.say(f"{each.model} waits: {problem.message}; {problem.hint}")
+                return
+            self._fail(each.model, problem)
+            order, why = each.order, NOT_BEGUN
+        built = self.built.get(each.model)
+        if built and built.held_back:
+            why = f"its {built.kind} was held back"
         with self.files.open(ledger=True) as database:
             waiting.drop(database, [each.model])
-        self._belongs(each.command, order)
+            if order.invocation:
+                waiting.begun(database, each.command, order.invocation)
+        if why:
+            self._skip_after(each.model, why)
 
-    def _skip_after(self, name: str, why: str, *, first: str = "") -> None:
-        """Let no model wait for one that does not come through; `first` did until now."""
+    def _fail(self, name: str, problem: EnrichError) -> None:
+        """A model cannot be begun; others go on."""
+        self.talk.say(f"{name} is not run: {problem.message}")
+        self.problems.append(problem)
+
+    def _skip_after(self, name: str, why: str) -> None:
+        """Let no model wait for one that does not come through."""
         with self.files.open(ledger=True) as database:
             left = [each.model for each in waiting.queue(database) if name in each.after]
             waiting.drop(database, left)
-        for other in filter(None, (first, *left)):
-            self.talk.say(f"{other} is not run: {name} comes before it, and {why}")
+        for other in left:
+            self._skip(other, name, why)
+
+    def _skip(self, name: str, cause: str, why: str) -> None:
+        self.talk.say(f"{name} is not run: {cause} comes before it, and {why}")
 
     def _advance(self) -> Turn:
         """Every batch as far as it goes, and what was read published."""
@@ -348,9 +412,9 @@ class Flow:
         for name in sorted({batch.model for batch in turn.batches}):
             self.talk.progress(name, [batch for batch in turn.batches if batch.model == name])
 
-    def _raise(self, turn: Turn, started: set[str], wait: Wait) -> None:
+    def _raise(self, turn: Turn, names: set[str], wait: Wait) -> None:
         """Give up on a model whose batches are refused, or cannot be reached for too long."""
         for name, trouble in turn.troubles:
             passing = isinstance(trouble, Unavailable) and turn.open(name)
-            if name in started and not (passing and wait.failures < PATIENCE):
+            if name in names and not (passing and wait.failures < PATIENCE):
                 raise trouble

@@ -26,8 +26,13 @@ def graph(config: Config, values: Mapping[str, Any]) -> Graph:
     """The models, and the seeds and sources they may read; `values` are those of variables."""
     models = model.load(config.models, root=config.root, values=values)
     leaves = dict.fromkeys(seeds(config), "seed")
-    leaves |= {source.name: "source" for source in config.sources}
     lowered = {name.lower(): name for name in leaves}
+    for source in config.sources:
+        if source.name.lower() in lowered:
+            message = f"project.yml: the source '{source.name}' is called like a seed"
+            raise ProjectError(message, hint="rename one of them")
+    leaves |= {source.name: "source" for source in config.sources}
+    lowered |= {source.name.lower(): source.name for source in config.sources}
     for name, each in models.items():
         same = lowered.get(name.lower())
         if same:

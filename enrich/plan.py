@@ -78,7 +78,7 @@ class Plan:
     estimated `spend` (USD). `after`
     names the models that must be run before anything of this can be known: then the rest is empty.
     `changed` says what is different from the version last run, and `diff` shows it. `settled`:
-    every row is as it was, with its answer.
+    every row is as it was, with its answer. `held_back` says why the table is not what it could be.
     """
 
     model: str
@@ -101,6 +101,7 @@ class Plan:
     changed: tuple[str, ...] = ()
     diff: str = ""
     settled: bool = False
+    held_back: str = ""
 
     @property
     def to_ask(self) -> int:

@@ -9,7 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich import batches, cost, debug, draft, folder, publish, run, snapshot, variables, waiting
+from enrich import (
+    batches,
+    cost,
+    debug,
+    draft,
+    folder,
+    publish,
+    run,
+    seeds,
+    snapshot,
+    variables,
+    waiting,
+)
 from enrich.compare import Comparison, compare
 from enrich.compiler import history, tables
 from enrich.compiler.compilation import described
@@ -154,6 +166,11 @@ class Project:
         """What the tests found that were run so far."""
         return tuple(result for found in self.flow.results.values() for result in found)
 
+    @property
+    def problems(self) -> tuple[EnrichError, ...]:
+        """Why models could not be begun or published by the last command."""
+        return tuple(self.flow.problems)
+
     def _load(self, values: Mapping[str, Any]) -> tuple[Graph, tuple[DataTest, ...]]:
         """The models and the SQL tests, with these values of variables."""
         key = variables.dumped(values)
@@ -191,15 +208,16 @@ class Project:
             return ()
         loaded = []
         with self.files.open(warehouse=True) as database:
+            seeds.forget_sources(database, self.config.sources)
             for each in self.config.sources:
                 try:
-                    publish.source(database, each)
+                    seeds.source(database, each)
                 except DatabaseError as problem:
                     message = f"the source '{each.name}' cannot be read: {problem.message}"
-                    raise InputError(message, hint=problem.hint) from problem
+                    raise InputError(message, hint="see `sources:` in project.yml") from problem
             for name, path in wanted.items():
                 try:
-                    if publish.seed(database, name, path):
+                    if seeds.seed(database, name, path):
                         loaded.append(name)
                 except DatabaseError as problem:
                     message = f"seeds/{path.name} cannot be loaded: {problem.message}"
@@ -347,9 +365,13 @@ class Project:
         `columns` says what the labels of output columns are called, where not like these. The
         figures are kept in `enrich.evaluations`.
         """
-        picked = self._run_before(name)
+        picked = self.graph.one(name)
         if picked.prompt is None:
-            raise ProjectError(f"{picked.source}: '{name}' has no prompt", hint="enrich list")
+            hint = "name a model that asks: enrich list"
+            raise ProjectError(f"{picked.source}: '{name}' has no prompt", hint=hint)
+        self._run_before(name)
+        if labels in self.models:
+            self.flow.check_there(labels)
         with run.turn(self.files):
             self.seed()
             with self.files.open(warehouse=True, ledger=True, attached=True) as database:
@@ -370,21 +392,29 @@ class Project:
         full_refresh: bool = False,
         max_cost: float | None = None,
         exclude: Sequence[str] = (),
+        accept_drift: bool = False,
     ) -> tuple[State, ...]:
         """Run the named models, or all, in the order their SQL asks for; gives where they stand.
 
         Names are those of `Graph.select`. Waits for the batches unless `detach`. `retry` asks rows
         again that failed in earlier runs, `full_refresh` all rows. `max_cost` (USD) is this run's
-        budget, instead of the project's.
+        budget, instead of the project's. `accept_drift` publishes what a drift test would hold
+        back. A model that cannot be begun stops those after it; the others go on, and then it is
+        raised.
         """
         picked = self._picked(names, exclude)
         order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
+        self.flow.accept_drift = accept_drift
+        self.flow.problems.clear()
+        self.flow.built.clear()
         with run.turn(self.files):
             self.seed()
             self.flow.check(picked, provider)
             batches.settle_previews(self.files)
         self.flow.run(picked, provider, order, detach=detach)
-        return self._states([each.name for each in picked])
+        found = {state.model: state for state in self._states([each.name for each in picked])}
+        found |= self.flow.built
+        return tuple(found[each.name] for each in picked if each.name in found)
 
     def _picked(self, names: Sequence[str], exclude: Sequence[str] = ()) -> tuple[Model, ...]:
         picked = self.graph.select(names, exclude)
@@ -396,6 +426,7 @@ class Project:
     def status(self) -> tuple[State, ...]:
         """Poll, load and publish what has ended, and begin what waited for it; gives where every
         enrichment model stands."""
+        self.flow.problems.clear()
         with run.turn(self.files):
             turn = self.flow.turn()
         for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for _, t in turn.troubles):
@@ -418,8 +449,14 @@ class Project:
         with run.turn(self.files):
             with self.files.open(ledger=True) as database:
                 todo = [b for b in batches.unread(database) if not names or b.model in names]
-                left = [each.model for each in waiting.queue(database)]
-                waiting.drop(database, [name for name in left if not names or name in names])
+                left = [
+                    each.model
+                    for each in waiting.queue(database)
+                    if not names or {each.model, *each.after} & set(names)
+                ]
+                waiting.drop(database, left)
+            for name in left:
+                self.talk.say(f"{name} waits no more")
             for batch in todo:
                 try:
                     after = batches.cancel(self.files, self.provider(batch.provider), batch)
@@ -460,7 +497,7 @@ class Project:
         """
         picked = self._picked(names, exclude)
         with run.turn(self.files):
-            return self.flow.test(picked)
+            return self.flow.test(picked, alone=not names and not exclude)
 
     def failing(self, result: Result, *, limit: int = 10) -> Rows:
         """The first rows that a test found."""
@@ -519,7 +556,8 @@ class Project:
 
         It is the caller's own: unlike a model's SELECT it may write, and read any file.
         """
-        free = replace(self.files, reach=None)
+        there = [a for a in self.files.attached if a.type != "duckdb" or Path(a.path).is_file()]
+        free = replace(self.files, reach=None, attached=tuple(there))
         if set(variables.used(query)) <= set(self.variables):
             query = variables.filled(query, self.variables, source="the query")
         with free.open(warehouse=True, ledger="read", attached=True) as database:

@@ -5,8 +5,7 @@ the table that was there stays. What is published is a function of the ledger al
 rows as last snapshotted, and the responses to what they stand for. So it can be made again at any
 time, at no cost.
 
-What enrich makes carries a comment that says so, and what it was made from: nothing without one is
-ever replaced, and nothing is made twice from the same.
+What would become the same again is not made twice: see `marks`.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich import audit
 from enrich.compiler import failing, history, quote, tables
-from enrich.errors import ProjectError
-from enrich.folder import READERS
+from enrich.marks import MARK, check_free, cleared, mark
 from enrich.model import HISTORY, TAKEN
 from enrich.plan import Run
 from enrich.responses import Judge, judge_again
@@ -31,9 +29,7 @@ if TYPE_CHECKING:
     from enrich.database import Database
     from enrich.datatest import DataTest
     from enrich.model import Model
-    from enrich.sources import Source
 
-MARK = "made by enrich from "
 SCHEMAS = ("main", "enrich")
 """Where a model's tables stand: the published one, and its provenance."""
 
@@ -76,12 +72,12 @@ def publish(
     return found
 
 
-def test(database: Database, model: str, tests: Sequence[DataTest], *, folder: Path) -> Published:
-    """Test a model's table as `publish` would, without publishing it.
-
-    Needs warehouse and ledger. A plain model, or one that was never run, is tested as it stands.
-    """
-    if database.script("latest_run", model=model):
+def test(
+    database: Database, model: str, tests: Sequence[DataTest], *, folder: Path, asks: bool
+) -> Published:
+    """Test a model's table as `publish` would, without publishing it; a plain model's, which asks
+    nothing, as it stands. Needs warehouse and ledger."""
+    if asks and database.script("latest_run", model=model):
         run = Run.latest(database, model)
         database.run(tables.inputs_completed(model))
         version = _version(database, run, tests)
@@ -92,10 +88,19 @@ def test(database: Database, model: str, tests: Sequence[DataTest], *, folder: P
     return found
 
 
+def test_alone(
+    database: Database, tests: Sequence[DataTest], *, folder: Path
+) -> tuple[Result, ...]:
+    """Run SQL tests that belong to no model. Needs the warehouse."""
+    found = _tested(database, "", tests, folder)
+    audit.keep(database, "", found.results, folder=folder)
+    return found.results
+
+
 def _version(database: Database, run: Run, tests: Sequence[DataTest]) -> str:
     """What the model's tables are made from."""
     rows_from, read = database.one(tables.state(run.model))
-    told = sha256(repr(tests).encode()).hexdigest()[:8] if tests else "none"
+    told = sha256("".join(t.told for t in tests).encode()).hexdigest()[:8] if tests else "none"
     made_from = f"prompt {run.prompt}, rows of run {rows_from}, {read} batches read"
     return f"a model: {made_from}, tests {told}"
 
@@ -126,7 +131,7 @@ def _replaced(
     def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
         for schema in SCHEMAS:
             if check_free(database, model, "a model", schema=schema) == "VIEW":
-                _cleared(database, model, "a model")
+                cleared(database, model, "a model")
         database.run(tables.published(model, judge.output, judge.form))
         database.run(tables.provenance(model))
         database.run(history.history(model, judge.output, judge.form))
@@ -213,7 +218,7 @@ def build(
     kind = model.kind.upper()
 
     def make(trial: Sequence[DataTest]) -> Made:
-        _cleared(database, model.name, "a model")
+        cleared(database, model.name, "a model")
         name = quote.name("warehouse", "main", model.name)
         database.run(f"CREATE {kind} {name} AS\n{model.query}")
         mark(database, kind, "main", model.name, "a model")
@@ -223,20 +228,6 @@ def build(
     found, _ = _audited(database, model.name, tests, make, keep=True)
     audit.keep(database, model.name, found.results, folder=folder)
     return found
-
-
-def source(database: Database, source: Source) -> bool:
-    """Make the view of a source's files, unless it is there. Needs the warehouse."""
-    version = f"a source: {sha256(source.query.encode()).hexdigest()[:12]}"
-    found = database.script("exists", schema="main", name=source.name)
-    if found and found[0][1] == MARK + version:
-        return False
-    with database.transaction():
-        _cleared(database, source.name, "a source")
-        name = quote.name("warehouse", "main", source.name)
-        database.run(f"CREATE VIEW {name} AS\n{source.query}")
-        mark(database, "VIEW", "main", source.name, version)
-    return True
 
 
 def books(database: Database) -> None:
@@ -252,51 +243,3 @@ def books(database: Database) -> None:
         database.script("evaluations")
         for name in TAKEN:
             mark(database, "TABLE", "enrich", name, name)
-
-
-def seed(database: Database, name: str, path: Path) -> bool:
-    """Load a seed file as a table, unless it was loaded as it is now. Needs the warehouse."""
-    stat = path.stat()
-    version = f"{path.name}, {stat.st_size} bytes, {stat.st_mtime_ns}"
-    found = database.script("exists", schema="main", name=name)
-    if found and found[0][1] == f"{MARK}a seed: {version}":
-        return False
-    with database.transaction():
-        _cleared(database, name, "a seed")
-        database.run(
-            f"CREATE TABLE {quote.name('warehouse', 'main', name)} AS "
-            f"SELECT * FROM {READERS[path.suffix]}($path)",
-            path=str(path),
-        )
-        mark(database, "TABLE", "main", name, f"a seed: {version}")
-    return True
-
-
-def check_free(database: Database, name: str, source: str, *, schema: str = "main") -> str:
-    """Refuse a name that stands for what enrich did not make, or made from something else.
-
-    Gives TABLE or VIEW if there is one that may be replaced, else nothing.
-    """
-    found = database.script("exists", schema=schema, name=name)
-    if not found:
-        return ""
-    kind, comment = found[0]
-    if not str(comment or "").startswith(MARK + source):
-        whose = f"is {comment}" if str(comment or "").startswith(MARK) else "enrich did not make it"
-        shown = name if schema == "main" else f"{schema}.{name}"
-        hint = f"drop it (DROP {kind} {shown}) or rename the file"
-        raise ProjectError(f"the warehouse has a table '{shown}': {whose}", hint=hint)
-    return str(kind)
-
-
-def _cleared(database: Database, name: str, source: str) -> None:
-    """Make room for a table or view."""
-    kind = check_free(database, name, source)
-    if kind:
-        database.run(f"DROP {kind} {quote.name('warehouse', 'main', name)}")
-
-
-def mark(database: Database, kind: str, schema: str, name: str, source: str) -> None:
-    """Say in a table's or view's comment that enrich made it, and from what."""
-    where = quote.name("warehouse", schema, name)
-    database.run(f"COMMENT ON {kind} {where} IS {quote.text(MARK + source)}")

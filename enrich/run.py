@@ -21,8 +21,8 @@ from enrich.compiler.body import line_overhead
 from enrich.database import made
 from enrich.errors import DiskError, ProjectError, ProviderError, Unavailable
 from enrich.estimate import BYTES_PER_TOKEN, Pace
+from enrich.marks import check_free
 from enrich.plan import Plan, Run, Terms
-from enrich.publish import check_free
 from enrich.responses import Judge
 from enrich.version import Version
 

@@ -37,11 +37,12 @@ WILD = re.compile(r"[*?\[{]")
 @dataclass(frozen=True, kw_only=True)
 class Attached:
     """A database that models read as `NAME.table`. `${NAME}` in its path is an
-    environment variable, read when the database is attached."""
+    environment variable, read when the database is attached; `shown` is the path as written."""
 
     name: str
     path: str
     type: str
+    shown: str = ""
 
     def located(self, environment: Mapping[str, str], root: Path) -> Attached:
         """The same with environment variables in its path replaced; the path of a file begins at
@@ -79,9 +80,11 @@ class Source:
 
 def attached(settings: Settings, *, open_access: bool) -> tuple[Attached, ...]:
     """The databases under `attach:`."""
-    found = []
+    found: list[Attached] = []
     for name, value in settings.mapping("attach").items():
         _check_name(settings, "attach", name)
+        if name.lower() in {each.name.lower() for each in found}:
+            raise settings.wrong("attach", f"has '{name}' twice", hint="keep one of them")
         said = value if isinstance(value, dict) else {"path": value}
         _known(settings, "attach", name, said, ("path", "type"))
         path, kind = said.get("path"), str(said.get("type", "duckdb"))
@@ -95,7 +98,7 @@ def attached(settings: Settings, *, open_access: bool) -> tuple[Attached, ...]:
         if kind != "duckdb" and not open_access:
             hint = f"an extension of DuckDB reads {kind}: INSTALL it, set external_access: true"
             raise settings.wrong("attach", f"cannot read '{name}'", hint=hint)
-        found.append(Attached(name=name, path=path, type=kind))
+        found.append(Attached(name=name, path=path, type=kind, shown=path))
     return tuple(found)
 
 

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
     from enrich.batches import Batch
     from enrich.database import Database
+    from enrich.model import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where an enrichment model stands after its latest run.
+    """Where a model stands after its latest run; of a plain one, what its `kind` became.
 
     `outcomes` counts the rows of the SELECT by outcome as last published, `pending` among them;
     it is empty before the first answers are in. `batches` are those of the latest run's model that
@@ -29,6 +30,7 @@ class State:
     """
 
     model: str
+    kind: Kind = "enrichment"
     provider: str = ""
     llm: str = ""
     run: int = 0
@@ -66,7 +68,12 @@ class State:
 def states(database: Database, names: list[str] | None = None) -> tuple[State, ...]:
     """Where the named models stand, or all that were ever run. Needs the ledger."""
     under_way = batches.unread(database)
-    waits = {each.model: each.after for each in waiting.queue(database)}
+    queue = waiting.queue(database)
+    busy = {each.model for each in queue} | {batch.model for batch in under_way}
+    waits = {
+        each.model: tuple(name for name in each.after if name in busy) or each.after
+        for each in queue
+    }
     found = []
     for row in database.dicts(statement("states")):
         if names is not None and row["model"] not in names:

@@ -31,12 +31,18 @@ class Waiting:
 
 
 def put(database: Database, each: Waiting) -> None:
-    """Let a model wait. Needs the ledger."""
+    """Let a model wait. Needs the ledger.
+
+    If it waited already, it waits for all of it, and is run as this command says.
+    """
+    before = [other.after for other in queue(database) if other.model == each.model]
+    drop(database, [each.model])
+    after = dict.fromkeys(name for names in (*before, each.after) for name in names)
     database.script(
         "wait",
         model=each.model,
         command=each.command,
-        after=list(each.after),
+        after=list(after),
         provider=each.provider,
         retry=each.order.retry,
         full_refresh=each.order.full_refresh,

@@ -155,7 +155,7 @@ def test_a_first_table_that_fails_is_not_there(tmp_path: Path) -> None:
         write(root, {"models/kinds.prompt.md": prompt("id < 3")})
         write(root, {"models/trees.sql": "SELECT * FROM kinds WHERE kind = 'tree'\n"})
         ears = Ears()
-        (state,) = opened(root, ears).run()
+        state, *_ = opened(root, ears).run()
         assert state.held_back == ("check_id_3",)
         listed = "SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE 'kinds%'"
         there = opened(root).sql(f"{listed} AND schema_name IN ('main', 'enrich')")
@@ -372,3 +372,71 @@ def test_the_command_shows_rows_and_exits_with_3(tmp_path: Path) -> None:
         ]
         result = wide.invoke(cli.main, ["--project", str(root), "run"])
         assert (result.exit_code, "held back" in result.stdout) == (3, True)
+
+
+def test_failing_rows_keep_their_types(tmp_path: Path) -> None:
+    """A key of any type can be joined with."""
+    columns = {
+        "h": "10000000000000000000000000000000000001::HUGEINT",
+        "e": "'a'::ENUM('a', 'b')",
+        "i": "INTERVAL '1.000001' SECOND",
+        "l": "['a']::ENUM('a', 'b')[]",
+        "s": "{'x': 1.50::DECIMAL(8, 2)}",
+        "n": "NULL::DATE",
+        "u": "uuid()",
+        "t": "TIMESTAMPTZ '2024-05-01 12:00:00+02'",
+    }
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        listed = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+        write(
+            root,
+            {
+                "models/odd.sql": f"-- materialized: table\nSELECT {listed}\n",
+                "tests/every.sql": "-- severity: warn\nSELECT * FROM odd\n",
+            },
+        )
+        opened(root).run("odd")
+        kinds = opened(root).sql("DESCRIBE odd").rows
+        assert opened(root).sql("DESCRIBE enrich_tests.odd__every").rows == kinds
+        same = opened(root).sql("FROM odd INTERSECT FROM enrich_tests.odd__every")
+        assert len(same) == 1
+
+
+def test_a_file_that_reads_no_model_is_tested_alone(tmp_path: Path) -> None:
+    """It may look at seeds; and a table's name that is mistyped does not pass by never running."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        write(
+            root,
+            {
+                "tests/seeds.sql": "SELECT * FROM plants WHERE id = 1\n",
+                "tests/typo.sql": "SELECT * FROM kidns\n",
+            },
+        )
+        found = {result.test: result for result in opened(root).test()}
+        assert (found["seeds"].failures, found["seeds"].table) == (1, "enrich_tests.seeds")
+        assert "cannot be evaluated" in found["typo"].error
+        assert opened(root).test("kinds") == ()
+
+
+def test_drift_that_is_meant_is_accepted(tmp_path: Path) -> None:
+    """By a word on the command line, at no cost; other tests still hold."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        tests = ("drift: {changed: 0}", "id < 5")
+        write(root, {"models/kinds.prompt.md": prompt(*tests)})
+        opened(root).run()
+        write(root, {"models/kinds.prompt.md": prompt(*tests, say="You love")})
+        (state,) = opened(root).run()
+        assert state.held_back == ("drift_changed",)
+        (plan,) = opened(root).plan()
+        assert "held back by drift_changed" in plan.held_back
+        (state,) = opened(root).run(accept_drift=True)
+        assert (state.held_back, server.bill.total) == ((), 8)
+        (state,) = opened(root).run()
+        assert (state.held_back, server.bill.total) == ((), 8)
+        write(root, {"models/kinds.prompt.md": prompt("drift: {changed: 0}", "id < 3")})
+        (state,) = opened(root).run(accept_drift=True)
+        assert state.held_back == ("check_id_3",)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from folders import PROMPT, Ears, opened, plants, write
 
 from enrich import cli
-from enrich.errors import ProjectError
+from enrich.errors import EnrichError, ProjectError
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
@@ -205,3 +205,112 @@ def test_a_broken_file_lets_what_waits_wait(tmp_path: Path) -> None:
         assert found["kinds"].ok == 4
         assert found["again"].ok == found["again"].rows
         assert server.bill.total == len(server.bill.requests)
+
+
+def test_a_model_that_loses_its_prompt_is_left_alone(tmp_path: Path) -> None:
+    """What was asked for it is read into the ledger, and does not replace what it is now."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run(detach=True)
+        (root / "models/kinds.prompt.md").unlink()
+        write(root, {"models/kinds.sql": "SELECT id, upper(name) AS big FROM plants\n"})
+        opened(root).run("kinds")
+        write(root, {"tests/named.sql": "SELECT * FROM kinds WHERE big IS NULL\n"})
+        for _ in range(6):
+            opened(root).status()
+        assert opened(root).sql("FROM kinds").columns == ("id", "big")
+        assert [result.verdict for result in opened(root).test()] == ["pass"]
+        assert opened(root).sql("SELECT count(*) FROM ledger.responses").rows == ((4,),)
+
+
+def test_cancel_begins_nothing(tmp_path: Path) -> None:
+    """What came after the cancelled model is not run on a part of it."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server, max_requests=2, max_batches=1)
+        write(root, MORE)
+        opened(root).run(detach=True)
+        while opened(root).sql("SELECT count(*) FROM ledger.responses").rows == ((0,),):
+            opened(root).status()
+        opened(root).cancel("kinds")
+        for _ in range(6):
+            states = opened(root).status()
+        assert [state.model for state in states] == ["kinds"]
+        assert server.bill.total < 4 + 1
+
+
+def test_one_model_that_cannot_be_published_stops_no_other(tmp_path: Path) -> None:
+    """It is told, and the others come out."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(
+            root,
+            {
+                f"models/other.{end}": (root / f"models/kinds.{end}").read_text()
+                for end in ("sql", "prompt.md")
+            },
+        )
+        opened(root).run(detach=True)
+        opened(root).sql("CREATE TABLE kinds (x INTEGER)")
+        ears = Ears()
+        for _ in range(5):
+            project = opened(root, ears)
+            states = {state.model: state for state in project.status()}
+        assert any("kinds is not published: the warehouse has a table" in s for s in ears.said)
+        assert (states["other"].ok, states["other"].published_at is None) == (4, False)
+        assert len(project.problems) == 1
+        opened(root).sql("DROP TABLE kinds")
+        states = {state.model: state for state in opened(root).status()}
+        assert states["kinds"].ok == 4
+
+
+def test_one_model_that_cannot_be_begun_stops_only_those_after_it(tmp_path: Path) -> None:
+    """The others are run to their end, and then it is an error."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, MORE)
+        write(
+            root,
+            {
+                "models/films/counted.sql": "SELECT avg(nothing) AS x FROM trees\n",
+                "models/after.sql": "SELECT * FROM counted\n",
+            },
+        )
+        ears = Ears()
+        with pytest.raises(EnrichError, match=r"models/films/counted\.sql"):
+            opened(root, ears).run()
+        assert any(said.startswith("after is not run: counted comes before") for said in ears.said)
+        found = {state.model: state for state in opened(root).status()}
+        assert set(found) == {"kinds", "again"}
+        assert found["again"].ok == found["again"].rows
+
+
+def test_a_model_that_waits_already_waits_for_all(tmp_path: Path) -> None:
+    """A second command on a part of the graph takes nothing out of the first."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, MORE)
+        opened(root).run()
+        text = (root / "models/kinds.prompt.md").read_text()
+        write(root, {"models/kinds.prompt.md": text.replace("You know", "You love")})
+        opened(root).run(detach=True)
+        opened(root).run("again", detach=True)
+        for _ in range(12):
+            states = opened(root).status()
+        assert not any(state.busy for state in states)
+        assert all(plan.to_ask == 0 for plan in opened(root).plan())
+
+
+def test_plain_models_are_among_the_states_of_a_run(tmp_path: Path) -> None:
+    """With what they became; and a wide table is shown line by line where it does not fit."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, MORE)
+        found = {state.model: state for state in opened(root).run()}
+        assert (found["trees"].kind, found["counted"].kind) == ("view", "table")
+        assert found["trees"].published_at is not None
+        narrow = CliRunner(env={"COLUMNS": "60"})
+        words = ["--project", str(root), "sql", "FROM enrich.kinds ORDER BY id LIMIT 2"]
+        lines = narrow.invoke(cli.main, words).stdout.splitlines()
+        assert lines[0].split() == ["id", "1"]
+        assert any(line.startswith("fingerprint") for line in lines)
+        assert max(map(len, lines)) <= 60

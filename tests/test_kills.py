@@ -37,6 +37,22 @@ def test_killed_at_named_steps() -> None:
         assert trial.happened["kills"] > 25
 
 
+def test_killed_before_the_first_model_is_begun() -> None:
+    """What comes after it is not run on what it was: nobody waits before it is begun."""
+    with Trial.begun(seed=2) as trial:
+        _, _, names = measured(trial)
+        trial.finish()
+        trial.change(4)
+        billed = trial.server.bill.total
+        (begun,) = [name for name in names if "INSERT INTO ledger.runs" in name]
+        assert trial.killed(Moment(1, after=False, name=begun))
+        for _ in range(3):
+            trial.ended(trial.start("status"), 0)
+        assert trial.server.bill.total == billed
+        trial.finish()
+        trial.check()
+
+
 @pytest.mark.parametrize("faults", [None, FAULTS], ids=["no other faults", "faults of every kind"])
 def test_random_trouble(faults: Faults | None) -> None:
     """Kills at any moment, Ctrl-C, a full disk, a held or deleted warehouse, two runs at once."""

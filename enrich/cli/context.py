@@ -91,6 +91,8 @@ def finish(
             hint = "mend it and start again; nothing of the failed batch was run or will be billed"
             report.error(EnrichError(f"{state.model}: a batch failed: {state.failure}", hint=hint))
             sys.exit(ERROR)
+    if project.problems:  # they were told
+        sys.exit(ERROR)
     if any(state.busy for state in found):
         sys.exit(IN_PROGRESS)
     not_ok = any(

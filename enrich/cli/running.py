@@ -111,6 +111,9 @@ def plan(
 
 @click.command()
 @order_options
+@click.option(
+    "--accept-drift", is_flag=True, help="Publish what a drift test would hold back: it is meant."
+)
 @click.option("--detach", is_flag=True, help="Return after submitting; `enrich status` goes on.")
 @json_option
 @click.pass_obj
@@ -123,6 +126,7 @@ def run(
     retry: bool,
     full_refresh: bool,
     max_cost: float | None,
+    accept_drift: bool,
     as_json: bool,
 ) -> None:
     """Run the named models, or all: ask what is new, wait for the answers, publish the tables.
@@ -143,6 +147,7 @@ def run(
             full_refresh=full_refresh,
             max_cost=max_cost,
             exclude=exclude,
+            accept_drift=accept_drift,
         )
     finish(found, project, as_json=as_json)
 
@@ -183,5 +188,7 @@ def cancel(context: Context, names: tuple[str, ...], forget: bool) -> None:
         stopped = project.cancel(*names, forget=forget)
     for batch in stopped:
         sys.stderr.write(f"{batch.batch}: {batch.status}\n")
+    if any(batch.read_at is None for batch in stopped):
+        sys.stderr.write("\nnext:\n  enrich status\n")
     if not stopped:
         sys.stderr.write("no batch is under way\n")

@@ -99,8 +99,9 @@ SELECT coalesce(answers.from_at, received_at, came.started_at) AS happened_at,
     place.from_run AS run,
     coalesce(outcome, CASE WHEN place.error IS NOT NULL THEN 'error' ELSE 'pending' END) AS outcome,
     coalesce(place.error, reason) AS error, coalesce(asked.prompt, came.prompt) AS prompt,
-    llm, answers.batch, attempt, input_tokens, output_tokens, {COST} AS cost,
-    from_at, until_at, content AS answer
+    llm, answers.batch, attempt, input_tokens, output_tokens,
+    CASE WHEN received_at < came.started_at THEN 0.0 ELSE {COST} END AS cost,
+    received_at, from_at, until_at, content AS answer
 FROM {inputs(model)} AS place JOIN ledger.runs AS came ON came.run = place.from_run
     LEFT JOIN answers ON answers.from_run = place.from_run
     LEFT JOIN (

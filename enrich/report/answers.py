@@ -142,7 +142,10 @@ def history(found: Rows) -> None:
         if cells["batch"]:
             tokens = f"{cells['input_tokens'] or 0:,} + {cells['output_tokens'] or 0:,} tokens"
             which = f"{cells['batch']}, attempt {cells['attempt']}"
-            console.print(Text(f"  {which}, {tokens}, {amount(cells['cost'])}", style="dim"))
+            known = cells["received_at"] < cells["happened_at"]
+            paid = f"answered {cells['received_at']:%Y-%m-%d %H:%M:%S}, asked of the ledger"
+            cost = paid if known else amount(cells["cost"])
+            console.print(Text(f"  {which}, {tokens}, {cost}", style="dim"))
         if cells["from_at"]:
             until = cells["until_at"]
             end = f"until {until:%Y-%m-%d %H:%M:%S}" if until else "and is the present answer"

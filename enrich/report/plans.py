@@ -74,6 +74,8 @@ def _plan_lines(plan: Plan) -> Iterator[tuple[str, str, str]]:
     yield "  to ask", f"{plan.to_ask:,}", why
     if plan.gone:
         yield "gone", f"{plan.gone:,}", "no longer in the SELECT; their answers stay in the ledger"
+    if plan.held_back:
+        yield "last run", "", f"{plan.held_back}; `enrich run {plan.model}` tests it again"
     if not plan.requests or plan.estimate is None:
         return
     shared = f"{plan.folded:,} rows ask what another row asks" if plan.folded else ""

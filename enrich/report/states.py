@@ -24,8 +24,11 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
     for state in found:
         known = bool(state.outcomes)
         pending = state.outcomes.get("pending", 0) if known else state.rows
+        published = "held back" if state.held_back else _ago(state.published_at)
         if not state.run:
-            rows.append([state.model, "", "", "", "", _under_way(state), "", "not yet"])
+            kind = "" if state.kind == "enrichment" else state.kind
+            made = "" if state.after else published
+            rows.append([state.model, "", "", "", "", _under_way(state), kind, made])
             continue
         rows.append(
             [
@@ -36,7 +39,7 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
                 f"{pending:,}",
                 _under_way(state),
                 state.llm,
-                "held back" if state.held_back else _ago(state.published_at),
+                published,
             ]
         )
         for batch in state.batches if unfold else ():
@@ -59,8 +62,9 @@ def closing(found: Sequence[State], *, usual: str) -> None:
         if state.held_back:
             sys.stderr.write(
                 f"\n{state.model} is held back by {', '.join(state.held_back)}: its table is as it "
-                "was. See the rows, then mend prompt or tests:\n"
+                "was. See the rows, mend prompt or tests, and publish what is there:\n"
                 f"  enrich test {state.model} --show\n"
+                f"  enrich run {state.model}{by(state.provider, usual)}\n"
             )
         if state.held:
             left = sum(batch.requests for batch in state.held)
@@ -74,8 +78,12 @@ def closing(found: Sequence[State], *, usual: str) -> None:
                 sys.stderr.write(f"Raise it in `budget:` or by --max-cost, then:\n  {again}\n")
             else:
                 sys.stderr.write("What is under way may leave enough for some of them.\n")
-        if state.ok and not state.held_back:
-            sys.stderr.write(f'\nnext:\n  enrich sql "SELECT * FROM {state.model} LIMIT 10"\n')
+    going = any(batch for state in found for batch in state.batches if not batch.held)
+    shown = next((s for s in found if s.published_at and not s.held_back and not s.failed), None)
+    if going:
+        sys.stderr.write("\nnext:\n  enrich status\n")
+    elif shown:
+        sys.stderr.write(f'\nnext:\n  enrich sql "SELECT * FROM {shown.model} LIMIT 10"\n')
 
 
 def states_json(found: Sequence[State]) -> None:
@@ -83,6 +91,7 @@ def states_json(found: Sequence[State]) -> None:
     listed = [
         {
             "model": state.model,
+            "kind": state.kind,
             "provider": state.provider,
             "llm": state.llm,
             "run": state.run,

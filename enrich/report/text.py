@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LONG = 500
 """Letters of a cell that a preview shows."""
+NARROW = 14
+"""Letters that a column of a table needs to be read, if it has as many."""
 
 
 DIFF = {"+": "green", "-": "red", "@": "cyan"}
@@ -98,9 +100,19 @@ def coloured(console: Console, diff: str) -> None:
 
 
 def tabulate(columns: list[str], cells: Iterable[list[str]], *, right: set[int]) -> None:
+    """A table; where its columns would not fit side by side, a block of lines for each row."""
     from rich.table import Table
     from rich.text import Text
 
+    listed = list(cells)
+    console = terminal(stderr=False)
+    least = [
+        min(max(map(len, (column, *(row[number] for row in listed)))), max(len(column), NARROW))
+        for number, column in enumerate(columns)
+    ]
+    if sum(least) + 2 * (len(least) - 1) > console.width and listed:
+        _blocks(console, columns, listed)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
         table.add_column(
@@ -108,11 +120,29 @@ def tabulate(columns: list[str], cells: Iterable[list[str]], *, right: set[int])
             justify="right" if number in right else "left",
             overflow="fold",
             no_wrap=number in right,
+            min_width=least[number],
         )
-    for row in cells:
+    for row in listed:
         table.add_row(*(Text(cell) for cell in row))
-    console = terminal(stderr=False)
     console.print(table)
+
+
+def _blocks(console: Console, columns: list[str], cells: list[list[str]]) -> None:
+    """Rows one below the other, a line for each column that is not empty."""
+    from rich.table import Table
+    from rich.text import Text
+
+    for number, row in enumerate(cells):
+        if number:
+            console.print()
+        block = Table(box=None, pad_edge=False, show_header=False)
+        block.add_column(style="bold", no_wrap=True)
+        block.add_column(overflow="fold")
+        for column, cell in zip(columns, row, strict=True):
+            if cell:
+                cut = cell if len(cell) <= LONG else f"{cell[:LONG]} ..."
+                block.add_row(Text(clean(column)), Text(cut))
+        console.print(block)
 
 
 def terminal(*, stderr: bool) -> Console:

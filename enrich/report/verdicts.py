@@ -28,16 +28,19 @@ def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:
             result.model,
             result.test,
             result.verdict,
-            f"{result.failures:,}",
+            "" if result.error else f"{result.failures:,}",
             result.table or clean(result.error),
         ]
         for result in found
     ]
     tabulate(columns, cells, right={3})
     for table, listed in shown.items():
-        sys.stdout.write(f"\n{table}\n")
+        many = next(result.failures for result in found if result.table == table)
+        more = f": the first {len(listed):,} of {many:,} rows" if many > len(listed) else ""
+        sys.stdout.write(f"\n{table}{more}\n")
         rows(listed)
-    left = [result.table for result in found if result.table and result.table not in shown]
+    worst = sorted(found, key=lambda result: result.verdict != "fail")
+    left = [result.table for result in worst if result.table and result.table not in shown]
     if left:
         sys.stderr.write(f'\nnext:\n  enrich sql "FROM {left[0]}"\n')
 
@@ -47,6 +50,8 @@ def tests_json(found: Sequence[Result]) -> None:
     from dataclasses import asdict
 
     listed = [asdict(result) | {"result": result.verdict} for result in found]
+    for each in listed:
+        del each["columns"]
     sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -1,6 +1,11 @@
--- Why the latest run of a model does not let others go on: its batches failed, or a test its table.
+-- Why the latest run of a model does not let others go on: its batches failed or were cancelled, or a
+-- test holds its table back.
 SELECT CASE
     WHEN len(held) > 0 THEN 'its table was held back by ' || array_to_string(held, ', ')
+    WHEN EXISTS (
+        SELECT 1 FROM ledger.batches AS batch
+        WHERE batch.run = latest.run AND cancelled_at IS NOT NULL
+    ) THEN 'it was cancelled'
     WHEN EXISTS (
         SELECT 1 FROM ledger.batches AS batch
         WHERE batch.run = latest.run AND lower(batch.status) = 'failed'

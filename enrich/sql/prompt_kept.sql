@@ -1,3 +1,4 @@
-INSERT OR IGNORE INTO ledger.prompts
+INSERT INTO ledger.prompts
 VALUES ($prompt, $model, $identity, $llm, $endpoint, $response_format, $output, $prefix, $text,
     $query, now()::TIMESTAMP, $params, $variables)
+ON CONFLICT (prompt) DO UPDATE SET text = excluded.text

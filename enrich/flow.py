@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from enrich.talk import Talk
 
 NOT_BEGUN = "it could not be begun"
+NOT_PUBLISHED = "it could not be published"
 PATIENCE = 20
 """How many turns in a row may fail to reach a provider before `run` gives up waiting."""
 
@@ -61,7 +62,7 @@ class Flow:
     talk: Talk
     variables: Mapping[str, Any]
     results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
-    problems: list[EnrichError] = field(default_factory=list)
+    problems: dict[str, EnrichError] = field(default_factory=dict)
     built: dict[str, State] = field(default_factory=dict)
     accept_drift: bool = False
 
@@ -133,11 +134,14 @@ class Flow:
             with self.files.open(ledger=True) as database:
                 left = [each for each in waiting.queue(database) if each.command == command]
             under_way = {name for name in names if turn.open(name)}
-            if detach or not (left or under_way) or turn.held(under_way):
+            still = all(batch.held for batch in turn.batches)  # nothing would change by waiting
+            if detach or still or not (left or under_way) or turn.held(under_way):
                 break
             wait.after(turn, self.provider, self.talk)
-        if self.problems:
-            raise self.problems[0]
+        own = [problem for name, problem in self.problems.items() if name in names]
+        self.problems.clear()
+        if own:
+            raise own[0]
 
     def turn(self, command: str = "") -> Turn:
         """Every batch as far as it goes, what was read published, and what waited for it begun.
@@ -165,7 +169,7 @@ class Flow:
         except EnrichError as problem:
             listed = ", ".join(sorted(names))
             self.talk.say(f"{problem.message}; until that is mended {listed} cannot be tested")
-            self.problems.append(problem)
+            self.problems["models"] = problem
             return
         for name in sorted(names):
             model = graph.models.get(name)
@@ -173,7 +177,8 @@ class Flow:
                 self._publish(name, model, tests)
             except (ProjectError, ModelError, InputError) as problem:
                 self.talk.say(f"{name} is not published: {problem.message}; {problem.hint}")
-                self.problems.append(problem)
+                self.problems[name] = problem
+                self._skip_after(name, NOT_PUBLISHED)
 
     def _publish(self, name: str, model: Model | None, tests: Sequence[DataTest]) -> None:
         if model is not None and model.prompt is None:  # its answers stay in the ledger
@@ -275,6 +280,8 @@ class Flow:
             except EnrichError as problem:
                 self._fail(each.name, problem)
                 stopped[each.name] = NOT_BEGUN
+            if each.name in self.problems:
+                stopped.setdefault(each.name, NOT_PUBLISHED)
             if each.name in self.built and self.built[each.name].held_back:
                 stopped[each.name] = f"its {each.kind} was held back"
         with self.files.open(ledger=True) as database, database.transaction():
@@ -364,7 +371,7 @@ class Flow:
     def _fail(self, name: str, problem: EnrichError) -> None:
         """A model cannot be begun; others go on."""
         self.talk.say(f"{name} is not run: {problem.message}")
-        self.problems.append(problem)
+        self.problems[name] = problem
 
     def _skip_after(self, name: str, why: str) -> None:
         """Let no model wait for one that does not come through."""

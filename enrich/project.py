@@ -169,7 +169,7 @@ class Project:
     @property
     def problems(self) -> tuple[EnrichError, ...]:
         """Why models could not be begun or published by the last command."""
-        return tuple(self.flow.problems)
+        return tuple(self.flow.problems.values())
 
     def _load(self, values: Mapping[str, Any]) -> tuple[Graph, tuple[DataTest, ...]]:
         """The models and the SQL tests, with these values of variables."""

@@ -258,6 +258,8 @@ def test_one_model_that_cannot_be_published_stops_no_other(tmp_path: Path) -> No
         assert any("kinds is not published: the warehouse has a table" in s for s in ears.said)
         assert (states["other"].ok, states["other"].published_at is None) == (4, False)
         assert len(project.problems) == 1
+        (state,) = opened(root).run("other")
+        assert state.ok == 4
         opened(root).sql("DROP TABLE kinds")
         states = {state.model: state for state in opened(root).status()}
         assert states["kinds"].ok == 4
@@ -314,3 +316,17 @@ def test_plain_models_are_among_the_states_of_a_run(tmp_path: Path) -> None:
         assert lines[0].split() == ["id", "1"]
         assert any(line.startswith("fingerprint") for line in lines)
         assert max(map(len, lines)) <= 60
+
+
+def test_nothing_is_built_on_what_could_not_be_published(tmp_path: Path) -> None:
+    """It is not run, and the command ends."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/trees.sql": "SELECT * FROM kinds\n"})
+        opened(root).run("kinds", detach=True)
+        opened(root).sql("CREATE TABLE kinds (x INTEGER)")
+        with pytest.raises(EnrichError, match="the warehouse has a table 'kinds'"):
+            opened(root).run()
+        assert opened(root).sql("FROM kinds").rows == ()
+        listed = "SELECT count(*) FROM duckdb_views() WHERE view_name = 'trees'"
+        assert opened(root).sql(listed).rows == ((0,),)

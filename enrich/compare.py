@@ -191,7 +191,7 @@ def _compared(
         only_now=tuple(c.name for c in work.prompt.output.columns if c.name.lower() not in lowered),
         asked=sum(each.asked for each in asked),
         spent=None if None in spent else sum(cost or 0.0 for cost in spent),
-        diff=Version.now(work).diff(version) if version else "",
+        diff=Version.now(work).diff(version, called="published") if version else "",
     )
 
 

@@ -132,6 +132,7 @@ def _replaced(
         for schema in SCHEMAS:
             if check_free(database, model, "a model", schema=schema) == "VIEW":
                 cleared(database, model, "a model")
+        check_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
         database.run(tables.published(model, judge.output, judge.form))
         database.run(tables.provenance(model))
         database.run(history.history(model, judge.output, judge.form))

@@ -89,10 +89,10 @@ class Version:
         words = tuple(word for word, is_so in different.items() if is_so)
         return words or (("checks",) if before.params is not None else ("parameters",))
 
-    def diff(self, before: Version) -> str:
+    def diff(self, before: Version, *, called: str = "last run") -> str:
         """A unified diff of settings and prompt, empty where there is no difference."""
         old, new = (version._lines(params=before.params is not None) for version in (before, self))
-        return "\n".join(unified_diff(old, new, "last run", "now", lineterm="", n=2))
+        return "\n".join(unified_diff(old, new, called, "now", lineterm="", n=2))
 
     def _lines(self, *, params: bool) -> list[str]:
         """Settings and prompt, a line each."""

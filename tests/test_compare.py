@@ -54,6 +54,7 @@ def test_a_changed_prompt_beside_what_is_published(tmp_path: Path) -> None:
         assert (found.rows, found.asked, server.bill.total) == (3, 3, 7)
         assert opened(root).sql("FROM kinds ORDER BY id").rows == before
         assert "-You know plants." in found.diff
+        assert found.diff.startswith("--- published")
         opened(root).run()
         assert server.bill.total == 8
         now = dict(opened(root).sql(CELLS).rows)

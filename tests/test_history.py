@@ -208,3 +208,16 @@ def test_pictures_are_shortened_and_what_cannot_be_asked_is_listed(tmp_path: Pat
         assert "absent.png" in rows[0]["error"]
         assert "data:image/..." in rows[1]["input"]
         assert len(rows[1]["input"]) < 300
+
+
+def test_a_table_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    """Not even where the history of a model would stand."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).sql("CREATE SCHEMA IF NOT EXISTS enrich")
+        opened(root).sql("CREATE TABLE enrich.kinds_history (x INTEGER)")
+        with pytest.raises(EnrichError, match=r"has a table 'enrich\.kinds_history'"):
+            opened(root).run()
+        opened(root).sql("DROP TABLE enrich.kinds_history")
+        (state,) = opened(root).status()
+        assert (state.ok, server.bill.total) == (4, 4)

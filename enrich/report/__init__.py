@@ -1,13 +1,13 @@
 """Reports: what people read. Tables go to stdout, sentences and progress to stderr.
 
-text      text as a terminal may show it: tables, cells, colours.
-screen    the screen: what enrich says while it works, and what went wrong, on stderr.
-rows      rows: the answer to a query, what was spent, and the bill of a rehearsal.
-states    states: where the models stand, and what to type next.
-plans     plans: what a run would do, and why.
-graphs    graphs: the models, a line each, as a tree and as a diagram.
-answers   answers: beside their rows, beside other answers, and beside what came before.
-verdicts  verdicts: what tests found, how answers did against labels, what debug saw.
+text      tables, cells and colours, as a terminal may show them
+screen    what enrich says while it works, and what went wrong, on stderr
+rows      the answer to a query, what was spent, the bill of a rehearsal
+states    where the models stand, and what to type next
+plans     what a run would do, and why
+graphs    the models, a line each, as a tree and as a diagram
+answers   answers beside their rows, beside others, and beside what came before
+verdicts  what tests found, how answers did against labels, what debug saw
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from uuid import uuid4
 from enrich import batches, publish, run, waiting
 from enrich.compiler.compilation import described
 from enrich.errors import (
+    DatabaseError,
     DiskError,
     EnrichError,
     InputError,
@@ -23,6 +24,7 @@ from enrich.errors import (
     ProjectError,
     Unavailable,
 )
+from enrich.publish import check_names
 from enrich.state import State
 from enrich.wait import Wait
 from enrich.waiting import Waiting
@@ -82,6 +84,9 @@ class Flow:
     def check(self, picked: Sequence[Model], provider: str | None, *, ready: bool = True) -> None:
         """Compile whatever does not wait for another model, before anything is spent; `ready`:
         its provider must be able to answer now."""
+        with self.files.open(warehouse="read") as database:
+            for each in picked:
+                check_names(database, each)
         for each in picked:
             if self.upstream(each, picked):
                 continue
@@ -175,7 +180,9 @@ class Flow:
             model = graph.models.get(name)
             try:
                 self._publish(name, model, tests)
-            except (ProjectError, ModelError, InputError) as problem:
+            except Locked:
+                raise
+            except (ProjectError, ModelError, InputError, DatabaseError) as problem:
                 self.talk.say(f"{name} is not published: {problem.message}; {problem.hint}")
                 self.problems[name] = problem
                 self._skip_after(name, NOT_PUBLISHED)
@@ -355,6 +362,7 @@ class Flow:
         except EnrichError as problem:
             if each.command != command:
                 self.talk.say(f"{each.model} waits: {problem.message}; {problem.hint}")
+                self.talk.say(f"it is tried again each time; enrich cancel {each.model} ends that")
                 return
             self._fail(each.model, problem)
             order, why = each.order, NOT_BEGUN

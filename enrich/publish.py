@@ -97,6 +97,14 @@ def test_alone(
     return found.results
 
 
+def check_names(database: Database, model: Model) -> None:
+    """Refuse a model at whose names somebody else's tables stand. Needs the warehouse."""
+    check_free(database, model.name, "a model")
+    if model.prompt is not None:
+        for name in (model.name, f"{model.name}{HISTORY}"):
+            check_free(database, name, "a model", schema="enrich")
+
+
 def _version(database: Database, run: Run, tests: Sequence[DataTest]) -> str:
     """What the model's tables are made from."""
     rows_from, read = database.one(tables.state(run.model))

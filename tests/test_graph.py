@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 from click.testing import CliRunner
 from folders import PROMPT, Ears, opened, plants, write
@@ -316,6 +317,40 @@ def test_plain_models_are_among_the_states_of_a_run(tmp_path: Path) -> None:
         assert lines[0].split() == ["id", "1"]
         assert any(line.startswith("fingerprint") for line in lines)
         assert max(map(len, lines)) <= 60
+
+
+def test_names_are_checked_before_anything_is_spent(tmp_path: Path) -> None:
+    """Also of models that wait for others."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, MORE)
+        opened(root).sql("CREATE TABLE again (x INTEGER)")
+        with pytest.raises(EnrichError, match="the warehouse has a table 'again'"):
+            opened(root).run(detach=True)
+        assert server.batches == []
+
+
+def test_a_test_that_cannot_look_stops_no_other_model(tmp_path: Path) -> None:
+    """An attached database that is away: the others are published, and this one once it is back."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        for end in ("sql", "prompt.md"):
+            write(root, {f"models/other.{end}": (root / f"models/kinds.{end}").read_text()})
+        known = json.loads((root / "project.yml").read_text())
+        (root / "project.yml").write_text(json.dumps(known | {"attach": {"shop": "shop.db"}}))
+        with duckdb.connect(str(root / "shop.db")) as shop:
+            shop.execute("CREATE TABLE t AS SELECT 9 AS id")
+        write(root, {"tests/away.sql": "SELECT id FROM kinds WHERE id IN (FROM shop.t)\n"})
+        opened(root).run(detach=True)
+        (root / "shop.db").rename(root / "away.db")
+        for _ in range(5):
+            states = {state.model: state for state in opened(root).status()}
+        assert (states["other"].ok, states["kinds"].published_at) == (4, None)
+        opened(root).cancel(forget=True)
+        (root / "away.db").rename(root / "shop.db")
+        states = {state.model: state for state in opened(root).status()}
+        assert (states["kinds"].ok, states["kinds"].held_back) == (4, ())
+        assert server.bill.total == 4
 
 
 def test_nothing_is_built_on_what_could_not_be_published(tmp_path: Path) -> None:

@@ -219,5 +219,6 @@ def test_a_table_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(EnrichError, match=r"has a table 'enrich\.kinds_history'"):
             opened(root).run()
         opened(root).sql("DROP TABLE enrich.kinds_history")
-        (state,) = opened(root).status()
+        assert server.bill.total == 0
+        (state,) = opened(root).run()
         assert (state.ok, server.bill.total) == (4, 4)

@@ -120,8 +120,6 @@ def test_a_variable_of_the_prompt_stays_in_what_is_the_same_for_every_row(tmp_pa
     """So providers' caches know the beginning of each request."""
     with Rehearsal() as server:
         root = with_variables(tmp_path, server, who="children", mark="!", least=2)
-        with project(root).files.open(warehouse="read") as database:
-            assert database
         prompt = project(root).models["kinds"].prompt
         assert prompt is not None
         assert prompt.messages[0].fixed

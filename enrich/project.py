@@ -333,10 +333,7 @@ class Project:
         """Lay the working prompt's answers to a sample of `limit` rows beside those published, or,
         with `llm`, beside those that another llm gives to the same prompt."""
         picked = self.graph.one(name)
-        if picked.prompt is None:
-            raise ProjectError(
-                f"{picked.source}: '{name}' has no prompt", hint="compare one that has"
-            )
+        self._check_asks(picked)
         chosen = self.provider(self.flow.provider_name(picked, provider))
         with run.turn(self.files):
             self.seed()
@@ -533,11 +530,18 @@ class Project:
             counts = _rows(database, statement("failed_counts"))
             return Failures(rows=_rows(database, tables.failures(), limit=limit), counts=counts)
 
+    def _check_asks(self, picked: Model) -> None:
+        """Refuse a plain model where only one that asks will do."""
+        if picked.prompt is None:
+            message = f"{picked.source}: '{picked.name}' has no prompt"
+            raise ProjectError(message, hint="name a model that asks: enrich list")
+
     def _run_before(self, name: str) -> Model:
         """A model that was run already."""
         picked = self.graph.one(name)
         with self.files.open(ledger=True) as database:
             if not database.script("latest_run", model=name):
+                self._check_asks(picked)
                 raise ProjectError(f"'{name}' was not run yet", hint=f"enrich run {name}")
         return picked
 

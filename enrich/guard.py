@@ -25,6 +25,7 @@ REFUSED = {
     **dict.fromkeys(("query", "query_table", "json_execute_serialized_sql"), SQL_TEXT),
     **dict.fromkeys(
         (
+            "add_grammar_extension",
             "checkpoint",
             "create_external_resource",
             "dbgen",
@@ -39,6 +40,7 @@ REFUSED = {
             "nextval",
             "register_external_resource",
             "register_external_resource_type",
+            "remove_grammar_extension",
             "setval",
             "truncate_duckdb_logs",
             "write_log",

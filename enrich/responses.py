@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, cast
 
+from enrich.compiler import judge as judging
 from enrich.compiler import reader
 from enrich.errors import DatabaseError
 from enrich.output import Output
@@ -123,7 +124,7 @@ def _judge_files(
     if different < requests:
         database.run(reader.odd_lines(judge.endpoint, longest=longest), files=files)
         database.run(reader.single("lines"))
-        more = reader.judged("SELECT * FROM temp.lines", judge.output, judge.form)
+        more = judging.judged("SELECT * FROM temp.lines", judge.output, judge.form)
         database.run(f"INSERT INTO temp.judged\n{more}")
 
 
@@ -140,5 +141,5 @@ def judge_again(database: Database, judge: Judge) -> None:
 
 
 def _judge(database: Database, source: str, judge: Judge, **values: object) -> None:
-    select = reader.judged(source, judge.output, judge.form)
+    select = judging.judged(source, judge.output, judge.form)
     database.run(f"CREATE OR REPLACE TEMP TABLE judged AS\n{select}", **values)

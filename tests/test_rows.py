@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from enrich import responses
-from enrich.compiler import quote, reader
+from enrich.compiler import judge, quote
 from enrich.database import Database, statement
 from enrich.errors import DatabaseError
 from enrich.output import Output
@@ -262,7 +262,7 @@ def judged(contents: list[str | None], ddl: str = DDL) -> list[str]:
         connection.execute(
             "CREATE TABLE answers AS SELECT unnest($c::VARCHAR[]) AS content", {"c": contents}
         )
-        select = reader.judged("SELECT rowid AS n, content FROM answers", output, "json_schema")
+        select = judge.judged("SELECT rowid AS n, content FROM answers", output, "json_schema")
         rows = connection.execute(f"SELECT fault FROM ({select}) ORDER BY n").fetchall()
     return [row[0] or "" for row in rows]
 
@@ -313,7 +313,7 @@ def test_an_answer_without_a_fault_can_be_parsed(change: dict[str, Any]) -> None
     (fault,) = judged([content])
     if not fault:
         output = Output.parse(DDL, source="test")
-        row = reader.parsed("content", output, "json_schema", strict=True)
+        row = judge.parsed("content", output, "json_schema", strict=True)
         with duckdb.connect() as connection:
             select = f"SELECT a.s, a.n, a.kind FROM (SELECT {row} AS a FROM (SELECT $c AS content))"
             answer = connection.execute(select, {"c": content}).fetchone()

@@ -4,7 +4,8 @@
     quote        names and values, as DuckDB reads them
     body         a prompt becomes a request body: a constant prefix, and SQL for the rest
     inputs       a SELECT becomes a snapshot: key, custom_id, fingerprint, the row's part
-    reader       result lines become answers, each judged against the output
+    reader       result lines become rows
+    judge        an answer is judged against the output
     tables       answers become the published table and its provenance
 
 Generated statements are written as SQL text, so that they can be read; names and values enter them

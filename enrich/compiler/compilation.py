@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from enrich import guard
-from enrich.compiler import failing, inputs, quote, reader
+from enrich.compiler import failing, inputs, judge, quote
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
 from enrich.database import problem_line
@@ -225,14 +225,14 @@ def _check_output(database: Database, prompt: Prompt) -> None:
 
     hint = "a CHECK is one condition on the output's columns: CHECK (len(tags) <= 4)"
     with database.bare() as bare:
-        for check, query in reader.checks_alone(prompt.output):
+        for check, query in judge.checks_alone(prompt.output):
             message = f"{prompt.source}: CHECK ({check}) cannot be evaluated"
             try:
                 tree = parse_one(check, read="duckdb")
                 guard.check(tree, check, source=prompt.source, line=None)
                 kind = next(iter(bare.describe(query).values()))
                 bare.run(query)
-                bare.run(reader.judged("SELECT '{}' AS content", prompt.output, "json_schema"))
+                bare.run(judge.judged("SELECT '{}' AS content", prompt.output, "json_schema"))
             except DatabaseError as problem:
                 raise ModelError(f"{message}: {problem.message}", hint=hint) from problem
             if kind != "BOOLEAN" or tree.find(exp.Query, exp.AggFunc, exp.Window):

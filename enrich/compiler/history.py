@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler import quote
-from enrich.compiler.reader import parsed
+from enrich.compiler.judge import parsed
 from enrich.compiler.tables import COST, inputs
 
 if TYPE_CHECKING:

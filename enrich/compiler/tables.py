@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler import quote
-from enrich.compiler.reader import parsed
+from enrich.compiler.judge import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

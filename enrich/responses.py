@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from enrich import resultfile
 from enrich.compiler import judge as judging
 from enrich.compiler import reader
 from enrich.errors import DatabaseError
@@ -13,7 +15,6 @@ from enrich.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from enrich.database import Database
     from enrich.prompt import Endpoint, Format
@@ -69,17 +70,18 @@ def read(database: Database, ended: Sequence[Ended], judge: Judge) -> dict[str, 
     Gives how often each outcome, by batch; they add up to its requests. Needs the ledger, in a
     transaction of the caller's.
     """
-    files = {str(path): each.batch for each in ended for path in each.files if path.stat().st_size}
-    database.script("result_files", files=list(files), batches=list(files.values()))
-    requests = sum(each.requests for each in ended)
-    _judge_lines(database, judge, files=list(files), requests=requests)
+    files = {path: each.batch for each in ended for path in each.files if path.stat().st_size}
+    database.script(
+        "result_files", files=[str(path) for path in files], batches=list(files.values())
+    )
+    _judge_lines(database, judge, files=list(files))
     database.script(
         "reading",
         batches=[each.batch for each in ended],
         runs=[each.run for each in ended],
         unrun=[each.unrun for each in ended],
     )
-    database.script("settle", judged_by=judge.id)
+    database.script("settle", judged_by=judge.id, whole=judge.form != "text")
     counts: dict[str, Mapping[str, int]] = {each.batch: {} for each in ended}
     for batch, outcomes in database.script("counts"):
         counts[batch] = dict(outcomes)
@@ -95,37 +97,58 @@ def _check_sum(ended: Ended, found: int) -> None:
         raise DatabaseError(f"batch {ended.batch}: {what}", hint=hint)
 
 
-def _judge_lines(database: Database, judge: Judge, *, files: list[str], requests: int) -> None:
+def _judge_lines(database: Database, judge: Judge, *, files: Sequence[Path]) -> None:
     """Make `temp.judged`: at most one line for each request, with what is wrong with its answer.
 
-    Lines with an answer are read at once. Only where some request has none is every other line
-    looked at, for errors, refusals, and whatever servers write instead.
+    Lines with an answer are read at once. Only where a file has others is every line looked at, for
+    errors, refusals, and whatever servers write instead; and only where some are not JSON, they are
+    mended, so that no byte loses an answer.
     """
     if not files:
         _judge(database, reader.no_lines(judge.endpoint), judge)
         return
-    usual, most = reader.LONGEST
-    try:
-        _judge_files(database, judge, files=files, requests=requests, longest=usual)
-    except DatabaseError as problem:
-        if "maximum_object_size" not in str(problem.__cause__):
-            raise
-        with database.roomy():
-            _judge_files(database, judge, files=files, requests=requests, longest=most)
+    found = [resultfile.survey(path) for path in files]
+    longest = max(each.longest for each in found)
+    names = [str(path) for path in files]
+    if longest <= reader.LONGEST:
+        _judge_files(database, judge, names, sum(each.lines for each in found), reader.LONGEST)
+        return
+    with database.roomy():
+        _judge_files(database, judge, names, sum(each.lines for each in found), longest + 1)
 
 
 def _judge_files(
-    database: Database, judge: Judge, *, files: list[str], requests: int, longest: int
+    database: Database, judge: Judge, files: list[str], lines: int, longest: int
 ) -> None:
     _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
+    if int(database.one("SELECT count(*) FROM temp.judged")[0]) < lines:
+        _judge_odd(database, judge, files, longest)
     found, different = database.script("judged_counts")[0]
     if found > different:
         database.run(reader.single("judged"))
-    if different < requests:
-        database.run(reader.odd_lines(judge.endpoint, longest=longest), files=files)
-        database.run(reader.single("lines"))
-        more = judging.judged("SELECT * FROM temp.lines", judge.output, judge.form)
-        database.run(f"INSERT INTO temp.judged\n{more}")
+
+
+def _judge_odd(database: Database, judge: Judge, files: list[str], longest: int) -> None:
+    """Judge the lines that are not as usual; those that are not JSON are mended first."""
+    database.run(reader.odd_lines(judge.endpoint, longest=longest), files=files)
+    _judge_more(database, judge)
+    broken = database.run("SELECT DISTINCT filename FROM temp.lines WHERE custom_id IS NULL")
+    for (file,) in broken:
+        mended = resultfile.mend(Path(file))
+        if not mended.stat().st_size:
+            continue
+        whose = "SELECT batch FROM temp.result_files WHERE filename = $file"
+        batch = str(database.one(whose, file=file)[0])
+        database.script("result_files", files=[str(mended)], batches=[batch])
+        size = max(longest, resultfile.survey(mended).longest + 1)
+        database.run(reader.odd_lines(judge.endpoint, longest=size), files=[str(mended)])
+        _judge_more(database, judge)
+
+
+def _judge_more(database: Database, judge: Judge) -> None:
+    source = "SELECT * EXCLUDE (filename) FROM temp.lines WHERE custom_id IS NOT NULL"
+    more = judging.judged(source, judge.output, judge.form)
+    database.run(f"INSERT INTO temp.judged\n{more}")
 
 
 def judge_again(database: Database, judge: Judge) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler import quote
+from enrich.compiler import answer, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +51,12 @@ def judged(source: str, output: Output, form: Format) -> str:
     """
     first = output.columns[0]
     if form == "text":
-        row = quote.struct({first.name: "content"})
-        empty = f"CASE WHEN trim(content) = '' THEN {quote.text(f'{first.name}: is empty')} END"
-        fault = empty if first.required else "NULL"
+        said = answer.text("content")
+        row = quote.struct({first.name: said})
+        fault = (
+            f"CASE WHEN NOT coalesce(regexp_matches({said}, '\\S'), false) "
+            f"THEN {quote.text(f'{first.name}: is empty')} END"
+        )
     else:
         row = f"try(from_json_strict(document, {quote.text(shape(output))}))"
         fault = _fault(output)
@@ -73,7 +76,7 @@ FROM (
     FROM (
         SELECT _enrich, content, document, {row} AS answer
         FROM (
-            SELECT rows AS _enrich, content, {_document("content")} AS document
+            SELECT rows AS _enrich, content, {answer.document("content")} AS document
             FROM ({source}) AS rows
         )
     )
@@ -86,11 +89,11 @@ def parsed(content: str, output: Output, form: Format, *, strict: bool) -> str:
     Where it is not `strict`, columns that the answer lacks or that do not fit are NULL.
     """
     if form == "text":
-        return quote.struct({output.columns[0].name: content})
+        return quote.struct({output.columns[0].name: answer.text(content)})
     if strict:
-        return f"from_json_strict({_document(content)}, {quote.text(shape(output))})"
+        return f"from_json_strict({answer.document(content)}, {quote.text(shape(output))})"
     types = ", ".join(f"{quote.name(column.name)} {column.type.sql}" for column in output.columns)
-    return f"try_cast({_document(content)} AS STRUCT({types}))"
+    return f"try_cast({answer.document(content)} AS STRUCT({types}))"
 
 
 def shape(output: Output) -> str:
@@ -112,15 +115,6 @@ def checks_alone(output: Output) -> Iterator[tuple[str, str]]:
     )
     for check in output.checks:
         yield check, f"SELECT try({quote.written(check)}) FROM (SELECT {columns})"
-
-
-def _document(content: str) -> str:
-    """The JSON in an answer, which some servers put in a Markdown fence; NULL if it is none."""
-    fenced = rf"regexp_extract({content}, '(?s)^\s*```(?:json)?\s*(.*?)\s*```\s*$', 1)"
-    return (
-        f"CASE WHEN starts_with(ltrim({content}), '```') THEN try_cast({fenced} AS JSON) "
-        f"ELSE try_cast({content} AS JSON) END"
-    )
 
 
 def _fault(output: Output) -> str:

@@ -25,7 +25,7 @@ from enrich.rehearsal.files import Files
 from enrich.rehearsal.llm import Llm
 from enrich.rehearsal.routes import Api
 from enrich.rehearsal.server import HOST, Server
-from enrich.rehearsal.settings import Quirks, Settings
+from enrich.rehearsal.settings import Quirks, Rewrite, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +55,8 @@ class Rehearsal:
     with `latency`, each time so many seconds have passed. `max_requests` and `max_bytes` limit an
     input file, `enqueued_tokens` (bytes / 4) the open batches of one llm. Requests of
     `unknown_llms` are refused. `hang` seconds bound a hanging call, and `retry_after` seconds are
-    what a 429 or a 5xx asks the client to wait.
+    what a 429 or a 5xx asks the client to wait. `rewrite` is given each result line before it is
+    written, and gives what another server would write instead.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Rehearsal:
         unknown_llms: Iterable[str] = (),
         hang: float = 0.5,
         retry_after: float = 0.01,
+        rewrite: Rewrite | None = None,
     ) -> None:
         self._port = port
         self.settings = Settings(
@@ -87,6 +89,7 @@ class Rehearsal:
             unknown_llms=frozenset(unknown_llms),
             hang=hang,
             retry_after=retry_after,
+            rewrite=rewrite,
         )
         self._calls = Calls(self.settings)
         self._till = Till()

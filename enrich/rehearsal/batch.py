@@ -138,7 +138,7 @@ class Batch:
             self._files.new_path(),
             self._files.new_path(),
             name=self.id[-8:],
-            quirks=self._settings.quirks,
+            settings=self._settings,
         )
         order = f"{self._settings.seed}:{self.index}"
         self._results = results

@@ -68,7 +68,7 @@ class Faults:
     status_0: float = 0.0  # lost inside the provider: status_code 0, body {}, error null
     refused: float = 0.0  # message.refusal instead of content; billed
     truncated: float = 0.0  # finish_reason "length" and cut JSON; billed
-    malformed: float = 0.0  # not JSON; billed
+    malformed: float = 0.0  # half of a JSON after a sentence, with finish_reason "stop"; billed
     off_schema: float = 0.0  # a missing key, a wrong type or an unlisted label; billed
     off_check: float = 0.0  # of the right types, but extreme: 50 items, none, a huge text; billed
 

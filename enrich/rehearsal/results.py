@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from enrich.rehearsal.llm import Outcome
-    from enrich.rehearsal.settings import Quirks
+    from enrich.rehearsal.settings import Settings
 
 NEVER_RUN = {
     "batch_expired": "This request could not be executed before the completion window expired.",
@@ -25,11 +25,13 @@ class Results:
     Used as a context manager: between uses nothing is open, so that a batch may rest half done.
     """
 
-    def __init__(self, output: Path, errors: Path, *, name: str, quirks: Quirks) -> None:
+    def __init__(self, output: Path, errors: Path, *, name: str, settings: Settings) -> None:
+        quirks = settings.quirks
         self.output = output
         self.errors = output if quirks.one_file else errors
         self._name = name
         self._quirks = quirks
+        self._rewrite = settings.rewrite
         self._again: list[bytes] = []
         self._sequence = 0
 
@@ -90,9 +92,16 @@ class Results:
         good = response is not None and response["status_code"] == 200
         if not good or not self._quirks.no_error_key:
             line["error"] = error
-        text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
-        end = ("\r\n" if self._quirks.crlf else "\n") * (1 + self._quirks.blank_lines)
-        return (text + end).encode("utf-8", "backslashreplace")
+        end = b"\r\n" if self._quirks.crlf else b"\n"
+        return self._written(line) + end * (1 + self._quirks.blank_lines)
+
+    def _written(self, line: dict[str, Any]) -> bytes:
+        """A line as bytes, or what the rewriting server makes of it."""
+        known = line if self._rewrite is None else self._rewrite(line)
+        if isinstance(known, bytes):
+            return known
+        text = json.dumps(known, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "backslashreplace")
 
     def _mark(self) -> None:
         """Begin empty files with a byte order mark."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from enrich.rehearsal.faults import Faults
+
+Rewrite = Callable[[dict[str, Any]], dict[str, Any] | bytes]
+"""What a server makes of a result line: another object, or bytes that need not be JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +49,4 @@ class Settings:
     unknown_llms: frozenset[str] = frozenset()
     hang: float = 0.5
     retry_after: float = 0.01
+    rewrite: Rewrite | None = None

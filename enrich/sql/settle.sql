@@ -1,13 +1,20 @@
--- Every request of the batches being read gets its response; what no file holds did not come back.
+-- Every request of the batches being read gets its response; what no file holds did not come back. An
+-- answer that is cut off at its limit is whole all the same if it is the JSON that was asked for: what
+-- follows it is white space.
 INSERT INTO ledger.responses
 SELECT run, request.batch, request.custom_id, request.fingerprint, request.attempt,
     CASE
         WHEN line.custom_id IS NULL THEN CASE WHEN unrun <> '' THEN 'expired' ELSE 'missing' END
         WHEN code IN ('batch_expired', 'batch_cancelled') THEN 'expired'
-        WHEN status_code IS DISTINCT FROM 200 THEN 'error'
-        WHEN refusal IS NOT NULL AND coalesce(content, '') = '' THEN 'refused'
-        WHEN finish = 'content_filter' THEN 'refused'
-        WHEN finish = 'length' THEN 'truncated'
+        WHEN code = 'unreadable_line' THEN 'invalid'
+        WHEN status_code IS DISTINCT FROM 200 THEN CASE
+            WHEN regexp_matches(lower(code), 'content_?(filter|policy)|responsibleai|moderation|inspection')
+                THEN 'refused' ELSE 'error' END
+        WHEN refusal <> '' AND coalesce(content, '') = '' THEN 'refused'
+        WHEN ending = 'filter' THEN 'refused'
+        WHEN ending = 'limit' THEN CASE WHEN $whole AND fault IS NULL
+            AND regexp_matches(content, '(?s)^\s*\{.*\}\s*$') THEN 'ok' ELSE 'truncated' END
+        WHEN ending = 'other' OR content IS NULL THEN 'error'
         WHEN fault IS NOT NULL THEN 'invalid'
         ELSE 'ok'
     END AS outcome,
@@ -17,10 +24,12 @@ SELECT run, request.batch, request.custom_id, request.fingerprint, request.attem
         WHEN 'missing' THEN 'no line of the result files answers this request'
         WHEN 'error' THEN coalesce(message, code, CASE
             WHEN coalesce(status_code, 0) = 0 THEN 'the provider lost the request'
-            ELSE 'HTTP status ' || status_code END)
-        WHEN 'refused' THEN coalesce(nullif(refusal, ''), 'stopped by the content filter')
+            WHEN status_code <> 200 THEN 'HTTP status ' || status_code
+            WHEN ending = 'other' THEN 'the answer ended with ''' || finish || ''''
+            ELSE 'the response holds no answer' END)
+        WHEN 'refused' THEN coalesce(nullif(refusal, ''), message, 'stopped by the content filter')
         WHEN 'truncated' THEN 'cut off at the limit of output tokens'
-        ELSE fault
+        ELSE CASE WHEN code = 'unreadable_line' THEN 'the result line is not JSON' ELSE fault END
     END,
     status_code, finish, coalesce(content, refusal), llm, input_tokens, cached_tokens,
     output_tokens, reasoning_tokens, $judged_by, now()::TIMESTAMP

@@ -414,9 +414,7 @@ RESPONSES: dict[str, Shape] = {
     "several messages": (items(message('{"kind":"no"}'), message(GOOD)), "ok", "tree"),
     "only commentary": (items(message(GOOD, phase="commentary")), "error", "no answer"),
     "content as text": (
-        lambda line: body(
-            {"status": "completed", "output": [{"type": "message", "content": GOOD}]}
-        )(line),
+        body({"status": "completed", "output": [{"type": "message", "content": GOOD}]}),
         "ok",
         "tree",
     ),

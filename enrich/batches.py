@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 from codecs import BOM_UTF8
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from shutil import copyfileobj
 from typing import TYPE_CHECKING
 
-from enrich import responses
+from enrich import responses, resultfile
 from enrich.compiler.body import request_lines
-from enrich.database import made
+from enrich.database import made, statement
 from enrich.errors import (
     DatabaseError,
     DiskError,
@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     from enrich.providers import Provider, Remote
 
 LATE_POLLS = 3
-"""How often, at the least, an ended batch is polled again for files its counts speak of."""
+"""How often, at the least, an ended batch is polled again for lines its counts speak of."""
+MOST_POLLS = 100
+"""How often at the most, should the clock be put back meanwhile."""
+OVERDUE = timedelta(hours=26)
+"""How long a batch may be under way: its window is 24 hours."""
 
 UNRUN = {
     "expired": "not run: the batch expired first",
@@ -111,6 +115,12 @@ class Batch:
         return self.ended_at is not None and not self.late
 
     @property
+    def overdue(self) -> bool:
+        """Whether it has been under way for longer than its window, by this machine's clock."""
+        open_ = self.submitted_at is not None and self.ended_at is None and self.remote != NOW
+        return open_ and _now() - (self.submitted_at or _now()) > OVERDUE
+
+    @property
     def unrun(self) -> bool:
         """Whether it failed as a whole, and nothing of it was run."""
         return (self.status or "").lower() == "failed" and not self.result_files
@@ -149,14 +159,15 @@ def withdraw(database: Database, model: str) -> None:
 def advance(files: Files, provider: Provider, batch: Batch) -> Batch:
     """Take a batch as far as it goes without waiting, until its result files are here."""
     _check_whose(provider, batch)
+    missed = batch.late
     if batch.remote is None:
         batch = _submit(files, provider, batch)
     elif batch.ended_at is None or batch.late:
-        batch = _polled(files, provider, batch)
+        batch = _seen(files, batch, provider.poll(batch.remote), patience=_patience(provider))
     if batch.ended and batch.code == FULL:
         return _requeue(files, batch)
     if batch.ended:
-        _fetch(files, provider, batch)
+        batch = _fetch(files, provider, batch, missed=missed)
     return batch
 
 
@@ -321,12 +332,18 @@ def _submit(files: Files, provider: Provider, batch: Batch) -> Batch:
         if remote is not None:
             batch = _seen(files, batch, remote, submitted_at=_now())
             return cancel(files, provider, batch) if batch.cancelled_at else batch
-        if (_now() - (batch.intended_at or _now())).total_seconds() < provider.lost_after:
+        waited = (_now() - (batch.intended_at or _now())).total_seconds()
+        if waited < 0:  # the clock was put back: wait anew
+            return _save(files, batch, intended_at=_now())
+        if waited < provider.lost_after:
             return batch
     if batch.cancelled_at is not None:
         return give_up(files, batch)
-    endpoint, attempt, batch = _uploaded(files, provider, batch)
-    batch = _save(files, batch, input_file=batch.input_file, intended_at=_now())
+    endpoint, attempt, file = _uploaded(files, provider, batch)
+    batch = _save(files, batch, input_file=file)
+    if not provider.ready(file):
+        return batch
+    batch = _save(files, batch, intended_at=_now())
     metadata = {
         "enrich_batch": batch.intent,
         "enrich_model": batch.model,
@@ -334,8 +351,9 @@ def _submit(files: Files, provider: Provider, batch: Batch) -> Batch:
         "attempt": str(attempt),
     }
     try:
-        remote = provider.submit(batch.input_file or "", endpoint=endpoint, metadata=metadata)
-    except Unclear:
+        remote = provider.submit(file, endpoint=endpoint, metadata=metadata)
+    except Unclear as problem:
+        files.say(f"{problem.message} ({problem.hint})")
         return batch
     except ProviderError:
         _save(files, batch, intended_at=None)
@@ -345,9 +363,8 @@ def _submit(files: Files, provider: Provider, batch: Batch) -> Batch:
 
 def _found(provider: Provider, batch: Batch) -> Remote | None:
     """The batch that an intent may have made, looked up at its provider."""
-    since = batch.intended_at or _now()
     try:
-        return provider.find(batch.intent, file=batch.input_file or "", since=since)
+        return provider.find(batch.intent, file=batch.input_file or "")
     except Unavailable:
         raise
     except ProviderError as problem:
@@ -356,33 +373,39 @@ def _found(provider: Provider, batch: Batch) -> Remote | None:
         raise ProviderError(what, hint=hint) from problem
 
 
-def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int, Batch]:
-    """Write the batch's request file and upload it, unless that was done; with its endpoint and
-    the highest attempt among its requests."""
+def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int, str]:
+    """Write the batch's request file and upload it, unless that was done; gives its endpoint, the
+    highest attempt among its requests, and the id of the file.
+
+    An upload that was begun before may be there: it is used, and what other copies there are, or
+    come to light later, are left to `tidy`.
+    """
     with files.open(ledger=True) as database:
         judge = Judge.of(database, batch.prompt)
         attempt = int(database.script("attempt", batch=batch.batch)[0][0])
         if batch.input_file is not None:
-            return judge.endpoint, attempt, batch
+            return judge.endpoint, attempt, batch.input_file
         path = folder(files, batch) / _file_name(batch.batch)
-        since = batch.uploading_at
+        again = batch.uploading_at is not None
         _write(database, path, batch, judge)
-        batch = _update(database, batch, uploading_at=since or _now())
-    file = provider.uploaded(path.name, since=since) if since else None
-    return judge.endpoint, attempt, replace(batch, input_file=file or provider.upload(path))
+        if again:
+            database.script("spare_files", batch=batch.batch)
+        else:
+            _update(database, batch, uploading_at=_now())
+    known = provider.uploaded(path.name) if again else ()
+    return judge.endpoint, attempt, known[0] if known else provider.upload(path)
 
 
 def tidy(files: Files, open_provider: Callable[[str], Provider]) -> None:
     """Delete at their providers what was uploaded and is of no use; what fails is tried again."""
     with files.open(ledger=True) as database:
-        unused = database.dicts("SELECT * FROM ledger.unused_files")
+        unused = database.dicts(statement("unused"))
     for each in unused:
         try:
             provider = open_provider(each["provider"])
             if provider.identity == each["identity"]:
-                since = each["uploading_at"]
-                file = each["file"] or provider.uploaded(_file_name(each["batch"]), since=since)
-                if file:
+                named = provider.uploaded(_file_name(each["batch"]))
+                for file in {*named, *filter(None, [each["file"]])} - {each["used"]}:
                     provider.discard(file)
         except (ProviderError, ProjectError):
             continue
@@ -415,17 +438,16 @@ def _write(database: Database, path: Path, batch: Batch, judge: Judge) -> None:
         raise DiskError(message, hint=problem.hint) from problem
 
 
-def _polled(files: Files, provider: Provider, batch: Batch) -> Batch:
-    remote = provider.poll(batch.remote or "")
-    return _seen(files, batch, remote, patience=10 * provider.lost_after)
+def _patience(provider: Provider) -> float:
+    """Seconds for which result files may be missing that an ended batch's counts speak of."""
+    return 10 * provider.lost_after
 
 
-def _late(batch: Batch, remote: Remote, patience: float) -> int:
-    """How often result files were missed that the counts speak of; 0 once they are not waited for:
-    after so many seconds, but not before a few polls."""
-    ended = batch.ended_at or _now()
-    waited = (_now() - ended).total_seconds() >= patience and batch.late >= LATE_POLLS
-    return 0 if not remote.late or waited else batch.late + 1
+def _waited(batch: Batch, missed: int, patience: float) -> bool:
+    """Whether what the counts speak of has been waited for long enough: so many seconds by this
+    machine's clock, but not before a few polls."""
+    seconds = (_now() - (batch.ended_at or _now())).total_seconds()
+    return missed >= MOST_POLLS or (seconds >= patience and missed >= LATE_POLLS)
 
 
 def _seen(
@@ -436,10 +458,21 @@ def _seen(
     submitted_at: datetime | None = None,
     patience: float = 0.0,
 ) -> Batch:
-    """Record how the provider says the batch stands."""
+    """Record how the provider says the batch stands.
+
+    One that was cancelled there, by a person, is cancelled here as well.
+    """
+    stopped = remote.status.lower() in ("cancelling", "cancelled") and batch.cancelled_at is None
+    if stopped:
+        files.say(
+            f"{batch.batch} was cancelled at {batch.provider} and stays cancelled: "
+            f"enrich run {batch.model} asks what it did not answer"
+        )
+    late = remote.late and not _waited(batch, batch.late, patience)
     return _save(
         files,
         batch,
+        cancelled_at=_now() if stopped else batch.cancelled_at,
         remote=remote.id,
         status=remote.status,
         completed=remote.completed,
@@ -447,7 +480,7 @@ def _seen(
         code=remote.code,
         error=remote.error,
         result_files=remote.files,
-        late=_late(batch, remote, patience),
+        late=batch.late + 1 if late else 0,
         submitted_at=batch.submitted_at or submitted_at,
         ended_at=(batch.ended_at or _now()) if remote.ended else None,
     )
@@ -468,11 +501,18 @@ def _requeue(files: Files, batch: Batch) -> Batch:
     )
 
 
-def _fetch(files: Files, provider: Provider, batch: Batch) -> None:
-    """Bring an ended batch's result files here."""
+def _fetch(files: Files, provider: Provider, batch: Batch, *, missed: int) -> Batch:
+    """Bring an ended batch's result files here. If they hold fewer lines than its counts speak of,
+    they are fetched again later: it has not ended yet. That was so `missed` times before."""
+    lines = 0
     for file, path in zip(batch.result_files, _result_paths(files, batch), strict=True):
         provider.fetch(file, path)
         _without_mark(path)
+        lines += resultfile.survey(path).lines
+    short = lines < min(batch.answered, batch.requests)
+    if not short or _waited(batch, missed, _patience(provider)):
+        return batch
+    return _save(files, batch, late=missed + 1)
 
 
 def _result_paths(files: Files, batch: Batch) -> list[Path]:

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
 NOT_BEGUN = "it could not be begun"
 NOT_PUBLISHED = "it could not be published"
-PATIENCE = 20
-"""How many turns in a row may fail to reach a provider before `run` gives up waiting."""
 
 
 @dataclass(kw_only=True)
@@ -135,12 +133,16 @@ class Flow:
                 with run.turn(self.files):
                     turn = self.turn(command)
                     self._show(turn)
-                self._raise(turn, names, wait)
+                self._raise(turn, names)
             with self.files.open(ledger=True) as database:
                 left = [each for each in waiting.queue(database) if each.command == command]
             under_way = {name for name in names if turn.open(name)}
             still = all(batch.held for batch in turn.batches)  # nothing would change by waiting
+            hopeful = wait.note(turn, self.talk)
             if detach or still or not (left or under_way) or turn.held(under_way):
+                break
+            if not hopeful:
+                self.talk.say("given up for now; nothing is lost, and enrich status tries again")
                 break
             wait.after(turn, self.provider, self.talk)
         own = [problem for name, problem in self.problems.items() if name in names]
@@ -155,12 +157,15 @@ class Flow:
         told, and the model waits on.
         """
         tried: set[str] = set()
+        troubles: list[tuple[str, EnrichError]] = []
         while True:
             turn = self._advance()
+            turn.troubles[:0] = troubles
             with self.files.open(ledger=True) as database:
                 ready = [each for each in waiting.ready(database) if each.model not in tried]
             if not ready:
                 return turn
+            troubles = turn.troubles
             for each in ready:
                 tried.add(each.model)
                 self._go_on(each, command)
@@ -427,9 +432,8 @@ class Flow:
         for name in sorted({batch.model for batch in turn.batches}):
             self.talk.progress(name, [batch for batch in turn.batches if batch.model == name])
 
-    def _raise(self, turn: Turn, names: set[str], wait: Wait) -> None:
-        """Give up on a model whose batches are refused, or cannot be reached for too long."""
+    def _raise(self, turn: Turn, names: set[str]) -> None:
+        """Give up on a model whose batches are refused; what passes by itself is waited for."""
         for name, trouble in turn.troubles:
-            passing = isinstance(trouble, Unavailable) and turn.open(name)
-            if name in names and not (passing and wait.failures < PATIENCE):
+            if name in names and not isinstance(trouble, Unavailable):
                 raise trouble

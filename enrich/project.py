@@ -472,12 +472,11 @@ class Project:
         return tuple(stopped)
 
     def _forget(self, stopped: set[str]) -> dict[str, Batch]:
-        """Give up on what was to be stopped, is still unread, and is not about to end by itself."""
+        """Give up on what was to be stopped and is still unread, in whatever state it is."""
         with self.files.open(ledger=True) as database:
             left = [batch for batch in batches.unread(database) if batch.batch in stopped]
-        hopeless = [batch for batch in left if batch.status != "cancelling" and not batch.late]
         given_up = {
-            batch.batch: batches.give_up(self.files, batch, billed=batch.sent) for batch in hopeless
+            batch.batch: batches.give_up(self.files, batch, billed=batch.sent) for batch in left
         }
         self.flow.turn()
         return given_up

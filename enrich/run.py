@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
 WORTH = 0.1
 """The least share of what a budget held that makes another batch worth waiting for."""
+FIRST = 5
+"""How many answers tell whether nearly all fail alike."""
+ALIKE = 0.9
+"""What nearly all is, as a share."""
 MOST_TRIES = 20
 """How often a batch may meet a full queue in which nothing of ours stands."""
 
@@ -156,21 +160,24 @@ def _remember(database: Database, work: Compiled, run: Run) -> None:
 def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
     """Take every unread batch as far as it goes, and plan again what should be asked again.
 
-    What goes wrong with one batch stops no other. Where a model's batch is refused before it was
-    sent, what else was planned for the model is forgotten: it would be refused as well.
+    What goes wrong with one batch stops no other. What passes by itself is tried again in the next
+    turn. Where a model's batch is refused before it was sent, what else was planned for the model
+    is forgotten: it would be refused as well.
     """
     result = Turn()
     previews = batches.settle_previews(files)
     with files.open(ledger=True) as database:
+        _stop_hopeless(files, database, batches.unread(database))
         todo = batches.unread(database)
-    withdrawn: set[str] = set()
+        proven = {str(row[0]) for row in database.script("proven")}
+    stopped: set[str] = set()
     fetched: list[Batch] = []
     for batch in todo:
-        if batch.model in withdrawn and not batch.sent:
+        if batch.model in stopped and not batch.sent:
             continue
         try:
             provider = open_provider(batch.provider)
-            if not _may_go(batch, todo, result, provider):
+            if not _may_go(batch, todo, result, provider, proven):
                 result.batches.append(batch)
                 continue
             after = _unheld(files, batch)
@@ -178,12 +185,12 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
                 after = batches.advance(files, provider, after)
         except (ProviderError, ProjectError) as problem:
             result.troubles.append((batch.model, problem))
-            if batch.sent or (isinstance(problem, Unavailable) and any(b.sent for b in todo)):
+            if batch.sent or isinstance(problem, Unavailable):
                 result.batches.append(batch)
                 continue
             with files.open(ledger=True) as database, database.transaction():
-                batches.withdraw(database, batch.model)
-            withdrawn.add(batch.model)
+                stop(database, batch.model, f"a batch was refused: {problem.message}")
+            stopped.add(batch.model)
             continue
         result.batches.append(after)
         if after.ended:
@@ -198,11 +205,52 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
     return result
 
 
-def _may_go(batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provider) -> bool:
-    """Whether the provider's limits let this batch be submitted now; polling is always allowed."""
+def stop(database: Database, model: str, why: str) -> None:
+    """Send no more of a model's latest run. Needs the ledger, in a transaction."""
+    batches.withdraw(database, model)
+    database.script("stopped", model=model, why=why)
+
+
+def _stop_hopeless(files: Files, database: Database, todo: tuple[Batch, ...]) -> None:
+    """Stop the models of which nearly all answers so far failed in the same way: what was not sent
+    would fail so, too, and cost as much."""
+    for model in sorted({batch.model for batch in todo if not batch.sent}):
+        why = _hopeless(database, Run.latest(database, model))
+        if why:
+            with database.transaction():
+                stop(database, model, why)
+            files.say(f"{model} is stopped: {why}")
+
+
+def _hopeless(database: Database, run: Run) -> str:
+    """Why asking more of a run makes no sense: nearly all answers to its version failed alike.
+
+    "" if it does make sense, or if the run was told to ask failed rows anew. Needs the ledger.
+    """
+    found = [] if run.again or run.since else database.script("alike", prompt=run.prompt)
+    if not found:
+        return ""
+    outcome, many, total, reason = found[0]
+    if outcome == "ok" or total < FIRST or many < ALIKE * total:
+        return ""
+    return f"{many:,} of the first {total:,} answers are {outcome}: {reason}"
+
+
+def _may_go(
+    batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provider, proven: set[str]
+) -> bool:
+    """Whether this batch may be submitted now; polling is always allowed.
+
+    The provider's limits are kept. The first batch of a version goes alone, if it costs anything:
+    should all of it fail, the others are not paid for.
+    """
     if batch.sent:
         return True
     latest = {other.batch: other for other in (*todo, *result.batches)}
+    if batch.prompt not in proven and batch.reserved != 0 and not batch.held:
+        alone = (other for other in latest.values() if other.prompt == batch.prompt)
+        if any(other.sent and other.batch != batch.batch for other in alone):
+            return False
     busy = [
         other
         for other in latest.values()
@@ -239,20 +287,21 @@ def _unheld(files: Files, batch: Batch) -> Batch:
 def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn) -> None:
     """Plan what failed of the models just read, as far as it may be asked again; and anew what a
     budget held, now that it is known what the rest cost."""
-    models = {
-        batch.model
-        for batch, outcomes in result.read
-        if set(outcomes) - {"ok"} and not batch.cancelled_at
-    }
-    if result.read:
-        models |= {batch.model for batch in result.batches if batch.held}
-    for model in sorted(models):
+    failed = {batch.model for batch, outcomes in result.read if set(outcomes) - {"ok"}}
+    held = {batch.model for batch in result.batches if batch.held} if result.read else set()
+    for model in sorted(failed | held):
         waiting = [b for b in result.batches if b.model == model and b.held]
         with files.open(ledger=True) as database, database.transaction():
             run = Run.latest(database, model)
-            planned = _replan(database, open_provider, run, anew=bool(waiting))
+            cancelled = any(b.run == run.run and b.cancelled_at for b, _ in result.read)
+            why = "it was cancelled" if cancelled else _hopeless(database, run)
+            if why:
+                stop(database, model, why)
+            planned = 0 if why else _replan(database, open_provider, run, anew=bool(waiting))
+        if why and not cancelled:
+            files.say(f"{model} is stopped: {why}")
         result.planned += max(0, planned - sum(batch.requests for batch in waiting))
-        result.replanned = result.replanned or bool(planned or waiting)
+        result.replanned = result.replanned or bool(planned or waiting or why)
 
 
 def _replan(

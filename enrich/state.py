@@ -24,9 +24,9 @@ class State:
 
     `outcomes` counts the rows of the SELECT by outcome as last published, `pending` among them;
     it is empty before the first answers are in. `batches` are those of the latest run's model that
-    are under way. `failure` is why its last batch failed as a whole, `held_back` the tests that do
-    not let its table be published. A model that waits for others comes `after` them; it may never
-    have been run.
+    are under way. `failure` is why its last batch failed as a whole, `stopped` why no more of its
+    run is sent, `held_back` the tests that do not let its table be published. A model that waits
+    for others comes `after` them; it may never have been run.
     """
 
     model: str
@@ -41,6 +41,7 @@ class State:
     batches: tuple[Batch, ...] = ()
     failure: str = ""
     held_back: tuple[str, ...] = ()
+    stopped: str = ""
     after: tuple[str, ...] = ()
     started_at: datetime | None = None
     published_at: datetime | None = None
@@ -53,6 +54,11 @@ class State:
     def failed(self) -> int:
         """Rows whose last outcome is another than ok."""
         return sum(many for word, many in self.outcomes.items() if word not in ("ok", "pending"))
+
+    @property
+    def pending(self) -> int:
+        """Rows without any outcome so far."""
+        return self.outcomes.get("pending", 0) if self.outcomes else self.rows
 
     @property
     def held(self) -> tuple[Batch, ...]:

@@ -27,11 +27,11 @@ def test_a_batch_nobody_heard_of_is_found(tmp_path: Path, quirks: Quirks, step: 
 
 
 def test_an_upload_whose_answer_was_lost_is_there_once(tmp_path: Path) -> None:
-    """Sent again, one copy is kept; left by an earlier turn, it is used."""
+    """The next turn finds it by its name and uses it; refused, it is deleted."""
     with Rehearsal() as server:
         server.script(UPLOAD, ["lost"])
         (state,) = opened(plants(tmp_path / "a", server)).run()
-        assert (state.ok, server.sends(UPLOAD), len(server.uploads)) == (4, 2, 1)
+        assert (state.ok, server.sends(UPLOAD), len(server.uploads)) == (4, 1, 1)
         server.script(UPLOAD, ["lost", 400])
         project = opened(plants(tmp_path / "b", server, max_requests=2))
         with pytest.raises(ProviderError):

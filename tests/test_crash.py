@@ -101,6 +101,7 @@ import duckdb
 from enrich.database import Database
 
 database = Database(connection=duckdb.connect())
+database.run("SELECT 1")  # DuckDB's first statement imports modules, and swallows what they raise
 try:
     print("go", flush=True)
     database.run("SELECT sum(a.range % (b.range + 1)) FROM range(9999999) a, range(9999999) b")

@@ -96,7 +96,7 @@ def finish(
     if any(state.busy for state in found):
         sys.exit(IN_PROGRESS)
     not_ok = any(
-        state.failed or state.outcomes.get("pending") or state.held_back for state in found
+        state.failed or state.pending or state.held_back or state.stopped for state in found
     )
     if not_ok or any(result.verdict == "fail" for result in project.results):
         sys.exit(NOT_OK)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
     from pathlib import Path
 
     from enrich.price import Price
@@ -45,7 +44,7 @@ class Remote:
 
     `status` is the provider's own word; a word outside STATUSES is kept and means "not ended".
     `files` are ids for `Provider.fetch`: none while the batch runs, up to two once it ended.
-    `late`: the counts speak of result files that `files` does not name yet.
+    `late`: it has ended, and its counts speak of result files that `files` does not name yet.
     `code` and `error` say why a whole batch failed, in the provider's words.
     """
 
@@ -109,20 +108,25 @@ class Provider(Protocol):
         """Whether it is reached and has this llm; None where it does not tell. Spends nothing."""
 
     def upload(self, path: Path) -> str:
-        """Send a request file; gives the file id. Safe to repeat: the file's name is its intent."""
+        """Send a request file once; gives the file id. The file's name is its intent: where the
+        answer is lost, `uploaded` finds what came of it."""
 
-    def uploaded(self, name: str, *, since: datetime) -> str | None:
-        """The id of the file of this name that an upload begun at `since` (UTC) made, if it did."""
+    def uploaded(self, name: str) -> tuple[str, ...]:
+        """The ids of the files of this name, newest first; none where files cannot be listed."""
+
+    def ready(self, file: str) -> bool:
+        """Whether a batch can be made of an uploaded file now. True where the provider does not
+        tell."""
 
     def discard(self, file: str) -> None:
-        """Delete an uploaded file of which no batch was made."""
+        """Delete an uploaded file that no batch was made of."""
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Create the batch of an uploaded file. Called once for each intent, never retried."""
 
-    def find(self, intent: str, *, file: str, since: datetime) -> Remote | None:
-        """The batch made at `since` (UTC) or later whose metadata says `enrich_batch: INTENT`, or
-        which was made from the uploaded `file`; ProviderError if there is no way to look."""
+    def find(self, intent: str, *, file: str) -> Remote | None:
+        """The batch whose metadata says `enrich_batch: INTENT`, or which was made from the uploaded
+        `file`; ProviderError if there is no way to look. The provider's clock plays no part."""
 
     def poll(self, remote: str) -> Remote:
         """How the batch with this remote id stands."""

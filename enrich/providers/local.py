@@ -33,7 +33,6 @@ from enrich.providers import TERMINAL, Limits, Remote, weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
     from enrich.price import Price
 
@@ -366,8 +365,13 @@ class LocalProvider:
         """Nothing is sent: the file's own path is its id."""
         return str(path.resolve(strict=True))
 
-    def uploaded(self, name: str, *, since: datetime) -> str | None:
+    def uploaded(self, name: str) -> tuple[str, ...]:  # noqa: ARG002
         """Nothing was sent, so nothing is there."""
+        return ()
+
+    def ready(self, file: str) -> bool:  # noqa: ARG002
+        """The file is here."""
+        return True
 
     def discard(self, file: str) -> None:
         """Nothing was sent: the file is enrich's own."""
@@ -401,7 +405,7 @@ class LocalProvider:
         return FREE
 
     @_disk()
-    def find(self, intent: str, *, file: str = "", since: datetime | None = None) -> Remote | None:  # noqa: ARG002
+    def find(self, intent: str, *, file: str = "") -> Remote | None:  # noqa: ARG002
         """The batch of this intent: its folder is named for it, whenever it was made."""
         folder = Folder(self._root / _batch_id(intent))
         return _remote(folder, _tend(folder)) if folder.exists else None

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,14 +21,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from enrich.errors import DiskError, ProviderError, Unavailable, Unclear
 from enrich.price import DISCOUNT, Price, listed
-from enrich.providers import Limits, Remote
+from enrich.providers import TERMINAL, Limits, Remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import openai
-    from openai.types import FileObject
 
 KEYS = (
     "llm",
@@ -47,8 +46,11 @@ KEYS = (
 )
 OPENAI = "https://api.openai.com/v1"
 FIRST_POLL = 2.0
-SLACK = 3600.0
-"""Seconds the provider's clock may be behind ours."""
+PENDING = frozenset({"pending", "uploading", "processing", "queued", "running", "notrunning"})
+"""The words for a file that is not ready for a batch yet: Azure's, and of servers like it."""
+NOT_READY = re.compile(
+    r"not (yet )?(ready|processed|available)|still (being )?process|pending", re.I
+)
 PROBE = 10.0
 """Seconds to wait for a server that is only asked whether it is there."""
 CHUNK = 1 << 20
@@ -167,36 +169,32 @@ class OpenAIProvider:
         )
 
     def upload(self, path: Path) -> str:
-        """Send the file; where the SDK had to send it again, only one copy is kept."""
+        """Send the file once: what the SDK repeats by itself, nobody would know of."""
         with self._translated(), path.open("rb") as lines:
             named = (path.name, lines, "application/jsonl")
-            files = self.client.files.with_raw_response
-            answer = files.create(file=named, purpose="batch")
-            file = str(answer.parse().id)
-            if answer.retries_taken:
-                since = datetime.now(UTC)
-                for other in [each.id for each in self._named(path.name, since=since)]:
-                    if other != file:
-                        self.client.files.delete(other)
-        return file
+            client = self.client.with_options(max_retries=0)
+            return str(client.files.create(file=named, purpose="batch").id)
 
-    def uploaded(self, name: str, *, since: datetime) -> str | None:
-        """The newest file of this name; None where it is not there, or files cannot be listed."""
+    def uploaded(self, name: str) -> tuple[str, ...]:
         try:
             with self._translated():
-                return next((file.id for file in self._named(name, since=since)), None)
+                files = self.client.files.list(purpose="batch", order="desc")
+                return tuple(file.id for file in files if file.filename == name)
         except Unavailable:
             raise
         except ProviderError:
-            return None
+            return ()
 
-    def _named(self, name: str, *, since: datetime) -> Iterator[FileObject]:
-        """The request files of this name that were made at `since` or later, the newest first."""
-        for file in self.client.files.list(purpose="batch", order="desc"):
-            if file.filename == name:
-                yield file
-            if file.created_at < _oldest(since):
-                break
+    def ready(self, file: str) -> bool:
+        """As `GET /v1/files/{id}` says, where a server has that route."""
+        try:
+            with self._translated():
+                status = getattr(self.client.files.retrieve(file), "status", "")
+        except Unavailable:
+            raise
+        except ProviderError:
+            return True
+        return re.sub("[^a-z]", "", str(status or "").lower()) not in PENDING
 
     def discard(self, file: str) -> None:
         import openai
@@ -205,6 +203,18 @@ class OpenAIProvider:
             self.client.files.delete(file)
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
+        """Create the batch, once. A refusal because the file is not ready is one for now."""
+        try:
+            return self._created(file, endpoint, metadata)
+        except (Unavailable, Unclear):
+            raise
+        except ProviderError as problem:
+            if NOT_READY.search(problem.message) or not self.ready(file):
+                hint = "its file is not ready yet; nothing is lost"
+                raise Unavailable(problem.message, hint=hint) from problem
+            raise
+
+    def _created(self, file: str, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         with self._translated(creating=True):
             client = self.client.with_options(max_retries=0)
             batch = client.batches.create(
@@ -215,16 +225,13 @@ class OpenAIProvider:
             )
             return remote(batch.to_dict())
 
-    def find(self, intent: str, *, file: str, since: datetime) -> Remote | None:
-        oldest = _oldest(since)
+    def find(self, intent: str, *, file: str) -> Remote | None:
         with self._translated():
             for batch in self.client.batches.list(limit=100):
                 known = batch.metadata or {}
                 mine = batch.input_file_id == file and batch.status != "failed"
                 if known.get("enrich_batch") == intent or (mine and not known):
                     return remote(batch.to_dict())
-                if batch.created_at < oldest:
-                    break
         return None
 
     def poll(self, remote_id: str) -> Remote:
@@ -243,6 +250,19 @@ class OpenAIProvider:
                 return remote(self.client.batches.retrieve(remote_id).to_dict())
 
     def fetch(self, file: str, path: Path) -> None:
+        """Stream a result file; one that is gone will not come back."""
+        import openai
+
+        try:
+            self._stream(file, path)
+        except ProviderError as problem:
+            if not isinstance(problem.__context__, openai.NotFoundError):
+                raise
+            what = f"{self.name} does not have the result file {file} any more"
+            hint = "give the batch up, and its rows can be asked again: enrich cancel --forget"
+            raise ProviderError(what, hint=hint) from problem
+
+    def _stream(self, file: str, path: Path) -> None:
         part = path.with_suffix(".part")
         with (
             self._translated(),
@@ -355,18 +375,13 @@ class OpenAIProvider:
         raise Unavailable(what, hint="check the connection and base_url") from None
 
 
-def _oldest(since: datetime) -> float:
-    """When what was made at `since` (UTC) may have been made by the provider's clock."""
-    return since.replace(tzinfo=UTC).timestamp() - SLACK
-
-
 def remote(batch: Mapping[str, Any]) -> Remote:
     """A batch object of the API as a Remote; fields that compatible servers leave out are empty."""
     counts = batch.get("request_counts") or {}
     completed, failed = (int(counts.get(word) or 0) for word in ("completed", "failed"))
     output, errors = batch.get("output_file_id"), batch.get("error_file_id")
     first = _first_error(batch.get("errors"))
-    ended_well = str(batch["status"]).lower() == "completed"
+    ended = str(batch["status"]).lower() in TERMINAL
     return Remote(
         id=str(batch["id"]),
         status=str(batch["status"]),
@@ -374,7 +389,7 @@ def remote(batch: Mapping[str, Any]) -> Remote:
         failed=failed,
         total=int(counts.get("total") or 0),
         files=tuple(str(file) for file in (output, errors) if file),
-        late=ended_well and bool((completed and not output) or (failed and not (errors or output))),
+        late=ended and bool((completed and not output) or (failed and not (errors or output))),
         code=str(first.get("code") or ""),
         error=_sentence(first),
     )

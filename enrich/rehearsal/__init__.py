@@ -56,7 +56,7 @@ class Rehearsal:
     input file, `enqueued_tokens` (bytes / 4) the open batches of one llm. Requests of
     `unknown_llms` are refused. `hang` seconds bound a hanging call, and `retry_after` seconds are
     what a 429 or a 5xx asks the client to wait. `rewrite` is given each result line before it is
-    written, and gives what another server would write instead.
+    written, and gives what another server would write instead. Its clock is `clock` seconds ahead.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Rehearsal:
         hang: float = 0.5,
         retry_after: float = 0.01,
         rewrite: Rewrite | None = None,
+        clock: float = 0.0,
     ) -> None:
         self._port = port
         self.settings = Settings(
@@ -90,6 +91,7 @@ class Rehearsal:
             hang=hang,
             retry_after=retry_after,
             rewrite=rewrite,
+            clock=clock,
         )
         self._calls = Calls(self.settings)
         self._till = Till()
@@ -99,7 +101,7 @@ class Rehearsal:
         """Start to listen; ProviderError when the port is taken."""
         self._ended.clear()
         self._folder = TemporaryDirectory(prefix="enrich-rehearsal-")
-        self._files = files = Files(Path(self._folder.name))
+        self._files = files = Files(Path(self._folder.name), self.settings)
         llm = Llm(self.settings, self._till)
         self._batches = Batches(self.settings, files, llm)
         api = Api(self.settings, files, self._batches, llm)

@@ -59,7 +59,8 @@ class Batch:
         self.tokens = 0
         self.steps = 0
         self.began = time.monotonic()
-        self._created_at = int(time.time())
+        self._clock = settings.clock
+        self._created_at = int(time.time() + self._clock)
         self._stamps: dict[str, int] = {}
         self._errors: list[dict[str, Any]] = []
         self._input: StoredFile | None = None
@@ -72,6 +73,7 @@ class Batch:
         self._llm = llm
         self._room = room
         self._fault = settings.faults.of_batch(settings.seed, index)
+        self._late = settings.faults.is_late(settings.seed, index)
 
     def step(self) -> bool:
         """Go on by one state; False when there is nowhere to go."""
@@ -103,7 +105,7 @@ class Batch:
 
     def _become(self, status: str) -> None:
         if status in STAMPED:
-            self._stamps[f"{status}_at"] = int(time.time())
+            self._stamps[f"{status}_at"] = int(time.time() + self._clock)
         self.status = status
 
     def _validate(self) -> None:
@@ -162,7 +164,7 @@ class Batch:
 
     def _end(self, status: str, code: str = "") -> None:
         """Close the result files and make them known. A batch that never ran has none."""
-        execution, late = self._execution, self._fault == "batch_late_files"
+        execution = self._execution
         if execution is not None:
             if code:
                 execution.give_up(code)
@@ -170,7 +172,7 @@ class Batch:
                 results.finish()
             if self._fault != "batch_without_files":
                 self._publish()
-        self._revealed = execution is None or not late
+        self._revealed = execution is None or not self._late
         self._become(status)
 
     def _publish(self) -> None:

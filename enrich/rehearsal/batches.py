@@ -37,6 +37,10 @@ class Batches:
     def create(self, request: Mapping[str, Any]) -> Batch:
         """A new batch in `validating`; its input file is looked at only later."""
         _check(request)
+        file = self._files.find(request["input_file_id"])
+        if file and self._settings.quirks.no_file_status and not self._files.ready(file):
+            message = f"The file '{file.id}' is still being processed."
+            raise ApiError(400, message, param="input_file_id")
         with self._lock:
             batch = Batch(
                 len(self._batches),

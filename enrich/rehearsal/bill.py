@@ -15,20 +15,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one response, or of many."""
+    """Tokens of one response, or of many; those that are `hidden` are output that only the total
+    tells of."""
 
     input: int = 0
     cached: int = 0
     output: int = 0
+    hidden: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
-            self.input + other.input, self.cached + other.cached, self.output + other.output
+            self.input + other.input,
+            self.cached + other.cached,
+            self.output + other.output,
+            self.hidden + other.hidden,
         )
 
     @property
     def total(self) -> int:
-        return self.input + self.output
+        return self.input + self.output + self.hidden
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ class Faults:
     Faults of requests are shares of the executed requests; at most one hits each. It is decided
     by the seed, the custom_id and how often the body was executed before, so that a request that
     is asked again can succeed. Faults of calls are shares of the HTTP calls of each route. Faults
-    of batches are shares, or the exact batches as a tuple of indexes; the first that hits counts.
+    of batches are shares, or the exact batches as a tuple of indexes; the first that hits counts,
+    and late files come with any end.
     """
 
     dropped: float = 0.0  # billed, and in no file
@@ -83,7 +84,7 @@ class Faults:
     batch_expired: Hits = 0.0  # half done; the rest is in the error file as batch_expired
     batch_cancelled: Hits = 0.0  # by the provider, half done
     batch_without_files: Hits = 0.0  # completed and billed, and no files at all
-    batch_late_files: Hits = 0.0  # the file ids come one step after `completed`
+    batch_late_files: Hits = 0.0  # the file ids come one step after its end
     batch_stuck: Hits = 0.0  # in_progress for ever
 
     def __post_init__(self) -> None:
@@ -122,11 +123,18 @@ class Faults:
             return "cut"
         return "ok"
 
+    def is_late(self, seed: int, index: int) -> bool:
+        """Whether the files of the batch of this index come late, however it ends."""
+        return self._hits("batch_late_files", seed, index)
+
+    def _hits(self, name: str, seed: int, index: int) -> bool:
+        hits: Hits = getattr(self, name)
+        return index in hits if isinstance(hits, tuple) else chance(seed, name, index) < hits
+
     def of_batch(self, seed: int, index: int) -> str:
         """The fault that hits the batch of this index, "" for none."""
         for name in BATCH_FAULTS:
-            hits: Hits = getattr(self, name)
-            if index in hits if isinstance(hits, tuple) else chance(seed, name, index) < hits:
+            if self._hits(name, seed, index):
                 return name
         return ""
 

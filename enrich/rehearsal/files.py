@@ -14,6 +14,8 @@ from enrich.rehearsal.replies import ApiError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from enrich.rehearsal.settings import Settings
+
 KEPT = 30 * 86_400
 """Seconds after which the files of batches expire (OpenAI Batch API guide)."""
 
@@ -29,7 +31,7 @@ class StoredFile:
     bytes: int
     created_at: int
 
-    def document(self) -> dict[str, Any]:
+    def document(self, *, status: str = "processed") -> dict[str, Any]:
         """The file object of the Files API."""
         return {
             "id": self.id,
@@ -39,7 +41,7 @@ class StoredFile:
             "expires_at": self.created_at + KEPT,
             "filename": self.filename,
             "purpose": self.purpose,
-            "status": "processed",
+            "status": status,
             "status_details": None,
         }
 
@@ -47,8 +49,12 @@ class StoredFile:
 class Files:
     """All files by id, in the order they came. Deleted ones keep their bytes until the end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Settings) -> None:
         self._folder = folder
+        self._clock = settings.clock
+        self._quirks = settings.quirks
+        self._asked: dict[str, int] = {}
+        self._listed: dict[str, int] = {}
         self._lock = Lock()
         self._names = count()
         self._files: dict[str, StoredFile] = {}
@@ -65,7 +71,7 @@ class Files:
             filename=filename,
             purpose=purpose,
             bytes=path.stat().st_size,
-            created_at=int(time.time()),
+            created_at=int(time.time() + self._clock),
         )
         with self._lock:
             self._files[file.id] = file
@@ -86,6 +92,28 @@ class Files:
         with self._lock:
             self._files.pop(file_id, None)
         return {"id": file_id, "object": "file", "deleted": True}
+
+    def ready(self, file: StoredFile) -> bool:
+        """Whether a batch can be made of a file; asking brings that nearer."""
+        with self._lock:
+            self._asked[file.id] = asked = self._asked.get(file.id, 0) + 1
+        return file.purpose != "batch" or asked > self._quirks.pending_files
+
+    def retrieve(self, file_id: str) -> dict[str, Any]:
+        """The file object, with its status where this server tells it."""
+        file = self.get(file_id)
+        if self._quirks.no_file_status:
+            known = file.document()
+            del known["status"]
+            return known
+        return file.document(status="processed" if self.ready(file) else "pending")
+
+    def listed(self) -> list[StoredFile]:
+        """The files that a list shows by now, oldest first."""
+        files = self.all()
+        for file in files:
+            self._listed[file.id] = self._listed.get(file.id, 0) + 1
+        return [file for file in files if self._listed[file.id] > self._quirks.late_list]
 
     def all(self) -> list[StoredFile]:
         """Every file, oldest first."""

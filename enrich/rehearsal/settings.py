@@ -32,6 +32,11 @@ class Quirks:
     no_counts: bool = False  # batches have no request_counts
     no_list: bool = False  # GET /v1/batches is a 404
     unknown_status: bool = False  # a batch is "queued" for one step before it runs
+    pending_files: int = 0  # an upload is not ready until it was asked about so often
+    no_file_status: bool = False  # file objects do not tell whether they are ready
+    short_files: int = 0  # the first downloads of result files lack their second half
+    late_list: int = 0  # so many lists of files do not show new ones yet
+    reasoning: int = 0  # tokens an answer takes besides those of its text, in the total alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,3 +55,4 @@ class Settings:
     hang: float = 0.5
     retry_after: float = 0.01
     rewrite: Rewrite | None = None
+    clock: float = 0.0

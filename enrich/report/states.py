@@ -22,8 +22,6 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
     columns = ["model", "rows", "ok", "not ok", "pending", "in progress", "llm", "published"]
     rows: list[list[str]] = []
     for state in found:
-        known = bool(state.outcomes)
-        pending = state.outcomes.get("pending", 0) if known else state.rows
         published = "held back" if state.held_back else _ago(state.published_at)
         if not state.run:
             kind = "" if state.kind == "enrichment" else state.kind
@@ -36,7 +34,7 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
                 f"{state.rows:,}",
                 f"{state.ok:,}",
                 f"{state.failed:,}",
-                f"{pending:,}",
+                f"{state.pending:,}",
                 _under_way(state),
                 state.llm,
                 published,
@@ -58,6 +56,20 @@ def closing(found: Sequence[State], *, usual: str) -> None:
             )
             sys.stderr.write(
                 f"\n{state.model}: {words}. See why:\n  enrich failures {state.model}\n"
+            )
+        if state.stopped:
+            sys.stderr.write(
+                f"\n{state.model} is stopped, and no more of it is sent: {state.stopped}. "
+                f"Mend what is wrong, or send it all the same:\n"
+                f"  enrich run {state.model} --retry{by(state.provider, usual)}\n"
+            )
+        overdue = [batch for batch in state.batches if batch.overdue]
+        if overdue:
+            sys.stderr.write(
+                f"\n{state.model}: {overdue[0].batch} is overdue: it was submitted "
+                f"{_age(overdue[0].submitted_at)} ago, and a batch ends within 24 hours. "
+                f"Wait, or give it up, so that its rows can be asked again:\n"
+                f"  enrich cancel --forget {state.model}\n"
             )
         if state.held_back:
             sys.stderr.write(
@@ -101,6 +113,7 @@ def states_json(found: Sequence[State]) -> None:
             "stale": state.stale,
             "failure": state.failure,
             "held_back": list(state.held_back),
+            "stopped": state.stopped,
             "after": list(state.after),
             "started_at": state.started_at.isoformat() if state.started_at else None,
             "published_at": state.published_at.isoformat() if state.published_at else None,
@@ -113,6 +126,7 @@ def states_json(found: Sequence[State]) -> None:
                     "completed": batch.completed,
                     "failed": batch.failed,
                     "held": batch.held,
+                    "overdue": batch.overdue,
                     "reserved": batch.reserved,
                 }
                 for batch in state.batches
@@ -144,8 +158,10 @@ def _ago(when: datetime | None) -> str:
     return "just now" if age.endswith(" s") else f"{age} ago"
 
 
-def _age(when: datetime) -> str:
+def _age(when: datetime | None) -> str:
     """How long ago a time (UTC) is, in its largest unit."""
+    if when is None:
+        return "some time"
     seconds = max(0, int((datetime.now(UTC).replace(tzinfo=None) - when).total_seconds()))
     for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:

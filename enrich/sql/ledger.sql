@@ -11,12 +11,12 @@ CREATE TABLE IF NOT EXISTS ledger.prompts (
 -- A run of a model: the snapshot of its rows. `again` asks failed rows anew; only answers
 -- that were read after the `since`-th batch count, 0: all;
 -- `invocation` is the first run of the same command, and `limits` what may be spent, in USD; `held`
--- names the tests that hold its table back.
+-- names the tests that hold its table back; `stopped` says why no more of it is sent.
 CREATE TABLE IF NOT EXISTS ledger.runs (
     run BIGINT PRIMARY KEY, model VARCHAR, prompt VARCHAR, provider VARCHAR, max_attempts INTEGER,
     retry VARCHAR[], again BOOLEAN, "rows" BIGINT, requests BIGINT, started_at TIMESTAMP,
     published_at TIMESTAMP, published_number BIGINT, outcomes VARCHAR, stale BIGINT,
-    since BIGINT, invocation BIGINT, limits MAP(VARCHAR, DOUBLE), held VARCHAR[]
+    since BIGINT, invocation BIGINT, limits MAP(VARCHAR, DOUBLE), held VARCHAR[], stopped VARCHAR
 );
 
 -- A batch and how far it is: each time is set when that step is done, and committed before the next.
@@ -80,6 +80,7 @@ ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS since BIGINT;
 ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS invocation BIGINT;
 ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS limits MAP(VARCHAR, DOUBLE);
 ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS held VARCHAR[];
+ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS stopped VARCHAR;
 ALTER TABLE ledger.requests ADD COLUMN IF NOT EXISTS bytes BIGINT;
 ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS uploading_at TIMESTAMP;
 ALTER TABLE ledger.batches ADD COLUMN IF NOT EXISTS outcomes VARCHAR;

@@ -1,6 +1,7 @@
--- Why the latest run of a model does not let others go on: its batches failed or were cancelled, or a
--- test holds its table back.
+-- Why the latest run of a model does not let others go on: it was stopped, its batches failed or were
+-- cancelled, or a test holds its table back.
 SELECT CASE
+    WHEN stopped IS NOT NULL THEN stopped
     WHEN len(held) > 0 THEN 'its table was held back by ' || array_to_string(held, ', ')
     WHEN EXISTS (
         SELECT 1 FROM ledger.batches AS batch

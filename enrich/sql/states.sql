@@ -1,6 +1,6 @@
 -- Where each enrichment model stands after its latest run.
 SELECT run.model, run.provider, prompt.llm, run.run, run."rows", run.requests, run.outcomes,
-    coalesce(run.stale, 0) AS stale, run.held, run.started_at, run.published_at,
+    coalesce(run.stale, 0) AS stale, run.held, coalesce(run.stopped, '') AS stopped, run.started_at, run.published_at,
     coalesce((
         SELECT arg_max(coalesce(nullif(batch.error, ''), batch.code), batch.ended_at)
         FROM ledger.batches AS batch

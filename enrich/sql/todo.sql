@@ -1,6 +1,7 @@
 -- Which requests of temp._enrich_snapshot to send: one for each fingerprint that has no ok answer, is not in
 -- flight and has tries left; `line` is its rowid there. $again forgives what failed before run $run,
--- only what was read after the $since-th batch counts as answered.
+-- only what was read after the $since-th batch counts as answered. What failed twice for the same reason
+-- that lies in the request is not sent a third time, and what a person cancelled not by the same run.
 CREATE OR REPLACE TEMP TABLE todo AS
 WITH wanted AS (
     SELECT fingerprint, min(rowid) AS first FROM temp._enrich_snapshot
@@ -11,18 +12,29 @@ WITH wanted AS (
         )
     ) USING (fingerprint)
     WHERE fingerprint IS NOT NULL GROUP BY fingerprint
+), said AS (
+    SELECT fingerprint, run, outcome, attempt, received_at,
+        outcome = 'error' AND coalesce(status_code, 0) BETWEEN 400 AND 499
+            AND status_code NOT IN (408, 409, 425, 429) AS lasting,
+        batch IN (SELECT batch FROM ledger.batches WHERE cancelled_at IS NOT NULL) AS cancelled,
+        count(*) FILTER (
+            (outcome IN ('invalid', 'truncated', 'refused')
+                OR (outcome = 'error' AND coalesce(status_code, 1) BETWEEN 1 AND 499
+                    AND coalesce(status_code, 1) NOT IN (408, 409, 425, 429)))
+            AND (run = $run OR NOT $again)
+        ) OVER (PARTITION BY fingerprint, outcome, reason) AS alike
+    FROM ledger.responses WHERE fingerprint IN (SELECT fingerprint FROM wanted)
 ), heard AS (
     SELECT fingerprint,
         count(*) FILTER (WHERE run = $run OR (outcome <> 'expired' AND NOT $again)) AS tries,
         max(attempt) AS attempt,
         arg_max(
-            (run < $run AND $again) OR (list_contains($retry, outcome) AND NOT (
-                outcome = 'error' AND coalesce(status_code, 0) BETWEEN 400 AND 499
-                AND status_code NOT IN (408, 409, 425, 429)
-            )),
+            (run < $run AND $again) OR (list_contains($retry, outcome) AND NOT lasting
+                AND NOT (run = $run AND cancelled)),
             (attempt, received_at)
-        ) AS retryable
-    FROM ledger.responses WHERE fingerprint IN (SELECT fingerprint FROM wanted)
+        ) AS retryable,
+        max(alike) AS alike
+    FROM said WHERE fingerprint IN (SELECT fingerprint FROM wanted)
     GROUP BY fingerprint
 ), in_flight AS (
     SELECT fingerprint FROM ledger.requests
@@ -31,7 +43,7 @@ WITH wanted AS (
     SELECT first, fingerprint, coalesce(attempt, 0) + 1 AS attempt
     FROM wanted LEFT JOIN heard USING (fingerprint)
     WHERE fingerprint NOT IN (SELECT fingerprint FROM in_flight)
-        AND (tries IS NULL OR (retryable AND tries < $max_attempts))
+        AND (tries IS NULL OR (retryable AND tries < $max_attempts AND alike < 2))
 )
 SELECT row_number() OVER () - 1 AS n, *, sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto FROM (
     SELECT first AS line, picked.fingerprint, attempt,

@@ -74,6 +74,7 @@ class Files:
     reach: tuple[Path, ...] | None = ()
     memory_limit: str = ""
     attached: tuple[Attached, ...] = ()
+    _owners: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _ready: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @contextmanager
@@ -88,8 +89,9 @@ class Files:
         """
         wanted = {"ledger": (self.ledger, ledger), "warehouse": (self.warehouse, warehouse)}
         keep = private() if ledger else nullcontext()
+        owner = self._owner() if warehouse else ""
         with keep, ExitStack() as open_files, closing(self._engine.cursor()) as connection:
-            database = Database(connection=connection, verbose=self.verbose)
+            database = Database(connection=connection, verbose=self.verbose, owner=owner)
             for name, (path, access) in wanted.items():
                 if not access:
                     continue
@@ -138,6 +140,16 @@ class Files:
             engine.execute("SET allowed_directories = $folders", {"folders": folders})
             engine.execute("SET enable_external_access = false")
         return engine
+
+    def _owner(self) -> str:
+        """The id of the project's ledger, which is made where it is absent."""
+        known = str(self.ledger.stat().st_ino) if self.ledger.exists() else ""
+        if known not in self._owners:
+            with self.open(ledger=True) as database:
+                self._owners[str(self.ledger.stat().st_ino)] = str(
+                    database.one("SELECT id FROM ledger.identity")[0]
+                )
+        return self._owners[str(self.ledger.stat().st_ino)]
 
     def _prepare(self, database: Database, path: Path, name: str) -> None:
         """Make the tables that a file lacks: once for each file that this process meets."""
@@ -264,10 +276,12 @@ def private() -> Iterator[None]:
 @dataclass(kw_only=True)
 class Database:
     """An open connection. Statements raise DatabaseError, or InputError where a SELECT is the
-    user's own; never an error of DuckDB."""
+    user's own; never an error of DuckDB. `owner` is the id of the project's ledger, where the
+    warehouse is open."""
 
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     verbose: bool = False
+    owner: str = ""
 
     def run(self, sql: str, /, **values: Any) -> list[Row]:  # noqa: ANN401  # any SQL value
         """Run one statement with bound values; gives all rows of the answer."""

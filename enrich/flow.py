@@ -204,6 +204,7 @@ class Flow:
             found = publish.publish(database, name, own, folder=self.files.work)
         if not found.same:
             self._tell(found)
+            self.books()
 
     def tests(self, model: Model, tests: Sequence[DataTest]) -> tuple[DataTest, ...]:
         """The tests of a model: its own, and those of files that read it, if all else that they

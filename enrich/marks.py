@@ -1,10 +1,13 @@
-"""Marks: what enrich makes in the warehouse carries a comment that says so, and from what.
+"""Marks: what enrich makes in the warehouse carries a comment that says so, from what, and by which
+ledger.
 
-Nothing without one is ever replaced, and nothing is made twice from the same.
+Nothing without one is ever replaced, nor anything that another project's ledger made; and nothing
+is made twice from the same.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from enrich.compiler import quote
@@ -14,6 +17,18 @@ if TYPE_CHECKING:
     from enrich.database import Database
 
 MARK = "made by enrich from "
+LEDGER = re.compile(r" \(ledger ([0-9a-f-]+)\)$")
+
+
+def comment(database: Database, source: str) -> str:
+    """What is said of a table or view that this project made from `source`."""
+    return f"{MARK}{source} (ledger {database.owner})"
+
+
+def is_ours(database: Database, comment: str) -> bool:
+    """Whether this project's ledger made it; an earlier enrich did not say which one did."""
+    named = LEDGER.search(comment)
+    return comment.startswith(MARK) and (named is None or named[1] == database.owner)
 
 
 def check_free(database: Database, name: str, source: str, *, schema: str = "main") -> str:
@@ -24,15 +39,17 @@ def check_free(database: Database, name: str, source: str, *, schema: str = "mai
     found = database.script("exists", schema=schema, name=name)
     if not found:
         return ""
-    kind, comment = found[0]
-    if not str(comment or "").startswith(MARK + source):
-        made_from = str(comment or "").partition(":")[0]
-        ours = made_from.startswith(MARK)
-        whose = f"it was {made_from}" if ours else "enrich did not make it"
-        shown = name if schema == "main" else f"{schema}.{name}"
+    kind, said = found[0][0], str(found[0][1] or "")
+    shown = name if schema == "main" else f"{schema}.{name}"
+    what = f"the warehouse has a {str(kind).lower()} '{shown}'"
+    if said.startswith(MARK) and not is_ours(database, said):
+        hint = f"give each project a warehouse of its own, or drop it: DROP {kind} {shown}"
+        raise ProjectError(f"{what} that another project's ledger made", hint=hint)
+    if not said.startswith(MARK + source):
+        made_from = LEDGER.sub("", said).partition(":")[0]
+        whose = f"it was {made_from}" if said.startswith(MARK) else "enrich did not make it"
         hint = f"drop it (DROP {kind} {shown}) or rename the file"
-        what = f"the warehouse has a {str(kind).lower()} '{shown}': {whose}"
-        raise ProjectError(what, hint=hint)
+        raise ProjectError(f"{what}: {whose}", hint=hint)
     return str(kind)
 
 
@@ -46,4 +63,4 @@ def cleared(database: Database, name: str, source: str) -> None:
 def mark(database: Database, kind: str, schema: str, name: str, source: str) -> None:
     """Say in a table's or view's comment that enrich made it, and from what."""
     where = quote.name("warehouse", schema, name)
-    database.run(f"COMMENT ON {kind} {where} IS {quote.text(MARK + source)}")
+    database.run(f"COMMENT ON {kind} {where} IS {quote.text(comment(database, source))}")

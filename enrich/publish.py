@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich import audit
 from enrich.compiler import failing, history, quote, tables
-from enrich.marks import MARK, check_free, cleared, mark
+from enrich.marks import check_free, cleared, comment, mark
 from enrich.model import HISTORY, TAKEN
 from enrich.plan import Run
 from enrich.responses import Judge, judge_again
@@ -208,7 +208,7 @@ def _current(database: Database, model: str, version: str) -> bool:
         found = database.script("exists", schema=schema, name=model)
         if not found or found[0][0] != "TABLE":
             return False
-        if found[0][1] != MARK + _sealed(database, schema, model, version):
+        if found[0][1] != comment(database, _sealed(database, schema, model, version)):
             return False
     return bool(database.script("exists", schema="enrich", name=f"{model}{HISTORY}"))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler import quote
 from enrich.folder import READERS
-from enrich.marks import MARK, cleared, mark
+from enrich.marks import MARK, cleared, comment, is_ours, mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ def seed(database: Database, name: str, path: Path) -> bool:
     stat = path.stat()
     version = f"{path.name}, {stat.st_size} bytes, {stat.st_mtime_ns}"
     found = database.script("exists", schema="main", name=name)
-    if found and found[0][1] == f"{MARK}a seed: {version}":
+    if found and found[0][1] == comment(database, f"a seed: {version}"):
         return False
     with database.transaction():
         cleared(database, name, "a seed")
@@ -38,8 +38,8 @@ def seed(database: Database, name: str, path: Path) -> bool:
 def forget_sources(database: Database, sources: Sequence[Source]) -> None:
     """Drop the views of sources that are not declared any more. Needs the warehouse."""
     known = {each.name for each in sources}
-    for (name,) in database.script("source_views", mark=f"{MARK}a source"):
-        if name not in known:
+    for name, said in database.script("source_views", mark=f"{MARK}a source"):
+        if name not in known and is_ours(database, said):
             database.run(f"DROP VIEW {quote.name('warehouse', 'main', name)}")
 
 
@@ -47,7 +47,7 @@ def source(database: Database, source: Source) -> bool:
     """Make the view of a source's files, unless it is there. Needs the warehouse."""
     version = f"a source: {sha256(source.query.encode()).hexdigest()[:12]}"
     found = database.script("exists", schema="main", name=source.name)
-    if found and found[0][1] == MARK + version:
+    if found and found[0][1] == comment(database, version):
         return False
     with database.transaction():
         cleared(database, source.name, "a source")

@@ -72,6 +72,11 @@ CREATE TABLE IF NOT EXISTS ledger.evaluations (
     exact DOUBLE, normalized DOUBLE, evaluated_at TIMESTAMP
 );
 
+-- Which ledger this is: tables in a warehouse name it.
+CREATE TABLE IF NOT EXISTS ledger.identity (id VARCHAR);
+INSERT INTO ledger.identity
+SELECT CAST(uuid() AS VARCHAR) WHERE NOT EXISTS (SELECT 1 FROM ledger.identity);
+
 -- What a ledger of an earlier enrich lacks.
 ALTER TABLE ledger.prompts ADD COLUMN IF NOT EXISTS params VARCHAR;
 ALTER TABLE ledger.prompts ADD COLUMN IF NOT EXISTS variables VARCHAR;

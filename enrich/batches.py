@@ -26,6 +26,7 @@ from enrich.errors import (
     Unavailable,
     Unclear,
 )
+from enrich.price import usd
 from enrich.responses import Ended, Judge
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ UNRUN = {
     "cancelled": "not run: the batch was cancelled",
     "failed": "not run: the batch failed",
     "given up": "not run: the batch was given up",
+    "interrupted": "the preview was interrupted: the call may have been billed",
 }
 """Why a request without a line was not run, by how its batch ended."""
 
@@ -188,14 +190,27 @@ def answer(files: Files, provider: Provider, batch: Batch) -> Batch:
             for table in ("requests", "batches"):
                 database.run(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.batch)
         raise
+    except KeyboardInterrupt:  # what had been asked was waited for, and the rest was not
+        _ended_now(files, batch, status="cancelled")
+        raise
     return _ended_now(files, batch, status="completed")
 
 
 def settle_previews(files: Files) -> list[Done]:
-    """Read what came in for previews that were left: who holds the turn finds none under way."""
+    """Read what came in for previews that were left: who holds the turn finds none under way.
+
+    Of one that was killed nobody knows which of its calls were answered and billed.
+    """
     with files.open(ledger=True) as database:
         left = [batch for batch in unread(database) if batch.remote == NOW]
-    done, troubles = read(files, [_ended_now(files, each, status="cancelled") for each in left])
+    ended = [e if e.ended_at else _ended_now(files, e, status="interrupted") for e in left]
+    done, troubles = read(files, ended)
+    for batch, outcomes in done:
+        lost = outcomes.get("expired", 0) if batch.status == "interrupted" else 0
+        if lost:
+            cost = usd((batch.reserved or 0) * lost / batch.requests)
+            what = f"a preview of {batch.model} was interrupted"
+            files.say(f"{what}: {lost:,} of its calls may have been billed, about {cost}")
     for _, problem in troubles:
         files.say(problem.message)
     return done
@@ -250,10 +265,12 @@ def _closed(
     database: Database, batch: Batch, outcomes: Mapping[str, int], *, billed: bool = False
 ) -> Batch:
     """The batch is read: nothing will be asked of it again."""
-    (number,) = database.one("SELECT coalesce(max(read_number), 0) + 1 FROM ledger.batches")
+    # From 2 on, so that a full refresh (`since` 1) of a ledger without answers counts them all.
+    (number,) = database.one("SELECT coalesce(max(read_number), 1) + 1 FROM ledger.batches")
     batch = _update(
         database, batch, read_at=_now(), read_number=number, outcomes=json.dumps(outcomes)
     )
+    billed = billed or batch.status == "interrupted"
     database.script("true_up", batch=batch.batch, billed=billed)
     return batch
 

@@ -72,11 +72,15 @@ def limits(project: Budget, model: Budget, max_cost: float | None) -> dict[str, 
 
 @dataclass(frozen=True, kw_only=True)
 class Left:
-    """What is left of the tightest budget, in USD, and which that is; None: there is no budget."""
+    """What is left of the tightest budget, in USD, and which that is; None: there is no budget.
+
+    `spent` is what has been spent of its `limit`: more, where answers took more than estimated.
+    """
 
     usd: float | None = None
     scope: str = ""
     limit: float = 0.0
+    spent: float = 0.0
 
     @classmethod
     def of(
@@ -101,11 +105,20 @@ class Left:
         for scope in ("run", "month"):
             spent[scope] += foreseen
         left, scope = min((amount - spent[scope], scope) for scope, amount in limits.items())
-        return cls(usd=max(0.0, left), scope=scope, limit=limits[scope])
+        return cls(usd=max(0.0, left), scope=scope, limit=limits[scope], spent=limits[scope] - left)
 
     def pays(self, cost: float | None) -> bool:
         """Whether so much may still be spent; an unknown cost may not, where there is a budget."""
         return self.usd is None or (cost is not None and cost <= self.usd * (1 + 1e-9))
+
+    @property
+    def account(self) -> str:
+        """What has been spent of the budget, as people read it; "" where there is none."""
+        if self.usd is None:
+            return ""
+        over = self.spent - self.limit
+        more = f": {usd(over)} more, for answers took more tokens than estimated"
+        return f"spent {usd(self.spent)} of {self}{more if over > 0.000001 else ''}"
 
     def __str__(self) -> str:
         """Which budget it is; empty where there is none."""

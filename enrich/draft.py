@@ -115,8 +115,9 @@ def drawn(
     rows = changes.reasons(database, found)
     terms = _terms(database, provider, work, run, requests=requests, foreseen=order.foreseen)
     paid = plan.affordable(database, terms)
-    cuts = plan.cut(database, provider.limits, paid=paid)
-    within = sum(each.bytes for each in cuts if each.start < paid)
+    first = plan.first_cut(terms, paid)
+    cuts = plan.cut(database, provider.limits, paid=first)
+    within = plan.size_of(database, paid)
     planned = Plan(
         model=run.model,
         provider=run.provider,
@@ -129,6 +130,7 @@ def drawn(
         batches=len(cuts),
         bytes=size,
         paid=paid,
+        first=first,
         budget=str(terms.budget),
         spend=terms.estimate(requests=paid, size=within).usd or 0.0,
         estimate=terms.estimate(requests=requests, size=size),

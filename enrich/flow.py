@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from enrich import batches, publish, run, waiting
+from enrich.budget import Left
 from enrich.compiler.compilation import described
 from enrich.errors import (
     DatabaseError,
@@ -24,6 +25,7 @@ from enrich.errors import (
     ProjectError,
     Unavailable,
 )
+from enrich.plan import Run
 from enrich.publish import check_names
 from enrich.state import State
 from enrich.wait import Wait
@@ -145,10 +147,28 @@ class Flow:
                 self.talk.say("given up for now; nothing is lost, and enrich status tries again")
                 break
             wait.after(turn, self.provider, self.talk)
+        self._account(names)
         own = [problem for name, problem in self.problems.items() if name in names]
         self.problems.clear()
         if own:
             raise own[0]
+
+    def _account(self, names: set[str]) -> None:
+        """Say what was spent of the budgets of these models' runs, of each budget once."""
+        told: dict[str, None] = {}
+        with self.files.open(ledger=True) as database:
+            for name in sorted(names):
+                if not database.script("latest_run", model=name):
+                    continue
+                run = Run.latest(database, name)
+                left = Left.of(
+                    database, run.limits, model=name, run=run.run, invocation=run.invocation
+                )
+                if left.account:
+                    whose = "" if left.scope in ("run", "month") else f"{name}: "
+                    told[f"{whose}{left.account}"] = None
+        for sentence in told:
+            self.talk.say(sentence)
 
     def turn(self, command: str = "") -> Turn:
         """Every batch as far as it goes, what was read published, and what waited for it begun.

@@ -29,6 +29,9 @@ ASKED = {
 }
 """Why rows are asked, besides changes of the model: as `reasons.sql` and as people call it."""
 
+LEAST_FIRST, MOST_FIRST = 3, 20
+"""How many requests go first, where a budget has no answers to go by: a twentieth, but so many."""
+
 STATES = {
     "answered": "answered",
     "kept": "kept from an earlier version",
@@ -75,8 +78,8 @@ class Plan:
     The `rows` of the SELECT are counted once: those that are not asked in `states` (see STATES),
     those to be asked, by why, in `reasons`. `gone` are not in the SELECT any more. `bytes` are
     those of the request files. The first `paid` requests are within the tightest `budget`, for an
-    estimated `spend` (USD). `after`
-    names the models that must be run before anything of this can be known: then the rest is empty.
+    estimated `spend` (USD); `first` of them go ahead of the others, if fewer. `after` names the
+    models that must be run before anything of this can be known: then the rest is empty.
     `changed` says what is different from the version last run, and `diff` shows it. `settled`:
     every row is as it was, with its answer. `held_back` says why the table is not what it could be.
     """
@@ -94,6 +97,7 @@ class Plan:
     batches: int = 0
     bytes: int = 0
     paid: int = 0
+    first: int = 0
     budget: str = ""
     spend: float = 0.0
     estimate: Estimate | None = None
@@ -130,7 +134,13 @@ class Plan:
         whose = f"{requests} to {self.llm} ({self.provider}) in {batches}"
         paid = f"{self.paid:,}" if self.paid else "none of them"
         held = f"; {self.budget} pays for {paid}" if self.paid < self.requests else ""
-        return f"{line}; {whose}, {self.estimate}{held}"
+        ahead = f"; {self.first:,} go first, to see what they cost" if self.probes else ""
+        return f"{line}; {whose}, {self.estimate}{held}{ahead}"
+
+    @property
+    def probes(self) -> bool:
+        """Whether a few requests go ahead of those that a budget pays for."""
+        return 0 < self.first < self.paid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +205,13 @@ def cut(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
     return cuts
 
 
+def size_of(database: Database, requests: int) -> int:
+    """The bytes of the first so many of `temp.todo`."""
+    return int(
+        database.one("SELECT coalesce(max(upto), 0) FROM temp.todo WHERE n < $n", n=requests)[0]
+    )
+
+
 def affordable(database: Database, terms: Terms) -> int:
     """How many of `temp.todo`, from the first on, what is left of the budgets should pay for."""
     left = terms.budget.usd
@@ -205,6 +222,17 @@ def affordable(database: Database, terms: Terms) -> int:
         for requests, size in ((0, 1), (1, 0))
     )
     return int(database.script("affordable", bytewise=bytewise, each=each, left=left)[0][0])
+
+
+def first_cut(terms: Terms, paid: int) -> int:
+    """How many of the `paid` requests to send now: a few, where a budget has no answers to go by.
+
+    What an llm thinks before it answers is billed, and no rule of thumb knows it; what a few cost,
+    tells what the others will.
+    """
+    blind = terms.budget.usd is not None and not terms.pace.answers
+    free = terms.estimate(requests=1, size=0).usd == 0
+    return min(paid, max(LEAST_FIRST, min(paid // 20, MOST_FIRST))) if blind and not free else paid
 
 
 def assign(

@@ -127,7 +127,7 @@ def start(files: Files, config: Config, provider: Provider, model: Model, order:
             drawn = draft.drawn(database, config, provider, work, found, order)
             run = drawn.run
             _remember(database, work, run)
-            plan.assign(database, run, drawn.cuts, drawn.terms, paid=drawn.plan.paid)
+            plan.assign(database, run, drawn.cuts, drawn.terms, paid=drawn.plan.first)
             database.script(
                 "run_started",
                 run=run.run,
@@ -329,6 +329,7 @@ def _replan(
     paid = plan.affordable(database, terms)
     if anew and paid < WORTH * requests:
         paid = 0
+    paid = plan.first_cut(terms, paid)
     cuts = plan.cut(database, provider.limits, paid=paid)
     plan.assign(database, run, cuts, terms, paid=paid)
     return requests

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from folders import opened, plants
+from folders import Ears, opened, plants
 
 from enrich.rehearsal import Rehearsal
 
@@ -151,8 +151,14 @@ def test_a_preview_killed_in_a_call(tmp_path: Path, step: str, paid: int) -> Non
                 time.sleep(0.01)
             child.send_signal(signal.SIGKILL)
             child.communicate()
-        (state,) = opened(root).run()
+        ears = Ears()
+        (state,) = opened(root, ears).run()
         assert (state.ok, state.busy, server.bill.total) == (4, False, paid)
+        assert any("1 of its calls may have been billed" in said for said in ears.said)
+        books = (
+            opened(root).sql("SELECT status, cost > 0 FROM enrich.costs ORDER BY kind DESC").rows
+        )
+        assert books[0] == ("may have been billed", True)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")

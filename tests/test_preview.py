@@ -105,8 +105,8 @@ def test_where_is_a_condition_and_nothing_else(tmp_path: Path, where: str) -> No
 
 
 def test_what_is_wrong_with_a_row_is_shown(tmp_path: Path) -> None:
-    """A row that fails has its outcome and its reason; a broken schema shows in every row, and
-    costs nothing."""
+    """A row that fails has its outcome and its reason; what is wrong with every row is one error,
+    and costs nothing."""
     with Rehearsal(faults=Faults(off_schema=1)) as server:
         project = opened(plants(tmp_path, server))
         found = project.preview("kinds", limit=1)
@@ -116,8 +116,8 @@ def test_what_is_wrong_with_a_row_is_shown(tmp_path: Path) -> None:
         assert found.rows[0].answer is None
     with Rehearsal(faults=Faults(http_400=1)) as server:
         root = plants(tmp_path / "other", server)
-        rows = opened(root).preview("kinds", limit=3).rows
-        assert {row.outcome for row in rows} == {"error"}
+        with pytest.raises(ProviderError, match="answered 400"):
+            opened(root).preview("kinds", limit=3)
         assert server.bill.total == 0
 
 
@@ -139,7 +139,7 @@ def test_answers_that_were_lost_on_the_way_are_asked_again(tmp_path: Path) -> No
         root = plants(tmp_path, server)
         server.script("POST /v1/chat/completions", ["reset"])
         found = opened(root).preview("kinds")
-        assert sorted(row.outcome for row in found.rows) == ["error", "ok", "ok", "ok"]
+        assert sorted(row.outcome for row in found.rows) == ["missing", "ok", "ok", "ok"]
         (state,) = opened(root).run()
         assert (state.requests, state.ok) == (1, 4)
 
@@ -239,3 +239,52 @@ def test_the_same_on_the_command_line(tmp_path: Path) -> None:
         assert "nothing was asked" not in again.stdout
         server.script("POST /v1/chat/completions", ["reset"])
         assert CliRunner().invoke(cli.main, [*run[:-1], "4"]).exit_code == 3
+
+
+CHAT = "POST /v1/chat/completions"
+
+
+def test_calls_refused_alike_use_up_no_attempt(tmp_path: Path) -> None:
+    """What lies in the request as such is said once, and is as if nothing had been asked."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        server.script(CHAT, [(400, "unsupported_parameter")] * 4)
+        with pytest.raises(ProviderError, match="answered 400"):
+            opened(root).preview("kinds")
+        assert opened(root).sql("SELECT count(*) FROM ledger.responses").rows == ((0,),)
+        (state,) = opened(root).run()
+        assert state.ok == 4
+
+
+def test_a_call_refused_for_its_own_row_is_an_outcome(tmp_path: Path) -> None:
+    """Others were answered: the refused one is a row that failed."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        server.script(CHAT, ["ok", (400, "invalid_image_url")])
+        found = opened(root).preview("kinds")
+        assert sorted(row.outcome for row in found.rows) == ["error", "ok", "ok", "ok"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_provider_is_asked_again(tmp_path: Path, status: int) -> None:
+    """As soon as it says, and no call is paid twice."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        server.script(CHAT, [status] * 6)
+        found = opened(root).preview("kinds")
+        assert [row.outcome for row in found.rows] == ["ok"] * 4
+        assert (server.bill.total, server.sends(CHAT)) == (4, 10)
+
+
+def test_a_lost_answer_may_have_been_billed(tmp_path: Path) -> None:
+    """It is not asked again by itself, and stands in the books as estimated."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        server.script(CHAT, ["lost"])
+        found = opened(root).preview("kinds")
+        (lost,) = [row for row in found.rows if row.outcome != "ok"]
+        assert "may have been billed" in (lost.error or "")
+        assert server.bill.total == 4
+        (cost,) = opened(root).sql("SELECT cost FROM ledger.batches").rows[0]
+        usage = server.bill.usage
+        assert cost > (usage.input * 0.15 + usage.output * 0.6) / 1e6 * 3 / 4

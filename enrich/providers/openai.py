@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -56,6 +57,23 @@ PROBE = 10.0
 CHUNK = 1 << 20
 SIDE_BY_SIDE = 8
 """How many requests are asked at once without the Batch API."""
+PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before each further try of a call that was turned away, unless the provider says."""
+LONGEST_PAUSE = 20.0
+SPOKEN = (
+    "message",
+    "error",
+    "detail",
+    "msg",
+    "errors",
+    "error_description",
+    "description",
+    "title",
+)
+"""Where servers put their words: OpenAI, FastAPI, Google, OAuth, problem details (RFC 9457)."""
+STYLE = re.compile(r"<(style|script)\b.*?</\1>", re.I | re.S)
+MARKUP = re.compile(r"</?[A-Za-z!][^>]*>")
+DIGITS = re.compile(r"\d+")
 LOOK = "enrich looks for the batch before it asks again"
 
 
@@ -85,6 +103,14 @@ class Account:
             if len(secret) > 3:
                 text = text.replace(secret, "***")
         return text
+
+
+class _Refusal(ProviderError):
+    """A request of a preview was refused; `response` is the line that says so."""
+
+    def __init__(self, message: str, response: dict[str, Any]) -> None:
+        super().__init__(message, hint="change the prompt, its params or the llm: nothing was paid")
+        self.response = response
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,15 +301,26 @@ class OpenAIProvider:
 
     def complete(self, requests: Path, results: Path) -> None:
         """Ask one by one, a few side by side. What was asked is waited for, even after Ctrl-C: it
-        is paid for. Raises what went wrong only where no request was answered."""
+        is paid for. A call whose answer was lost is not repeated, and has no line.
+
+        Raises what went wrong only where no request was answered, or all were refused alike: that
+        lies in what they share.
+        """
         lines = [json.loads(line) for line in requests.read_bytes().split(b"\n") if line]
         problems: list[ProviderError] = []
+        refusals: list[ProviderError] = []
         lock = Lock()
         with open(results, "ab", opener=_private) as out:  # Path.open has no opener
 
             def ask(line: Mapping[str, Any]) -> None:
                 try:
-                    answered = {"response": self._answer(line), "error": None}
+                    answered = {"response": self._answered(line), "error": None}
+                except _Refusal as problem:
+                    refusals.append(problem)
+                    answered = {"response": problem.response, "error": None}
+                except Unclear as problem:
+                    problems.append(problem)
+                    return
                 except ProviderError as problem:
                     problems.append(problem)
                     error = {"code": "not_answered", "message": problem.message}
@@ -299,8 +336,19 @@ class OpenAIProvider:
                     asked.result()
             finally:
                 pool.shutdown(cancel_futures=True)
-        if len(problems) == len(lines):
+        if len(problems) == len(lines) and not any(isinstance(p, Unclear) for p in problems):
             raise problems[0]
+        if len(refusals) == len(lines) and len({DIGITS.sub("", str(p)) for p in refusals}) == 1:
+            raise ProviderError(refusals[0].message, hint=refusals[0].hint)
+
+    def _answered(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """`_answer`, tried again where the provider was busy, or could not be reached at all."""
+        for pause in PAUSES:
+            try:
+                return self._answer(line)
+            except Unavailable as problem:
+                time.sleep(min(_asked_pause(problem, pause), LONGEST_PAUSE))
+        return self._answer(line)
 
     def _answer(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """A response line's `response`; what is wrong with this one request is an answer, too."""
@@ -313,10 +361,17 @@ class OpenAIProvider:
                     line["url"].removeprefix("/v1"), body=line["body"], cast_to=object
                 )
             except openai.APIStatusError as problem:
-                if problem.status_code not in (400, 413, 422):
+                status = problem.status_code
+                if status == 503 or (status == 429 and not _broke(problem)):
+                    self._refused(problem, creating=False)
+                if status not in (400, 413, 422):
                     raise
-                said = {"message": self.account.redacted(_words(problem)), "code": problem.code}
-                return {"status_code": problem.status_code, "body": {"error": said}}
+                words = self.account.redacted(_words(problem))
+                said = {"message": words, "code": problem.code}
+                response = {"status_code": status, "body": {"error": said}}
+                if "content" in str(problem.code or ""):  # a filter: it lies in this row
+                    return response
+                raise _Refusal(f"{self.name} answered {status}: {words}", response) from problem
         return {"status_code": 200, "body": body}
 
     @contextmanager
@@ -408,10 +463,30 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 
 def _words(problem: openai.APIStatusError) -> str:
-    body = problem.body
-    if isinstance(body, dict) and isinstance(body.get("message"), str):
-        return str(body["message"])
-    return problem.message.split("\n")[0][:300]
+    """The server's own words, in whatever shape it has them, as one line without markup."""
+    said = _said(problem.body) or problem.message.split("\n")[0]
+    plain = MARKUP.sub(" ", STYLE.sub(" ", said))
+    return " ".join(plain.split())[:300]
+
+
+def _said(body: object) -> str:
+    """The first text of an error body that stands where servers put their words."""
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list):
+        return next(filter(None, map(_said, body)), "")
+    if isinstance(body, dict):
+        return next(filter(None, (_said(body.get(key)) for key in SPOKEN)), "")
+    return ""
+
+
+def _asked_pause(problem: ProviderError, usual: float) -> float:
+    """The seconds that a provider asks to wait (Retry-After), or the usual ones."""
+    response = getattr(problem.__context__, "response", None)
+    try:
+        return float(response.headers["retry-after"]) if response is not None else usual
+    except (KeyError, ValueError):
+        return usual
 
 
 def _broke(problem: openai.APIStatusError) -> bool:

@@ -99,6 +99,8 @@ def _plan_lines(plan: Plan) -> Iterator[tuple[str, str, str]]:
         yield "cost", usd(cost.likely), f"{usd(cost.low)} to {usd(cost.high)}, {source}"
     else:
         yield "cost", usd(0), source
+    if plan.probes:
+        yield "first", f"{plan.first:,}", "requests go ahead, to see what they cost"
     if plan.paid < plan.requests:
         yield "within budget", f"{plan.paid:,}", f"requests: {plan.budget} pays for no more"
 

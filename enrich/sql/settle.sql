@@ -21,7 +21,9 @@ SELECT run, request.batch, request.custom_id, request.fingerprint, request.attem
     CASE outcome
         WHEN 'ok' THEN NULL
         WHEN 'expired' THEN coalesce(message, nullif(unrun, ''))
-        WHEN 'missing' THEN 'no line of the result files answers this request'
+        WHEN 'missing' THEN CASE WHEN run = 0
+            THEN 'no answer came back, and the call may have been billed'
+            ELSE 'no line of the result files answers this request' END
         WHEN 'error' THEN coalesce(message, code, CASE
             WHEN coalesce(status_code, 0) = 0 THEN 'the provider lost the request'
             WHEN status_code <> 200 THEN 'HTTP status ' || status_code

@@ -159,7 +159,9 @@ def _terms(
         what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"
         hint = "set it under `prices:` of the provider in project.yml, or take the budget out"
         raise ProjectError(what, hint=hint)
-    pace = Pace.seen(database, work.version, work.prompt, work.params)
+    pace = Pace.seen(
+        database, work.version, work.prompt, work.params, snapshot.content(database, work)
+    )
     return Terms(pace=pace, price=price, budget=budget)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
+from enrich.pictures import NO_TOKENS, Tokens
 from enrich.price import Price, usd
 
 if TYPE_CHECKING:
@@ -17,12 +18,11 @@ if TYPE_CHECKING:
 
     from enrich.database import Database
     from enrich.output import Family, Output, Type
+    from enrich.pictures import Content
     from enrich.prompt import Prompt
 
 BYTES_PER_TOKEN = 4
 """A rule of thumb for English text."""
-PICTURE = 1000
-"""Input tokens of a picture, by rule of thumb: llms count from 85 to many thousands."""
 GUESS = (0.6, 1.6)
 """How far off a rule of thumb may be, as factors: for input tokens, and thrice that for output."""
 LEAST = 0.05
@@ -51,23 +51,31 @@ class Pace:
 
     The spreads are standard deviations of one request's tokens, NULL as None where too few were
     seen; `cached` is the share of input tokens that the provider's cache knew. `answers` are those
-    it was learnt from; 0: a rule of thumb.
+    it was learnt from; 0: a rule of thumb, to which a request's `pictures` are added.
     """
 
     answers: int
     per_byte: float
     per_request: float
     output: float
+    pictures: Tokens = NO_TOKENS
     input_spread: float | None = None
     output_spread: float | None = None
     cached: float = 0.0
 
     @classmethod
-    def seen(cls, database: Database, prompt: str, work: Prompt, params: Mapping[str, Any]) -> Pace:
+    def seen(
+        cls,
+        database: Database,
+        prompt: str,
+        work: Prompt,
+        params: Mapping[str, Any],
+        content: Content,
+    ) -> Pace:
         """From the ledger: the answers to this version if there are any, else to the model's
-        earlier ones by the same llm; without any the rule of thumb."""
+        earlier ones by the same llm; without any the rule of thumb, by what a request holds."""
         found = database.script("pace", prompt=prompt)
-        pace = cls.guessed(work, params)
+        pace = cls.guessed(work, params, content)
         if not found or not found[0][0]:
             return pace
         answers, by_bytes, each, off_bytes, off_each, cached, output, off_output = found[0]
@@ -83,15 +91,17 @@ class Pace:
         )
 
     @classmethod
-    def guessed(cls, prompt: Prompt, params: Mapping[str, Any]) -> Pace:
-        """The rule of thumb: four bytes a token; the output by the types of its columns."""
+    def guessed(cls, prompt: Prompt, params: Mapping[str, Any], content: Content) -> Pace:
+        """The rule of thumb: four bytes of text a token, pictures as llms count them; the output
+        by the types of its columns."""
         tokens = _output_tokens(prompt.output)
         most = min((params[word] for word in LIMITS if _number(params.get(word))), default=tokens)
-        text = len(prompt.text.encode()) / BYTES_PER_TOKEN
+        pictures = bool(prompt.images)
         return cls(
             answers=0,
-            per_byte=0.0 if prompt.images else 1 / BYTES_PER_TOKEN,
-            per_request=text + PICTURE * len(prompt.images) if prompt.images else 0.0,
+            per_byte=0.0 if pictures else 1 / BYTES_PER_TOKEN,
+            per_request=content.text / BYTES_PER_TOKEN if pictures else 0.0,
+            pictures=content.pictures,
             output=min(tokens, most),
         )
 
@@ -140,7 +150,13 @@ class Estimate:
             inside = Range.around(taken, pace.input_spread, requests, pace.answers)
             out = Range.around(given, pace.output_spread, requests, pace.answers)
         else:
-            inside, out = Range.guess(taken), Range.guess(given, 3)
+            shown = pace.pictures.times(requests)
+            text, out = Range.guess(taken), Range.guess(given, 3)
+            inside = Range(
+                likely=text.likely + shown.likely,
+                low=text.low + shown.low,
+                high=text.high + shown.high,
+            )
         return cls(
             input=inside,
             output=out,

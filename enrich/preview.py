@@ -179,7 +179,9 @@ def _planned(
     if not requests:
         return None
     terms = Terms(
-        pace=Pace.seen(database, work.version, prompt, work.params),
+        pace=Pace.seen(
+            database, work.version, prompt, work.params, snapshot.content(database, work)
+        ),
         price=provider.price(work.body.llm, now=True),
         budget=Left.of(database, one.limits, model=model.name, run=0, invocation=0),
     )

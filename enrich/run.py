@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from enrich import batches, changes, draft, plan, responses, snapshot
+from enrich import batches, changes, draft, pictures, plan, responses, snapshot
 from enrich.budget import Left
 from enrich.compiler import tables
 from enrich.compiler.body import line_overhead
@@ -322,7 +322,13 @@ def _replan(
     provider = open_provider(run.provider)
     prompt = version.asked
     terms = Terms(
-        pace=Pace.seen(database, run.prompt, prompt, json.loads(version.params or "{}")),
+        pace=Pace.seen(
+            database,
+            run.prompt,
+            prompt,
+            json.loads(version.params or "{}"),
+            pictures.unmeasured(version.llm, prompt.images, len(version.prefix + version.text)),
+        ),
         price=provider.price(version.llm),
         budget=draft.left(database, run),
     )

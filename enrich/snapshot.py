@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from enrich import pictures
 from enrich.compiler import inputs
+from enrich.compiler.body import REMOTE
 from enrich.compiler.compilation import select_failed
 from enrich.errors import DatabaseError, InputError
+from enrich.pictures import Content
 
 if TYPE_CHECKING:
     from enrich.compiler.compilation import Compiled
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def take(database: Database, compiled: Compiled, *, config: Config, most_bytes: int) -> int:
-    """Make `temp._enrich_snapshot`: key, custom_id, fingerprint, tail, error, prompt.
+    """Make `temp._enrich_snapshot`: see `inputs.snapshot`.
 
     Gives the number of rows. Needs the warehouse. A row whose picture cannot be read, or whose
     request is larger than `most_bytes`, has an `error` and no fingerprint. Raises InputError where
@@ -72,7 +75,7 @@ def _pictures(database: Database, compiled: Compiled, config: Config) -> None:
         return
     if not found:
         database.run(
-            "INSERT INTO temp._enrich_pictures SELECT unnest($given), NULL, unnest($faults)",
+            "INSERT INTO temp._enrich_pictures SELECT unnest($given), NULL, NULL, unnest($faults)",
             given=given,
             faults=[fault for _, fault in checked],
         )
@@ -102,3 +105,24 @@ def _found(config: Config, path: str) -> tuple[str | None, str | None]:
             return str(file), None
     except OSError as problem:
         return None, f"the image '{path}' cannot be read: {problem.strerror}"
+
+
+def content(database: Database, work: Compiled) -> Content:
+    """What the rows of `temp._enrich_snapshot` that can be asked hold, where they show pictures.
+
+    Pictures at a fixed address are in each row.
+    """
+    images = work.prompt.images
+    requests, text = database.one(inputs.texts(), overhead=work.overhead) if images else (0, 0)
+    if not requests:
+        return Content(text=0.0, pictures=pictures.NO_TOKENS)
+    llm = work.body.llm
+    fixed = [
+        each for each in images if isinstance(each.source, str) and each.source.startswith(REMOTE)
+    ]
+    moving = [each for each in images if each not in fixed]
+    found = pictures.total([pictures.of(llm, None, each.detail) for each in fixed]).times(requests)
+    for place, width, height, many in database.run(inputs.sizes()):
+        size = None if width is None else (int(width), int(height))
+        found += pictures.of(llm, size, moving[place - 1].detail).times(many)
+    return Content(text=float(text) / requests, pictures=found.times(1 / requests))

@@ -25,6 +25,63 @@ MEDIA_TYPE = (
     f"CASE WHEN {PNG} THEN 'image/png' WHEN {JPEG} THEN 'image/jpeg' "
     f"WHEN {GIF} THEN 'image/gif' WHEN {WEBP} THEN 'image/webp' END"
 )
+HEAD = 262_144
+"""So many bytes of a JPEG hold its size, even behind a thumbnail and a profile."""
+
+
+def _number(places: str, *, content: str = "content") -> str:
+    """The bytes at these places, the highest first, as a number."""
+    digits = " || ".join(f"hex({content}[{place}:{place}])" for place in places.split())
+    return f"CAST('0x' || {digits} AS BIGINT)"
+
+
+def _jpeg_size() -> str:
+    """The largest frame that a JPEG announces: a thumbnail inside it announces one, too.
+
+    The markers SOF0 to SOF2 (ITU T.81), a length for one, three or four components, 8 bits.
+    """
+    marker = "FFC[012]00(?:0B|11|14)08([0-9A-F]{8})"
+    frames = f"regexp_extract_all(hex(content[1:{HEAD}]), '{marker}', 1)"
+    height, width = (f"CAST('0x' || frame[{at}:{at + 3}] AS BIGINT)" for at in (1, 5))
+    sizes = f"list_transform({frames}, lambda frame: {{'width': {width}, 'height': {height}}})"
+    return f"list_sort({sizes}, 'DESC')[1]"
+
+
+def size() -> str:
+    """SQL for the pixels of the picture `content`, by its header; NULL where that tells none."""
+
+    def pair(width: str, height: str) -> str:
+        return f"{{'width': {width}, 'height': {height}}}"
+
+    png = pair(_number("17 18 19 20"), _number("21 22 23 24"))
+    gif = pair(_number("8 7"), _number("10 9"))
+    extended = pair(f"1 + {_number('27 26 25')}", f"1 + {_number('30 29 28')}")
+    lossy = pair(f"{_number('28 27')} & 16383", f"{_number('30 29')} & 16383")
+    bits = _number("25 24 23 22")
+    lossless = pair(f"1 + ({bits} & 16383)", f"1 + (({bits} >> 14) & 16383)")
+    return f"""CASE WHEN octet_length(content) < 30 THEN NULL WHEN {PNG} THEN {png}
+        WHEN {GIF} THEN {gif} WHEN {JPEG} THEN {_jpeg_size()}
+        WHEN hex(content[13:16]) = '56503858' THEN {extended}
+        WHEN hex(content[13:16]) = '56503820' THEN {lossy}
+        WHEN hex(content[13:16]) = '5650384C' THEN {lossless} END"""
+
+
+SIZE = "STRUCT(width BIGINT, height BIGINT)"
+
+
+def sizes() -> str:
+    """How many pictures of the snapshot have which size, by their place among a row's pictures."""
+    return """SELECT place, size.width, size.height, count(*) FROM (
+    SELECT unnest(range(1, len(sizes) + 1)) AS place, unnest(sizes) AS size
+    FROM temp._enrich_snapshot WHERE error IS NULL
+) GROUP BY ALL"""
+
+
+def texts() -> str:
+    """How many rows of the snapshot can be asked, and the bytes of their requests without the
+    pictures in them; $overhead are those of a line besides its custom_id and tail."""
+    return """SELECT count(*), coalesce(sum(strlen(tail) - pictured + $overhead), 0)
+FROM temp._enrich_snapshot WHERE error IS NULL"""
 
 
 def materialized(select: str) -> str:
@@ -55,9 +112,10 @@ def data_urls() -> str:
 WITH wanted AS (
     SELECT unnest($given) AS path, unnest($found) AS file, unnest($faults) AS fault
 ), files AS (
-    SELECT filename, content, {MEDIA_TYPE} AS media_type FROM read_blob($globs)
+    SELECT filename, content, {MEDIA_TYPE} AS media_type, {size()} AS size
+    FROM read_blob($globs)
 )
-SELECT path, 'data:' || media_type || ';base64,' || to_base64(content) AS url,
+SELECT path, size, 'data:' || media_type || ';base64,' || to_base64(content) AS url,
     CASE WHEN url IS NULL THEN
         coalesce(fault, 'the image ''' || path || ''' is not a PNG, JPEG, WEBP or GIF')
     END AS error
@@ -66,7 +124,8 @@ FROM wanted LEFT JOIN files ON filename = file"""
 
 def no_pictures() -> str:
     return (
-        "CREATE OR REPLACE TEMP TABLE _enrich_pictures (path VARCHAR, url VARCHAR, error VARCHAR)"
+        "CREATE OR REPLACE TEMP TABLE _enrich_pictures "
+        f"(path VARCHAR, size {SIZE}, url VARCHAR, error VARCHAR)"
     )
 
 
@@ -81,25 +140,34 @@ def snapshot(
 ) -> str:
     """The SELECT that gives one row for each row of `select`:
 
-    key STRUCT, custom_id, fingerprint, tail, error, prompt; where `error` says why a row cannot be
-    asked, the others are NULL; `prompt`, NULL so far, is the earlier version whose answer a row
-    keeps. `key` maps the key's columns to their types, `blobs` tells which images are BLOBs.
-    `kept`: the rows are in `temp._enrich_rows`.
+    key STRUCT, custom_id, fingerprint, tail, error, prompt, sizes, pictured; where `error` says why
+    a row cannot be asked, the others are NULL; `prompt`, NULL so far, is the earlier version whose
+    answer a row keeps; `sizes` are the pixels of its pictures, NULL where unknown, and `pictured`
+    the bytes of those that stand in the request. `key` maps the key's columns to their types,
+    `blobs` tells which images are BLOBs. `kept`: the rows are in `temp._enrich_rows`.
     """
     columns = {column: f"inputs.{quote.name(column)}" for column in key}
     source = f"{ROWS} AS inputs" if kept else f"(\n{select}\n) AS inputs"
     joins = "".join(
         _picture(number, image, blobs[number]) for number, image in enumerate(body.images)
     )
-    errors = [f"_enrich_{number}._enrich_error" for number in range(len(body.images))]
+    names = [f"_enrich_{number}" for number in range(len(body.images))]
+    errors = [f"{name}._enrich_error" for name in names]
+    sizes = ", ".join(f"{name}._enrich_size" for name in names)
+    inside = " + ".join(
+        f"CASE WHEN starts_with({name}._enrich_url, 'data:') "
+        f"THEN strlen({name}._enrich_url) ELSE 0 END"
+        for name in names
+    )
     return f"""SELECT key, {_custom_id(key)} AS custom_id,
     CASE WHEN error IS NULL THEN left(sha256({quote.text(digest)} || tail), 32) END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
-    error, CAST(NULL AS VARCHAR) AS prompt
+    error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured
 FROM (
     SELECT {quote.struct(columns)} AS key,
         {body.tail} AS tail,
-        {f"coalesce({', '.join(errors)})" if errors else "CAST(NULL AS VARCHAR)"} AS error
+        {f"coalesce({', '.join(errors)})" if errors else "CAST(NULL AS VARCHAR)"} AS error,
+        CAST([{sizes}] AS {SIZE}[]) AS sizes, {inside or "0"} AS pictured
     FROM {source}{joins}
 )"""
 
@@ -130,13 +198,15 @@ def _picture(number: int, image: str, blob: bool) -> str:
         side = f"""SELECT CASE WHEN content IS NOT NULL THEN
             'data:' || {MEDIA_TYPE} || ';base64,' || to_base64(content) END AS _enrich_url,
             CASE WHEN content IS NULL THEN 'the image is NULL' WHEN _enrich_url IS NULL
-            THEN 'the image is not a PNG, JPEG, WEBP or GIF' END AS _enrich_error
+            THEN 'the image is not a PNG, JPEG, WEBP or GIF' END AS _enrich_error,
+            {size()} AS _enrich_size
             FROM (SELECT {image} AS content)"""
     else:
         side = f"""SELECT
             CASE WHEN {_remote("source")} THEN source ELSE picture.url END AS _enrich_url,
             CASE WHEN source IS NULL THEN 'the image is NULL' ELSE picture.error END
-                AS _enrich_error
+                AS _enrich_error,
+            picture.size AS _enrich_size
             FROM (SELECT {image} AS source) LEFT JOIN {PICTURES} AS picture ON path = source"""
     return f"\n    CROSS JOIN LATERAL ({side}) AS _enrich_{number}"
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from enrich.rehearsal import pictures
 from enrich.rehearsal.bill import Usage
 from enrich.rehearsal.objections import CHAT
 
@@ -25,11 +26,14 @@ class Answer:
     cut: bool = False
 
 
-def usage_of(prompt: str, answer: Answer) -> Usage:
-    """An estimate by lengths: four characters a token, the first half of a long prompt cached."""
-    tokens = max(1, len(prompt) // 4)
+def usage_of(prompt: str, answer: Answer, *, hidden: int, body: Mapping[str, Any]) -> Usage:
+    """An estimate by lengths: four characters a token, the first half of a long prompt cached;
+    pictures by their size."""
+    text = len(prompt) - sum(len(url) for url, _ in pictures.images(body))
+    tokens = max(1, text // 4)
     cached = tokens // 2 // 128 * 128 if tokens >= CACHEABLE else 0
-    return Usage(tokens, cached, max(1, len(answer.text or answer.refusal) // 4))
+    written = max(1, len(answer.text or answer.refusal) // 4)
+    return Usage(tokens + pictures.tokens(body), cached, written, hidden)
 
 
 def wrap(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enrich.rehearsal.answers import canonical, compose, key_of, kinds, output_format, resolve
@@ -60,7 +60,7 @@ class Llm:
         if fault == "status_0":
             return Outcome(status=0, body={}, fault=fault)
         answer = spoil(body, key, fault)
-        usage = replace(usage_of(prompt, answer), hidden=settings.quirks.reasoning)
+        usage = usage_of(prompt, answer, hidden=settings.quirks.reasoning, body=body)
         self._till.charge(key, usage)
         document = wrap(body, key, answer, usage, endpoint=endpoint)
         return Outcome(status=200, body=document, fault=fault, usage=usage)

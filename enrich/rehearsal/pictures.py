@@ -1,0 +1,118 @@
+"""Pictures in requests: what OpenAI's guide "Images and vision" bills for them.
+
+Sizes are read from `data:` URLs; a picture that the server would have to fetch gets a size by its
+address, the same each time.
+"""
+
+from __future__ import annotations
+
+import math
+from base64 import b64decode
+from binascii import Error
+from typing import TYPE_CHECKING, Any
+
+from enrich.rehearsal.faults import chance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+TILED = {
+    "gpt-4o-mini": (2833, 5667),
+    "o1": (75, 150),
+    "o3": (75, 150),
+    "gpt-5": (70, 140),
+    "gpt-4": (85, 170),
+}
+PATCHED = {
+    "gpt-4.1-mini": 1.62,
+    "gpt-5-mini": 1.62,
+    "gpt-4.1-nano": 2.46,
+    "gpt-5-nano": 2.46,
+    "o4-mini": 1.72,
+}
+BUDGET = 1536
+SIDES = (64, 4096)
+"""How long the sides of fetched pictures may be."""
+
+
+def tokens(body: Mapping[str, Any]) -> int:
+    """The input tokens of all pictures in a request."""
+    llm = str(body.get("model") or "")
+    return sum(_count(llm, _size(url), detail) for url, detail in images(body))
+
+
+def images(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The address and the detail of each picture."""
+    for message in body.get("messages") or body.get("input") or []:
+        content = message.get("content")
+        for part in content if isinstance(content, list) else []:
+            shown = part.get("image_url")
+            if isinstance(shown, dict):
+                yield str(shown.get("url")), str(shown.get("detail") or "auto")
+            elif isinstance(shown, str):
+                yield shown, str(part.get("detail") or "auto")
+
+
+def _count(llm: str, size: tuple[int, int], detail: str) -> int:
+    for family, factor in PATCHED.items():
+        if llm.startswith(family):
+            return math.ceil(_patches(*size) * factor)
+    for family, (base, tile) in TILED.items():
+        if llm.startswith(family):
+            return base if detail == "low" else base + tile * _tiles(*size)
+    return 1000
+
+
+def _tiles(width: float, height: float) -> int:
+    if max(width, height) > 2048:
+        width, height = (side * 2048 / max(width, height) for side in (width, height))
+    if min(width, height) > 768:
+        width, height = (side * 768 / min(width, height) for side in (width, height))
+    return math.ceil(round(width, 6) / 512) * math.ceil(round(height, 6) / 512)
+
+
+def _patches(width: int, height: int) -> int:
+    """Scaled down until the patches are within the budget, whole in one direction."""
+    across, down = math.ceil(width / 32), math.ceil(height / 32)
+    if across * down <= BUDGET:
+        return across * down
+    shrink = math.sqrt(32 * 32 * BUDGET / (width * height))
+    wide, high = width * shrink / 32, height * shrink / 32
+    shrink *= min(math.floor(wide) / wide, math.floor(high) / high) if wide > 1 and high > 1 else 1
+    return min(BUDGET, math.ceil(width * shrink / 32) * math.ceil(height * shrink / 32))
+
+
+def _size(url: str) -> tuple[int, int]:
+    if url.startswith("data:"):
+        try:
+            return _header(b64decode(url.partition(",")[2]))
+        except (Error, ValueError, IndexError):
+            return 1024, 1024
+    low, high = SIDES
+    return (
+        int(low + chance("width", url) * (high - low)),
+        int(low + chance("height", url) * (high - low)),
+    )
+
+
+def _header(data: bytes) -> tuple[int, int]:
+    """The size that a PNG, GIF, WEBP or JPEG announces."""
+    if data.startswith(b"\x89PNG"):
+        return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    if data.startswith(b"GIF"):
+        return int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
+    if data[8:15] == b"WEBPVP8":
+        kind = data[15:16]
+        if kind == b"X":
+            wide, high = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+            return wide + 1, high + 1
+        if kind == b"L":
+            bits = int.from_bytes(data[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        wide, high = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+        return wide, high
+    place = 2
+    while data[place + 1] not in (0xC0, 0xC1, 0xC2):
+        place += 2 + int.from_bytes(data[place + 2 : place + 4])
+    height, width = (int.from_bytes(data[at : at + 2]) for at in (place + 5, place + 7))
+    return width, height

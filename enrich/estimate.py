@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.database import Database
-    from enrich.output import Family, Output, Type
+    from enrich.output import Output, Type
     from enrich.pictures import Content
     from enrich.prompt import Prompt
 
@@ -31,16 +31,6 @@ FEW = 5
 """So many answers tell nothing of how they vary."""
 LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
-# Output tokens of a value, by family of the type.
-TOKENS: dict[Family, int] = {
-    "text": 30,
-    "integer": 3,
-    "number": 4,
-    "boolean": 2,
-    "date": 7,
-    "timestamp": 14,
-    "enum": 4,
-}
 ITEMS = 3
 """How many items a list has, by rule of thumb."""
 
@@ -198,7 +188,9 @@ def _tokens(kind: Type) -> float:
         return ITEMS * _tokens(kind.item)
     if kind.fields:
         return sum(len(name) / BYTES_PER_TOKEN + 2 + _tokens(field) for name, field in kind.fields)
-    return TOKENS[kind.family]
+    if kind.entry:
+        return ITEMS * sum(_tokens(side) + 3 for side in kind.entry)
+    return kind.traits.tokens
 
 
 def _number(value: object) -> bool:

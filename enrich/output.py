@@ -8,9 +8,10 @@ table and, in `compiler`, the reader of the answers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from enrich.errors import ModelError
+from enrich.families import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.tokenizer_core import Token
 
-Family = Literal[
-    "text", "integer", "number", "boolean", "date", "timestamp", "enum", "list", "struct"
-]
+    from enrich.families import Family, Traits
 
 INTEGERS: dict[str, tuple[int | None, int | None]] = {
     "TINYINT": (-(2**7), 2**7 - 1),
@@ -36,28 +35,41 @@ INTEGERS: dict[str, tuple[int | None, int | None]] = {
 }
 """sqlglot's names of DuckDB's integers, and the bounds worth telling the llm."""
 
-FAMILIES: dict[str, Family] = {
+NAMES: dict[str, Family] = {
     "TEXT": "text",
     "VARCHAR": "text",
+    "CHAR": "text",
     "FLOAT": "number",
     "DOUBLE": "number",
     "DECIMAL": "number",
     "BOOLEAN": "boolean",
     "DATE": "date",
+    "TIME": "time",
     "TIMESTAMP": "timestamp",
     "TIMESTAMPNTZ": "timestamp",
+    "TIMESTAMPTZ": "timestamp",
+    "UUID": "uuid",
+    "JSON": "json",
     "ENUM": "enum",
     **dict.fromkeys(INTEGERS, "integer"),
 }
+"""sqlglot's names of the types that hold one value, and their families."""
+SIZED = ("VARCHAR", "TEXT", "CHAR", "BPCHAR", "NVARCHAR", "STRING")
+"""Types whose length is kept."""
+LENGTH = "a text of length "
+"""How the label begins that stands for a text's length while it is parsed."""
 SUPPORTED = (
-    "use VARCHAR, an integer type, DOUBLE, DECIMAL, BOOLEAN, DATE, TIMESTAMP, ENUM('a', 'b'), "
-    "STRUCT(...), or a list of one of these"
+    "use VARCHAR, VARCHAR(n), an integer type, FLOAT, DOUBLE, DECIMAL(p, s), BOOLEAN, DATE, TIME, "
+    "TIMESTAMP, TIMESTAMPTZ, UUID, JSON, ENUM('a', 'b'), STRUCT(...), MAP(key, value), or a list "
+    "of one of these"
 )
 
 
 @dataclass(frozen=True)
 class Type:
-    """A column's type: its family, as DuckDB writes it, and what it is made of."""
+    """A column's type: its family, as DuckDB writes it, and what it is made of: the `labels` of an
+    ENUM, the `item` of a list, the `fields` of a STRUCT, the `entry` of a MAP (key and value); the
+    `length` of a text, and the `bounds` of an integer."""
 
     family: Family
     sql: str
@@ -65,16 +77,34 @@ class Type:
     item: Type | None = None
     fields: tuple[tuple[str, Type], ...] = ()
     bounds: tuple[int | None, int | None] = (None, None)
+    entry: tuple[Type, Type] | None = None
+    length: int | None = None
+
+    @property
+    def traits(self) -> Traits:
+        return FAMILIES[self.family]
+
+    @property
+    def note(self) -> str:
+        """What a schema cannot say of a value, in words."""
+        if self.family == "json":
+            return "JSON, as text"
+        return f"at most {self.length} characters" if self.length else ""
 
     def schema(self, *, required: bool) -> dict[str, Any]:
         """The JSON Schema of a value of this type, or null where it is not `required`."""
-        schema: dict[str, Any] = {"type": JSON_TYPES[self.family]}
-        if self.family in ("date", "timestamp"):
-            schema["format"] = "date" if self.family == "date" else "date-time"
+        schema: dict[str, Any] = {"type": self.traits.schema}
+        if self.note:
+            schema["description"] = self.note
+        if self.traits.format:
+            schema["format"] = self.traits.format
         elif self.family == "enum":
             schema["enum"] = list(self.labels)
         elif self.item:
             schema["items"] = self.item.schema(required=True)
+        elif self.entry:
+            key, value = (kind.schema(required=True) for kind in self.entry)
+            schema["items"] = _object(iter([("key", key), ("value", value)]))
         elif self.family == "struct":
             schema |= _object((name, kind.schema(required=False)) for name, kind in self.fields)
         elif self.family == "integer":
@@ -86,19 +116,6 @@ class Type:
             if self.family == "enum":
                 schema["enum"] = [*self.labels, None]
         return schema
-
-
-JSON_TYPES: dict[Family, str] = {
-    "text": "string",
-    "integer": "integer",
-    "number": "number",
-    "boolean": "boolean",
-    "date": "string",
-    "timestamp": "string",
-    "enum": "string",
-    "list": "array",
-    "struct": "object",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +135,8 @@ class Column:
             word: limit for word, limit in self.bounds if (sized if "Items" in word else counted)
         }
         schema = self.type.schema(required=self.required) | bounds
-        return schema | ({"description": self.description} if self.description else {})
+        said = "; ".join(filter(None, (self.description, self.type.note)))
+        return schema | ({"description": said} if said else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +235,7 @@ def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str
 
     hint = "write it as in CREATE TABLE: mood ENUM('light', 'dark') NOT NULL  -- what it means"
     try:
-        table = parse_one(f"CREATE TABLE t (\n{text}\n)", read="duckdb")
+        table = parse_one(f"CREATE TABLE t (\n{_marked(text)}\n)", read="duckdb")
         items = table.this.expressions
     except (SqlglotError, AttributeError, RecursionError) as problem:
         message = f"{source}:{line}: this output column cannot be read: {_first(text)}"
@@ -250,6 +268,18 @@ def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str
     return column, checks
 
 
+def _marked(text: str) -> str:
+    """The text with an ENUM of one label in the place of each VARCHAR(n): sqlglot leaves the length
+    of texts out, but for those in a list (30.30)."""
+    tokens = _tokens(text)
+    for number in range(len(tokens) - 4, -1, -1):
+        name, opening, length, closing = tokens[number : number + 4]
+        sized = name.text.upper() in SIZED and opening.text == "(" and closing.text == ")"
+        if sized and length.text.isdigit():
+            text = f"{text[: name.start]}ENUM('{LENGTH}{length.text}'){text[closing.end + 1 :]}"
+    return text
+
+
 def _first(text: str) -> str:
     return text.strip().splitlines()[0].strip()
 
@@ -266,14 +296,32 @@ def _type(kind: exp.DataType, *, source: str, line: int) -> Type:
             (field.name, _type(field.args["kind"], source=source, line=line))
             for field in kind.expressions
         )
-        return Type("struct", sql, fields=fields)
-    family = FAMILIES.get(name)
+        return Type(
+            "struct", f"STRUCT({', '.join(_field(*each) for each in fields)})", fields=fields
+        )
+    if name == "MAP" and len(kind.expressions) == 2:
+        key, value = (_type(side, source=source, line=line) for side in kind.expressions)
+        if {key.family, value.family} & {"list", "struct", "map", "json"}:
+            hint = "a MAP holds plain values by plain keys: MAP(VARCHAR, DOUBLE)"
+            raise ModelError(f"{source}:{line}: the output cannot hold {sql}", hint=hint)
+        return Type("map", f"MAP({key.sql}, {value.sql})", entry=(key, value))
+    family = NAMES.get(name)
     labels = tuple(label.name for label in kind.expressions) if family == "enum" else ()
     if family is None or (family == "enum" and not labels):
         raise ModelError(f"{source}:{line}: the output cannot hold {sql}", hint=SUPPORTED)
+    if labels[:1] and labels[0].startswith(LENGTH):
+        length = int(labels[0].removeprefix(LENGTH))
+        if not length:
+            raise ModelError(f"{source}:{line}: a text of no length holds nothing", hint=SUPPORTED)
+        return Type("text", "VARCHAR", length=length)
     if len(set(labels)) < len(labels):
         raise ModelError(f"{source}:{line}: a label stands twice in {sql}", hint="keep one")
     return Type(family, sql, labels=labels, bounds=INTEGERS.get(name, (None, None)))
+
+
+def _field(name: str, kind: Type) -> str:
+    quoted = name.replace('"', '""')
+    return f'"{quoted}" {kind.sql}'
 
 
 def _checks(text: str) -> Iterator[str]:

@@ -167,8 +167,8 @@ PROMPTS = {
     ),
     "ddl": (PROMPT.replace("height DOUBLE", "height of it"), ":6: ", "CREATE TABLE"),
     "ddl type": (
-        PROMPT.replace("height DOUBLE", "height JSON"),
-        ":6: the output cannot hold JSON",
+        PROMPT.replace("height DOUBLE", "height BLOB"),
+        ":6: the output cannot hold BLOB",
         "VARCHAR",
     ),
     "check": (

@@ -316,7 +316,7 @@ class Database:
 
     def describe(self, select: str) -> dict[str, str]:
         """The columns of a SELECT and their types."""
-        return {row[0]: row[1] for row in self.run(f"DESCRIBE\n{select}")}
+        return {row[0]: row[1] for row in self.run(f"DESCRIBE FROM (\n{select}\n)")}
 
     @contextmanager
     def bare(self) -> Iterator[Database]:

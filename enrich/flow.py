@@ -362,7 +362,9 @@ class Flow:
             return order
         chosen = self.provider(self.provider_name(each, provider))
         result = run.start(self.files, self.config, chosen, each, order)
-        self.talk.say(str(result.plan))
+        planned = result.plan.noted(self.graph.unstable(each.name))
+        for sentence in (str(planned), *planned.notes):
+            self.talk.say(sentence)
         if chosen.notice and result.plan.requests:
             self.talk.say(chosen.notice)
         if result.answered or not result.plan.requests:

@@ -70,9 +70,9 @@ def tests(config: Config, values: Mapping[str, Any]) -> tuple[DataTest, ...]:
             hint = "each test has a name of its own: letters, digits and _"
             raise ProjectError(f"{source}: '{path.stem}' cannot name a test", hint=hint)
         said = model.header(text, TESTS, source=source)
-        query, reads = model.select(variables.filled(text, values, source=source), source)
+        select = model.select(variables.filled(text, values, source=source), source)
         severity = said.get("severity", "error")
         found[path.stem] = datatest.from_file(
-            query, severity, name=path.stem, source=source, reads=reads
+            select.query, severity, name=path.stem, source=source, reads=select.reads
         )
     return tuple(found.values())

@@ -70,6 +70,13 @@ class Graph:
                 children[parent].add(child)
         return _reached(name, children)
 
+    def unstable(self, name: str) -> tuple[str, ...]:
+        """What may give a model other rows or texts each time: in itself, and in the plain models
+        before it, for those are made anew."""
+        before = [self.models[other] for other in sorted(self.before(name))]
+        plain = [model for model in before if model.prompt is None]
+        return tuple(word for model in (self.models[name], *plain) for word in model.unstable)
+
     def select(self, terms: Iterable[str] = (), exclude: Iterable[str] = ()) -> tuple[Model, ...]:
         """The models that any of `terms` means and none of `exclude`, in the order they run; all,
         where there are no terms.

@@ -15,6 +15,8 @@ from enrich.errors import ModelError
 if TYPE_CHECKING:
     from sqlglot import exp
 
+    from enrich.tree import Tree
+
 SQL_TEXT = "runs SQL that enrich cannot see"
 WRITES = "changes something"
 MEMORY = "reads raw memory"
@@ -93,6 +95,17 @@ def check(tree: exp.Expr, sql: str, *, source: str, line: int | None = 1) -> Non
             where = source if line is None else f"{source}:{line + at - 1}"
             hint = "a model is a SELECT over tables: make a table of this first, and read that"
             raise ModelError(f"{where}: {name}() {REFUSED[name]}", hint=hint)
+
+
+def check_tree(found: Tree, *, source: str) -> None:
+    """Refuse a SELECT that writes, or calls what is REFUSED, as DuckDB parses it."""
+    if found.writes:
+        hint = "a model is a SELECT and only a SELECT: do this elsewhere, and read what it made"
+        raise ModelError(f"{source}: it is no SELECT: it holds {found.writes}", hint=hint)
+    for name, line in found.calls.items():
+        if name in REFUSED:
+            hint = "a model is a SELECT over tables: make a table of this first, and read that"
+            raise ModelError(f"{source}:{line}: {name}() {REFUSED[name]}", hint=hint)
 
 
 def _called(sql: str) -> list[tuple[str, int]]:

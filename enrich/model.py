@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
-from enrich import guard, variables
+from enrich import guard, tree, variables
 from enrich.config import NAME, READABLE
 from enrich.errors import DiskError, ModelError, nearest
 from enrich.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Any
-
-    from sqlglot import exp
 
 SQL = ".sql"
 PROMPT = ".prompt.md"
@@ -41,6 +39,8 @@ class Model:
     `query` is the SELECT as written, without a closing semicolon. `reads` are the tables it names,
     in lower case, those of other databases and schemas with their names. `source` is how messages
     name the file. `kind` is what it becomes; `tags` and `description` are words of the user's own.
+    `calls` are the functions it calls, and `unstable` says what may give other rows or other texts
+    each time.
     """
 
     name: str
@@ -51,6 +51,8 @@ class Model:
     kind: Kind
     tags: tuple[str, ...] = ()
     description: str = ""
+    calls: frozenset[str] = frozenset()
+    unstable: tuple[str, ...] = ()
 
     @classmethod
     def from_path(cls, path: Path, *, root: Path, values: Mapping[str, Any]) -> Model:
@@ -80,13 +82,18 @@ class Model:
         if prompt and "materialized" in said:
             hint = "take the comment out: what the llm answers is always a table"
             raise ModelError(f"{source}: a model with a prompt is not materialized", hint=hint)
-        query, reads = select(variables.filled(text, values, source=source), source)
+        found = select(variables.filled(text, values, source=source), source)
         tags = [word.strip() for word in said.get("tags", "").split(",") if word.strip()]
         return cls(
             name=name,
             source=source,
-            query=query,
-            reads=reads,
+            query=found.query,
+            reads=found.reads,
+            calls=found.calls,
+            unstable=(
+                *(f"{source}: {word}" for word in found.unstable),
+                *(_unstable(prompt) if prompt else ()),
+            ),
             prompt=prompt,
             kind="enrichment" if prompt else cast("Materialized", kind),
             tags=tuple(dict.fromkeys([*(prompt.tags if prompt else ()), *tags])),
@@ -147,59 +154,80 @@ def header(text: str, known: tuple[str, ...], *, source: str) -> dict[str, str]:
     return found
 
 
-def select(text: str, source: str) -> tuple[str, frozenset[str]]:
-    """The one SELECT in `text`, without a closing semicolon, and the tables it reads."""
-    from sqlglot import exp, parse, tokenize
-    from sqlglot.errors import ParseError, TokenError
-    from sqlglot.tokenizer_core import TokenType
+@dataclass(frozen=True, kw_only=True)
+class Select:
+    """One SELECT as written, without a closing semicolon, and what it names in lower case.
+
+    `reads` are tables, `calls` functions, `unstable` what may give other rows each time.
+    """
+
+    query: str
+    reads: frozenset[str]
+    calls: frozenset[str] = frozenset()
+    unstable: tuple[str, ...] = ()
+
+
+def select(text: str, source: str) -> Select:
+    """The one SELECT in `text`, refused where it does more than read."""
+    query = tree.statement(text, source=source)
+    try:
+        found = tree.of(query)
+    except RecursionError as problem:
+        hint = "a model is one SELECT, as DuckDB reads it"
+        raise ModelError(f"{source}: the SELECT is nested too deeply", hint=hint) from problem
+    if found is None:
+        return Select(query=query, reads=_pivoted(query, source))
+    guard.check_tree(found, source=source)
+    return Select(
+        query=query,
+        reads=frozenset(filter(None, map(named, found.tables))),
+        calls=frozenset(found.calls),
+        unstable=found.unstable,
+    )
+
+
+def _unstable(prompt: Prompt) -> Iterator[str]:
+    """What of a prompt's templates may give another text each time, with file and line."""
+    for expression in prompt.expressions:
+        try:
+            found = tree.of(f"SELECT ({expression.sql}\n)")
+        except RecursionError:
+            continue
+        for word in found.unstable if found else ():
+            yield f"{prompt.source}:{expression.line}: {word}"
+
+
+def _pivoted(query: str, source: str) -> frozenset[str]:
+    """The tables of a PIVOT whose columns are not listed: DuckDB has no tree of it."""
+    from sqlglot import exp, parse_one
+    from sqlglot.errors import SqlglotError
 
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
-    hint = "a model is one SELECT, as DuckDB reads it"
     try:
-        statements = [statement for statement in parse(text, read="duckdb") if statement]
-    except ParseError as problem:
-        where = problem.errors[0] if problem.errors else {}
-        near = f" near '{where['highlight']}'" if where.get("highlight") else ""
-        line = where.get("line", 1)
-        raise ModelError(
-            f"{source}:{line}: the SELECT cannot be parsed{near}", hint=hint
-        ) from problem
-    except RecursionError as problem:
-        raise ModelError(f"{source}: the SELECT is nested too deeply", hint=hint) from problem
-    except TokenError as problem:
-        raise ModelError(f"{source}: a quote or a bracket is never closed", hint=hint) from problem
-    statements = [node for node in statements if not isinstance(node, exp.Semicolon)]
-    if len(statements) != 1:
-        many = "it is empty" if not statements else f"it holds {len(statements)} statements"
-        raise ModelError(f"{source}: {many}", hint=hint)
-    if not isinstance(statements[0], (exp.Query, exp.Values, exp.Pivot)):
-        raise ModelError(f"{source}: it is no SELECT but {statements[0].key.upper()}", hint=hint)
-    guard.check(statements[0], text, source=source)
-    tokens = tokenize(text, read="duckdb")
-    end = len(text)
-    while tokens and tokens[-1].token_type == TokenType.SEMICOLON:
-        end = tokens.pop().start
-    return text[:end].rstrip(), _reads(statements[0])
-
-
-def _reads(statement: exp.Expr) -> frozenset[str]:
-    """The tables that a SELECT names, in lower case; its own WITH queries are not among them.
-
-    Provenance and history of a model count as its table. What stands in another database or schema
-    is named with it.
-    """
-    from sqlglot import exp
-
+        statement = parse_one(query, read="duckdb")
+    except (SqlglotError, RecursionError) as problem:
+        hint = "list its columns: PIVOT t ON kind IN ('a', 'b') USING sum(x)"
+        raise ModelError(f"{source}: this PIVOT cannot be read", hint=hint) from problem
+    guard.check(statement, query, source=source)
     local = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
-    found = set()
-    for table in statement.find_all(exp.Table):
-        name, schema, database = table.name.lower(), table.db.lower(), table.catalog.lower()
-        if not name or (not schema and name in local):
-            continue
-        if schema == "enrich":
-            found.add(name.removesuffix(HISTORY))
-        elif schema in ("", "main", "warehouse") and database in ("", "warehouse"):
-            found.add(name)
-        else:
-            found.add(".".join(filter(None, (database, schema, name))))
-    return frozenset(found)
+    paths = (
+        tuple(filter(None, (t.catalog.lower(), t.db.lower(), t.name.lower())))
+        for t in statement.find_all(exp.Table)
+    )
+    return frozenset(
+        filter(
+            None,
+            (named(path) for path in paths if path and (len(path) > 1 or path[0] not in local)),
+        )
+    )
+
+
+def named(path: tuple[str, ...]) -> str:
+    """A table as models are named; provenance and history of a model count as its table. What
+    stands in another database or schema is named with it."""
+    *where, name = path
+    if where in (["enrich"], ["warehouse", "enrich"]):
+        return name.removesuffix(HISTORY)
+    if where in ([], ["main"], ["warehouse"], ["warehouse", "main"]):
+        return name
+    return ".".join(path)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from enrich.estimate import BYTES_PER_TOKEN, Estimate
+from enrich.price import usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,6 +83,7 @@ class Plan:
     models that must be run before anything of this can be known: then the rest is empty.
     `changed` says what is different from the version last run, and `diff` shows it. `settled`:
     every row is as it was, with its answer. `held_back` says why the table is not what it could be.
+    `notes` are sentences on what could surprise.
     """
 
     model: str
@@ -106,6 +108,18 @@ class Plan:
     diff: str = ""
     settled: bool = False
     held_back: str = ""
+    notes: tuple[str, ...] = ()
+
+    def noted(self, unstable: tuple[str, ...]) -> Plan:
+        """The same with a note on what is `unstable`: its rows may be paid again each time."""
+        cost = ""
+        if self.estimate and self.requests and self.estimate.usd:
+            cost = f", for about {usd(self.estimate.usd * self.rows / self.requests)}"
+        each = f"each run may ask all {self.rows:,} rows again{cost}"
+        return replace(
+            self,
+            notes=tuple(f"{word} may give something else each time: {each}" for word in unstable),
+        )
 
     @property
     def to_ask(self) -> int:

@@ -15,6 +15,7 @@ from enrich import (
     debug,
     draft,
     folder,
+    hidden,
     publish,
     run,
     seeds,
@@ -31,6 +32,7 @@ from enrich.draft import Order
 from enrich.errors import (
     DatabaseError,
     InputError,
+    Locked,
     ProjectError,
     ProviderError,
     nearest,
@@ -176,8 +178,21 @@ class Project:
         key = variables.dumped(values)
         if key not in self._loaded:
             tests = folder.tests(self.config, values)
-            self._loaded[key] = folder.graph(self.config, values), tests
+            found = folder.graph(self.config, values)
+            self._loaded[key] = self._resolved(found), tests
         return self._loaded[key]
+
+    def _resolved(self, found: Graph) -> Graph:
+        """The graph with what models read behind the user's macros and views: the warehouse is
+        asked where a model names what is no model, seed, source or function of DuckDB's."""
+        if not self.config.warehouse.exists() or not hidden.may_hide(found):
+            return found
+        try:
+            with self.files.open(warehouse="read") as database:
+                return replace(found, models=hidden.resolved(database, found.models))
+        except Locked as problem:
+            self.talk.say(f"{problem.message}: what macros and views hide is not known")
+            return found
 
     def provider(self, name: str) -> Provider:
         """The provider that project.yml calls `name`."""
@@ -300,7 +315,8 @@ class Project:
             except ProviderError as problem:
                 self.talk.say(f"{each.name} cannot be run yet: {problem.message}; {problem.hint}")
         views = [view for view in built if view.prompt is None]
-        return draft.foresee(self.files, self.config, chosen, each, order, views=views)
+        found = draft.foresee(self.files, self.config, chosen, each, order, views=views)
+        return found.noted(self.graph.unstable(each.name))
 
     def preview(
         self, name: str, *, limit: int = 5, where: str = "", provider: str | None = None

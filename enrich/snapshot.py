@@ -58,6 +58,10 @@ def _check_key(database: Database, compiled: Compiled) -> None:
             hint = f"leave such rows out of the SELECT: WHERE {present}"
         where = f"{compiled.prompt.source}: the key ({named})"
         raise InputError(f"{where} is {fault} in {compiled.model.source}: {shown}", hint=hint)
+    for custom_id, keys in database.run(inputs.same_ids(compiled.key)):
+        what = f"{compiled.prompt.source}: these keys would share the custom_id {custom_id}"
+        hint = "make the key a text or a number in the SELECT, such as CAST(id AS VARCHAR) AS id"
+        raise InputError(f"{what}: {', '.join(keys)}", hint=hint)
 
 
 def _pictures(database: Database, compiled: Compiled, config: Config) -> None:

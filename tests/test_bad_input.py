@@ -101,7 +101,7 @@ def test_bad_settings(
 MODELS = {
     "empty": ("", "models/kinds.sql: it is empty", "one SELECT"),
     "no sql": ("SELECT id,\nFROM", "models/kinds.sql:2: the SELECT cannot be parsed", "DuckDB"),
-    "quote": ("SELECT 'x FROM plants", "models/kinds.sql", "never closed"),
+    "quote": ("SELECT 'x FROM plants", "models/kinds.sql", "unterminated string literal"),
     "two": ("SELECT 1; SELECT 2", "models/kinds.sql: it holds 2 statements", "one SELECT"),
     "drop": ("DROP TABLE plants", "it is no SELECT but DROP", "one SELECT"),
     "copy": ("COPY plants TO 'x.csv'", "it is no SELECT but COPY", "one SELECT"),

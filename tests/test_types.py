@@ -303,3 +303,57 @@ def test_every_type_goes_through_the_line(tmp_path: Path) -> None:
         assert len(described) == len(types) + 1
         (again,) = opened(root).run()
         assert again.ok == 4
+
+
+KEYS: dict[str, list[str]] = {
+    "JSON": [
+        "'{\"a\":1}'::JSON",
+        "'{\"a\": 1}'::JSON",
+        "'1'::JSON",
+        "'1.0'::JSON",
+        "'\"1\"'::JSON",
+    ],
+    "VARCHAR": [
+        "'a'",
+        "'A'",
+        "'a '",
+        "'\u00e9'",
+        "'e\u0301'",
+        "'a_0123456789abcdef'",
+        "''",
+        "'x-y'",
+        "'x y'",
+    ],
+    "BLOB": ["'\\x00'::BLOB", "'\\x00\\x00'::BLOB", "'a'::BLOB", "'\\xFF'::BLOB"],
+    "DOUBLE": ["0.1::DOUBLE", "0.1::FLOAT::DOUBLE", "1e308", "'NaN'::DOUBLE", "'Infinity'::DOUBLE"],
+    "TIMESTAMPTZ": [
+        "'2024-01-01 00:00:00+00'::TIMESTAMPTZ",
+        "'2024-01-01 00:00:00.000001+00'::TIMESTAMPTZ",
+    ],
+    "DECIMAL": ["1.10::DECIMAL(38,20)", "1.100000000000000001::DECIMAL(38,20)"],
+    "HUGEINT": ["(2::HUGEINT ** 100)::HUGEINT", "(2::HUGEINT ** 100)::HUGEINT + 1"],
+    "TIME": ["'10:00:00'::TIME", "'10:00:00.000001'::TIME"],
+    "BIT": ["'01'::BIT", "'1'::BIT"],
+    "UUID": [f"'{ID}'::UUID", "'123e4567-e89b-12d3-a456-426614174001'::UUID"],
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_each_key_has_a_custom_id_of_its_own(tmp_path: Path, kind: str) -> None:
+    """Of whatever type it is, also as a part of a key."""
+    rows = " UNION ALL ".join(f"SELECT {value} AS id, 'x' AS name" for value in KEYS[kind])
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        for key, select in (("id", rows), ("[id, name]", rows)):
+            front = f"---\nkey: {key}\noutput: kind VARCHAR\n---\n"
+            prompt = front + "user:\nIs {{ name }} {{ id }}?\n"
+            if kind == "BLOB":
+                prompt = prompt.replace("{{ id }}", "{{ hex(id) }}")
+            write(root, {"models/kinds.sql": select, "models/kinds.prompt.md": prompt})
+            opened(root).run()
+            ids = (
+                opened(root)
+                .sql("SELECT custom_id FROM ledger.inputs.kinds WHERE until_run IS NULL")
+                .rows
+            )
+            assert len(set(ids)) == len(KEYS[kind])

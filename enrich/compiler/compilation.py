@@ -267,8 +267,9 @@ def _columns(tree: exp.Expr) -> Iterator[str]:
     }
     for column in tree.find_all(exp.Column):
         parts = [part.name for part in column.parts]
-        root = parts[1] if len(parts) > 1 and parts[0].lower() == "inputs" else parts[0]
-        if root.lower() not in bound:
+        whole = parts[0].lower() == "inputs"  # the row itself, or a column of it
+        root = parts[1] if len(parts) > 1 and whole else parts[0]
+        if root.lower() not in bound and not (whole and len(parts) == 1):
             yield root
 
 
@@ -291,11 +292,17 @@ def _blobs(
 
 def _bind(database: Database, draft: Compiled) -> None:
     """Let DuckDB bind each expression by itself, so that an error can name its line."""
+    images = {image.source for image in draft.prompt.images}
     for expression in draft.prompt.expressions:
+        shown = expression in images
+        where = f"{draft.prompt.source}:{expression.line}"
         try:
-            value = f"SELECT CAST(({expression.sql}\n) AS VARCHAR)"
-            database.describe(f"{value} FROM (\n{draft.model.query}\n) AS inputs")
+            value = f"SELECT ({expression.sql}\n) AS value"
+            found = database.describe(f"{value} FROM (\n{draft.model.query}\n) AS inputs")
+            if found["value"] == "BLOB" and not shown:
+                message = f"{where}: {{{{ {expression.sql} }}}} is a BLOB, not text"
+                hint = f"decode({expression.sql}) is its text in UTF-8; ![]({{{{ ... }}}}) shows it"
+                raise InputError(message, hint=hint)
         except DatabaseError as problem:
-            where = f"{draft.prompt.source}:{expression.line}"
             message = f"{where}: {{{{ {expression.sql} }}}}: {problem.message}"
             raise ModelError(message, hint=problem.hint) from problem

@@ -185,6 +185,14 @@ def key_faults(key: Mapping[str, str]) -> str:
 GROUP BY fault ORDER BY fault"""
 
 
+def same_ids(key: Mapping[str, str]) -> str:
+    """Keys that have one custom_id with another key; three of them. A whole number is its own."""
+    if len(key) == 1 and next(iter(key.values())).removeprefix("U") in WHOLE:
+        return "SELECT NULL, NULL WHERE false"
+    return """SELECT custom_id, list(CAST(key AS VARCHAR) ORDER BY rowid)[:3]
+FROM temp._enrich_snapshot GROUP BY custom_id HAVING count(*) > 1 LIMIT 1"""
+
+
 def asked(key: Iterable[str]) -> str:
     """The snapshot's rows in their order: the key as text, its values alone, fingerprint, error."""
     values = ", ".join(f"CAST(key.{quote.name(column)} AS VARCHAR)" for column in key)
@@ -216,6 +224,21 @@ def _remote(expression: str) -> str:
     return f"({' OR '.join(starts)})"
 
 
+def _whole(key: Mapping[str, str]) -> str:
+    """SQL for the key as it is hashed: JSON as its text, for `to_json` drops the spaces that make
+    two keys differ."""
+    if "JSON" not in key.values():
+        return "key"
+    return quote.struct(
+        {
+            column: f"CAST(key.{quote.name(column)} AS VARCHAR)"
+            if kind == "JSON"
+            else f"key.{quote.name(column)}"
+            for column, kind in key.items()
+        }
+    )
+
+
 def _custom_id(key: Mapping[str, str]) -> str:
     """The key itself where it fits what every provider takes, else a readable slug and a hash.
 
@@ -227,7 +250,7 @@ def _custom_id(key: Mapping[str, str]) -> str:
         return texts[0]
     readable = f"regexp_replace(strip_accents(concat_ws('-', {', '.join(texts)})), "
     slug = f"left(trim({readable}'[^A-Za-z0-9]+', '-', 'g'), '-'), 40)"
-    hashed = f"{slug} || '_' || left(sha256(CAST(to_json(key) AS VARCHAR)), 16)"
+    hashed = f"{slug} || '_' || left(sha256(CAST(to_json({_whole(key)}) AS VARCHAR)), 16)"
     if len(key) > 1:
         return hashed
     fits = f"regexp_full_match({texts[0]}, '[A-Za-z0-9_-]{{1,64}}')"

@@ -43,10 +43,11 @@ def tokens(body: Mapping[str, Any]) -> int:
 
 def images(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The address and the detail of each picture."""
-    for message in body.get("messages") or body.get("input") or []:
-        content = message.get("content")
+    said = body.get("messages") or body.get("input")
+    for message in said if isinstance(said, list) else []:
+        content = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else []:
-            shown = part.get("image_url")
+            shown = part.get("image_url") if isinstance(part, dict) else None
             if isinstance(shown, dict):
                 yield str(shown.get("url")), str(shown.get("detail") or "auto")
             elif isinstance(shown, str):

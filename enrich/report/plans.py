@@ -60,6 +60,8 @@ def _plan(console: Console, plan: Plan) -> None:
     for cells in _plan_lines(plan):
         table.add_row(*map(clean, cells))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
+    for note in plan.notes:
+        console.print(f"  note: {clean(note)}", markup=False, highlight=False)
     if plan.diff:
         console.print(f"\n  {', '.join(plan.changed)} changed since the last run:\n")
         coloured(console, plan.diff)

@@ -1,0 +1,234 @@
+"""Trees: SQL as DuckDB itself parses it. Nothing is bound, opened or run.
+
+DuckDB is the judge of what one SELECT is, which tables it names, and what it calls: where another
+parser reads something else, it is DuckDB that executes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from enrich.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import duckdb
+
+HINT = "a model is one SELECT, as DuckDB reads it"
+READS = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+"""The nodes of queries that only read; DuckDB 2 lets a WITH clause write."""
+MOMENTS = frozenset(
+    {
+        "current_date",
+        "current_localtime",
+        "current_localtimestamp",
+        "current_time",
+        "current_timestamp",
+        "localtime",
+        "localtimestamp",
+    }
+)
+"""Functions that SQL writes without brackets: their time passes."""
+
+CHANGING = MOMENTS | {
+    "current_connection_id",
+    "current_query",
+    "current_query_id",
+    "current_transaction_id",
+    "currval",
+    "gen_random_uuid",
+    "get_current_time",
+    "get_current_timestamp",
+    "nextval",
+    "now",
+    "random",
+    "setseed",
+    "today",
+    "transaction_timestamp",
+    "txid_current",
+    "uuid",
+    "uuidv4",
+    "uuidv7",
+}
+"""Functions that give something else each time a query runs, or each day."""
+PREFIXED = re.compile(rb"0[xXbBoO][0-9A-Fa-f_]+")
+"""A number in another base, as other languages write it."""
+
+Path = tuple[str, ...]
+
+
+@dataclass(kw_only=True)
+class Tree:
+    """What a SELECT names.
+
+    `tables` are paths of names in lower case, without the queries of its own WITH clauses; `calls`
+    are functions in lower case, with the line of each, counted from 1; `writes` is the kind of a
+    query that does more than read, and `clauses` are those that may give other rows each time.
+    """
+
+    sql: str
+    tables: set[Path] = field(default_factory=set)
+    calls: dict[str, int] = field(default_factory=dict)
+    writes: str = ""
+    clauses: set[str] = field(default_factory=set)
+
+    @property
+    def unstable(self) -> tuple[str, ...]:
+        """What may give something else each time, in words."""
+        called = (f"{name}()" for name in sorted(self.calls.keys() & CHANGING))
+        return (*called, *sorted(self.clauses))
+
+    def line(self, place: int) -> int:
+        """The line of a place, which DuckDB counts in bytes."""
+        return self.sql.encode()[:place].count(b"\n") + 1
+
+
+def statement(sql: str, *, source: str) -> str:
+    """The one SELECT in `sql`, without a closing semicolon. Raises ModelError if it is none."""
+    import duckdb
+
+    try:
+        found = _parser().cursor().extract_statements(sql)
+    except duckdb.Error as problem:
+        raise _unparsed(problem, source) from problem
+    if len(found) != 1:
+        many = "it is empty" if not found else f"it holds {len(found)} statements"
+        raise ModelError(f"{source}: {many}", hint=HINT)
+    kind = found[0].type.name
+    if kind not in ("SELECT", "MULTI"):  # a PIVOT whose columns are not listed is several
+        raise ModelError(f"{source}: it is no SELECT but {kind}", hint=HINT)
+    if list(found[0].named_parameters):
+        name = sorted(found[0].named_parameters)[0]
+        hint = "write the value, or a variable of project.yml: $name"
+        raise ModelError(f"{source}: it has a parameter, '{name}', that nobody fills", hint=hint)
+    _check_numbers(sql, source)
+    return _without_semicolons(sql)
+
+
+def _check_numbers(sql: str, source: str) -> None:
+    """Refuse 0x1F and the like, which DuckDB reads as 0 with the alias x1F."""
+    import duckdb
+
+    raw, tokens = sql.encode(), duckdb.tokenize(sql)
+    for (place, kind), (after, _) in pairwise(tokens):
+        digits = PREFIXED.match(raw[place:])
+        if kind == duckdb.token_type.numeric_const and after == place + 1 and digits:
+            word = digits[0].decode()
+            line = raw[:place].count(b"\n") + 1
+            hint = f"write it in decimal, or as '{word}'::BIGINT"
+            message = f"{source}:{line}: DuckDB reads {word} as 0 called {word[1:]}"
+            raise ModelError(message, hint=hint)
+
+
+def of(sql: str) -> Tree | None:
+    """The tree of one SELECT; None where DuckDB gives none, as for a PIVOT without its columns."""
+    query = "SELECT json_serialize_sql($sql, skip_null := true, skip_empty := true)"
+    row = _parser().cursor().execute(query, {"sql": sql}).fetchone()
+    parsed: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
+    if parsed.get("error"):
+        return None
+    tree = Tree(sql=sql)
+    for each in parsed["statements"]:
+        _walk(each, tree, frozenset())
+    return tree
+
+
+def _walk(node: Any, tree: Tree, known: frozenset[str]) -> None:  # noqa: ANN401  # JSON
+    """Note what a node names; `known` are the queries of WITH clauses around it."""
+    if isinstance(node, list):
+        for item in node:
+            _walk(item, tree, known)
+        return
+    if not isinstance(node, dict):
+        return
+    kind = str(node.get("type", ""))
+    if kind.endswith("_NODE") and kind not in READS and "cte_map" in node:
+        tree.writes = tree.writes or kind.removesuffix("_NODE").removesuffix("_QUERY")
+    _note(node, kind, tree, known)
+    for name, query in _queries(node):
+        inner = known | {name} if _is_recursive(query) else known
+        _walk(query, tree, inner)
+        known = known | {name}
+    for key, value in node.items():
+        if key not in ("cte_map", "qualified_name"):
+            _walk(value, tree, known)
+
+
+def _queries(node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The queries of a node's WITH clause, in order, by their names in lower case."""
+    for each in (node.get("cte_map") or {}).get("map") or []:
+        yield str(each["key"]).lower(), each["value"]
+
+
+def _is_recursive(query: Mapping[str, Any]) -> bool:
+    inner = query.get("query_node") or (query.get("query") or {}).get("node") or {}
+    return bool(inner.get("type") == "RECURSIVE_CTE_NODE")
+
+
+def _note(node: Mapping[str, Any], kind: str, tree: Tree, known: frozenset[str]) -> None:
+    if kind == "BASE_TABLE":
+        path = tuple(
+            str(node[part]).lower()
+            for part in ("catalog_name", "schema_name", "table_name")
+            if node.get(part)
+        )
+        if len(path) > 1 or (path and path[0] not in known):
+            tree.tables.add(path)
+    if node.get("function_name") and not node.get("is_operator"):
+        name = str(node["function_name"]).lower()
+        tree.calls.setdefault(name, tree.line(int(node.get("query_location") or 0)))
+    names = node.get("column_names") or []
+    if kind == "COLUMN_REF" and len(names) == 1 and str(names[0]).lower() in MOMENTS:
+        tree.calls.setdefault(
+            str(names[0]).lower(), tree.line(int(node.get("query_location") or 0))
+        )
+    sample = node.get("sample")
+    if sample and not sample.get("repeatable"):
+        tree.clauses.add("SAMPLE without REPEATABLE")
+    modifiers = {each.get("type") for each in node.get("modifiers") or []}
+    if "LIMIT_MODIFIER" in modifiers and "ORDER_MODIFIER" not in modifiers:
+        tree.clauses.add("LIMIT without ORDER BY")
+    if kind in ("WINDOW_ROW_NUMBER", "ROW_NUMBER") and not node.get("orders"):
+        tree.clauses.add("row_number() without ORDER BY")
+
+
+def _without_semicolons(sql: str) -> str:
+    """SQL up to the semicolon that closes it, and what follows that."""
+    import duckdb
+
+    raw = sql.encode()
+    tokens = [place for place, kind in duckdb.tokenize(sql) if kind != duckdb.token_type.comment]
+    end = len(raw)
+    while tokens and raw[tokens[-1] : tokens[-1] + 1] == b";":
+        end = tokens.pop()
+    return raw[:end].decode().rstrip()
+
+
+def _unparsed(problem: Exception, source: str) -> ModelError:
+    """DuckDB's word on what it cannot parse, with the line it points at."""
+    said, _, rest = str(problem).partition("\n")
+    line = rest.strip().removeprefix("LINE ").partition(":")[0]
+    where = f"{source}:{line}" if line.isdigit() else source
+    said = said.removeprefix("Parser Error: ").rstrip("!.")
+    return ModelError(f"{where}: the SELECT cannot be parsed: {said}", hint=HINT)
+
+
+@cache
+def _parser() -> duckdb.DuckDBPyConnection:
+    """A DuckDB that only parses."""
+    import duckdb
+
+    return duckdb.connect(":memory:", config={"threads": 1})
+
+
+@cache
+def builtin() -> frozenset[str]:
+    """The functions that DuckDB itself has, in lower case."""
+    query = "SELECT DISTINCT lower(function_name) FROM duckdb_functions()"
+    return frozenset(str(name) for (name,) in _parser().cursor().execute(query).fetchall())

@@ -52,7 +52,8 @@ class Config:
     `lock_timeout` is in seconds. `reach` names what SQL may read besides the project's own files;
     None: anything. `memory_limit` is DuckDB's setting, "" for enrich's own. `retry` names the
     outcomes that are asked again, each row at most `max_attempts` times. `tests` are the folders of
-    SQL tests. `variables` are for SQL and templates.
+    SQL tests. `variables` are for SQL and templates. `seed_options` say how the file of a seed is
+    read.
     """
 
     root: Path
@@ -61,6 +62,7 @@ class Config:
     ledger: Path
     models: Path
     seeds: Path
+    seed_options: Mapping[str, Mapping[str, Any]]
     tests: tuple[Path, ...]
     provider: str
     providers: Mapping[str, Settings]
@@ -113,6 +115,7 @@ class Config:
         if warehouse.resolve() == ledger.resolve():
             hint = "the ledger is what was paid for, and lives apart: ledger: ledger.duckdb"
             raise settings.wrong("warehouse", "is the same file as the ledger", hint=hint)
+        folder, options = _seeds(settings)
         reach = _reach(root, settings)
         files = sources(settings, root=root, open_access=reach is None)
         return cls(
@@ -121,7 +124,8 @@ class Config:
             warehouse=warehouse,
             ledger=ledger,
             models=root / settings.text("models", "models"),
-            seeds=root / settings.text("seeds", "seeds"),
+            seeds=root / folder,
+            seed_options=options,
             tests=tuple(root / word for word in settings.words("tests", ("tests",))),
             provider=provider,
             providers=providers,
@@ -136,6 +140,24 @@ class Config:
             attached=attached(settings, open_access=reach is None),
             sources=files,
         )
+
+
+def _seeds(settings: Settings) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The folder of seeds, and the options of each seed that has any."""
+    value = settings.values.get("seeds")
+    if not isinstance(value, dict):
+        return settings.text("seeds", "seeds"), {}
+    for word in value:
+        if word not in ("path", "tables"):
+            raise settings.wrong(
+                "seeds", f"has no '{word}'", hint=nearest(word, ("path", "tables"))
+            )
+    tables = value.get("tables") or {}
+    if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
+        hint = "seeds: {tables: {movies: {delim: ';', encoding: latin-1}}}"
+        raise settings.wrong("seeds", "must give options by table under `tables`", hint=hint)
+    options = {str(name): {str(k): v for k, v in each.items()} for name, each in tables.items()}
+    return str(value.get("path") or "seeds"), options
 
 
 def _reach(root: Path, settings: Settings) -> tuple[Path, ...] | None:

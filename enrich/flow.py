@@ -55,7 +55,8 @@ class Flow:
     """A project at work. `load` reads the models with values of variables; `provider` opens the
     provider of a name. `results` are those of the tests that were run so far, `built` the plain
     models, by name, and `problems` why models could not be begun or published. `accept_drift`: what
-    a drift test finds is only told."""
+    a drift test finds is only told. `spoiled` are seeds and sources that could not be loaded, in
+    lower case, and why."""
 
     files: Files
     config: Config
@@ -67,6 +68,7 @@ class Flow:
     problems: dict[str, EnrichError] = field(default_factory=dict)
     built: dict[str, State] = field(default_factory=dict)
     accept_drift: bool = False
+    spoiled: dict[str, EnrichError] = field(default_factory=dict)
 
     @property
     def graph(self) -> Graph:
@@ -88,7 +90,7 @@ class Flow:
             for each in picked:
                 check_names(database, each)
         for each in picked:
-            if self.upstream(each, picked):
+            if self.upstream(each, picked) or self.spoiled_by(each):
                 continue
             self.check_one(each, provider, ready=ready)
 
@@ -102,8 +104,22 @@ class Flow:
         with self.files.open(warehouse="read", attached=True) as database:
             described(database, each)
 
+    def spoiled_by(self, each: Model) -> EnrichError | None:
+        """Why a seed or source that a model reads, itself or behind plain models, is not there."""
+        before = (self.graph.models[name] for name in self.graph.before(each.name))
+        readers = (each, *(model for model in before if model.prompt is None))
+        names = sorted({name for model in readers for name in model.reads} & self.spoiled.keys())
+        return self.spoiled[names[0]] if names else None
+
+    def check_seeds(self, each: Model) -> None:
+        """The seeds and sources that a model reads must have been loaded as they are now."""
+        problem = self.spoiled_by(each)
+        if problem is not None:
+            raise problem
+
     def check_built(self, each: Model) -> None:
         """The models that this one reads, and that are not run with it, must have been built."""
+        self.check_seeds(each)
         for name in self.unbuilt(each):
             message = f"{each.source}: it reads '{name}', which was not run yet"
             raise InputError(message, hint=f"enrich run +{each.name}")
@@ -347,6 +363,7 @@ class Flow:
     def _begin(self, each: Model, provider: str | None, order: Order) -> Order:
         """Build a plain SQL model, or start an enrichment model's run; gives the order, which knows
         the command's first run from then on."""
+        self.check_seeds(each)
         if each.prompt is None:
             tests = self.tests(each, self.load(self.variables)[1])
             with self.files.open(warehouse=True, attached=True) as database:

@@ -18,6 +18,7 @@ from enrich import (
     hidden,
     publish,
     run,
+    seedfile,
     seeds,
     snapshot,
     variables,
@@ -31,6 +32,7 @@ from enrich.database import Files, statement
 from enrich.draft import Order
 from enrich.errors import (
     DatabaseError,
+    DiskError,
     InputError,
     Locked,
     ProjectError,
@@ -139,6 +141,7 @@ class Project:
             attached=attached,
         )
         self._providers: dict[str, Provider] = {}
+        self._told: set[str] = set()
         self._loaded: dict[str, tuple[Graph, tuple[DataTest, ...]]] = {}
 
     @property
@@ -213,38 +216,60 @@ class Project:
 
     def seed(self, *names: str) -> tuple[str, ...]:
         """Load the files of seeds/ as tables, and make the views of sources; gives the names of the
-        seeds that were loaded anew."""
-        found = folder.seeds(self.config)
+        seeds that were loaded anew.
+
+        What cannot be loaded stops no other; then the first of these problems is raised.
+        """
+        loaded, problems = self._seed(*names)
+        for problem in problems[:1]:
+            raise problem
+        return loaded
+
+    def _seed(self, *names: str) -> tuple[tuple[str, ...], list[EnrichError]]:
+        """The same, where what cannot be loaded is left to the models that read it."""
+        found = seedfile.found(self.config)
+        known = (*found.files, *found.problems)
         for name in names:
-            if name not in found:
-                raise ProjectError(f"there is no seed '{name}'", hint=nearest(name, found))
-        wanted = {name: path for name, path in found.items() if not names or name in names}
-        if not wanted and not self.config.sources:
-            return ()
-        loaded = []
-        with self.files.open(warehouse=True) as database:
-            seeds.forget_sources(database, self.config.sources)
-            for each in self.config.sources:
-                try:
-                    seeds.source(database, each)
-                except DatabaseError as problem:
-                    message = f"the source '{each.name}' cannot be read: {problem.message}"
-                    raise InputError(message, hint="see `sources:` in project.yml") from problem
-            for name, path in wanted.items():
-                try:
-                    if seeds.seed(database, name, path):
-                        loaded.append(name)
-                except DatabaseError as problem:
-                    message = f"seeds/{path.name} cannot be loaded: {problem.message}"
-                    raise InputError(message, hint=problem.hint) from problem
+            if name not in known:
+                raise ProjectError(f"there is no seed '{name}'", hint=nearest(name, known))
+        wanted = {name: each for name, each in found.files.items() if not names or name in names}
+        problems = {name: p for name, p in found.problems.items() if not names or name in names}
+        loaded: list[str] = []
+        if wanted or self.config.sources:
+            with self.files.open(warehouse=True) as database:
+                problems |= self._load_sources(database)
+                for name, each in wanted.items():
+                    try:
+                        loaded += [name] if seeds.seed(database, each, work=self.files.work) else []
+                    except (InputError, DiskError) as problem:
+                        problems[name] = problem
+        self.flow.spoiled.clear()
+        self.flow.spoiled.update({name.lower(): problem for name, problem in problems.items()})
         if loaded:
             self.talk.say(f"loaded {', '.join(loaded)} into {self.config.warehouse.name}")
-        return tuple(loaded)
+        for sentence in (*found.unread, *(f"{p.message} ({p.hint})" for p in problems.values())):
+            if sentence not in self._told:
+                self.talk.say(sentence)
+                self._told.add(sentence)
+        return tuple(loaded), list(problems.values())
+
+    def _load_sources(self, database: Database) -> dict[str, EnrichError]:
+        """Make the views of sources; gives what is wrong with those that cannot be made."""
+        problems: dict[str, EnrichError] = {}
+        seeds.forget_sources(database, self.config.sources)
+        for each in self.config.sources:
+            try:
+                seeds.source(database, each)
+            except DatabaseError as problem:
+                message = f"the source '{each.name}' cannot be read: {problem.message}"
+                problems[each.name] = InputError(message, hint="see `sources:` in project.yml")
+        return problems
 
     def compile(self, name: str, *, provider: str | None = None) -> dict[str, Any]:
         """What a model becomes: its SQL, the JSON Schema and the first request. Sends nothing."""
         picked = self.graph.one(name)
-        self.seed()
+        self._seed()
+        self.flow.check_seeds(picked)
         if picked.prompt is None:
             with self.files.open(warehouse="read", attached=True) as database:
                 described(database, picked)
@@ -284,13 +309,16 @@ class Project:
         picked = self._picked(names, exclude)
         order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
         with run.turn(self.files):
-            self.seed()
+            self._seed()
             self.flow.check(picked, provider, ready=False)
             batches.settle_previews(self.files)
         plans: list[Plan] = []
         waits: dict[str, tuple[str, ...]] = {}
         for each in picked:
             upstream = sorted(self.flow.upstream(each, picked))
+            if self.flow.spoiled_by(each):
+                waits[each.name] = (each.name,)
+                continue
             after = tuple(dict.fromkeys(name for other in upstream for name in waits[other]))
             if each.prompt is None or after:
                 plans.append(Plan(model=each.name, kind=each.kind, after=after))
@@ -329,7 +357,7 @@ class Project:
             raise ProjectError(f"{picked.source}: '{name}' has no prompt", hint=hint)
         chosen = self.provider(self.flow.provider_name(picked, provider))
         with run.turn(self.files):
-            self.seed()
+            self._seed()
             self.flow.check_built(picked)
             batches.settle_previews(self.files)
             found = preview(self.files, self.config, chosen, picked, limit=limit, where=where)
@@ -352,7 +380,7 @@ class Project:
         self._check_asks(picked)
         chosen = self.provider(self.flow.provider_name(picked, provider))
         with run.turn(self.files):
-            self.seed()
+            self._seed()
             self.flow.check_built(picked)
             batches.settle_previews(self.files)
             found = compare(
@@ -386,7 +414,7 @@ class Project:
         if labels in self.models:
             self.flow.check_there(labels)
         with run.turn(self.files):
-            self.seed()
+            self._seed()
             with self.files.open(warehouse=True, ledger=True, attached=True) as database:
                 evaluate(database, name, picked.prompt, labels, columns or {})
                 publish.books(database)
@@ -421,7 +449,7 @@ class Project:
         self.flow.problems.clear()
         self.flow.built.clear()
         with run.turn(self.files):
-            self.seed()
+            self._seed()
             self.flow.check(picked, provider)
             batches.settle_previews(self.files)
         self.flow.run(picked, provider, order, detach=detach)

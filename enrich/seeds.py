@@ -2,37 +2,176 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
+import re
+from contextlib import contextmanager, suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from enrich.compiler import quote
-from enrich.folder import READERS
+from enrich.database import made
+from enrich.errors import DatabaseError, DiskError, InputError, nearest
 from enrich.marks import MARK, cleared, comment, is_ours, mark
+from enrich.variables import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from enrich.database import Database
+    from enrich.seedfile import SeedFile
     from enrich.sources import Source
 
+NATIVE = {"latin-1": "latin-1", "utf-16": "utf-16"}
+"""Encodings that DuckDB reads by itself; others are Python's, and go through a copy in UTF-8."""
+CHUNK = 1 << 20
+LINE = re.compile(r"CSV Error on Line: (\d+)|in line (\d+)")
+REASON = re.compile(r"CSV Error on Line:.*\n(?:Original Line:.*\n)?(.*)")
+SEPARATORS = ",;\t|"
+SAY_HOW = (
+    "mend the file, or say in project.yml how it is read: seeds: {tables: {NAME: {delim: ';'}}}"
+)
 
-def seed(database: Database, name: str, path: Path) -> bool:
-    """Load a seed file as a table, unless it was loaded as it is now. Needs the warehouse."""
-    stat = path.stat()
-    version = f"{path.name}, {stat.st_size} bytes, {stat.st_mtime_ns}"
-    found = database.script("exists", schema="main", name=name)
-    if found and found[0][1] == comment(database, f"a seed: {version}"):
+
+def seed(database: Database, each: SeedFile, *, work: Path) -> bool:
+    """Load a seed file as a table, unless it was loaded as it is now. Needs the warehouse.
+
+    Raises InputError, with file and line, where it cannot be read; the table stays as it was.
+    """
+    known = comment(database, f"a seed: {each.version}")
+    found = database.script("exists", schema="main", name=each.name)
+    if found and found[0][1] == known:
         return False
-    with database.transaction():
-        cleared(database, name, "a seed")
-        database.run(
-            f"CREATE TABLE {quote.name('warehouse', 'main', name)} AS "
-            f"SELECT * FROM {READERS[path.suffix]}($path)",
-            path=str(path),
-        )
-        mark(database, "TABLE", "main", name, f"a seed: {version}")
+    _check_options(database, each)
+    with _readable(each, work) as path, database.transaction():
+        cleared(database, each.name, "a seed")
+        name = quote.name("warehouse", "main", each.name)
+        try:
+            database.run(f"CREATE TABLE {name} AS {_select(each)}", path=str(path))
+            _check_columns(database, each, path)
+        except DatabaseError as problem:
+            raise _unloaded(each, _pointed(database, each, path, problem)) from problem
+        mark(database, "TABLE", "main", each.name, f"a seed: {each.version}")
     return True
+
+
+def _select(each: SeedFile, **more: object) -> str:
+    """The SELECT of a file's rows; texts are quoted as RFC 4180 has it, unless it is said."""
+    usual = {"quote": '"'} if each.reader == "read_csv" else {}
+    if each.encoding and _native(each.encoding):
+        usual["encoding"] = _native(each.encoding)
+    options = {**usual, **each.options, **more}
+    listed = "".join(f", {quote.name(name)} = {literal(value)}" for name, value in options.items())
+    return f"SELECT * FROM {each.reader}($path{listed})"
+
+
+def _check_options(database: Database, each: SeedFile) -> None:
+    known = {
+        str(name)
+        for (names,) in database.run(
+            "SELECT parameters FROM duckdb_functions() WHERE function_name = $reader",
+            reader=each.reader,
+        )
+        for name in names
+    }
+    for option in each.options:
+        if option not in known:
+            what = f"project.yml: the seed '{each.name}' has no option '{option}'"
+            raise InputError(what, hint=nearest(option, known))
+
+
+def _check_columns(database: Database, each: SeedFile, path: Path) -> None:
+    """DuckDB makes one column of a CSV whose lines do not fit together: that is no table."""
+    columns = list(database.describe(f"FROM {quote.name('warehouse', 'main', each.name)}"))
+    separator = next((c for c in SEPARATORS if c in columns[0]), "") if len(columns) == 1 else ""
+    if each.reader != "read_csv" or not separator or {"delim", "sep"} & set(each.options):
+        return
+    database.run(f"SELECT count(*) FROM ({_select(each, delim=separator)})", path=str(path))
+    what = f"{each.source} was read as one column, '{columns[0][:60]}'"
+    raise InputError(what, hint=SAY_HOW.replace("NAME", each.name))
+
+
+def _pointed(
+    database: Database, each: SeedFile, path: Path, problem: DatabaseError
+) -> DatabaseError:
+    """An error that names a line, where DuckDB only says that it made nothing of a CSV."""
+    if "sniffing" not in str(problem.__cause__):
+        return problem
+    with path.open("rb") as lines:
+        first = lines.readline(CHUNK).decode(errors="replace")
+    separator = max(SEPARATORS, key=first.count)
+    columns = {f"c{number}": "VARCHAR" for number in range(first.count(separator) + 1)}
+    plain = {"auto_detect": False, "columns": columns, "delim": separator, "header": True}
+    try:
+        with database.bare() as beside:
+            beside.run(f"SELECT count(*) FROM ({_select(each, **plain)})", path=str(path))
+    except DatabaseError as found:
+        return found
+    return problem
+
+
+def _unloaded(each: SeedFile, problem: DatabaseError) -> InputError:
+    """DuckDB's word on a file, with the line it stumbled over."""
+    text = str(problem.__cause__)
+    at = LINE.search(text)
+    reason = REASON.search(text)
+    where = f"{each.source}:{at[1] or at[2]}" if at else each.source
+    said = (reason[1] if reason else problem.message).strip().rstrip(".")
+    hint = SAY_HOW.replace("NAME", each.name)
+    if "unicode" in said.lower() or "utf-8" in said.lower() or "byte sequence" in said.lower():
+        hint = f"say what it is in: seeds: {{tables: {{{each.name}: {{encoding: windows-1252}}}}}}"
+    return InputError(f"{where}: {said}", hint=hint)
+
+
+def _native(encoding: str) -> str:
+    return NATIVE.get(encoding.lower().replace("_", "-"), "")
+
+
+@contextmanager
+def _readable(each: SeedFile, work: Path) -> Iterator[Path]:
+    """The file as DuckDB reads it: of another encoding a copy in UTF-8, as long as it is needed."""
+    if not each.encoding or _native(each.encoding) or each.reader == "read_parquet":
+        yield each.path
+        return
+    try:
+        codecs.lookup(each.encoding)
+    except LookupError as problem:
+        what = f"project.yml: the seed '{each.name}' has an unknown encoding, '{each.encoding}'"
+        raise InputError(what, hint="such as latin-1, windows-1252, utf-16, shift_jis") from problem
+    copy = made(work, "seeds") / f"{each.name}.txt"
+    try:
+        _transcode(each, copy)
+        yield copy
+    finally:
+        with suppress(OSError):
+            copy.unlink()
+
+
+def _transcode(each: SeedFile, copy: Path) -> None:
+    packed = each.path.suffix.lower()
+    if packed == ".zst":
+        what = f"{each.source} cannot be read in {each.encoding}"
+        raise InputError(what, hint="unpack it: zstd -d")
+    line = 1
+    opened = gzip.open if packed == ".gz" else open
+    try:
+        with (
+            cast("IO[bytes]", opened(each.path, "rb")) as raw,
+            copy.open("w", encoding="utf-8", newline="") as plain,
+        ):
+            decoder = codecs.getincrementaldecoder(each.encoding)()
+            while chunk := raw.read(CHUNK):
+                plain.write(text := decoder.decode(chunk))
+                line += text.count("\n")
+            plain.write(decoder.decode(b"", final=True))
+    except UnicodeError as problem:
+        what = f"{each.source}: it is not in {each.encoding}, about line {line}"
+        raise InputError(what, hint="say what it is in: encoding: ...") from problem
+    except (OSError, EOFError) as problem:
+        raise DiskError(
+            f"{each.source} cannot be read: {problem}", hint="see the file"
+        ) from problem
 
 
 def forget_sources(database: Database, sources: Sequence[Source]) -> None:

@@ -38,7 +38,7 @@ def init(_: Context, folder: str) -> None:
 @click.argument("names", nargs=-1, metavar="[SEED]...")
 @click.pass_obj
 def seed(context: Context, names: tuple[str, ...]) -> None:
-    """Load the files of seeds/ (CSV, Parquet, JSONL) as tables; unchanged ones are left alone.
+    """Load the files of seeds/ (CSV, JSON, Parquet) as tables; unchanged ones are left alone.
 
     \b
     Example:

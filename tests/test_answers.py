@@ -6,14 +6,17 @@ import json
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from folders import opened, settings, write
 
+from enrich.errors import ProviderError
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from enrich.rehearsal.faults import Said
     from enrich.rehearsal.settings import Rewrite
 
 Line = dict[str, Any]
@@ -458,3 +461,48 @@ def test_responses_are_ok_only_if_they_are_proved(tmp_path: Path) -> None:
         tmp_path, RESPONSES, front="endpoint: /v1/responses\n", output="kind VARCHAR NOT NULL"
     )
     check(found, RESPONSES)
+
+
+def test_a_line_larger_than_duckdb_usually_takes_is_read(tmp_path: Path) -> None:
+    """45 MB in one line, beside a usual one and one that is not JSON: none blocks its batch."""
+    shapes: dict[str, Shape] = {
+        "usual": (says(GOOD), "ok", "tree"),
+        "huge": (says(GOOD + " " * (45 << 20)), "ok", "tree"),
+        "broken": (
+            lambda line: json.dumps(says(GOOD)(line)).encode()[:-9],
+            "invalid",
+            "line is not JSON",
+        ),
+    }
+    check(play(tmp_path, shapes, front="", output="kind VARCHAR NOT NULL"), shapes)
+
+
+BODIES: dict[str, Said] = {
+    "OpenAI": {"error": {"message": "no quota"}},
+    "FastAPI": {"detail": [{"loc": ["body"], "msg": "no quota"}]},
+    "a detail": {"detail": "no quota"},
+    "Google": [{"error": {"message": "no quota", "code": 429}}],
+    "a message": {"message": "no quota"},
+    "an error as text": {"error": "no quota"},
+    "problem details": {"type": "about:blank", "title": "no quota"},
+    "text": b"no quota",
+    "HTML": b"<html><style>p {}</style><body><h1>no\n quota</h1></body></html>",
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_an_http_error_shows_the_servers_own_words(tmp_path: Path, body: Said) -> None:
+    """Whatever shape it has them in, as one line without markup."""
+    with Rehearsal() as server:
+        server.script("POST /v1/files", [(402, body)])
+        write(
+            tmp_path,
+            {
+                "project.yml": settings(server),
+                "models/kinds.sql": "SELECT 1 AS id\n",
+                "models/kinds.prompt.md": "---\nkey: id\noutput: kind VARCHAR\n---\n"
+                "user:\n{{ id }}\n",
+            },
+        )
+        with pytest.raises(ProviderError, match=r"answered 402: no quota$"):
+            opened(tmp_path).run()

@@ -6,15 +6,17 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from hashlib import blake2b
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 Hits = float | tuple[int, ...]
 """Which batches: a share of them, or exactly these, counted from 0 in the order of creation."""
 
-Step = int | tuple[int, str] | Literal["ok", "lost", "reset", "hang", "stall", "cut"]
+Said = str | bytes | dict[str, Any] | list[Any]
+Step = int | tuple[int, Said] | Literal["ok", "lost", "reset", "hang", "stall", "cut"]
 """What happens to one HTTP call.
 
-An integer is the status of an error response without effect, with a tuple its error code too;
+An integer is the status of an error response without effect, with a tuple its error code too, or
+its whole body, as JSON or as bytes of HTML;
 "lost": it takes effect, and the connection closes without a response; "reset": the connection is
 reset, without effect; "hang": no effect and no response until the client gives up; "stall": it
 takes effect, then hangs; "cut": it takes effect, and the connection closes in the middle of the

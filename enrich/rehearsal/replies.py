@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A response: a JSON document, or a file to stream.
+    """A response: a JSON document, bytes of HTML, or a file to stream.
 
     `lost` means that the call took effect but its response never leaves.
     """
 
     status: int = 200
-    document: dict[str, Any] = field(default_factory=dict)
+    document: dict[str, Any] | list[Any] | bytes = field(default_factory=dict)
     file: Path | None = None
     lost: bool = False
 

@@ -120,12 +120,14 @@ class Handler(BaseHTTPRequestHandler):
             self._hang()
             return
         if isinstance(step, int | tuple):
-            status, code = step if isinstance(step, tuple) else (step, None)
-            reply = Reply(status=status, document=failure(status, code))
+            status, said = step if isinstance(step, tuple) else (step, None)
+            if said is None or isinstance(said, str):
+                said = failure(status, said)
+            reply = Reply(status=status, document=said)
         else:
             reply = self._answer(route, ident, body)
         body.drain()
-        lost = reply.lost or step in {"lost", "stall"}
+        lost = reply.lost or step in ("lost", "stall")
         self._log(0 if lost else reply.status)
         if step == "stall":
             self._hang()
@@ -146,10 +148,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply, *, cut: bool) -> None:
         """The response; a cut one promises its whole length and stops half way."""
-        content = b"" if reply.file else json.dumps(reply.document).encode()
+        page = isinstance(reply.document, bytes)
+        said = reply.document
+        content = said if isinstance(said, bytes) else json.dumps(said).encode()
+        content = b"" if reply.file else content
         length = reply.file.stat().st_size if reply.file else len(content)
         self.send_response(reply.status)
-        kind = "application/octet-stream" if reply.file else "application/json"
+        kind = "text/html" if page else "application/json"
+        kind = "application/octet-stream" if reply.file else kind
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(length))
         if reply.status == 429 or reply.status >= 500:

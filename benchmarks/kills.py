@@ -7,7 +7,8 @@ is run as a child process against the rehearsal server. The child is killed (SIG
 after any of its steps (every SQL statement, every call to the provider), or at any time; or it
 gets Ctrl-C, or finds the disk full, or the warehouse held by somebody else, or another `enrich
 run` or `enrich status` beside it; or it has a budget that pays for a part; or there was a plan or
-a preview before it; or it was detached, and `enrich status` went on; or the warehouse is deleted.
+a preview before it; or it was detached, and `enrich status` went on; or the warehouse is deleted;
+or every route fails in passing from the first turn on, and the run must come through by itself.
 Then it is started again until done, and the books are checked:
 
 * every row has exactly one outcome, and every request of a batch exactly one response;
@@ -39,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from enrich.rehearsal import Faults, Rehearsal, answer, request_key
+from enrich.rehearsal import Faults, Rehearsal, Step, answer, request_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,6 +83,15 @@ PERHAPS = (
 )
 """A request without a line may have been billed, if its line is what was lost."""
 LAST = 3600.0
+ROUTES = (
+    "POST /v1/files",
+    "GET /v1/files",
+    "GET /v1/files/{id}",
+    "GET /v1/files/{id}/content",
+    "POST /v1/batches",
+    "GET /v1/batches",
+    "GET /v1/batches/{id}",
+)
 
 PROMPT = """---
 key: id
@@ -155,7 +165,7 @@ def watch(at: Callable[..., None]) -> None:
     files: Any = database.Files
     files._detach = watched(files._detach, lambda _, name: f"detach {name}")
     provider: Any = OpenAIProvider
-    for name in ("upload", "submit", "find", "poll", "fetch", "uploaded", "discard"):
+    for name in ("upload", "ready", "submit", "find", "poll", "fetch", "uploaded", "discard"):
         setattr(provider, name, watched(getattr(provider, name), of(name)))
 
 
@@ -261,7 +271,7 @@ class Trial:
     def trouble(self, seconds: float, steps: int) -> None:
         """One thing that goes wrong, drawn at random, in the first seconds and steps of a run."""
         names = ("step", "step", "step", "time", "time", "ctrl-c", "disk", "held", "two", "status")
-        more = ("budget", "budget", "plan", "preview", "deleted", "detach", "detach")
+        more = ("budget", "budget", "plan", "preview", "deleted", "detach", "detach", "outage")
         name = self.dice.choice((*names, *more))
         self.happened[name] += 1
         some = self.dice.uniform(0, min(seconds, 1.5))
@@ -274,6 +284,8 @@ class Trial:
             run = self.start("run", "--max-cost", cost)
             time.sleep(some)
             self._kill(run)
+        elif name == "outage":
+            self.outage()
         elif name == "detach":
             self.ended(self.start("run", "--detach"), 0, 1, 3, 4)
             for _ in range(self.dice.randint(1, 6)):
@@ -312,6 +324,15 @@ class Trial:
             time.sleep(some)
             self._kill(run)
             self.ended(other, 0, 1, 3, 4, stop)
+
+    def outage(self) -> None:
+        """Errors that pass by themselves on every route, from the first turn of a run on: it sends
+        all the same, to its end, and leaves no row unasked."""
+        for route in ROUTES:
+            steps: list[Step] = [429, 500, 503, "reset"]
+            self.server.script(route, self.dice.choices(steps, k=self.dice.randint(1, 3)))
+        alone = self.server.settings.faults == Faults()
+        self.ended(self.start("run"), *((0,) if alone else (0, 1, 3, 4)))
 
     def _kill(self, run: ForkServerProcess) -> None:
         run.kill()
@@ -417,6 +438,8 @@ def rounds(kills: int, *, seed: int, faults: Faults | None, say: Callable[[str],
         trial.check()
         while trial.happened["kills"] < kills:
             trial.change(trial.dice.randint(3, 20))
+            if trial.dice.random() < 0.5:
+                trial.outage()
             for _ in range(trial.dice.randint(3, 8)):
                 trial.trouble(seconds, steps)
             trial.finish()

@@ -330,7 +330,8 @@ class Trial:
         all the same, to its end, and leaves no row unasked."""
         for route in ROUTES:
             steps: list[Step] = [429, 500, 503, "reset"]
-            self.server.script(route, self.dice.choices(steps, k=self.dice.randint(1, 3)))
+            some = self.dice.choices(steps, k=self.dice.randint(1, 3))
+            self.server.script(route, some, anew=True)
         alone = self.server.settings.faults == Faults()
         self.ended(self.start("run"), *((0,) if alone else (0, 1, 3, 4)))
 

@@ -72,7 +72,12 @@ class ProviderError(EnrichError):
 
 
 class Unavailable(ProviderError):
-    """A provider cannot be reached or is overloaded; the same call may go through later."""
+    """A provider cannot be reached or is overloaded; the same call may go through later.
+
+    `answered`: it was reached, and said so itself.
+    """
+
+    answered = False
 
 
 class Unclear(ProviderError):

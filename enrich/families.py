@@ -32,16 +32,20 @@ WHOLE = ("UBIGINT", "BIGINT", "HUGEINT", "UHUGEINT")
 
 @dataclass(frozen=True, kw_only=True)
 class Traits:
-    """What a family is: `schema` and `format` in JSON Schema; `kinds`, DuckDB's names of the JSON
-    values that may stand for it, and `expected`, the same in words; `tokens` that a value takes by
-    rule of thumb; `pattern` that its text must match as a whole, and `wire`, the type it is read as
-    before it is converted, where that is not its own."""
+    """What a family is.
+
+    `schema`, `format` and `told`, a pattern, are for JSON Schema; `kinds` are DuckDB's names of the
+    JSON values that may stand for it, and `expected` is the same in words; `tokens` are those that
+    a value takes by rule of thumb; its text must match `pattern` as a whole; `wire` is the type it
+    is read as before it is converted, where that is not its own.
+    """
 
     schema: str
     kinds: tuple[str, ...]
     expected: str
     tokens: float = 0
     format: str = ""
+    told: str = ""
     pattern: str = ""
     wire: str = ""
 
@@ -62,7 +66,8 @@ FAMILIES: dict[Family, Traits] = {
     ),
     "time": Traits(
         schema="string",
-        format="time",
+        # RFC 3339's time, which the format means, must have an offset; a TIME has none.
+        told="^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$",
         kinds=("VARCHAR",),
         expected="a time",
         tokens=6,

@@ -98,6 +98,8 @@ class Type:
             schema["description"] = self.note
         if self.traits.format:
             schema["format"] = self.traits.format
+        elif self.traits.told:
+            schema["pattern"] = self.traits.told
         elif self.family == "enum":
             schema["enum"] = list(self.labels)
         elif self.item:

@@ -118,7 +118,9 @@ def _unloaded(each: SeedFile, problem: DatabaseError) -> InputError:
     reason = REASON.search(text)
     where = f"{each.source}:{at[1] or at[2]}" if at else each.source
     said = (reason[1] if reason else problem.message).strip().rstrip(".")
-    hint = SAY_HOW.replace("NAME", each.name)
+    hint = "mend the file, or take it out of the folder"
+    if each.reader == "read_csv":
+        hint = SAY_HOW.replace("NAME", each.name)
     if "unicode" in said.lower() or "utf-8" in said.lower() or "byte sequence" in said.lower():
         hint = f"say what it is in: seeds: {{tables: {{{each.name}: {{encoding: windows-1252}}}}}}"
     return InputError(f"{where}: {said}", hint=hint)

@@ -46,7 +46,8 @@ class Wait:
                 talk.say(f"{trouble.message} ({trouble.hint}); it is tried again")
                 self.told.add(trouble.message)
         moved = bool(turn.read) or (self.seen and _states(turn) != self.seen)
-        self.reached = self.reached or bool(moved) or not turn.troubles
+        answered = all(getattr(trouble, "answered", False) for _, trouble in turn.troubles)
+        self.reached = self.reached or bool(moved) or answered
         self.failures = self.failures + 1 if turn.troubles and not moved else 0
         return self.failures < (PATIENCE if self.reached else FIRST_PATIENCE)
 

@@ -410,7 +410,9 @@ class OpenAIProvider:
         if creating and (status >= 500 or status == 408):
             raise Unclear(what, hint=LOOK) from None
         if status >= 500 or status in (408, 409) or (status == 429 and not _broke(problem)):
-            raise Unavailable(what, hint="nothing is lost; try again later") from None
+            busy = Unavailable(what, hint="nothing is lost; try again later")
+            busy.answered = True
+            raise busy from None
         hints = {
             401: "check the API key: OPENAI_API_KEY, or api_key: in project.yml",
             403: "the key may not do this: check its project and its permissions",

@@ -170,9 +170,11 @@ class Rehearsal:
         """How many calls of a route came, e.g. `sends("GET /v1/batches/{id}")` for the polls."""
         return self._calls.count(route)
 
-    def script(self, route: str, steps: Iterable[Step]) -> None:
+    def script(self, route: str, steps: Iterable[Step], *, anew: bool = False) -> None:
         """Let these things happen to the next calls of a route, one each; "ok" lets one pass.
+
+        They come after what was scripted before, or `anew` instead of it.
 
         server.script("POST /v1/batches", ["lost", 500, (429, "insufficient_quota"), "reset"])
         """
-        self._calls.script(route, steps)
+        self._calls.script(route, steps, anew=anew)

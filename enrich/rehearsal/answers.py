@@ -2,13 +2,14 @@
 
 Structured output is honoured as OpenAI's structured outputs guide defines it: objects with all
 their keys in schema order, enums, bounds of numbers and arrays, formats of strings, null unions
-by type list or `anyOf`, `$defs` and `$ref`. A string's `pattern` is ignored.
+by type list or `anyOf`, `$defs` and `$ref`. Of patterns only those of dates and times are met.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -181,6 +182,10 @@ class Writer:
         if form in FORMATS:
             return FORMATS[form](self.dice)
         text = self.dice.words(self.dice.between(1, 3))
+        if "pattern" in schema:
+            known = (form(self.dice) for form in FORMATS.values())
+            tried = (part for each in known for part in (each, each[:8], each[:10]))
+            return next((each for each in tried if re.search(schema["pattern"], each)), text)
         while len(text) < int(schema.get("minLength", 0)):
             text += " " + self.dice.words(1)
         return text[: int(schema["maxLength"])] if "maxLength" in schema else text

@@ -33,11 +33,14 @@ class Calls:
         self._numbers: Counter[str] = Counter()
         self._scripts: defaultdict[str, deque[Step]] = defaultdict(deque)
 
-    def script(self, route: str, steps: Iterable[Step]) -> None:
-        """Let these things happen to the next calls of a route, one each."""
+    def script(self, route: str, steps: Iterable[Step], *, anew: bool) -> None:
+        """Let these things happen to the next calls of a route, one each; `anew`: instead of what
+        was to happen to them."""
         if route not in ROUTES:
             raise ValueError(f"no such route: {route}; there are: {', '.join(ROUTES)}")
         with self._lock:
+            if anew:
+                self._scripts[route].clear()
             self._scripts[route].extend(steps)
 
     def next_step(self, route: str) -> Step:

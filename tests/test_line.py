@@ -346,6 +346,8 @@ FAULTS = {
     "off_schema": "invalid",
     "refused": "refused",
     "truncated": "truncated",
+    "no_content": "error",
+    "unfinished": "error",
 }
 
 
@@ -624,3 +626,10 @@ def test_many_batches_are_one_line_and_one_poll_each(tmp_path: Path) -> None:
         (state,) = opened(root).run()
         kept = opened(root).sql("SELECT outcomes, count(*) FROM ledger.batches GROUP BY ALL")
         assert kept.rows == (('{"ok": 1}', 25),)
+
+
+def test_a_bad_byte_loses_no_answer(tmp_path: Path) -> None:
+    """Every line holds one; every answer is published, and none is asked twice."""
+    with Rehearsal(faults=Faults(bad_byte=1.0)) as server:
+        (state,) = opened(plants(tmp_path, server)).run()
+        assert (state.ok, server.bill.total) == (4, 4)

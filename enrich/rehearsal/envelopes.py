@@ -19,11 +19,14 @@ CACHEABLE = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the llm said: a text or, when it refused, why; `cut` when it ran out of tokens."""
+    """What the llm said: a text or, when it refused, why; `cut` when it ran out of tokens,
+    `broken` when it failed in the middle, `empty` when nothing came of it."""
 
     text: str = ""
     refusal: str = ""
     cut: bool = False
+    broken: bool = False
+    empty: bool = False
 
 
 def usage_of(prompt: str, answer: Answer, *, hidden: int, body: Mapping[str, Any]) -> Usage:
@@ -47,7 +50,7 @@ def wrap(
 def _completion(body: Mapping[str, Any], key: str, answer: Answer, usage: Usage) -> dict[str, Any]:
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": None if answer.refusal else answer.text,
+        "content": None if answer.refusal or answer.empty else answer.text,
         "refusal": answer.refusal or None,
         "annotations": [],
     }
@@ -55,7 +58,7 @@ def _completion(body: Mapping[str, Any], key: str, answer: Answer, usage: Usage)
         "index": 0,
         "message": message,
         "logprobs": None,
-        "finish_reason": "length" if answer.cut else "stop",
+        "finish_reason": "length" if answer.cut else "error" if answer.broken else "stop",
     }
     return {
         "id": f"chatcmpl-{key}",
@@ -81,7 +84,7 @@ def _response(body: Mapping[str, Any], key: str, answer: Answer, usage: Usage) -
         part: dict[str, Any] = {"type": "refusal", "refusal": answer.refusal}
     else:
         part = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
-    status = "incomplete" if answer.cut else "completed"
+    status = "incomplete" if answer.cut else "failed" if answer.broken else "completed"
     message = {
         "id": f"msg_{key}",
         "type": "message",
@@ -99,7 +102,7 @@ def _response(body: Mapping[str, Any], key: str, answer: Answer, usage: Usage) -
         "incomplete_details": {"reason": "max_output_tokens"} if answer.cut else None,
         "instructions": body.get("instructions"),
         "model": body.get("model"),
-        "output": [reasoning, message] if body.get("reasoning") else [message],
+        "output": [reasoning] * bool(body.get("reasoning")) + [message] * (not answer.empty),
         "parallel_tool_calls": True,
         "tool_choice": "auto",
         "tools": [],

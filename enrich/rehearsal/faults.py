@@ -35,6 +35,9 @@ LINE_FAULTS = (
     "malformed",
     "off_schema",
     "off_check",
+    "no_content",
+    "unfinished",
+    "bad_byte",
 )
 CALL_FAULTS: dict[str, Step] = {
     "call_429": 429,
@@ -74,6 +77,9 @@ class Faults:
     malformed: float = 0.0  # half of a JSON after a sentence, with finish_reason "stop"; billed
     off_schema: float = 0.0  # a missing key, a wrong type or an unlisted label; billed
     off_check: float = 0.0  # of the right types, but extreme: 50 items, none, a huge text; billed
+    no_content: float = 0.0  # HTTP 200, and content null; billed
+    unfinished: float = 0.0  # finish_reason "error" and cut JSON; billed
+    bad_byte: float = 0.0  # its line holds a byte that is not UTF-8, beside a good answer; billed
 
     call_429: float = 0.0  # with Retry-After
     call_500: float = 0.0

@@ -78,6 +78,9 @@ def spoil(body: Mapping[str, Any], key: str, fault: str) -> Answer:
         return Answer(refusal="I'm sorry, but I can't assist with that request.")
     if fault == "truncated":
         return Answer(text=text[: max(1, len(text) // 2)], cut=True)
+    if fault in ("no_content", "unfinished"):
+        half = text[: max(1, len(text) // 2)]
+        return Answer(text=half, empty=fault == "no_content", broken=fault == "unfinished")
     kind, schema = output_format(body)
     if fault == "malformed" and kind != "text":
         return Answer(text="Here is the JSON you asked for:\n" + text[: max(1, len(text) // 2)])

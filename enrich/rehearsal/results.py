@@ -62,6 +62,8 @@ class Results:
         if self._quirks.body_as_string:
             response["body"] = json.dumps(outcome.body)
         line = self._line(custom_id, response=response, error=None)
+        if outcome.fault == "bad_byte":
+            line = line.replace(b'"batch_req_', b'"batch_\xffreq_', 1)
         if outcome.status != 200:
             self._errors.write(line)
             return

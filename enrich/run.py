@@ -227,7 +227,12 @@ def _hopeless(database: Database, run: Run) -> str:
 
     "" if it does make sense, or if the run was told to ask failed rows anew. Needs the ledger.
     """
-    found = [] if run.again or run.since else database.script("alike", prompt=run.prompt)
+    if run.again or run.since:
+        return ""
+    ok, sent = database.script("ok_share", prompt=run.prompt)[0]
+    if ok > (1 - ALIKE) * sent:  # told by the batches alone, without a look at each answer
+        return ""
+    found = database.script("alike", prompt=run.prompt)
     if not found:
         return ""
     outcome, many, total, reason = found[0]

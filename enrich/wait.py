@@ -43,7 +43,8 @@ class Wait:
         on."""
         for _, trouble in turn.troubles:
             if trouble.message not in self.told:
-                talk.say(f"{trouble.message} ({trouble.hint}); it is tried again")
+                why = "" if getattr(trouble, "answered", False) else f" ({trouble.hint})"
+                talk.say(f"{trouble.message.rstrip('.')}{why}; trying again")
                 self.told.add(trouble.message)
         moved = bool(turn.read) or (self.seen and _states(turn) != self.seen)
         answered = all(getattr(trouble, "answered", False) for _, trouble in turn.troubles)

@@ -55,7 +55,7 @@ def test_an_outage_of_some_turns_is_waited_for(tmp_path: Path, route: str, step:
         ears = Ears()
         (state,) = opened(root, ears).run()
         assert (state.ok, state.busy, server.bill.total) == (4, False, 4)
-        heard = ("it is tried again", "looks for the batch before it asks again")
+        heard = ("; trying again", "looks for the batch before it asks again")
         assert any(sentence.endswith(heard) or heard[1] in sentence for sentence in ears.said)
 
 

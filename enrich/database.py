@@ -92,6 +92,7 @@ class Files:
         owner = self._owner() if warehouse else ""
         with keep, ExitStack() as open_files, closing(self._engine.cursor()) as connection:
             database = Database(connection=connection, verbose=self.verbose, owner=owner)
+            database.free = self.reach is None
             for name, (path, access) in wanted.items():
                 if not access:
                     continue
@@ -277,11 +278,12 @@ def private() -> Iterator[None]:
 class Database:
     """An open connection. Statements raise DatabaseError, or InputError where a SELECT is the
     user's own; never an error of DuckDB. `owner` is the id of the project's ledger, where the
-    warehouse is open."""
+    warehouse is open. `free`: SQL may read any file, and call extensions."""
 
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     verbose: bool = False
     owner: str = ""
+    free: bool = False
 
     def run(self, sql: str, /, **values: Any) -> list[Row]:  # noqa: ANN401  # any SQL value
         """Run one statement with bound values; gives all rows of the answer."""

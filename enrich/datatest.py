@@ -235,7 +235,7 @@ def _check(item: _Item, value: Any) -> Iterator[DataTest]:  # noqa: ANN401
     if isinstance(tree, exp.Query):
         hint = "a query of failing rows is a file of its own: tests/NAME.sql"
         raise item.wrong(f"cannot hold the query '{written}'", hint=hint)
-    guard.check(tree, sql, source=source, line=None)
+    guard.check_expression(sql, source=source, line=None)
     slug = re.sub(r"\W+", "_", written.lower()).strip("_")[:40].rstrip("_")
     yield item.test("check", f"check_{slug}", sql=sql)
 

@@ -208,7 +208,7 @@ def _pivoted(query: str, source: str) -> frozenset[str]:
     except (SqlglotError, RecursionError) as problem:
         hint = "list its columns: PIVOT t ON kind IN ('a', 'b') USING sum(x)"
         raise ModelError(f"{source}: this PIVOT cannot be read", hint=hint) from problem
-    guard.check(statement, query, source=source)
+    guard.check_pivot(statement, query, source=source)
     local = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
     paths = (
         tuple(filter(None, (t.catalog.lower(), t.db.lower(), t.name.lower())))

@@ -60,6 +60,9 @@ CHANGING = MOMENTS | {
 PREFIXED = re.compile(rb"0[xXbBoO][0-9A-Fa-f_]+")
 """A number in another base, as other languages write it."""
 
+BEYOND = ("where_clause", "group_expressions", "having", "qualify", "sample", "named_parameters")
+"""Parts of a SELECT that an expression has none of."""
+
 Path = tuple[str, ...]
 
 
@@ -141,8 +144,30 @@ def of(sql: str) -> Tree | None:
     parsed: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
     if parsed.get("error"):
         return None
+    return _walked(sql, parsed["statements"])
+
+
+def expression(sql: str) -> Tree | None:
+    """The tree of one scalar expression; None of anything else. It stands on line 1."""
+    whole = f"SELECT (\n{sql}\n)"
+    query = "SELECT json_serialize_sql($sql, skip_null := true, skip_empty := true)"
+    row = _parser().cursor().execute(query, {"sql": whole}).fetchone()
+    parsed: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
+    if parsed.get("error") or len(parsed["statements"]) != 1:
+        return None
+    node = parsed["statements"][0].get("node", {})
+    alone = len(node.get("select_list", [])) == 1 and not node.get("modifiers")
+    empty = node.get("from_table", {}).get("type") == "EMPTY"
+    if not alone or not empty or any(node.get(part) for part in BEYOND):
+        return None
+    found = _walked(whole, parsed["statements"])
+    found.calls = {name: line - 1 for name, line in found.calls.items()}
+    return found
+
+
+def _walked(sql: str, statements: list[Any]) -> Tree:
     tree = Tree(sql=sql)
-    for each in parsed["statements"]:
+    for each in statements:
         _walk(each, tree, frozenset())
     return tree
 

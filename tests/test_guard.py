@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -10,13 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 from folders import opened, plants, write
 
+from enrich import guard
 from enrich.cli import main
-from enrich.guard import REFUSED
+from enrich.guard import functions
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,11 @@ def test_a_model_that_is_more_than_a_select_is_refused(
     assert opened(root).sql("SELECT count(*), max(name) FROM plants").rows == ((4, "dogwood"),)
 
 
-@pytest.mark.parametrize("name", REFUSED)
+KEYWORDS = {"show"}
+"""What DuckDB does not parse as a function at all."""
+
+
+@pytest.mark.parametrize("name", sorted({n for n, why in functions().items() if why} - KEYWORDS))
 def test_functions_that_do_more_than_read_are_refused(
     tmp_path: Path, server: Rehearsal, name: str
 ) -> None:
@@ -87,30 +92,32 @@ def test_templates_and_checks_are_guarded_too(tmp_path: Path, server: Rehearsal)
         assert "val() changes something" in result.stderr
 
 
-HARMLESS = {
-    *("current_connection_id", "current_query", "current_query_id", "current_transaction_id"),
-    *("currval", "error", "gen_random_uuid", "random", "setseed", "stats", "uuid", "uuidv4"),
-    *("uuidv7", "vector_type"),
-    *("generate_series", "glob", "icu_calendar_names", "json_each", "json_tree", "parquet_scan"),
-    *("pg_timezone_names", "range", "repeat", "repeat_row", "sniff_csv", "summary"),
-    *("test_all_types", "test_vector_types", "unnest"),
-}
-READING = ("duckdb_", "read_", "parquet_", "pragma_")
-
-
-def test_every_function_of_this_duckdb_is_known() -> None:
-    """A new DuckDB may bring new functions that write: each is refused, or known to be harmless."""
+def test_every_function_of_this_duckdb_is_listed() -> None:
+    """A newer DuckDB may bring others: scripts/list_functions.py lists them, for people to read."""
     with duckdb.connect() as connection:
         names = connection.execute(
-            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE internal "
-            "AND (function_type = 'table' OR has_side_effects OR stability = 'VOLATILE')"
+            "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_name <> ''"
         ).fetchall()
-    unknown = {
-        name
-        for (name,) in names
-        if name not in REFUSED and name not in HARMLESS and not name.startswith(READING)
+    assert {name for (name,) in names} - functions().keys() == set()
+
+
+def test_each_verdict_is_one_of_a_few() -> None:
+    """What may be called computes, tells or reads; what may not is refused for a reason."""
+    text = Path(guard.__file__).with_name("functions.tsv").read_text(encoding="utf-8")
+    verdicts = {tuple(line.split("\t")[1:]) for line in text.splitlines()}
+    assert verdicts == {
+        ("allowed", "computes"),
+        ("allowed", "makes rows"),
+        ("allowed", "tells what there is"),
+        ("allowed", "reads files, where they may be read"),
+        ("refused", "runs SQL that enrich cannot see"),
+        ("refused", "changes something"),
+        ("refused", "reads raw memory"),
+        ("refused", "tells secrets"),
+        ("refused", "talks to another system"),
+        ("refused", "waits"),
+        ("refused", "opens a database"),
     }
-    assert unknown == set()
 
 
 def outside(root: Path) -> Path:
@@ -158,3 +165,74 @@ def test_sql_is_the_users_own(tmp_path: Path, server: Rehearsal) -> None:
     target = tmp_path / "out.csv"
     opened(root).sql(f"COPY (SELECT 1 AS one) TO '{target}'")
     assert opened(root).sql(f"SELECT one FROM '{target}'").rows == ((1,),)
+
+
+MACROS = {
+    "CREATE MACRO f(x) AS nextval(x)": "SELECT id, name, f('s') AS note FROM plants",
+    "CREATE MACRO t() AS TABLE FROM query('SELECT 1')": "SELECT * FROM t()",
+    "CREATE MACRO g(x) AS f(x); CREATE MACRO f(x) AS setval(x, 1)": "SELECT id, name, g('s') FROM plants",
+}
+
+
+@pytest.mark.parametrize("prepare", MACROS)
+def test_a_macro_is_no_way_round(tmp_path: Path, server: Rehearsal, prepare: str) -> None:
+    """What a macro of the user's own calls, the model calls."""
+    root = plants(tmp_path, server)
+    opened(root).sql("CREATE SEQUENCE s")
+    for each in reversed(prepare.split("; ")):
+        opened(root).sql(each)
+    write(root, {"models/kinds.sql": MACROS[prepare]})
+    result = run(root)
+    assert result.exit_code == 1
+    assert "macro " in result.stderr, result.stderr
+    assert opened(root).sql("SELECT last_value FROM duckdb_sequences()").rows == ((None,),)
+
+
+WAYS = {
+    "template": ("{{ name }} {{ nextval('s') }}", ""),
+    "template, spaced": ("{{ name }} {{ nextval\u200b('s') }}", ""),
+    "template, commented": ("{{ name }} {{ nextval/**/('s') }}", ""),
+    "check": ("{{ name }}", "CHECK (setval('s', 1) = 1)"),
+    "check, spaced": ("{{ name }}", "CHECK (setval\u2060('s', 1) = 1)"),
+    "two expressions": ("{{ name, id }}", ""),
+    "closing": ("{{ name) FROM plants; DROP TABLE plants; SELECT (1 }}", ""),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_expression_is_judged_as_duckdb_reads_it(
+    tmp_path: Path, server: Rehearsal, way: str
+) -> None:
+    """White space and comments that two parsers read differently open no door."""
+    text, check = WAYS[way]
+    root = plants(tmp_path, server)
+    opened(root).sql("CREATE SEQUENCE s")
+    prompt = f"---\nkey: id\noutput: line VARCHAR {check}\n---\nuser:\n{text}\n"
+    write(root, {"models/kinds.prompt.md": prompt})
+    result = run(root)
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    assert opened(root).sql("SELECT last_value FROM duckdb_sequences()").rows == ((None,),)
+
+
+@pytest.mark.parametrize(
+    "macro",
+    [
+        "sha256(x) AS 'aaaa'",
+        "to_json(x) AS '{}'",
+        "Concat(x) AS 'x'",
+        "unnest(x) AS TABLE SELECT 1",
+    ],
+)
+def test_a_macro_cannot_change_enrichs_own_sql(
+    tmp_path: Path, server: Rehearsal, macro: str
+) -> None:
+    """Called like a function of DuckDB, it would give three rows one answer: it is refused first."""
+    root = plants(tmp_path, server)
+    opened(root).sql(f"CREATE MACRO {macro}")
+    batches = len(server.batches)
+    result = run(root)
+    assert result.exit_code == 1
+    assert "hides DuckDB's own function" in result.stderr
+    assert "DROP MACRO" in result.stderr
+    assert len(server.batches) == batches

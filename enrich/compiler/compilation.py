@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from enrich import guard
+from enrich import guard, tree
 from enrich.compiler import failing, inputs, judge, quote
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
@@ -14,7 +14,7 @@ from enrich.database import problem_line
 from enrich.errors import DatabaseError, InputError, ModelError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sqlglot import exp
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from enrich.prompt import Prompt
     from enrich.template import Expression
     from enrich.version import Version
+
+
+WHERE = 'a condition on the SELECT\'s columns, as in --where "year < 1950"'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +105,7 @@ def compiled(
     columns = described(database, model)
     key = _key(model, prompt, columns)
     for expression in prompt.expressions:
-        _check(expression, prompt, columns)
+        _check(database, expression, prompt, columns)
     _check_output(database, prompt)
     _check_tests(database, model, prompt, key)
     body = Body.from_prompt(prompt, llm=llm, params=params)
@@ -139,10 +142,42 @@ def earlier(database: Database, now: Compiled, before: Version) -> Compiled:
 
 def described(database: Database, model: Model) -> dict[str, str]:
     """The columns of a model's SELECT and their types."""
+    _check_shadows(database)
+    _check_macros(database, model.calls, source=model.source)
     try:
         return database.describe(model.query)
     except DatabaseError as problem:
         raise select_failed(model, problem) from problem
+
+
+def _check_shadows(database: Database) -> None:
+    """Macros of the user's own must not be called like DuckDB's functions: enrich's SQL, and with
+    it what is asked and what is kept, would call them instead."""
+    for (name,) in database.script("shadows"):
+        message = f"the warehouse has a macro '{name}', which hides DuckDB's own function"
+        raise InputError(message, hint=f"give it another name, and DROP MACRO {quote.name(name)}")
+
+
+def _check_macros(database: Database, calls: Iterable[str], *, source: str) -> None:
+    """The user's own macros are SQL of the model as well; other functions must be listed.
+
+    One that is not there at all is left to DuckDB, which offers the nearest.
+    """
+    left, seen = set(guard.unknown(calls)), set()
+    while left:
+        name = left.pop()
+        seen.add(name)
+        for whose, definition in database.script("function", name=name):
+            if definition is None and not database.free:
+                hint = "a function of an extension needs external_access: true in project.yml"
+                message = f"{source}: {name}() is not known to read only ({whose})"
+                raise ModelError(message, hint=hint)
+            for text in (definition or "", f"SELECT {definition or ''}"):
+                found = tree.of(text) if definition else None
+                if found is not None:
+                    guard.check_tree(found, source=f"{source}: macro {name}", line=None)
+                    left |= guard.unknown(found.calls) - seen
+                    break
 
 
 def select_failed(model: Model, problem: DatabaseError, *, above: int = 1) -> InputError:
@@ -176,25 +211,28 @@ def _key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[str, 
     return key
 
 
-def _check(expression: Expression, prompt: Prompt, columns: Mapping[str, str]) -> None:
+def _check(
+    database: Database, expression: Expression, prompt: Prompt, columns: Mapping[str, str]
+) -> None:
     """An expression must be one scalar expression over the SELECT's columns."""
     from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError
 
     where = f"{prompt.source}:{expression.line}"
     try:
-        tree = parse_one(expression.sql, read="duckdb")
+        parsed = parse_one(expression.sql, read="duckdb")
     except (SqlglotError, RecursionError) as problem:
         hint = "inside {{ }} stands one DuckDB expression, such as coalesce(tagline, 'none')"
         raise ModelError(f"{where}: '{expression.sql}' is not SQL", hint=hint) from problem
     refused = (exp.Query, exp.AggFunc, exp.Window, exp.Alias, exp.Star, exp.Block, exp.Command)
-    if (found := tree.find(*refused)) is not None:
+    if (found := parsed.find(*refused)) is not None:
         hint = "move it into the SELECT and name its column here"
         what = f"{{{{ {expression.sql} }}}} is not one value of a row"
         raise ModelError(f"{where}: {what}: {found.sql('duckdb')}", hint=hint)
-    guard.check(tree, expression.sql, source=prompt.source, line=expression.line)
+    calls = guard.check_expression(expression.sql, source=prompt.source, line=expression.line)
+    _check_macros(database, calls, source=where)
     known = {column.lower() for column in columns}
-    for name in _columns(tree):
+    for name in _columns(parsed):
         if name.lower() not in known:
             hint = nearest(name, columns)
             message = f"{where}: '{name}' is not a column of the SELECT"
@@ -203,16 +241,10 @@ def _check(expression: Expression, prompt: Prompt, columns: Mapping[str, str]) -
 
 def _check_condition(where: str) -> None:
     """It must be one SQL expression, and nothing that writes or runs anything."""
-    from sqlglot import parse
-    from sqlglot.errors import SqlglotError
-
-    hint = 'a condition on the SELECT\'s columns, as in --where "year < 1950"'
     try:
-        trees = parse(f"SELECT 1 WHERE ({where}\n)", read="duckdb")
-        (condition,) = [tree.args["where"].this for tree in trees if tree]
-    except (SqlglotError, RecursionError, KeyError, ValueError) as problem:
-        raise InputError("--where is no condition that DuckDB can read", hint=hint) from problem
-    guard.check(condition, where, source="--where")
+        guard.check_expression(where, source="--where", line=None)
+    except ModelError as problem:
+        raise InputError(problem.message, hint=WHERE) from problem
 
 
 def _check_output(database: Database, prompt: Prompt) -> None:
@@ -228,14 +260,14 @@ def _check_output(database: Database, prompt: Prompt) -> None:
         for check, query in judge.checks_alone(prompt.output):
             message = f"{prompt.source}: CHECK ({check}) cannot be evaluated"
             try:
-                tree = parse_one(check, read="duckdb")
-                guard.check(tree, check, source=prompt.source, line=None)
+                parsed = parse_one(check, read="duckdb")
+                guard.check_expression(check, source=prompt.source, line=None)
                 kind = next(iter(bare.describe(query).values()))
                 bare.run(query)
                 bare.run(judge.judged("SELECT '{}' AS content", prompt.output, "json_schema"))
             except DatabaseError as problem:
                 raise ModelError(f"{message}: {problem.message}", hint=hint) from problem
-            if kind != "BOOLEAN" or tree.find(exp.Query, exp.AggFunc, exp.Window):
+            if kind != "BOOLEAN" or parsed.find(exp.Query, exp.AggFunc, exp.Window):
                 raise ModelError(f"{message}: it is no condition on one answer", hint=hint)
 
 
@@ -256,16 +288,16 @@ def _check_tests(database: Database, model: Model, prompt: Prompt, key: Mapping[
                 raise ModelError(message, hint=problem.hint) from problem
 
 
-def _columns(tree: exp.Expr) -> Iterator[str]:
+def _columns(parsed: exp.Expr) -> Iterator[str]:
     """The columns an expression names; `inputs.x` is x, and `x.field` is x."""
     from sqlglot import exp
 
     bound = {
         node.name.lower()
-        for scope in tree.find_all(exp.Lambda, exp.Comprehension)
+        for scope in parsed.find_all(exp.Lambda, exp.Comprehension)
         for node in (scope.expressions if isinstance(scope, exp.Lambda) else [scope.expression])
     }
-    for column in tree.find_all(exp.Column):
+    for column in parsed.find_all(exp.Column):
         parts = [part.name for part in column.parts]
         whole = parts[0].lower() == "inputs"  # the row itself, or a column of it
         root = parts[1] if len(parts) > 1 and whole else parts[0]

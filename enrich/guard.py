@@ -1,10 +1,10 @@
 """The guard: what the user's SQL may be. It reads; it neither writes nor runs anything else.
 
 The first of two walls: SQL is judged as DuckDB's own parser reads it (`tree`), before DuckDB runs
-it. It is one SELECT, its nodes only read, and its functions are listed in `functions.tsv` as such; what
-a newer DuckDB brings is refused until it is listed. The other wall is DuckDB's own: a SELECT runs
-with the warehouse open for reading, and what files it may open was settled before any SQL was run
-(`database`).
+it. It is one SELECT, its nodes only read, and its functions are listed in `functions.tsv` as such;
+what a newer DuckDB brings is refused until it is listed. The other wall is DuckDB's own: a SELECT
+runs with the warehouse open for reading, and what files it may open was settled before any SQL was
+run (`database`).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def check_tree(found: Tree, *, source: str, line: int | None = 1) -> None:
 
 
 def check_expression(sql: str, *, source: str, line: int | None = 1) -> frozenset[str]:
-    """Refuse an expression that is not one, writes, or calls what is refused; gives what it calls."""
+    """Refuse what is not one expression, writes, or calls what is refused; gives what it calls."""
     where = source if line is None else f"{source}:{line}"
     try:
         found = tree.expression(sql)

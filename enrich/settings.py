@@ -144,7 +144,8 @@ class Settings:
         return values
 
     def expanded(self, environment: Mapping[str, str]) -> Settings:
-        """The same settings with `${NAME}` replaced by environment variables."""
+        """The same settings with `${NAME}` replaced by environment variables, without the white
+        space around these: files and shells add a newline."""
 
         def expand(key: str, value: Any) -> Any:  # noqa: ANN401  # any YAML value
             if isinstance(value, str):
@@ -152,7 +153,7 @@ class Settings:
                     if name not in environment:
                         hint = f"set it before you start enrich: export {name}=..."
                         raise self.wrong(key, f"needs the environment variable {name}", hint=hint)
-                return VARIABLE.sub(lambda match: environment[match[1]], value)
+                return VARIABLE.sub(lambda match: environment[match[1]].strip(), value)
             if isinstance(value, dict):
                 return {name: expand(key, item) for name, item in value.items()}
             if isinstance(value, list):

@@ -170,7 +170,8 @@ def test_sql_is_the_users_own(tmp_path: Path, server: Rehearsal) -> None:
 MACROS = {
     "CREATE MACRO f(x) AS nextval(x)": "SELECT id, name, f('s') AS note FROM plants",
     "CREATE MACRO t() AS TABLE FROM query('SELECT 1')": "SELECT * FROM t()",
-    "CREATE MACRO g(x) AS f(x); CREATE MACRO f(x) AS setval(x, 1)": "SELECT id, name, g('s') FROM plants",
+    "CREATE MACRO g(x) AS f(x); CREATE MACRO f(x) AS setval(x, 1)": "SELECT id, name, g('s') "
+    "FROM plants",
 }
 
 
@@ -227,7 +228,7 @@ def test_every_expression_is_judged_as_duckdb_reads_it(
 def test_a_macro_cannot_change_enrichs_own_sql(
     tmp_path: Path, server: Rehearsal, macro: str
 ) -> None:
-    """Called like a function of DuckDB, it would give three rows one answer: it is refused first."""
+    """Called like a function of DuckDB, it would give three rows one answer: it is refused."""
     root = plants(tmp_path, server)
     opened(root).sql(f"CREATE MACRO {macro}")
     batches = len(server.batches)

@@ -14,8 +14,9 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 from enrich.errors import DiskError, ProviderError, Unavailable, Unclear
 from enrich.price import DISCOUNT, Price, listed
 from enrich.providers import TERMINAL, Limits, Remote
+from enrich.providers.secrets import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,12 +76,17 @@ SPOKEN = (
 STYLE = re.compile(r"<(style|script)\b.*?</\1>", re.I | re.S)
 MARKUP = re.compile(r"</?[A-Za-z!][^>]*>")
 DIGITS = re.compile(r"\d+")
+SECRET = re.compile(r"auth|key|token|secret|cookie|pass", re.I)
+"""Headers that carry a secret, by their names."""
+SURE = 8
+"""So many letters are no word that stands in an answer by chance."""
 LOOK = "enrich looks for the batch before it asks again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """Where to connect and as whom; `timeout` is in seconds. Never written anywhere."""
+    """Where to connect and as whom; `timeout` is in seconds. `named` are environment variables that
+    its settings name, with their values. Never written anywhere."""
 
     api_key: str = field(repr=False)
     base_url: str = ""
@@ -89,20 +96,35 @@ class Account:
     azure_endpoint: str = ""
     api_version: str = ""
     timeout: float = 600.0
+    named: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def url(self) -> str:
-        """Where requests go, without a name or password that the address may hold."""
+        """Where requests go, without a name or password that the address may hold. The value of a
+        variable in its path is known by its hash: it may be a secret."""
         parts = urlsplit(self.azure_endpoint or self.base_url or OPENAI)
         host = parts.netloc.rpartition("@")[2]
-        return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+        path = parts.path.rstrip("/")
+        for name, value in self.named.items():
+            digest = sha256(value.encode()).hexdigest()[:8]
+            path = path.replace(value, f"${{{name}}}-{digest}")
+        return urlunsplit((parts.scheme, host, path, "", ""))
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """All that is configured and may be one: what a server's words are shown without."""
+        return Secrets.of((self.api_key, *self.headers.values(), *self.named.values()))
+
+    @cached_property
+    def surely(self) -> Secrets:
+        """What is one for sure, and no word that an answer could hold by chance."""
+        headers = (value for name, value in self.headers.items() if SECRET.search(name))
+        found = (self.api_key, *headers, *self.named.values())
+        return Secrets.of(value for value in found if len(value) >= SURE)
 
     def redacted(self, text: str) -> str:
         """`text` without any secret of this account."""
-        for secret in (self.api_key, *self.headers.values()):
-            if len(secret) > 3:
-                text = text.replace(secret, "***")
-        return text
+        return self.secrets.redacted(text)
 
 
 class _Refusal(ProviderError):
@@ -177,6 +199,8 @@ class OpenAIProvider:
         import openai
 
         known = self.account
+        # A redirect would carry headers and rows to wherever it leads.
+        here = openai.DefaultHttpxClient(follow_redirects=False)
         if known.azure_endpoint:
             return openai.AzureOpenAI(
                 api_key=known.api_key,
@@ -184,6 +208,7 @@ class OpenAIProvider:
                 api_version=known.api_version or "2024-10-21",
                 default_headers=dict(known.headers),
                 timeout=known.timeout,
+                http_client=here,
             )
         return openai.OpenAI(
             api_key=known.api_key,
@@ -192,6 +217,7 @@ class OpenAIProvider:
             project=known.project or None,
             default_headers=dict(known.headers),
             timeout=known.timeout,
+            http_client=here,
         )
 
     def upload(self, path: Path) -> str:
@@ -249,7 +275,7 @@ class OpenAIProvider:
                 completion_window="24h",
                 metadata=dict(metadata),
             )
-            return remote(batch.to_dict())
+            return self._remote(batch.to_dict())
 
     def find(self, intent: str, *, file: str) -> Remote | None:
         with self._translated():
@@ -257,12 +283,12 @@ class OpenAIProvider:
                 known = batch.metadata or {}
                 mine = batch.input_file_id == file and batch.status != "failed"
                 if known.get("enrich_batch") == intent or (mine and not known):
-                    return remote(batch.to_dict())
+                    return self._remote(batch.to_dict())
         return None
 
     def poll(self, remote_id: str) -> Remote:
         with self._translated():
-            return remote(self.client.batches.retrieve(remote_id).to_dict())
+            return self._remote(self.client.batches.retrieve(remote_id).to_dict())
 
     def cancel(self, remote_id: str) -> Remote:
         """Ask for it; a batch that has ended meanwhile (409) is shown as it ended."""
@@ -271,9 +297,9 @@ class OpenAIProvider:
         with self._translated():
             try:
                 client = self.client.with_options(max_retries=0)
-                return remote(client.batches.cancel(remote_id).to_dict())
+                return self._remote(client.batches.cancel(remote_id).to_dict())
             except openai.ConflictError:
-                return remote(self.client.batches.retrieve(remote_id).to_dict())
+                return self._remote(self.client.batches.retrieve(remote_id).to_dict())
 
     def fetch(self, file: str, path: Path) -> None:
         """Stream a result file; one that is gone will not come back."""
@@ -298,6 +324,13 @@ class OpenAIProvider:
             for chunk in answer.iter_bytes(CHUNK):
                 out.write(chunk)
         part.replace(path)
+        self.account.surely.clean(path)
+
+    def _remote(self, batch: Mapping[str, Any]) -> Remote:
+        """A batch object without any secret that the server repeats in it."""
+        found = remote(batch)
+        clean = self.account.redacted
+        return replace(found, code=clean(found.code), error=clean(found.error))
 
     def complete(self, requests: Path, results: Path) -> None:
         """Ask one by one, a few side by side. What was asked is waited for, even after Ctrl-C: it
@@ -327,7 +360,8 @@ class OpenAIProvider:
                     answered = {"response": None, "error": error}
                 with lock:
                     known = {"custom_id": line["custom_id"], **answered}
-                    out.write(json.dumps(known).encode() + b"\n")
+                    text = self.account.surely.redacted(json.dumps(known))
+                    out.write(text.encode() + b"\n")
                     out.flush()
 
             pool = ThreadPoolExecutor(SIDE_BY_SIDE)
@@ -413,6 +447,11 @@ class OpenAIProvider:
             busy = Unavailable(what, hint="nothing is lost; try again later")
             busy.answered = True
             raise busy from None
+        moved = problem.response.headers.get("location", "") if 300 <= status < 400 else ""
+        if moved:
+            what = f"{self.name} answered {status}: it is at another address"
+            hint = f"if that is right, set base_url to it: {self.account.redacted(moved)[:200]}"
+            raise ProviderError(what, hint=hint) from None
         hints = {
             401: "check the API key: OPENAI_API_KEY, or api_key: in project.yml",
             403: "the key may not do this: check its project and its permissions",

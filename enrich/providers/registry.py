@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from enrich.price import Price
 from enrich.providers import Limits
-from enrich.settings import MOST
+from enrich.providers.secrets import is_sendable
+from enrich.settings import MOST, VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,7 @@ def open_provider(
     known = settings.expanded(environment)
     if kind == "local":
         return _local(name, known, root=root, work=work)
-    return _openai(name, known, environment=environment)
+    return _openai(name, known, settings, environment=environment)
 
 
 def _local(name: str, settings: Settings, *, root: Path, work: Path) -> Provider:
@@ -54,16 +55,26 @@ def _local(name: str, settings: Settings, *, root: Path, work: Path) -> Provider
     )
 
 
-def _openai(name: str, settings: Settings, *, environment: Mapping[str, str]) -> Provider:
+def _openai(
+    name: str, settings: Settings, written: Settings, *, environment: Mapping[str, str]
+) -> Provider:
+    """`written` are the settings as they stand in the file, with `${NAME}`."""
     from enrich.providers.openai import KEYS, Account, OpenAIProvider
 
     settings.known(("type", *LIMITS, *KEYS))
+    api_key = settings.text("api_key", environment.get("OPENAI_API_KEY", "")).strip()
+    headers = {key: str(value).strip() for key, value in settings.mapping("headers").items()}
+    for key, values in (("api_key", [api_key]), ("headers", [*headers, *headers.values()])):
+        if not all(map(is_sendable, values)):
+            hint = "copy it anew, without line ends and invisible letters"
+            raise settings.wrong(key, "holds a character that HTTP cannot send", hint=hint)
     account = Account(
-        api_key=settings.text("api_key", environment.get("OPENAI_API_KEY", "")),
-        base_url=settings.text("base_url", environment.get("OPENAI_BASE_URL", "")),
+        api_key=api_key,
+        base_url=settings.text("base_url", environment.get("OPENAI_BASE_URL", "")).strip(),
+        named=_named(written, environment),
         organization=settings.text("organization"),
         project=settings.text("project"),
-        headers={key: str(value) for key, value in settings.mapping("headers").items()},
+        headers=headers,
         azure_endpoint=settings.text("azure_endpoint"),
         api_version=settings.text("api_version"),
         timeout=settings.number("timeout", 600.0),
@@ -82,6 +93,18 @@ def _openai(name: str, settings: Settings, *, environment: Mapping[str, str]) ->
         prices=_prices(settings),
         discount=_discount(settings),
     )
+
+
+def _named(written: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables that a provider's account names, and their values; in an address
+    only those that stand behind its host."""
+    found: dict[str, str] = {}
+    for key in ("api_key", "headers", "organization", "project", "base_url", "azure_endpoint"):
+        text = str(written.values.get(key) or "")
+        if key in ("base_url", "azure_endpoint"):
+            text = text.partition("://")[2].partition("/")[2]
+        found |= {name: environment.get(name, "").strip() for name in VARIABLE.findall(text)}
+    return {name: value for name, value in found.items() if value}
 
 
 def _prices(settings: Settings) -> dict[str, Price | str]:

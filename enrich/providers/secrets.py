@@ -1,0 +1,88 @@
+"""Secrets: what must not be seen in anything that is written or shown, whatever its form."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+HIDDEN = "***"
+SHORT = 4
+"""A secret of fewer letters is none: it would be found everywhere."""
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Texts that are replaced by stars: as they are, and as Python, JSON and URLs write them."""
+
+    values: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, values: Iterable[str]) -> Secrets:
+        return cls(tuple(dict.fromkeys(value for value in values if len(value) >= SHORT)))
+
+    @cached_property
+    def forms(self) -> tuple[str, ...]:
+        """Every form of every secret, the longest first."""
+        found = {
+            form
+            for value in self.values
+            for form in (
+                value,
+                repr(value)[1:-1],
+                json.dumps(value)[1:-1],
+                json.dumps(value, ensure_ascii=False)[1:-1],
+                quote(value, safe=""),
+                quote_plus(value),
+                quote(value),
+            )
+        }
+        return tuple(sorted(found, key=lambda form: (-len(form), form)))
+
+    def redacted(self, text: str) -> str:
+        """`text` without any form of a secret.
+
+        >>> Secrets.of(["sk-a/b+c"]).redacted("no sk-a/b+c, no sk-a%2Fb%2Bc")
+        'no ***, no ***'
+        """
+        for form in self.forms:
+            text = text.replace(form, HIDDEN)
+        return text
+
+    def clean(self, path: Path) -> None:
+        """Take the secrets out of a file, if a server wrote any into it."""
+        if not self.forms or not self._is_in(path):
+            return
+        pattern = re.compile(b"|".join(re.escape(form.encode()) for form in self.forms))
+        part = path.with_suffix(".clean")
+        with path.open("rb") as lines, part.open("wb") as clean:
+            for line in lines:
+                clean.write(pattern.sub(HIDDEN.encode(), line))
+        part.chmod(0o600)
+        part.replace(path)
+
+    def _is_in(self, path: Path) -> bool:
+        """Whether a file holds any form of a secret; they may stand across two chunks."""
+        forms = [form.encode() for form in self.forms]
+        longest = max(map(len, forms))
+        tail = b""
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                seen = tail + chunk
+                if any(form in seen for form in forms):
+                    return True
+                tail = seen[-longest:]
+        return False
+
+
+def is_sendable(value: str) -> bool:
+    """Whether HTTP can send a text in a header (RFC 9110: visible letters, spaces, tabs)."""
+    return all(char == "\t" or (32 <= ord(char) <= 255 and ord(char) != 127) for char in value)

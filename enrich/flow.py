@@ -85,14 +85,19 @@ class Flow:
 
     def check(self, picked: Sequence[Model], provider: str | None, *, ready: bool = True) -> None:
         """Compile whatever does not wait for another model, before anything is spent; `ready`:
-        its provider must be able to answer now."""
+        its provider must be able to answer now. What is wrong with one model stops no other."""
         with self.files.open(warehouse="read") as database:
             for each in picked:
                 check_names(database, each)
         for each in picked:
             if self.upstream(each, picked) or self.spoiled_by(each):
                 continue
-            self.check_one(each, provider, ready=ready)
+            try:
+                self.check_one(each, provider, ready=ready)
+            except (Locked, DiskError):
+                raise
+            except EnrichError as problem:
+                self.fail(each.name, problem)
 
     def check_one(self, each: Model, provider: str | None, *, ready: bool = False) -> None:
         """Compile one model against the warehouse as it stands."""
@@ -105,11 +110,14 @@ class Flow:
             described(database, each)
 
     def spoiled_by(self, each: Model) -> EnrichError | None:
-        """Why a seed or source that a model reads, itself or behind plain models, is not there."""
+        """Why a seed, a source or a model that one reads, itself or behind plain models, is not
+        there."""
         before = (self.graph.models[name] for name in self.graph.before(each.name))
         readers = (each, *(model for model in before if model.prompt is None))
-        names = sorted({name for model in readers for name in model.reads} & self.spoiled.keys())
-        return self.spoiled[names[0]] if names else None
+        broken = {name.lower(): problem for name, problem in self.graph.broken.items()}
+        spoiled = broken | self.spoiled
+        names = sorted({name for model in readers for name in model.reads} & spoiled.keys())
+        return spoiled[names[0]] if names else None
 
     def check_seeds(self, each: Model) -> None:
         """The seeds and sources that a model reads must have been loaded as they are now."""
@@ -164,7 +172,7 @@ class Flow:
                 break
             wait.after(turn, self.provider, self.talk)
         self._account(names)
-        own = [problem for name, problem in self.problems.items() if name in names]
+        own = [p for n, p in self.problems.items() if n in names or n in self.graph.broken]
         self.problems.clear()
         if own:
             raise own[0]
@@ -219,6 +227,10 @@ class Flow:
             return
         for name in sorted(names):
             model = graph.models.get(name)
+            if name in graph.broken:  # without its files nobody knows its tests
+                self.talk.say(f"{name} is not published until its files are mended")
+                self.problems[name] = graph.broken[name]
+                continue
             try:
                 self._publish(name, model, tests)
             except Locked:
@@ -322,12 +334,15 @@ class Flow:
         for each in picked:
             if later[each.name]:
                 continue
+            if each.name in self.problems:
+                stopped[each.name] = NOT_BEGUN
+                continue
             try:
                 order = self._begin(each, provider, order)
             except (Locked, DiskError):
                 raise
             except EnrichError as problem:
-                self._fail(each.name, problem)
+                self.fail(each.name, problem)
                 stopped[each.name] = NOT_BEGUN
             if each.name in self.problems:
                 stopped.setdefault(each.name, NOT_PUBLISHED)
@@ -409,7 +424,7 @@ class Flow:
                 self.talk.say(f"{each.model} waits: {problem.message}; {problem.hint}")
                 self.talk.say(f"it is tried again each time; enrich cancel {each.model} ends that")
                 return
-            self._fail(each.model, problem)
+            self.fail(each.model, problem)
             order, why = each.order, NOT_BEGUN
         built = self.built.get(each.model)
         if built and built.held_back:
@@ -421,9 +436,9 @@ class Flow:
         if why:
             self._skip_after(each.model, why)
 
-    def _fail(self, name: str, problem: EnrichError) -> None:
+    def fail(self, name: str, problem: EnrichError) -> None:
         """A model cannot be begun; others go on."""
-        self.talk.say(f"{name} is not run: {problem.message}")
+        self.talk.say(f"{name} is not run: {problem.message} ({problem.hint})")
         self.problems[name] = problem
 
     def _skip_after(self, name: str, why: str) -> None:

@@ -21,7 +21,7 @@ TESTS = ("severity", "description")
 
 def graph(config: Config, values: Mapping[str, Any]) -> Graph:
     """The models, and the seeds and sources they may read; `values` are those of variables."""
-    models = model.load(config.models, root=config.root, values=values)
+    models, broken = model.load(config.models, root=config.root, values=values)
     brought = seedfile.found(config)
     leaves = dict.fromkeys((*brought.files, *brought.problems), "seed")
     lowered = {name.lower(): name for name in leaves}
@@ -36,7 +36,7 @@ def graph(config: Config, values: Mapping[str, Any]) -> Graph:
         if same:
             message = f"{each.source}: the {leaves[same]} '{same}' has its name"
             raise ProjectError(message, hint="rename one of them")
-    return Graph(models, leaves)
+    return Graph(models, leaves, broken)
 
 
 def tests(config: Config, values: Mapping[str, Any]) -> tuple[DataTest, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -13,6 +13,7 @@ from enrich.errors import ProjectError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from enrich.errors import EnrichError
     from enrich.model import Model
 
 TAG = "tag:"
@@ -22,10 +23,11 @@ WILD = "*?["
 @dataclass(frozen=True)
 class Graph:
     """The models of a project, by name; each reads others and the tables of `leaves`, which are
-    seeds and sources by name, and what they are."""
+    seeds and sources by name, and what they are. `broken` says why other models cannot be read."""
 
     models: Mapping[str, Model]
     leaves: Mapping[str, str]
+    broken: Mapping[str, EnrichError] = field(default_factory=dict)
 
     @cached_property
     def parents(self) -> Mapping[str, frozenset[str]]:
@@ -93,7 +95,9 @@ class Graph:
         return tuple(self.models[name] for name in self.order if name in found)
 
     def one(self, name: str) -> Model:
-        """The model of this name."""
+        """The model of this name. Raises what is wrong with it, if it cannot be read."""
+        if name in self.broken:
+            raise self.broken[name]
         if name not in self.models:
             hint = nearest(name, self.models) or "models/ holds no NAME.sql yet"
             raise ProjectError(f"there is no model '{name}'", hint=hint)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from enrich import guard, tree, variables
 from enrich.config import NAME, READABLE
-from enrich.errors import DiskError, ModelError, nearest
+from enrich.errors import DiskError, EnrichError, ModelError, ProjectError, nearest
 from enrich.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -101,11 +101,19 @@ class Model:
         )
 
 
-def load(folder: Path, *, root: Path, values: Mapping[str, Any]) -> dict[str, Model]:
-    """Every model below `folder`, by name; `values` are those of variables."""
+def load(
+    folder: Path, *, root: Path, values: Mapping[str, Any]
+) -> tuple[dict[str, Model], dict[str, EnrichError]]:
+    """Every model below `folder`, by name, and what is wrong with those that cannot be read;
+    `values` are those of variables."""
     models: dict[str, Model] = {}
+    broken: dict[str, EnrichError] = {}
     for path in sorted(folder.rglob(f"*{SQL}")):
-        model = Model.from_path(path, root=root, values=values)
+        try:
+            model = Model.from_path(path, root=root, values=values)
+        except (ModelError, DiskError, ProjectError) as problem:
+            broken[path.name.removesuffix(SQL)] = problem
+            continue
         other = next((m for m in models.values() if m.name.lower() == model.name.lower()), None)
         if other is not None:
             raise ModelError(f"{model.source}: {other.source} has the same name", hint="rename one")
@@ -122,8 +130,8 @@ def load(folder: Path, *, root: Path, values: Mapping[str, Any]) -> dict[str, Mo
         if not path.with_name(name + SQL).exists():
             source = shown(path, root)
             hint = f"write {name}{SQL} beside it: the SELECT of the rows to enrich"
-            raise ModelError(f"{source}: there is no {name}{SQL}", hint=hint)
-    return models
+            broken.setdefault(name, ModelError(f"{source}: there is no {name}{SQL}", hint=hint))
+    return models, broken
 
 
 def shown(path: Path, root: Path) -> str:

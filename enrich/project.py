@@ -33,6 +33,7 @@ from enrich.draft import Order
 from enrich.errors import (
     DatabaseError,
     DiskError,
+    EnrichError,
     InputError,
     Locked,
     ProjectError,
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from enrich.database import Database
     from enrich.datatest import DataTest
     from enrich.debug import Finding
-    from enrich.errors import EnrichError
     from enrich.graph import Graph
     from enrich.model import Model
     from enrich.providers import Provider
@@ -182,6 +182,8 @@ class Project:
         if key not in self._loaded:
             tests = folder.tests(self.config, values)
             found = folder.graph(self.config, values)
+            for problem in found.broken.values():
+                self._tell(f"{problem.message} ({problem.hint})")
             self._loaded[key] = self._resolved(found), tests
         return self._loaded[key]
 
@@ -248,10 +250,14 @@ class Project:
         if loaded:
             self.talk.say(f"loaded {', '.join(loaded)} into {self.config.warehouse.name}")
         for sentence in (*found.unread, *(f"{p.message} ({p.hint})" for p in problems.values())):
-            if sentence not in self._told:
-                self.talk.say(sentence)
-                self._told.add(sentence)
+            self._tell(sentence)
         return tuple(loaded), list(problems.values())
+
+    def _tell(self, sentence: str) -> None:
+        """Say a sentence, once."""
+        if sentence not in self._told:
+            self.talk.say(sentence)
+            self._told.add(sentence)
 
     def _load_sources(self, database: Database) -> dict[str, EnrichError]:
         """Make the views of sources; gives what is wrong with those that cannot be made."""
@@ -304,10 +310,13 @@ class Project:
         """What `run` would do with the named models, or all, in its order. Spends nothing.
 
         Seeds that changed are loaded. A model that reads what another's answers will change is not
-        guessed at: its plan says `after` which.
+        guessed at: its plan says `after` which. What is wrong with one model stops no other: it has
+        no plan, and stands in `problems`; raised if there is no plan at all.
         """
         picked = self._picked(names, exclude)
         order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
+        self.flow.problems.clear()
+        self.flow.problems.update({} if names else self.graph.broken)
         with run.turn(self.files):
             self._seed()
             self.flow.check(picked, provider, ready=False)
@@ -316,7 +325,7 @@ class Project:
         waits: dict[str, tuple[str, ...]] = {}
         for each in picked:
             upstream = sorted(self.flow.upstream(each, picked))
-            if self.flow.spoiled_by(each):
+            if self.flow.spoiled_by(each) or each.name in self.flow.problems:
                 waits[each.name] = (each.name,)
                 continue
             after = tuple(dict.fromkeys(name for other in upstream for name in waits[other]))
@@ -325,10 +334,19 @@ class Project:
                 waits[each.name] = after
                 continue
             built = [self.models[name] for name, waiting in waits.items() if not waiting]
-            found = self._foreseen(each, provider, order, built)
+            try:
+                found = self._foreseen(each, provider, order, built)
+            except (Locked, DiskError):
+                raise
+            except EnrichError as problem:
+                self.flow.fail(each.name, problem)
+                waits[each.name] = (each.name,)
+                continue
             plans.append(found)
             order = replace(order, foreseen=order.foreseen + found.spend)
             waits[each.name] = () if found.settled else (each.name,)
+        for first in self.flow.problems.values() if not plans else ():
+            raise first
         return tuple(plans)
 
     def _foreseen(
@@ -447,6 +465,7 @@ class Project:
         order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
         self.flow.accept_drift = accept_drift
         self.flow.problems.clear()
+        self.flow.problems.update({} if names else self.graph.broken)
         self.flow.built.clear()
         with run.turn(self.files):
             self._seed()
@@ -459,6 +478,8 @@ class Project:
 
     def _picked(self, names: Sequence[str], exclude: Sequence[str] = ()) -> tuple[Model, ...]:
         picked = self.graph.select(names, exclude)
+        for problem in self.graph.broken.values() if not picked else ():
+            raise problem
         if not picked:
             hint = "write models/NAME.sql and models/NAME.prompt.md"
             raise ProjectError(f"{self.config.models} holds no model yet", hint=hint)

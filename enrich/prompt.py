@@ -166,6 +166,7 @@ class Prompt:
                 name: values[name]
                 for sql in (*_written(written), *datatest.conditions(settings))
                 for name in variables.used(sql)
+                if name in values  # whoever fills them says which are not there
             },
             tests=datatest.parse(settings, (*key, *(c.name for c in output.columns)), values),
         )

@@ -73,7 +73,8 @@ def test_models_that_cannot_run(tmp_path: Path) -> None:
         assert "models/asking.prompt.md" in findings["model asking"].detail
         write(root, {"models/asking.prompt.md": "nothing\n"})
         findings = found(root)
-        assert findings["models"].verdict == "fail"
+        assert findings["model asking"].verdict == "fail"
+        assert findings["model kinds"].verdict == "ok"
         result = CliRunner().invoke(cli.main, ["--project", str(root), "debug"])
         assert (result.exit_code, "asking.prompt.md" in result.stdout) == (1, True)
 

@@ -163,7 +163,7 @@ def test_a_variable_that_nobody_gave_is_an_error(tmp_path: Path) -> None:
     with Rehearsal() as server:
         root = with_variables(tmp_path, server, who="children", mark="!", leest=2)
         with pytest.raises(ModelError, match=r"models/few.sql:1: there is no variable 'least'"):
-            project(root).plan()
+            project(root).plan("few")
         with pytest.raises(ProjectError, match="no variable 'nobody'"):
             project(root, nobody=1)
 

@@ -187,8 +187,8 @@ def _models(
         seed()
     except EnrichError as problem:
         yield _failed("seeds, sources", problem)
-    for name, problem in flow.graph.broken.items():
-        yield _failed(f"model {name}", problem)
+    for name, broken in flow.graph.broken.items():
+        yield _failed(f"model {name}", broken)
     for model in flow.graph.select():
         what = f"model {model.name}"
         missing = flow.unbuilt(model)

@@ -172,10 +172,12 @@ class Flow:
                 break
             wait.after(turn, self.provider, self.talk)
         self._account(names)
-        own = [p for n, p in self.problems.items() if n in names or n in self.graph.broken]
+        own = [(n, p) for n, p in self.problems.items() if n in names or n in self.graph.broken]
         self.problems.clear()
-        if own:
-            raise own[0]
+        for name, problem in own[:1]:
+            if name in problem.message:
+                raise problem
+            raise type(problem)(f"{name}: {problem.message}", hint=problem.hint) from problem
 
     def _account(self, names: set[str]) -> None:
         """Say what was spent of the budgets of these models' runs, of each budget once."""

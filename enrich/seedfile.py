@@ -91,6 +91,8 @@ def found(config: Config) -> SeedFiles:
         ending = _ending(path.name)
         if path.name.startswith(".") or NOTES.fullmatch(path.name):
             continue
+        if not ending and path.is_dir() and not any(_ending(e.name) for e in path.glob("*")):
+            continue  # pictures, say: nobody expects a table of it
         if not ending:
             unread.append(_unread(source, path))
             continue

@@ -229,7 +229,7 @@ def test_what_is_not_loaded_is_said(tmp_path: Path) -> None:
         "data",
     ):
         (root / "seeds" / name).write_text(TEXT)
-    (root / "seeds/old").mkdir()
+    write(root, {"seeds/old/trees.csv": TEXT, "seeds/pictures/ash.png": "x"})
     ears = Ears()
     opened(root, ears).seed()
     said = "\n".join(ears.said)
@@ -242,7 +242,7 @@ def test_what_is_not_loaded_is_said(tmp_path: Path) -> None:
         "seeds/old is not loaded",
     ):
         assert words in said
-    for words in ("README", ".hidden", "csv~"):
+    for words in ("README", ".hidden", "csv~", "pictures"):
         assert words not in said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,16 +118,20 @@ class Config:
             raise settings.wrong("warehouse", "is the same file as the ledger", hint=hint)
         folder, options = _seeds(settings)
         reach = _reach(root, settings)
+        tests = tuple(root / word for word in settings.words("tests", ("tests",)))
+        models = root / settings.text("models", "models")
+        for path in (warehouse, ledger, models, root / folder, *tests, root / ".enrich"):
+            _check_link(root, path, reach)
         files = sources(settings, root=root, open_access=reach is None)
         return cls(
             root=root,
             name=settings.text("name", root.resolve().name),
             warehouse=warehouse,
             ledger=ledger,
-            models=root / settings.text("models", "models"),
+            models=models,
             seeds=root / folder,
             seed_options=options,
-            tests=tuple(root / word for word in settings.words("tests", ("tests",))),
+            tests=tests,
             provider=provider,
             providers=providers,
             params=settings.parameters("params"),
@@ -171,6 +176,24 @@ def _reach(root: Path, settings: Settings) -> tuple[Path, ...] | None:
             hint = "name files and folders that are there, or true for any"
             raise settings.wrong("external_access", f"names '{path}', which is absent", hint=hint)
     return tuple(root / path for path in named)
+
+
+def _check_link(root: Path, path: Path, reach: tuple[Path, ...] | None) -> None:
+    """Refuse a link that leads out of the project, unless `external_access` names where: to follow
+    it would widen what SQL may open, and write into what is somebody else's. A path that
+    project.yml itself puts elsewhere is no link."""
+    if reach is None or not Path(os.path.normpath(path)).is_relative_to(root):
+        return
+    try:
+        target = path.resolve()
+        inside = any(target.is_relative_to(each.resolve()) for each in (root, *reach))
+    except (OSError, RuntimeError) as problem:  # a link in a circle
+        message = f"{path.relative_to(root)} cannot be followed"
+        raise ProjectError(message, hint="see where the link leads") from problem
+    if not inside:
+        message = f"{path.relative_to(root)} is a link that leads out of the project, to {target}"
+        hint = f"if that is meant, say so in project.yml: external_access: [{target}]"
+        raise ProjectError(message, hint=hint)
 
 
 def _providers(settings: Settings) -> dict[str, Settings]:

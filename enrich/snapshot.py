@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from enrich.config import Config
     from enrich.database import Database
 
+MOST_BYTES = 50_000_000
+"""What a request may hold of pictures: OpenAI refuses more (measured; its guide says 512 MB)."""
+
 
 def take(database: Database, compiled: Compiled, *, config: Config, most_bytes: int) -> int:
     """Make `temp._enrich_snapshot`: see `inputs.snapshot`.
@@ -105,10 +108,15 @@ def _found(config: Config, path: str) -> tuple[str | None, str | None]:
             return None, f"the image '{path}' lies outside the project"
         if not file.is_file():
             return None, f"the image '{path}' does not exist"
+        if file.stat().st_size > MOST_BYTES:
+            size = f"{file.stat().st_size / 1e6:,.0f} MB"
+            return None, f"the image '{path}' has {size}, more than a request may hold"
         with file.open("rb"):
             return str(file), None
     except OSError as problem:
         return None, f"the image '{path}' cannot be read: {problem.strerror}"
+    except RuntimeError:
+        return None, f"the image '{path}' cannot be read: it is a link in a circle"
 
 
 def content(database: Database, work: Compiled) -> Content:

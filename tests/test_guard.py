@@ -237,3 +237,64 @@ def test_a_macro_cannot_change_enrichs_own_sql(
     assert "hides DuckDB's own function" in result.stderr
     assert "DROP MACRO" in result.stderr
     assert len(server.batches) == batches
+
+
+LINKS = {
+    "seeds": "a folder",
+    "models": "a folder",
+    "tests": "a folder",
+    ".enrich": "a folder",
+    "warehouse.duckdb": "a file",
+    "ledger.duckdb": "a file",
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_out_of_the_project_grants_nothing(
+    tmp_path: Path, server: Rehearsal, name: str
+) -> None:
+    """Unless `external_access` names where it leads: then it is meant."""
+    root = plants(tmp_path / "project", server)
+    target = tmp_path / "elsewhere" / name
+    target.parent.mkdir()
+    if (root / name).exists():
+        (root / name).rename(target)
+    elif LINKS[name] == "a folder":
+        target.mkdir()
+    (root / name).symlink_to(target)
+    result = run(root)
+    assert result.exit_code == 1
+    assert f"{name} is a link that leads out of the project" in result.stderr
+    assert "external_access" in result.stderr
+    known = json.loads((root / "project.yml").read_text())
+    where = target if target.exists() else target.parent
+    write(root, {"project.yml": json.dumps(known | {"external_access": [str(where)]})})
+    assert run(root).exit_code == 0
+    (root / name).unlink()
+    (root / name).symlink_to(root / name)
+    assert run(root).exit_code == 1
+
+
+def test_a_path_that_project_yml_puts_elsewhere_is_meant(tmp_path: Path, server: Rehearsal) -> None:
+    root = plants(tmp_path / "project", server)
+    known = json.loads((root / "project.yml").read_text())
+    write(root, {"project.yml": json.dumps(known | {"warehouse": str(tmp_path / "w.duckdb")})})
+    assert run(root).exit_code == 0
+
+
+def test_a_picture_that_cannot_be_taken_costs_its_row(tmp_path: Path, server: Rehearsal) -> None:
+    """A link in a circle, and one of 300 MB: errors of their rows, and the others are asked."""
+    root = plants(tmp_path, server)
+    (root / "loop.png").symlink_to(root / "loop.png")
+    with (root / "huge.png").open("wb") as huge:
+        huge.write(b"\x89PNG\r\n\x1a\n")
+        huge.truncate(300_000_000)
+    (root / "good.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    select = "SELECT unnest(['loop.png', 'huge.png', 'good.png']) AS id\n"
+    prompt = "---\nkey: id\noutput: line VARCHAR\n---\nuser:\n![]({{ id }}) {{ id }}\n"
+    write(root, {"models/kinds.sql": select, "models/kinds.prompt.md": prompt})
+    assert run(root).exit_code == 3
+    rows = dict(opened(root).sql("SELECT id, coalesce(error, outcome) FROM enrich.kinds").rows)
+    assert rows["good.png"] == "ok"
+    assert "more than a request may hold" in rows["huge.png"]
+    assert "cannot be read" in rows["loop.png"]

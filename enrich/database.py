@@ -124,6 +124,8 @@ class Files:
             "autoinstall_known_extensions": "false",
             "memory_limit": self.memory_limit or MEMORY,
         }
+        if "," not in str(self.root):  # which would begin another folder
+            settings["file_search_path"] = quote.pattern(str(self.root))
         if not self.memory_limit:
             settings["threads"] = min(THREADS, os.cpu_count() or 1)
         try:
@@ -136,7 +138,8 @@ class Files:
             files = [str(path.resolve()) for path in (self.warehouse, self.ledger, *self.reach)]
             paths = [path + end for path in files for end in BESIDE]
             inside = (self.root, self.work, *self.reach)
-            folders = [f"{path.resolve()}{os.sep}" for path in inside]
+            named = {str(path.resolve()) for path in inside}  # DuckDB looks at patterns as well
+            folders = [f"{path}{os.sep}" for path in named | set(map(quote.pattern, named))]
             engine.execute("SET allowed_paths = $paths", {"paths": paths})
             engine.execute("SET allowed_directories = $folders", {"folders": folders})
             engine.execute("SET enable_external_access = false")

@@ -8,6 +8,7 @@ from enrich import datatest, model, seedfile, variables
 from enrich.config import NAME, READABLE
 from enrich.errors import DiskError, ProjectError
 from enrich.graph import Graph
+from enrich.located import located
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +56,10 @@ def tests(config: Config, values: Mapping[str, Any]) -> tuple[DataTest, ...]:
         select = model.select(variables.filled(text, values, source=source), source)
         severity = said.get("severity", "error")
         found[path.stem] = datatest.from_file(
-            select.query, severity, name=path.stem, source=source, reads=select.reads
+            located(select.query, config.root),
+            severity,
+            name=path.stem,
+            source=source,
+            reads=select.reads,
         )
     return tuple(found.values())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 from enrich import guard, tree, variables
 from enrich.config import NAME, READABLE
 from enrich.errors import DiskError, EnrichError, ModelError, ProjectError, nearest
+from enrich.located import located
 from enrich.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Model:
         return cls(
             name=name,
             source=source,
-            query=found.query,
+            query=located(found.query, root),
             reads=found.reads,
             calls=found.calls,
             unstable=(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from enrich import pictures
-from enrich.compiler import inputs
+from enrich.compiler import inputs, quote
 from enrich.compiler.body import REMOTE
 from enrich.compiler.compilation import select_failed
 from enrich.errors import DatabaseError, InputError
@@ -92,7 +91,7 @@ def _pictures(database: Database, compiled: Compiled, config: Config) -> None:
         given=given,
         found=[file for file, _ in checked],
         faults=[fault for _, fault in checked],
-        globs=[re.sub(r"([*?\[])", r"[\1]", file) for file in found],
+        globs=[quote.pattern(file) for file in found],
     )
 
 

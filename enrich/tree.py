@@ -139,30 +139,43 @@ def _check_numbers(sql: str, source: str) -> None:
 
 def of(sql: str) -> Tree | None:
     """The tree of one SELECT; None where DuckDB gives none, as for a PIVOT without its columns."""
+    statements = parsed(sql)
+    return None if statements is None else _walked(sql, statements)
+
+
+def parsed(sql: str) -> list[Any] | None:
+    """The statements of `sql` as DuckDB writes them in JSON; None where it gives none."""
     query = "SELECT json_serialize_sql($sql, skip_null := true, skip_empty := true)"
     row = _parser().cursor().execute(query, {"sql": sql}).fetchone()
-    parsed: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
-    if parsed.get("error"):
-        return None
-    return _walked(sql, parsed["statements"])
+    found: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
+    return None if found.get("error") else list(found["statements"])
 
 
 def expression(sql: str) -> Tree | None:
     """The tree of one scalar expression; None of anything else. It stands on line 1."""
     whole = f"SELECT (\n{sql}\n)"
-    query = "SELECT json_serialize_sql($sql, skip_null := true, skip_empty := true)"
-    row = _parser().cursor().execute(query, {"sql": whole}).fetchone()
-    parsed: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
-    if parsed.get("error") or len(parsed["statements"]) != 1:
+    statements = parsed(whole)
+    if statements is None or len(statements) != 1:
         return None
-    node = parsed["statements"][0].get("node", {})
+    node = statements[0].get("node", {})
     alone = len(node.get("select_list", [])) == 1 and not node.get("modifiers")
     empty = node.get("from_table", {}).get("type") == "EMPTY"
     if not alone or not empty or any(node.get(part) for part in BEYOND):
         return None
-    found = _walked(whole, parsed["statements"])
+    found = _walked(whole, statements)
     found.calls = {name: line - 1 for name, line in found.calls.items()}
     return found
+
+
+def constant(sql: str) -> Any:  # noqa: ANN401  # any SQL value
+    """The value of an expression that names no column, no table and no file; None of any other."""
+    import duckdb
+
+    try:
+        row = _parser().cursor().execute(f"SELECT (\n{sql}\n)").fetchone()
+    except duckdb.Error:
+        return None
+    return row[0] if row else None
 
 
 def _walked(sql: str, statements: list[Any]) -> Tree:
@@ -254,10 +267,12 @@ def _unparsed(problem: Exception, source: str) -> ModelError:
 
 @cache
 def _parser() -> duckdb.DuckDBPyConnection:
-    """A DuckDB that only parses."""
+    """A DuckDB that only parses; it can open no file."""
     import duckdb
 
-    return duckdb.connect(":memory:", config={"threads": 1})
+    settings: dict[str, str | bool | int | float | list[str]] = {"threads": 1}
+    settings["enable_external_access"] = False
+    return duckdb.connect(":memory:", config=settings)
 
 
 @cache

@@ -1,7 +1,7 @@
 """The command line: options in, one Project call, report out, exit code.
 
-Exit codes are promises: 0 done; 1 an error; 2 a wrong option; 3 done, but some rows are not ok, or
-a test failed; 4 batches are still in progress.
+Exit codes are promises: 0 done; 1 an error; 2 a wrong option; 3 done, but some rows are not ok, a
+test failed or a run was stopped; 4 batches are planned or in progress, or a budget holds them.
 
     context     what every command shares
     options     options that several take
@@ -17,22 +17,14 @@ import click
 
 from enrich.cli import judging, looking, rehearsing, running
 from enrich.cli.context import Context
+from enrich.cli.options import common_options
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96})
 @click.version_option(package_name="enrich", prog_name="enrich")
-@click.option("--project", "folder", default=".", metavar="DIR", help="The project's folder.")
-@click.option(
-    "--lock-timeout",
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
-    help="How long to wait for another process to close the warehouse.",
-)
-@click.option(
-    "-v", "--verbose", is_flag=True, help="Show each SQL statement, its rows and seconds."
-)
+@common_options
 @click.pass_context
-def main(context: click.Context, folder: str, lock_timeout: float | None, verbose: bool) -> None:
+def main(context: click.Context) -> None:
     """A SELECT and a prompt become a DuckDB table.
 
     \b
@@ -41,10 +33,10 @@ def main(context: click.Context, folder: str, lock_timeout: float | None, verbos
       enrich run
       enrich status
     """
-    context.obj = Context(folder, lock_timeout, verbose)
+    context.ensure_object(Context)
 
 
 for home in (running, judging, looking, rehearsing):
     for command in vars(home).values():
         if isinstance(command, click.Command):
-            main.add_command(command)
+            main.add_command(common_options(command, hidden=True))

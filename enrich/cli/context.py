@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,11 +34,16 @@ DONE, ERROR, NOT_OK, IN_PROGRESS = 0, 1, 3, 4
 class Context:
     """The options that every command shares; opens the project when a command needs it."""
 
-    def __init__(self, folder: str, lock_timeout: float | None, verbose: bool) -> None:
-        self.folder = folder
-        self.lock_timeout = lock_timeout
-        self.verbose = verbose
+    def __init__(self) -> None:
+        self.project_dir: str | None = None
+        self.lock_timeout: float | None = None
+        self.verbose = False
+        self.quiet = False
         self.variables: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        return _around(Path.cwd()) if self.project_dir is None else self.project_dir
 
     @contextmanager
     def project(self, *, left: str = LEFT) -> Iterator[Project]:
@@ -48,7 +52,7 @@ class Context:
         from enrich.config import Config
         from enrich.project import Project
 
-        screen = report.Screen()
+        screen = report.Screen(quiet=self.quiet)
         try:
             given = {}
             if self.variables:
@@ -61,7 +65,6 @@ class Context:
                 talk=screen,
                 variables=given,
             )
-            os.chdir(project.config.root)  # paths in SQL begin at the project
             yield project
         except EnrichError as problem:
             screen.close()
@@ -73,6 +76,14 @@ class Context:
             sys.exit(IN_PROGRESS)
         finally:
             screen.close()
+
+
+def _around(folder: Path) -> str:
+    """The nearest folder with a project.yml, from this one upwards; "." where there is none."""
+    for each in (folder, *folder.parents):
+        if (each / "project.yml").is_file():
+            return str(each)
+    return "."
 
 
 def finish(

@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from enrich.cli.context import Context
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+C = TypeVar("C", bound="Callable[..., Any] | click.Command")
+
+
+def common_options(command: C, *, hidden: bool = False) -> C:
+    """Options that stand before a command or after it."""
+    for words, more in (
+        (["-q", "--quiet"], {"is_flag": True, "help": "Say only what went wrong."}),
+        (
+            ["-v", "--verbose"],
+            {"is_flag": True, "help": "Show each SQL statement, its rows and seconds."},
+        ),
+        (
+            ["--lock-timeout"],
+            {
+                "type": click.FloatRange(min=0),
+                "metavar": "SECONDS",
+                "help": "How long to wait for another process to close the warehouse.",
+            },
+        ),
+        (
+            ["--project", "project_dir"],
+            {
+                "envvar": None if hidden else "ENRICH_PROJECT",
+                "metavar": "DIR",
+                "help": "The project's folder; by itself the one around the current folder.",
+            },
+        ),
+    ):
+        click.option(*words, callback=_keep, expose_value=False, hidden=hidden, **more)(command)
+    return command
+
+
+def _keep(context: click.Context, option: click.Parameter, value: object) -> None:
+    """What is given after a command stands over what was given before it."""
+    if value not in (None, False):
+        setattr(context.ensure_object(Context), str(option.name), value)
 
 
 def _set_variables(context: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:

@@ -24,13 +24,16 @@ def error(problem: EnrichError) -> None:
 class Screen:
     """What enrich says while it works, on stderr: live bars on a terminal, else plain lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, tuple[int, str]] = {}
 
     def say(self, sentence: str) -> None:
         """One sentence; bars stay below it."""
+        if self.quiet:
+            return
         if self._progress is not None:
             self._progress.console.print(clean(sentence), markup=False, highlight=False)
         else:
@@ -38,6 +41,8 @@ class Screen:
 
     def progress(self, model: str, batches: list[Batch]) -> None:
         """How many of a model's requests are answered."""
+        if self.quiet:
+            return
         total = sum(batch.requests for batch in batches)
         done = sum(batch.requests if batch.read_at else batch.answered for batch in batches)
         words = sorted({status_of(batch) for batch in batches})

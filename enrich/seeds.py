@@ -6,9 +6,11 @@ import codecs
 import gzip
 import re
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING, cast
 
+from enrich import zst
 from enrich.compiler import quote
 from enrich.database import made
 from enrich.errors import DatabaseError, DiskError, InputError, nearest
@@ -26,9 +28,24 @@ if TYPE_CHECKING:
 NATIVE = {"latin-1": "latin-1", "utf-16": "utf-16"}
 """Encodings that DuckDB reads by itself; others are Python's, and go through a copy in UTF-8."""
 CHUNK = 1 << 20
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings by how a text in them may begin; the mark of UTF-32 begins like that of UTF-16."""
 LINE = re.compile(r"CSV Error on Line: (\d+)|in line (\d+)")
 REASON = re.compile(r"CSV Error on Line:.*\n(?:Original Line:.*\n)?(.*)")
 SEPARATORS = ",;\t|"
+USUAL = {"quote": '"', "comment": "", "skip": 0}
+"""How a CSV is read unless it is said: by RFC 4180, and every line of it. DuckDB itself would take
+lines that begin with # for comments, and leave out what stands above the lines that fit."""
+LONG = 20_000_000
+"""Bytes of a line that memory surely allows."""
+FIRST = 100
+"""Rows by which a table of one column is judged."""
 SAY_HOW = (
     "mend the file, or say in project.yml how it is read: seeds: {tables: {NAME: {delim: ';'}}}"
 )
@@ -44,6 +61,9 @@ def seed(database: Database, each: SeedFile, *, work: Path) -> bool:
     if found and found[0][1] == known:
         return False
     _check_options(database, each)
+    if each.path.suffix.lower() == ".zst" and not zst.is_whole(each.path):
+        what = f"{each.source} is cut off or damaged"
+        raise InputError(what, hint="copy it again from where it came from")
     with _readable(each, work) as path, database.transaction():
         cleared(database, each.name, "a seed")
         name = quote.name("warehouse", "main", each.name)
@@ -57,8 +77,8 @@ def seed(database: Database, each: SeedFile, *, work: Path) -> bool:
 
 
 def _select(each: SeedFile, **more: object) -> str:
-    """The SELECT of a file's rows; texts are quoted as RFC 4180 has it, unless it is said."""
-    usual = {"quote": '"'} if each.reader == "read_csv" else {}
+    """The SELECT of a file's rows."""
+    usual = dict(USUAL) if each.reader == "read_csv" else {}
     if each.encoding and _native(each.encoding):
         usual["encoding"] = _native(each.encoding)
     options = {**usual, **each.options, **more}
@@ -83,13 +103,19 @@ def _check_options(database: Database, each: SeedFile) -> None:
 
 def _check_columns(database: Database, each: SeedFile, path: Path) -> None:
     """DuckDB makes one column of a CSV whose lines do not fit together: that is no table."""
-    columns = list(database.describe(f"FROM {quote.name('warehouse', 'main', each.name)}"))
-    separator = next((c for c in SEPARATORS if c in columns[0]), "") if len(columns) == 1 else ""
-    if each.reader != "read_csv" or not separator or {"delim", "sep"} & set(each.options):
+    table = quote.name("warehouse", "main", each.name)
+    columns = list(database.describe(f"FROM {table}"))
+    if each.reader != "read_csv" or len(columns) > 1 or {"delim", "sep"} & set(each.options):
         return
-    database.run(f"SELECT count(*) FROM ({_select(each, delim=separator)})", path=str(path))
-    what = f"{each.source} was read as one column, '{columns[0][:60]}'"
-    raise InputError(what, hint=SAY_HOW.replace("NAME", each.name))
+    values = [str(value) for (value,) in database.run(f"FROM {table} LIMIT {FIRST}")]
+    separator = next((c for c in SEPARATORS if c in columns[0]), "")
+    inside = next((c for c in SEPARATORS if values and all(c in each for each in values)), "")
+    if separator:
+        database.run(f"SELECT count(*) FROM ({_select(each, delim=separator)})", path=str(path))
+    if separator or inside:
+        what = f"{each.source} was read as one column, '{columns[0][:60]}'"
+        how = SAY_HOW if separator else SAY_HOW.replace("delim: ';'", "skip: 1")
+        raise InputError(what, hint=how.replace("NAME", each.name))
 
 
 def _pointed(
@@ -123,6 +149,9 @@ def _unloaded(each: SeedFile, problem: DatabaseError) -> InputError:
         hint = SAY_HOW.replace("NAME", each.name)
     if "unicode" in said.lower() or "utf-8" in said.lower() or "byte sequence" in said.lower():
         hint = f"say what it is in: seeds: {{tables: {{{each.name}: {{encoding: windows-1252}}}}}}"
+    if "line size" in said.lower():
+        option = f"{each.name}: {{max_line_size: {LONG}}}"
+        hint = f"allow it in project.yml: seeds: {{tables: {{{option}}}}}"
     return InputError(f"{where}: {said}", hint=hint)
 
 
@@ -133,21 +162,33 @@ def _native(encoding: str) -> str:
 @contextmanager
 def _readable(each: SeedFile, work: Path) -> Iterator[Path]:
     """The file as DuckDB reads it: of another encoding a copy in UTF-8, as long as it is needed."""
-    if not each.encoding or _native(each.encoding) or each.reader == "read_parquet":
+    encoding = each.encoding or _marked(each.path)
+    if not encoding or _native(each.encoding) or each.reader == "read_parquet":
         yield each.path
         return
     try:
-        codecs.lookup(each.encoding)
+        codecs.lookup(encoding)
     except LookupError as problem:
         what = f"project.yml: the seed '{each.name}' has an unknown encoding, '{each.encoding}'"
         raise InputError(what, hint="such as latin-1, windows-1252, utf-16, shift_jis") from problem
     copy = made(work, "seeds") / f"{each.name}.txt"
     try:
-        _transcode(each, copy)
+        _transcode(replace(each, encoding=encoding), copy)
         yield copy
     finally:
         with suppress(OSError):
             copy.unlink()
+
+
+def _marked(path: Path) -> str:
+    """The encoding that a text's first bytes tell; "" if they tell none."""
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with cast("IO[bytes]", opened(path, "rb")) as raw:
+            start = raw.read(4)
+    except (OSError, EOFError):  # whoever reads all of it will say why
+        return ""
+    return next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), "")
 
 
 def _transcode(each: SeedFile, copy: Path) -> None:

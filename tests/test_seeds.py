@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from folders import Ears, opened, plants, write
 
 from enrich.cli import main
 from enrich.errors import EnrichError, InputError, ProjectError
+from enrich.project import Project
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -272,3 +274,63 @@ def test_an_unknown_seed_is_an_error(tmp_path: Path) -> None:
     (root / "seeds/trees.csv").write_text(TEXT)
     with pytest.raises(ProjectError, match="there is no seed 'tree'"):
         opened(root).seed("tree")
+
+
+def loaded_from(root: Path, files: dict[str, bytes]) -> Project:
+    project(root)
+    for name, data in files.items():
+        (root / "seeds" / name).write_bytes(data)
+    return Project(root)
+
+
+WHOLE: dict[str, tuple[bytes, list[tuple[object]]]] = {
+    "hash.csv": (b"id,t\n1,x\n#2,y\n3,z\n", [("1",), ("#2",), ("3",)]),
+    "marked.json": (b'\xef\xbb\xbf[{"id": 1}, {"id": 2}]', [(1,), (2,)]),
+    "lines.jsonl": (b'[{"id": 1}, {"id": 2}]', [(1,), (2,)]),
+    "wide.csv": ("id,t\n1,x\n".encode("utf-16"), [(1,)]),
+    "wider.csv": ("id,t\n1,x\n".encode("utf-32"), [(1,)]),
+    "mac.csv": (b"id,t\r1,x\r2,y\r", [(1,), (2,)]),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_row_of_a_file_is_loaded(tmp_path: Path, name: str) -> None:
+    data, rows = WHOLE[name]
+    trees = loaded_from(tmp_path, {name: data})
+    trees.seed()
+    assert trees.sql(f"SELECT id FROM {name.partition('.')[0]}").rows == tuple(rows)
+
+
+BROKEN = {
+    "note.csv": (b"a note\nid,t\n1,x\n2,y\n", "skip: 1"),
+    "ragged.csv": (b"id,t\n1,x\n2,y,z\n3,z\n", "delim"),
+    "open.csv": (b'id,t\n1,"x\n2,y\n3,z\n', "delim"),
+    "short.csv": (b"id,t\n1,x\n2\n3,z\n", "delim"),
+    "long.csv": (b"id,t\n1," + b"x" * 3_000_000 + b"\n", "max_line_size"),
+    "cut.csv.gz": (gzip.compress(random.Random(1).randbytes(9999).hex().encode())[:-99], ""),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_does_not_fit_loses_no_row_in_silence(tmp_path: Path, name: str) -> None:
+    data, hint = BROKEN[name]
+    with pytest.raises(InputError) as refused:
+        loaded_from(tmp_path, {name: data}).seed()
+    assert name in refused.value.message
+    assert hint in refused.value.hint
+
+
+def test_a_cut_zstandard_file_is_not_taken_for_a_shorter_one(tmp_path: Path) -> None:
+    with duckdb.connect() as other:
+        other.execute(
+            "COPY (SELECT range AS id, hash(range) AS h FROM range(100000)) "
+            f"TO '{tmp_path / 'a.csv.zst'}'"
+        )
+    whole = (tmp_path / "a.csv.zst").read_bytes()
+    trees = loaded_from(tmp_path / "p", {"a.csv.zst": whole})
+    trees.seed()
+    assert trees.sql("SELECT count(*) FROM a").rows == ((100_000,),)
+    for size in (len(whole) // 2, len(whole) - 1, 20):
+        (trees.config.seeds / "a.csv.zst").write_bytes(whole[:size])
+        with pytest.raises(InputError, match="cut off"):
+            trees.seed()

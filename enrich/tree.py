@@ -155,8 +155,8 @@ def expression(sql: str) -> Tree | None:
     """The tree of one scalar expression; None of anything else. It stands on line 1."""
     whole = f"SELECT (\n{sql}\n)"
     statements = parsed(whole)
-    if statements is None or len(statements) != 1:
-        return None
+    if statements is None or len(statements) != 1 or parsed(f"SELECT\n{sql}\n") is None:
+        return None  # what parses only in brackets may close them
     node = statements[0].get("node", {})
     alone = len(node.get("select_list", [])) == 1 and not node.get("modifiers")
     empty = node.get("from_table", {}).get("type") == "EMPTY"
@@ -198,23 +198,18 @@ def _walk(node: Any, tree: Tree, known: frozenset[str]) -> None:  # noqa: ANN401
         tree.writes = tree.writes or kind.removesuffix("_NODE").removesuffix("_QUERY")
     _note(node, kind, tree, known)
     for name, query in _queries(node):
-        inner = known | {name} if _is_recursive(query) else known
-        _walk(query, tree, inner)
+        _walk(query, tree, known)
         known = known | {name}
+    itself = {str(node.get("cte_name", "")).lower()} if kind == "RECURSIVE_CTE_NODE" else set()
     for key, value in node.items():
-        if key not in ("cte_map", "qualified_name"):
-            _walk(value, tree, known)
+        if key not in ("cte_map", "qualified_name"):  # a recursive query begins without itself
+            _walk(value, tree, known if key == "left" else known | itself)
 
 
 def _queries(node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The queries of a node's WITH clause, in order, by their names in lower case."""
     for each in (node.get("cte_map") or {}).get("map") or []:
         yield str(each["key"]).lower(), each["value"]
-
-
-def _is_recursive(query: Mapping[str, Any]) -> bool:
-    inner = query.get("query_node") or (query.get("query") or {}).get("node") or {}
-    return bool(inner.get("type") == "RECURSIVE_CTE_NODE")
 
 
 def _note(node: Mapping[str, Any], kind: str, tree: Tree, known: frozenset[str]) -> None:
@@ -224,7 +219,7 @@ def _note(node: Mapping[str, Any], kind: str, tree: Tree, known: frozenset[str])
             for part in ("catalog_name", "schema_name", "table_name")
             if node.get(part)
         )
-        if len(path) > 1 or (path and path[0] not in known):
+        if path[:1] != ("recurring",) and (len(path) > 1 or path[0] not in known):
             tree.tables.add(path)
     if node.get("function_name") and not node.get("is_operator"):
         name = str(node["function_name"]).lower()
@@ -240,6 +235,9 @@ def _note(node: Mapping[str, Any], kind: str, tree: Tree, known: frozenset[str])
     modifiers = {each.get("type") for each in node.get("modifiers") or []}
     if "LIMIT_MODIFIER" in modifiers and "ORDER_MODIFIER" not in modifiers:
         tree.clauses.add("LIMIT without ORDER BY")
+    distinct = [each for each in node.get("modifiers") or [] if each.get("distinct_on_targets")]
+    if distinct and "ORDER_MODIFIER" not in modifiers:
+        tree.clauses.add("DISTINCT ON without ORDER BY")
     if kind in ("WINDOW_ROW_NUMBER", "ROW_NUMBER") and not node.get("orders"):
         tree.clauses.add("row_number() without ORDER BY")
 

@@ -24,6 +24,8 @@ READS: dict[str, set[str]] = {
     "WITH a AS (SELECT * FROM b), b AS (SELECT * FROM a) SELECT * FROM b": {"b"},
     "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 5) FROM t": set(),
     "WITH RECURSIVE t AS (SELECT id AS n FROM moods UNION SELECT n + 1 FROM t) FROM t": {"moods"},
+    "WITH RECURSIVE t AS (SELECT n FROM t UNION ALL SELECT n + 1 FROM t) FROM t": {"t"},
+    "WITH RECURSIVE t USING KEY (a) AS (SELECT 1 AS a UNION FROM recurring.t) FROM t": set(),
     "SELECT * FROM (WITH q AS (FROM inner_t) FROM q), q": {"inner_t", "q"},
     "SELECT (WITH m AS (FROM moods) SELECT max(id) FROM m) FROM x": {"moods", "x"},
     "SELECT * FROM x WHERE id IN (SELECT id FROM y) AND EXISTS (FROM z)": {"x", "y", "z"},
@@ -194,6 +196,29 @@ def test_a_blob_in_a_text_is_named(tmp_path: Path) -> None:
         assert state.ok == 4
 
 
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("unnest([1, 2])", "UNNEST not supported here"),
+        ("all_of_them(name)", "aggregates"),
+        ("row_number() OVER ()", "not one value of a row"),
+        ("name) || (note", "is not SQL"),
+    ],
+)
+def test_what_is_not_one_value_of_a_row_is_refused(
+    tmp_path: Path, expression: str, words: str
+) -> None:
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).sql("CREATE MACRO all_of_them(x) AS string_agg(x)")
+        text = (root / "models/kinds.prompt.md").read_text()
+        write(
+            root, {"models/kinds.prompt.md": text.replace("{{ name }}", f"{{{{ {expression} }}}}")}
+        )
+        with pytest.raises(ModelError, match=words):
+            opened(root).run()
+
+
 def test_a_locked_warehouse_hides_what_is_behind_views(tmp_path: Path) -> None:
     """`list` and `graph` go on without; nothing waits for ever."""
     with Rehearsal() as server:
@@ -210,6 +235,7 @@ UNSTABLE = {
     "SELECT id, name || current_date AS name FROM plants": "models/kinds.sql: current_date()",
     "SELECT id, name || uuid() AS name FROM plants": "models/kinds.sql: uuid()",
     "SELECT id, name FROM plants LIMIT 2": "models/kinds.sql: LIMIT without ORDER BY",
+    "SELECT DISTINCT ON (id) * FROM plants": "models/kinds.sql: DISTINCT ON without ORDER BY",
     "SELECT id, name FROM (FROM plants LIMIT 2)": "models/kinds.sql: LIMIT without ORDER BY",
     "SELECT id, name FROM plants USING SAMPLE 50%": "models/kinds.sql: SAMPLE without REPEATABLE",
     "SELECT id, name FROM plants TABLESAMPLE 50%": "models/kinds.sql: SAMPLE without REPEATABLE",

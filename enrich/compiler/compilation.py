@@ -329,8 +329,10 @@ def _bind(database: Database, draft: Compiled) -> None:
         shown = expression in images
         where = f"{draft.prompt.source}:{expression.line}"
         try:
-            value = f"SELECT ({expression.sql}\n) AS value"
-            found = database.describe(f"{value} FROM (\n{draft.model.query}\n) AS inputs")
+            value = f"({expression.sql}\n)"
+            rows = f"FROM (\n{draft.model.query}\n) AS inputs"
+            one = f"WHERE {value} IS NOT NULL"  # where aggregates and unnest() are refused
+            found = database.describe(f"SELECT {value} AS value {rows} {one}")
             if found["value"] == "BLOB" and not shown:
                 message = f"{where}: {{{{ {expression.sql} }}}} is a BLOB, not text"
                 hint = f"decode({expression.sql}) is its text in UTF-8; ![]({{{{ ... }}}}) shows it"

@@ -26,7 +26,7 @@ from enrich.errors import (
     Unavailable,
 )
 from enrich.plan import Run
-from enrich.publish import check_names
+from enrich.publish import check_answers, check_names
 from enrich.state import State
 from enrich.wait import Wait
 from enrich.waiting import Waiting
@@ -83,17 +83,26 @@ class Flow:
         before = self.graph.before(each.name)
         return tuple(other.name for other in picked if other.name in before)
 
-    def check(self, picked: Sequence[Model], provider: str | None, *, ready: bool = True) -> None:
+    def check(
+        self,
+        picked: Sequence[Model],
+        provider: str | None,
+        *,
+        ready: bool = True,
+        refresh: bool = False,
+    ) -> None:
         """Compile whatever does not wait for another model, before anything is spent; `ready`:
-        its provider must be able to answer now. What is wrong with one model stops no other."""
+        its provider must be able to answer now, `refresh`: a plain model may replace answers. What
+        is wrong with one model stops no other."""
         with self.files.open(warehouse="read") as database:
             for each in picked:
                 check_names(database, each)
         for each in picked:
-            if self.upstream(each, picked) or self.spoiled_by(each):
-                continue
             try:
-                self.check_one(each, provider, ready=ready)
+                with self.files.open(warehouse="read") as database:
+                    check_answers(database, each, refresh=refresh)
+                if not self.upstream(each, picked) and not self.spoiled_by(each):
+                    self.check_one(each, provider, ready=ready)
             except (Locked, DiskError):
                 raise
             except EnrichError as problem:
@@ -384,6 +393,7 @@ class Flow:
         if each.prompt is None:
             tests = self.tests(each, self.load(self.variables)[1])
             with self.files.open(warehouse=True, attached=True) as database:
+                check_answers(database, each, refresh=order.full_refresh)
                 described(database, each)
                 found = publish.build(database, each, tests, folder=self.files.work)
             self._tell(found)

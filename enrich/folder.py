@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from enrich import datatest, model, seedfile, variables
+from enrich import datatest, model, seedfile, strays, variables
 from enrich.config import NAME, READABLE
 from enrich.errors import DiskError, ProjectError
 from enrich.graph import Graph
@@ -23,6 +23,9 @@ TESTS = ("severity", "description")
 def graph(config: Config, values: Mapping[str, Any]) -> Graph:
     """The models, and the seeds and sources they may read; `values` are those of variables."""
     models, broken = model.load(config.models, root=config.root, values=values)
+    misnamed = strays.misnamed(config.models, config.root, models)
+    broken |= misnamed
+    models = {name: each for name, each in models.items() if name not in misnamed}
     brought = seedfile.found(config)
     leaves = dict.fromkeys((*brought.files, *brought.problems), "seed")
     lowered = {name.lower(): name for name in leaves}
@@ -37,7 +40,11 @@ def graph(config: Config, values: Mapping[str, Any]) -> Graph:
         if same:
             message = f"{each.source}: the {leaves[same]} '{same}' has its name"
             raise ProjectError(message, hint="rename one of them")
-    return Graph(models, leaves, broken)
+    unread = (
+        *strays.models(config.models, config.root, models),
+        *strays.tests(config.tests, config.root),
+    )
+    return Graph(models, leaves, broken, unread)
 
 
 def tests(config: Config, values: Mapping[str, Any]) -> tuple[DataTest, ...]:

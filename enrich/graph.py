@@ -23,11 +23,13 @@ WILD = "*?["
 @dataclass(frozen=True)
 class Graph:
     """The models of a project, by name; each reads others and the tables of `leaves`, which are
-    seeds and sources by name, and what they are. `broken` says why other models cannot be read."""
+    seeds and sources by name, and what they are. `broken` says why other models cannot be read, and
+    `unread` which files stand for nothing."""
 
     models: Mapping[str, Model]
     leaves: Mapping[str, str]
     broken: Mapping[str, EnrichError] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
     @cached_property
     def parents(self) -> Mapping[str, frozenset[str]]:

@@ -184,6 +184,8 @@ class Project:
             found = folder.graph(self.config, values)
             for problem in found.broken.values():
                 self._tell(f"{problem.message} ({problem.hint})")
+            for sentence in found.unread:
+                self._tell(sentence)
             self._loaded[key] = self._resolved(found), tests
         return self._loaded[key]
 
@@ -319,7 +321,7 @@ class Project:
         self.flow.problems.update({} if names else self.graph.broken)
         with run.turn(self.files):
             self._seed()
-            self.flow.check(picked, provider, ready=False)
+            self.flow.check(picked, provider, ready=False, refresh=full_refresh)
             batches.settle_previews(self.files)
         plans: list[Plan] = []
         waits: dict[str, tuple[str, ...]] = {}
@@ -469,7 +471,7 @@ class Project:
         self.flow.built.clear()
         with run.turn(self.files):
             self._seed()
-            self.flow.check(picked, provider)
+            self.flow.check(picked, provider, refresh=full_refresh)
             batches.settle_previews(self.files)
         self.flow.run(picked, provider, order, detach=detach)
         found = {state.model: state for state in self._states([each.name for each in picked])}

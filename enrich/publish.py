@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from enrich import audit
 from enrich.compiler import failing, history, quote, tables
-from enrich.marks import check_free, cleared, comment, mark
+from enrich.errors import ProjectError
+from enrich.marks import MARK, check_free, cleared, comment, mark
 from enrich.model import HISTORY, TAKEN
 from enrich.plan import Run
 from enrich.responses import Judge, judge_again
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from enrich.datatest import DataTest
     from enrich.model import Model
 
+ASKED = "a model: prompt "
+"""How the mark of a table of answers goes on."""
 SCHEMAS = ("main", "enrich")
 """Where a model's tables stand: the published one, and its provenance."""
 
@@ -105,12 +108,27 @@ def check_names(database: Database, model: Model) -> None:
             check_free(database, name, "a model", schema="enrich")
 
 
+def check_answers(database: Database, model: Model, *, refresh: bool) -> None:
+    """Refuse a plain model whose table holds answers, unless it is to be made anew (`refresh`).
+    Needs the warehouse."""
+    if model.prompt is not None:
+        return
+    found = database.script("exists", schema="main", name=model.name)
+    if found and not refresh and str(found[0][1]).startswith(f"{MARK}{ASKED}"):
+        prompt = f"{model.source.removesuffix('.sql')}.prompt.md"
+        what = f"{model.source}: the table '{model.name}' holds answers, and there is no {prompt}"
+        hint = (
+            f"put the prompt back; or rename {model.source}, and the table stays; or replace it: "
+        )
+        raise ProjectError(what, hint=f"{hint}enrich run {model.name} --full-refresh")
+
+
 def _version(database: Database, run: Run, tests: Sequence[DataTest]) -> str:
     """What the model's tables are made from."""
     rows_from, read = database.one(tables.state(run.model))
     told = sha256("".join(t.told for t in tests).encode()).hexdigest()[:8] if tests else "none"
-    made_from = f"prompt {run.prompt}, rows of run {rows_from}, {read} batches read"
-    return f"a model: {made_from}, tests {told}"
+    made_from = f"{run.prompt}, rows of run {rows_from}, {read} batches read"
+    return f"{ASKED}{made_from}, tests {told}"
 
 
 def _replaced(

@@ -54,7 +54,7 @@ class Broken(Exception):
 
 def compares(tests: Sequence[DataTest]) -> bool:
     """Whether any test needs the table as it was published last."""
-    return any(test.kind == "drift" for test in tests)
+    return any(test.kind == "drift" and not test.counts for test in tests)
 
 
 def run(
@@ -65,11 +65,12 @@ def run(
     key: tuple[str, ...],
     folder: Path,
     before: bool,
+    rows_before: int = 0,
 ) -> list[Result]:
     """Run the tests on a table as the connection sees it, inside a transaction of the caller's.
 
     Failing rows go to Parquet files below `folder`, which outlive the transaction: see `keep`.
-    `before`: `temp._enrich_before` is the table as published. Raises Broken.
+    `before`: `temp._enrich_before` is the table as published; it has `rows_before`. Raises Broken.
     """
     table = quote.name("warehouse", "main", model)
     columns = database.describe(f"FROM {table}") if model else {}
@@ -79,6 +80,10 @@ def run(
         both = {column: kind for column, kind in columns.items() if column in was}
     results = []
     for test in tests:
+        if test.counts:
+            found = _counted(database, model, test, rows_before)
+            results += [] if test.implied and found.verdict == "pass" else [found]
+            continue
         shared = test.kind == "drift"
         if shared and not before:
             results.append(Result(model=model, test=test.name, severity=test.severity))
@@ -86,6 +91,14 @@ def run(
         query = failing.rows(test, model, columns=both if shared else columns, key=key)
         results.append(_run(database, model, test, query, folder))
     return results
+
+
+def _counted(database: Database, model: str, test: DataTest, before: int) -> Result:
+    """Whether the table has lost more of its rows than it may."""
+    (now,) = database.one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")
+    lost = before - int(now)
+    error = f"it would lose {lost:,} of {before:,} rows" if lost > test.limit * before else ""
+    return Result(model=model, test=test.name, severity=test.severity, error=error)
 
 
 def _run(database: Database, model: str, test: DataTest, query: str | None, folder: Path) -> Result:

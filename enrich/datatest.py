@@ -25,7 +25,9 @@ Kind = Literal[
 Severity = Literal["error", "warn"]
 
 KINDS = tuple(kind for kind in get_args(Kind) if kind != "sql")
-DRIFTS = ("changed", "labels", "nulls")
+DRIFTS = ("changed", "labels", "nulls", "lost")
+LOST = 0.5
+"""The share of its rows that a table may lose, unless its tests say another."""
 SETTINGS = ("name", "severity")
 EXAMPLE = """tests:
   - unique: summary
@@ -33,7 +35,7 @@ EXAMPLE = """tests:
   - relationships: {movie_id: movies.movie_id}
   - len(summary) < 200
   - {min_ok: 0.98, severity: warn}
-  - drift: {changed: 0.2, labels: 0.1, nulls: 0.05}"""
+  - drift: {changed: 0.2, labels: 0.1, nulls: 0.05, lost: 0.5}"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,8 @@ class DataTest:
     `columns` are the output's or key's that it looks at; `values` those that are accepted;
     `target` the table and column that must hold them; `sql` a condition or, in a file, a query;
     `limit` a share from 0 to 1, and `drift` what must not move by more. With severity `error`
-    failures hold the table back, with `warn` they are only told.
+    failures hold the table back, with `warn` they are only told. `implied`: nobody wrote it, and
+    only its failures are told.
     """
 
     name: str
@@ -57,11 +60,27 @@ class DataTest:
     drift: str = ""
     severity: Severity = "error"
     reads: frozenset[str] = frozenset()
+    implied: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it only counts the rows of the table and of the published one."""
+        return self.drift == "lost"
 
     @property
     def told(self) -> str:
         """All that it says, the same in every process."""
         return repr(replace(self, reads=frozenset()))
+
+
+def with_lost(tests: tuple[DataTest, ...], source: str) -> tuple[DataTest, ...]:
+    """The tests of a model, and one on rows that are lost, if none of them is."""
+    if any(test.counts for test in tests):
+        return tests
+    lost = DataTest(
+        name="drift_lost", kind="drift", drift="lost", source=source, limit=LOST, implied=True
+    )
+    return (*tests, lost)
 
 
 def parse(

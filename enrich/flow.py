@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from enrich import batches, publish, run, waiting
+from enrich import batches, datatest, publish, run, waiting
 from enrich.budget import Left
 from enrich.compiler.compilation import described
 from enrich.errors import (
@@ -257,18 +257,21 @@ class Flow:
                 database.script("left_alone", model=name)
             return
         own = self.tests(model, tests) if model else ()
-        if own and self._under_way(name):
+        whole, under_way = not all(test.counts for test in own), self._under_way(name)
+        if whole and under_way:
             return  # tests judge a whole table: bit by bit any change would look small
-        with self.files.open(warehouse=True, ledger=True, attached=bool(own)) as database:
-            found = publish.publish(database, name, own, folder=self.files.work)
-        if not found.same:
+        with self.files.open(warehouse=True, ledger=True, attached=whole) as database:
+            found = publish.publish(
+                database, name, own, folder=self.files.work, under_way=under_way
+            )
+        if not found.same and not (under_way and found.held_back):
             self._tell(found)
             self.books()
 
     def tests(self, model: Model, tests: Sequence[DataTest]) -> tuple[DataTest, ...]:
         """The tests of a model: its own, and those of files that read it, if all else that they
         read is there."""
-        own = model.prompt.tests if model.prompt else ()
+        own = datatest.with_lost(model.prompt.tests, model.prompt.source) if model.prompt else ()
         if self.accept_drift:
             own = tuple(replace(t, severity="warn") if t.kind == "drift" else t for t in own)
         found = []

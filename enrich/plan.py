@@ -140,7 +140,8 @@ class Plan:
         done = [f"{many:,} {STATES[state]}" for state, many in self.states.items()]
         why = ", ".join(f"{many:,} {word}" for word, many in self.reasons.items())
         asked = f"{self.to_ask:,} to ask ({why})" if self.reasons else "nothing to ask"
-        line = f"{self.model}: {self.rows:,} rows: {', '.join([*done, asked])}"
+        left = [f"{self.gone:,} {_are(self.gone)} no longer in the SELECT"] if self.gone else []
+        line = f"{self.model}: {self.rows:,} rows: {', '.join([*done, asked, *left])}"
         if not self.requests or self.estimate is None:
             return line
         batches = f"{self.batches:,} {'batch' if self.batches == 1 else 'batches'}"
@@ -155,6 +156,10 @@ class Plan:
     def probes(self) -> bool:
         """Whether a few requests go ahead of those that a budget pays for."""
         return 0 < self.first < self.paid
+
+
+def _are(many: int) -> str:
+    return "is" if many == 1 else "are"
 
 
 @dataclass(frozen=True, kw_only=True)

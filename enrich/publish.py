@@ -53,11 +53,17 @@ class Published:
 
 
 def publish(
-    database: Database, model: str, tests: Sequence[DataTest], *, folder: Path
+    database: Database,
+    model: str,
+    tests: Sequence[DataTest],
+    *,
+    folder: Path,
+    under_way: bool = False,
 ) -> Published:
     """Replace the tables of a model, unless they are as they would become, or a test fails.
 
-    Needs warehouse and ledger; `folder` is for working files.
+    `under_way`: more answers are to come, so that a failure is no verdict yet. Needs warehouse and
+    ledger; `folder` is for working files.
     """
     run = Run.latest(database, model)
     database.run(tables.inputs_completed(model))
@@ -70,7 +76,12 @@ def publish(
         audit.keep(database, model, found.results, folder=folder)
     held = list(found.held_back)
     database.script(
-        "published", run=run.run, outcomes=outcomes, stale=stale, held=held, kept=not held
+        "published",
+        run=run.run,
+        outcomes=outcomes,
+        stale=stale,
+        held=[] if under_way else held,
+        kept=not held,
     )
     return found
 
@@ -150,7 +161,10 @@ def _replaced(
         judge_again(database, judge)
     database.run(tables.settled(model))
     database.run(tables.kept(model, judge.output, judge.form))
-    before = audit.compares(tests) and bool(database.script("exists", schema="main", name=model))
+    there: dict[str, str] = dict(database.script("exists", schema="main", name=model))
+    before = audit.compares(tests) and bool(there)
+    table = quote.name("warehouse", "main", model)
+    rows_before = database.one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
         database.run(failing.before(model))
 
@@ -166,7 +180,15 @@ def _replaced(
             mark(database, "TABLE", schema, model, _sealed(database, schema, model, version))
         mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
         key = tuple(run_key(database, model))
-        results = audit.run(database, model, trial, key=key, folder=folder, before=before)
+        results = audit.run(
+            database,
+            model,
+            trial,
+            key=key,
+            folder=folder,
+            before=before,
+            rows_before=int(rows_before),
+        )
         return results, *database.one(tables.outcomes(model))
 
     found, (outcomes, stale) = _audited(database, model, tests, make, keep=keep)
@@ -196,7 +218,10 @@ def _audited(
         try:
             results, *rest = make(trial)
             told = {result.test: result for result in results} | broken
-            found = Published(model=model, results=tuple(told[test.name] for test in tests))
+            found = Published(
+                model=model,
+                results=tuple(filter(None, map(told.get, (test.name for test in tests)))),
+            )
             done = keep and not found.held_back
             return found, (rest[0], rest[1])
         except audit.Broken as problem:

@@ -315,7 +315,7 @@ def test_a_view_that_gets_a_prompt_becomes_a_table(tmp_path: Path) -> None:
         assert (state.ok, state.held_back) == (4, ())
         assert "line" in opened(root).sql("FROM kinds").columns
         (root / "models/kinds.prompt.md").rename(root / "away")
-        opened(root).run()
+        opened(root).run(full_refresh=True)
         assert opened(root).sql("FROM kinds").columns == ("id", "name", "note")
         (root / "away").rename(root / "models/kinds.prompt.md")
         opened(root).run()
@@ -440,3 +440,38 @@ def test_drift_that_is_meant_is_accepted(tmp_path: Path) -> None:
         write(root, {"models/kinds.prompt.md": prompt("drift: {changed: 0}", "id < 3")})
         (state,) = opened(root).run(accept_drift=True)
         assert state.held_back == ("check_id_3",)
+
+
+@pytest.mark.parametrize(
+    ("tests", "rows", "held"),
+    [
+        ("", 1, ("drift_lost",)),
+        ("", 2, ()),
+        ("\n    tests:\n    - drift: {lost: 0.2}", 3, ("drift_lost",)),
+        ("\n    tests:\n    - drift: {lost: 0.9}", 1, ()),
+        ("\n    tests:\n    - {drift: {lost: 0.2}, severity: warn}", 1, ()),
+    ],
+)
+def test_a_table_that_would_lose_too_many_rows_is_held_back(
+    tmp_path: Path, tests: str, rows: int, held: tuple[str, ...]
+) -> None:
+    """Without a word on it half of the rows; the rows that left are said, and may be meant."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("key: id", f"key: id{tests}")})
+        opened(root).run()
+        few = f"SELECT id, name, note FROM plants ORDER BY id LIMIT {rows}"
+        write(root, {"models/kinds.sql": few})
+        ears = Ears()
+        (state,) = opened(root, ears).run()
+        assert state.held_back == held
+        are = "is" if rows == 3 else "are"
+        assert any(f"{4 - rows} {are} no longer in the SELECT" in said for said in ears.said)
+        left = opened(root).sql("SELECT count(*) FROM kinds").rows[0][0]
+        assert left == (4 if held else rows)
+        if held:
+            assert any(f"it would lose {4 - rows} of 4 rows" in said for said in ears.said)
+            (state,) = opened(root).run(accept_drift=True)
+            assert state.held_back == ()
+            assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((rows,),)
+        assert server.bill.requests.total() == 4

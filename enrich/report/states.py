@@ -76,7 +76,7 @@ def closing(found: Sequence[State], *, usual: str) -> None:
                 f"\n{state.model} is held back by {', '.join(state.held_back)}: its table is as it "
                 "was. See the rows, mend prompt or tests, and publish what is there:\n"
                 f"  enrich test {state.model} --show\n"
-                f"  enrich run {state.model}{by(state.provider, usual)}\n"
+                f"  enrich run {state.model}{by(state.provider, usual)}{_meant(state)}\n"
             )
         if state.held:
             left = sum(batch.requests for batch in state.held)
@@ -135,6 +135,12 @@ def states_json(found: Sequence[State]) -> None:
         for state in found
     ]
     sys.stdout.write(json.dumps(listed, indent=2) + "\n")
+
+
+def _meant(state: State) -> str:
+    """The option that publishes what only a test of drift holds back."""
+    drifts = all(test.startswith("drift_") for test in state.held_back)
+    return " --accept-drift" if drifts else ""
 
 
 def _under_way(state: State) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from enrich.sources import Attached, Source
 
+WORK = ".enrich"
+"""The folder of working files."""
 FILE = "project.yml"
 READABLE = "it must be a text file in UTF-8 that you may read"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -81,7 +83,7 @@ class Config:
     @property
     def work(self) -> Path:
         """The folder of working files: request and result files, logs."""
-        return self.root / ".enrich"
+        return self.root / WORK
 
     def may_read(self, path: Path) -> bool:
         """Whether a model may read this file: it lies in the project, or where `reach` says."""
@@ -120,7 +122,7 @@ class Config:
         reach = _reach(root, settings)
         tests = tuple(root / word for word in settings.words("tests", ("tests",)))
         models = root / settings.text("models", "models")
-        for path in (warehouse, ledger, models, root / folder, *tests, root / ".enrich"):
+        for path in (warehouse, ledger, models, root / folder, *tests, root / WORK):
             _check_link(root, path, reach)
         files = sources(settings, root=root, open_access=reach is None)
         return cls(

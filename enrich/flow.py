@@ -52,11 +52,14 @@ NOT_PUBLISHED = "it could not be published"
 
 @dataclass(kw_only=True)
 class Flow:
-    """A project at work. `load` reads the models with values of variables; `provider` opens the
-    provider of a name. `results` are those of the tests that were run so far, `built` the plain
-    models, by name, and `problems` why models could not be begun or published. `accept_drift`: what
-    a drift test finds is only told. `spoiled` are seeds and sources that could not be loaded, in
-    lower case, and why."""
+    """A project at work.
+
+    `load` reads the models with values of variables; `provider` opens the provider of a name.
+    `results` are those of the tests that were run so far, `built` the plain models, by name, and
+    `problems` why models could not be begun or published. `accept_drift`: what a drift test finds
+    is only told. `fail_fast`: once a model fails no other is begun. `spoiled` are seeds and sources
+    that could not be loaded, in lower case, and why.
+    """
 
     files: Files
     config: Config
@@ -68,6 +71,7 @@ class Flow:
     problems: dict[str, EnrichError] = field(default_factory=dict)
     built: dict[str, State] = field(default_factory=dict)
     accept_drift: bool = False
+    fail_fast: bool = False
     spoiled: dict[str, EnrichError] = field(default_factory=dict)
 
     @property
@@ -452,7 +456,9 @@ class Flow:
             self._skip_after(each.model, why)
 
     def fail(self, name: str, problem: EnrichError) -> None:
-        """A model cannot be begun; others go on."""
+        """A model cannot be begun; others go on, unless they must not."""
+        if self.fail_fast:
+            raise problem
         self.talk.say(f"{name} is not run: {problem.message} ({problem.hint})")
         self.problems[name] = problem
 

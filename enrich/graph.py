@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from enrich import selection
 from enrich.errors import ProjectError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from enrich.errors import EnrichError
     from enrich.model import Model
-
-TAG = "tag:"
-WILD = "*?["
 
 
 @dataclass(frozen=True)
@@ -62,17 +59,17 @@ class Graph:
         others = self.models[name].reads - {parent.lower() for parent in self.parents[name]}
         return tuple(sorted(lowered.get(table, table) for table in others))
 
+    @cached_property
+    def children(self) -> Mapping[str, frozenset[str]]:
+        """The models that read each model."""
+        return {
+            name: frozenset(other for other, parents in self.parents.items() if name in parents)
+            for name in self.models
+        }
+
     def before(self, name: str) -> frozenset[str]:
         """Every model that this one depends on."""
-        return _reached(name, self.parents)
-
-    def after(self, name: str) -> frozenset[str]:
-        """Every model that depends on this one."""
-        children: dict[str, set[str]] = {other: set() for other in self.models}
-        for child, parents in self.parents.items():
-            for parent in parents:
-                children[parent].add(child)
-        return _reached(name, children)
+        return frozenset(selection.reached([name], self.parents))
 
     def unstable(self, name: str) -> tuple[str, ...]:
         """What may give a model other rows or texts each time: in itself, and in the plain models
@@ -81,18 +78,22 @@ class Graph:
         plain = [model for model in before if model.prompt is None]
         return tuple(word for model in (self.models[name], *plain) for word in model.unstable)
 
-    def select(self, terms: Iterable[str] = (), exclude: Iterable[str] = ()) -> tuple[Model, ...]:
+    def select(
+        self,
+        terms: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        *,
+        changed: Callable[[str], set[str]] | None = None,
+    ) -> tuple[Model, ...]:
         """The models that any of `terms` means and none of `exclude`, in the order they run; all,
-        where there are no terms.
-
-        A term is `name`, a pattern such as `movies_*`, `tag:word`, or a file or folder of models;
-        `+term` also means what it depends on, and `term+` what depends on it.
-        """
+        where there are no terms. For the terms see `selection`."""
         words = list(terms)
-        wanted = {name for term in words for name in self._meant(term)}
-        left_out = {name for term in exclude for name in self._meant(term)}
-        found = (set(self.models) if not words else wanted) - left_out
-        if not found and self.models:
+        known = changed or _unknown
+        wanted = selection.meant(self, words, known)
+        left_out = selection.meant(self, exclude, known)
+        found = (wanted if words else set(self.models)) - left_out
+        asked = any(selection.CHANGED in word for word in words)  # it may well be none
+        if not found and self.models and not asked:
             raise ProjectError("no model is left to work on", hint="enrich list shows all of them")
         return tuple(self.models[name] for name in self.order if name in found)
 
@@ -105,52 +106,8 @@ class Graph:
             raise ProjectError(f"there is no model '{name}'", hint=hint)
         return self.models[name]
 
-    def _meant(self, term: str) -> set[str]:
-        core = term.removeprefix("+").removesuffix("+")
-        named = self._named(core)
-        above = {other for name in named for other in self.before(name)} if term[:1] == "+" else ()
-        below = {other for name in named for other in self.after(name)} if term[-1:] == "+" else ()
-        return named | {*above, *below}
 
-    def _named(self, word: str) -> set[str]:
-        if word.startswith(TAG):
-            tag = word.removeprefix(TAG)
-            tags = {tag for model in self.models.values() for tag in model.tags}
-            if tag not in tags:
-                hint = nearest(tag, tags) or "a prompt has `tags: [word]`, a SELECT `-- tags: word`"
-                raise ProjectError(f"no model has the tag '{tag}'", hint=hint)
-            return {name for name, model in self.models.items() if tag in model.tags}
-        if "/" in word or word.endswith((".sql", ".md")):
-            return self._stored(word)
-        if any(letter in word for letter in WILD):
-            found = {name for name in self.models if fnmatchcase(name, word)}
-            if not found:
-                raise ProjectError(f"no model is called '{word}'", hint=nearest(word, self.models))
-            return found
-        return {self.one(word).name}
-
-    def _stored(self, word: str) -> set[str]:
-        """The models in a file or below a folder."""
-        path = word.removeprefix("./").rstrip("/")
-        stem = path.removesuffix(".sql").removesuffix(".prompt.md")
-        found = {
-            name
-            for name, model in self.models.items()
-            if model.source.removesuffix(".sql") == stem or model.source.startswith(f"{path}/")
-        }
-        if not found:
-            hint = nearest(path, (model.source for model in self.models.values()))
-            raise ProjectError(f"no model is in '{word}'", hint=hint)
-        return found
-
-
-def _reached(name: str, steps: Mapping[str, Iterable[str]]) -> frozenset[str]:
-    """All that can be reached from `name`, without it."""
-    found: set[str] = set()
-    todo = [name]
-    while todo:
-        for other in steps[todo.pop()]:
-            if other not in found:
-                found.add(other)
-                todo.append(other)
-    return frozenset(found)
+def _unknown(_: str) -> set[str]:
+    raise ProjectError(
+        "nobody knows here which models have changed", hint="plan, run and list know: changed:"
+    )

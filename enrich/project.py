@@ -273,6 +273,24 @@ class Project:
                 problems[each.name] = InputError(message, hint="see `sources:` in project.yml")
         return problems
 
+    def select(self, *names: str, exclude: Sequence[str] = ()) -> tuple[Model, ...]:
+        """The models that a command with these words would work on, in its order; for the words
+        see `enrich.selection`."""
+        return self.graph.select(names, exclude, changed=self._changed)
+
+    def _changed(self, reason: str) -> set[str]:
+        """The models that have something to ask, for any reason or one whose words hold `reason`.
+
+        Nobody knows that of models that wait for such a one, so they count.
+        """
+        if not any(model.prompt for model in self.models.values()):
+            return set()
+        return {
+            plan.model
+            for plan in self.plan()
+            if (plan.after and not reason) or any(reason in words for words in plan.reasons)
+        }
+
     def compile(self, name: str, *, provider: str | None = None) -> dict[str, Any]:
         """What a model becomes: its SQL, the JSON Schema and the first request. Sends nothing."""
         picked = self.graph.one(name)
@@ -454,6 +472,7 @@ class Project:
         max_cost: float | None = None,
         exclude: Sequence[str] = (),
         accept_drift: bool = False,
+        fail_fast: bool = False,
     ) -> tuple[State, ...]:
         """Run the named models, or all, in the order their SQL asks for; gives where they stand.
 
@@ -461,11 +480,12 @@ class Project:
         again that failed in earlier runs, `full_refresh` all rows. `max_cost` (USD) is this run's
         budget, instead of the project's. `accept_drift` publishes what a drift test would hold
         back. A model that cannot be begun stops those after it; the others go on, and then it is
-        raised.
+        raised; with `fail_fast` at once, and no other is begun.
         """
         picked = self._picked(names, exclude)
         order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
         self.flow.accept_drift = accept_drift
+        self.flow.fail_fast = fail_fast
         self.flow.problems.clear()
         self.flow.problems.update({} if names else self.graph.broken)
         self.flow.built.clear()
@@ -479,7 +499,10 @@ class Project:
         return tuple(found[each.name] for each in picked if each.name in found)
 
     def _picked(self, names: Sequence[str], exclude: Sequence[str] = ()) -> tuple[Model, ...]:
-        picked = self.graph.select(names, exclude)
+        picked = self.select(*names, exclude=exclude)
+        if not picked and self.models:
+            self.talk.say("nothing has changed")
+            return ()
         for problem in self.graph.broken.values() if not picked else ():
             raise problem
         if not picked:

@@ -60,6 +60,9 @@ CHANGING = MOMENTS | {
 PREFIXED = re.compile(rb"0[xXbBoO][0-9A-Fa-f_]+")
 """A number in another base, as other languages write it."""
 
+JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+"""What dbt's models are written in besides SQL."""
+
 BEYOND = ("where_clause", "group_expressions", "having", "qualify", "sample", "named_parameters")
 """Parts of a SELECT that an expression has none of."""
 
@@ -99,7 +102,7 @@ def statement(sql: str, *, source: str) -> str:
     try:
         found = _parser().cursor().extract_statements(sql)
     except duckdb.Error as problem:
-        raise _unparsed(problem, source) from problem
+        raise _unparsed(problem, sql, source) from problem
     if len(found) != 1:
         many = "it is empty" if not found else f"it holds {len(found)} statements"
         raise ModelError(f"{source}: {many}", hint=HINT)
@@ -254,9 +257,14 @@ def _without_semicolons(sql: str) -> str:
     return raw[:end].decode().rstrip()
 
 
-def _unparsed(problem: Exception, source: str) -> ModelError:
+def _unparsed(problem: Exception, sql: str, source: str) -> ModelError:
     """DuckDB's word on what it cannot parse, with the line it points at."""
     said, _, rest = str(problem).partition("\n")
+    jinja = JINJA.search(sql)
+    if jinja is not None:
+        where = f"{source}:{sql.count(chr(10), 0, jinja.start()) + 1}"
+        hint = "name the table itself, as in FROM movies; `-- materialized: table` stands on top"
+        raise ModelError(f"{where}: {jinja[0]} is Jinja, which enrich does not read", hint=hint)
     line = rest.strip().removeprefix("LINE ").partition(":")[0]
     where = f"{source}:{line}" if line.isdigit() else source
     said = said.removeprefix("Parser Error: ").rstrip("!.")

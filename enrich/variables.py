@@ -67,6 +67,34 @@ def given(words: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def mapping(text: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping in YAML that `--vars` takes.
+
+    >>> mapping("{year: 1990}", {"year": 0})
+    {'year': 1990}
+    """
+    import yaml
+
+    hint = "as in --vars '{year: 1990, genre: drama}'"
+    try:
+        found = yaml.safe_load(text) if text.strip() else {}
+    except (yaml.YAMLError, ValueError) as problem:
+        raise ProjectError("--vars cannot be read as YAML", hint=hint) from problem
+    if not isinstance(found, dict):
+        raise ProjectError("--vars is not a mapping", hint=hint)
+    for name, value in found.items():
+        if name not in known:
+            more = (
+                nearest(str(name), known) or "name it there: `vars:` with one `name: value` a line"
+            )
+            raise ProjectError(f"project.yml has no variable '{name}'", hint=more)
+        try:
+            literal(value)
+        except TypeError as problem:
+            raise ProjectError(f"--vars cannot give '{name}' this value", hint=hint) from problem
+    return found
+
+
 def literal(value: Any) -> str:  # noqa: ANN401  # any YAML value
     """A value as DuckDB writes it; raises TypeError where it cannot.
 
@@ -94,7 +122,7 @@ def literal(value: Any) -> str:  # noqa: ANN401  # any YAML value
         return f"[{', '.join(map(literal, value))}]"
     if isinstance(value, dict):
         return quote.struct({str(name): literal(item) for name, item in value.items()})
-    raise TypeError(type(value).__variable_)
+    raise TypeError(type(value).__name__)
 
 
 def dumped(values: Mapping[str, Any]) -> str:

@@ -16,11 +16,13 @@ from __future__ import annotations
 import click
 
 from enrich.cli import judging, looking, rehearsing, running
-from enrich.cli.context import Context
+from enrich.cli.context import Commands, Context
 from enrich.cli.options import common_options
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96}
+)
 @click.version_option(package_name="enrich", prog_name="enrich")
 @common_options
 @click.pass_context

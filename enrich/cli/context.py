@@ -5,8 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import click
+
+from enrich.cli.journal import Journal
+from enrich.config import WORK
 from enrich.errors import EnrichError, OverBudget
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ LEFT_NOW = (
 )
 
 
+ALIASES = {"ls": "list", "build": "run"}
+"""dbt's words for commands."""
+
 DONE, ERROR, NOT_OK, IN_PROGRESS = 0, 1, 3, 4
 
 
@@ -40,6 +47,9 @@ class Context:
         self.verbose = False
         self.quiet = False
         self.variables: tuple[str, ...] = ()
+        self.mapping = ""
+        self.found: dict[str, Any] = {}
+        self.journal: Journal | None = None
 
     @property
     def folder(self) -> str:
@@ -52,12 +62,15 @@ class Context:
         from enrich.config import Config
         from enrich.project import Project
 
-        screen = report.Screen(quiet=self.quiet)
+        command = str(click.get_current_context().info_name)
+        self.journal = Journal(Path(self.folder) / WORK, command)
+        screen = report.Screen(quiet=self.quiet, note=self.journal.note)
         try:
             given = {}
-            if self.variables:
+            if self.variables or self.mapping:
                 known = Config.from_folder(Path(self.folder)).variables
-                given = variables.given(self.variables, known)
+                given = variables.mapping(self.mapping, known)
+                given |= variables.given(self.variables, known)
             project = Project(
                 self.folder,
                 lock_timeout=self.lock_timeout,
@@ -69,6 +82,8 @@ class Context:
         except EnrichError as problem:
             screen.close()
             report.error(problem)
+            self.journal.note(f"error: {problem.message} ({problem.hint})")
+            self.found.setdefault("problems", []).append(problem.message)
             sys.exit(IN_PROGRESS if isinstance(problem, OverBudget) else ERROR)
         except KeyboardInterrupt:
             screen.close()
@@ -76,6 +91,27 @@ class Context:
             sys.exit(IN_PROGRESS)
         finally:
             screen.close()
+
+
+class Commands(click.Group):
+    """The commands, some of them also by dbt's words; the journal hears how each ended."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  # whatever a command gives
+        code = ERROR
+        try:
+            result = super().invoke(ctx)
+            code = DONE
+            return result
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else ERROR
+            raise
+        finally:
+            context = ctx.find_object(Context)
+            if context is not None and context.journal is not None:
+                context.journal.close(code, context.found)
 
 
 def _around(folder: Path) -> str:
@@ -87,10 +123,17 @@ def _around(folder: Path) -> str:
 
 
 def finish(
-    found: Sequence[State], project: Project, *, as_json: bool, unfold: bool = False
+    context: Context,
+    found: Sequence[State],
+    project: Project,
+    *,
+    as_json: bool,
+    unfold: bool = False,
 ) -> None:
     """Show where the models stand, and end with the exit code that says so."""
     from enrich import report
+
+    context.found = report.results(found, project.results, project.problems)
 
     if as_json:
         report.states_json(found)

@@ -183,7 +183,7 @@ def failures(
     with context.project() as project:
         if retry:
             states = project.run(name, provider=provider, retry=True, detach=detach)
-            finish(states, project, as_json=as_json)
+            finish(context, states, project, as_json=as_json)
             return
         found = project.failures(name, limit=limit)
     (report.failures_json if as_json else report.failures)(name, found)

@@ -23,8 +23,9 @@ def list_(
 ) -> None:
     """List the models that are meant, in the order they run; all, where none is named.
 
-    A model is meant by its name, by a pattern (movies_*), by tag:WORD, or by a file or folder;
-    +MODEL means what it depends on, too, and MODEL+ what depends on it.
+    A model is meant by its name, by a pattern (movies_*), by tag:WORD, by path:DIR, or by
+    changed: if it has something to ask. +MODEL adds what it depends on, MODEL+ what depends on
+    it, 1+MODEL one step of that; A,B are the models that both mean.
 
     \b
     Example:
@@ -34,7 +35,7 @@ def list_(
     from enrich import report
 
     with context.project() as project:
-        found = project.graph.select(names, exclude)
+        found = project.select(*names, exclude=exclude)
         (report.models_json if as_json else report.models)(found, project.graph)
 
 
@@ -55,7 +56,7 @@ def graph(
     from enrich import report
 
     with context.project() as project:
-        found = project.graph.select(names, exclude)
+        found = project.select(*names, exclude=exclude)
         (report.mermaid if mermaid else report.graph)(found, project.graph)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -51,32 +52,53 @@ def _keep(context: click.Context, option: click.Parameter, value: object) -> Non
 
 
 def _set_variables(context: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:
-    context.obj.variables = words
+    context.obj.variables += words
+
+
+def _set_mapping(context: click.Context, _: click.Parameter, text: str | None) -> None:
+    context.obj.mapping = text or ""
 
 
 def var_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Values of variables, for whatever reads models."""
+    command = click.option(
+        "--vars",
+        metavar="YAML",
+        callback=_set_mapping,
+        expose_value=False,
+        help="Override variables from project.yml: '{year: 1990}'.",
+    )(command)
     return click.option(
         "--var",
         multiple=True,
         metavar="NAME=VALUE",
         callback=_set_variables,
         expose_value=False,
-        help="Another value for a variable of project.yml. May be repeated.",
+        help="Override a variable from project.yml. May be repeated.",
     )(command)
 
 
 def select_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Which models a command means."""
+    """Which models a command means: as arguments, or in dbt's way by --select."""
+
+    @wraps(command)
+    def selecting(
+        *given: Any,  # noqa: ANN401  # whatever the command takes
+        names: tuple[str, ...],
+        select: tuple[str, ...],
+        **more: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        return command(*given, names=(*names, *select), **more)
+
+    made: Callable[..., Any] = selecting
     for option in (
-        click.option(
-            "--exclude", multiple=True, metavar="MODEL", help="Not these. May be repeated."
-        ),
+        click.option("--exclude", multiple=True, metavar="MODEL", help="Models to exclude."),
+        click.option("-s", "--select", multiple=True, metavar="MODEL", help="Models to select."),
         var_option,
         click.argument("names", nargs=-1, metavar="[MODEL]..."),
     ):
-        command = option(command)
-    return command
+        made = option(made)
+    return made
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

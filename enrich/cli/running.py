@@ -50,13 +50,13 @@ def seed(context: Context, names: tuple[str, ...]) -> None:
 
 
 @click.command("compile")
-@click.argument("name", metavar="MODEL")
+@click.argument("names", nargs=-1, required=True, metavar="MODEL...")
 @provider_option
 @var_option
 @json_option
 @click.pass_obj
-def compile_(context: Context, name: str, provider: str | None, as_json: bool) -> None:
-    """Print what MODEL becomes: its SQL, the JSON Schema and the first request. Sends nothing.
+def compile_(context: Context, names: tuple[str, ...], provider: str | None, as_json: bool) -> None:
+    """Print what models become: their SQL, JSON Schema and first request. Sends nothing.
 
     \b
     Example:
@@ -65,13 +65,19 @@ def compile_(context: Context, name: str, provider: str | None, as_json: bool) -
     import json
 
     with context.project() as project:
-        found = project.compile(name, provider=provider)
+        single = len(names) == 1 and names[0] in {*project.models, *project.graph.broken}
+        picked = names if single else [model.name for model in project.select(*names)]
+        found = {name: project.compile(name, provider=provider) for name in picked}
     if as_json:
-        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        shown = found[names[0]] if single else found
+        sys.stdout.write(json.dumps(shown, ensure_ascii=False) + "\n")
         return
-    for title, value in found.items():
-        text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-        sys.stdout.write(f"-- {title}\n{text}\n\n")
+    for name, parts in found.items():
+        for title, value in parts.items():
+            plain = isinstance(value, str)
+            text = value if plain else json.dumps(value, indent=2, ensure_ascii=False)
+            head = title if single else f"{name}: {title}"
+            sys.stdout.write(f"-- {head}\n{text}\n\n")
 
 
 @click.command()
@@ -119,9 +125,13 @@ def plan(
     "--accept-drift", is_flag=True, help="Publish what a drift test would hold back: it is meant."
 )
 @click.option("--detach", is_flag=True, help="Return after submitting; `enrich status` goes on.")
+@click.option("--dry-run", is_flag=True, help="Only show the plan, as `enrich plan` does.")
+@click.option("--fail-fast", is_flag=True, help="Begin no other model once one has failed.")
 @json_option
 @click.pass_obj
+@click.pass_context
 def run(
+    command: click.Context,
     context: Context,
     names: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -131,6 +141,8 @@ def run(
     full_refresh: bool,
     max_cost: float | None,
     accept_drift: bool,
+    dry_run: bool,
+    fail_fast: bool,
     as_json: bool,
 ) -> None:
     """Run the named models, or all: ask what is new, wait for the answers, publish the tables.
@@ -142,6 +154,19 @@ def run(
       enrich run movies_categories
       enrich run --provider openai --detach
     """
+    if dry_run:
+        command.invoke(
+            plan,
+            names=names,
+            select=(),
+            exclude=exclude,
+            provider=provider,
+            retry=retry,
+            full_refresh=full_refresh,
+            max_cost=max_cost,
+            as_json=as_json,
+        )
+        return
     with context.project() as project:
         found = project.run(
             *names,
@@ -152,8 +177,9 @@ def run(
             max_cost=max_cost,
             exclude=exclude,
             accept_drift=accept_drift,
+            fail_fast=fail_fast,
         )
-    finish(found, project, as_json=as_json)
+    finish(context, found, project, as_json=as_json)
 
 
 @click.command()
@@ -171,7 +197,7 @@ def status(context: Context, unfold: bool, as_json: bool) -> None:
         found = project.status()
     if not found and not as_json:
         sys.stderr.write("nothing was run yet\n\nhint: enrich run\n")
-    finish(found, project, as_json=as_json, unfold=unfold)
+    finish(context, found, project, as_json=as_json, unfold=unfold)
 
 
 @click.command()

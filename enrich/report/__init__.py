@@ -25,7 +25,7 @@ from enrich.report.graphs import graph, mermaid, models, models_json
 from enrich.report.plans import plans, plans_json
 from enrich.report.rows import bill, bill_json, costs, rows, rows_json
 from enrich.report.screen import Screen, error
-from enrich.report.states import closing, states, states_json
+from enrich.report.states import closing, results, states, states_json
 from enrich.report.verdicts import (
     evaluation,
     evaluation_json,
@@ -59,6 +59,7 @@ __all__ = [
     "plans_json",
     "preview",
     "preview_json",
+    "results",
     "rows",
     "rows_json",
     "states",

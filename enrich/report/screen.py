@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from enrich.report.text import clean, status_of, terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.progress import Progress, TaskID
 
     from enrich.batches import Batch
@@ -24,14 +26,18 @@ def error(problem: EnrichError) -> None:
 class Screen:
     """What enrich says while it works, on stderr: live bars on a terminal, else plain lines."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(
+        self, *, quiet: bool = False, note: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.quiet = quiet
+        self.note = note
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, tuple[int, str]] = {}
 
     def say(self, sentence: str) -> None:
         """One sentence; bars stay below it."""
+        self.note(sentence)
         if self.quiet:
             return
         if self._progress is not None:
@@ -41,16 +47,22 @@ class Screen:
 
     def progress(self, model: str, batches: list[Batch]) -> None:
         """How many of a model's requests are answered."""
-        if self.quiet:
-            return
         total = sum(batch.requests for batch in batches)
         done = sum(batch.requests if batch.read_at else batch.answered for batch in batches)
         words = sorted({status_of(batch) for batch in batches})
         state = ", ".join(words)
+        tenth = 10 * done // max(total, 1)  # so that a log stays short
+        is_new = self._told.get(model) != (tenth, state)
+        self._told[model] = (tenth, state)
+        line = f"{model}: {done:,} of {total:,} answered ({state})"
+        if is_new:
+            self.note(line)
+        if self.quiet:
+            return
         if sys.stderr.isatty():
             self._bar(model, done, total, state)
-        else:
-            self._line(model, done, total, state)
+        elif is_new:
+            sys.stderr.write(f"{line}\n")
 
     def close(self) -> None:
         """Leave the bars as they stand."""
@@ -76,10 +88,3 @@ class Screen:
         if model not in self._tasks:
             self._tasks[model] = self._progress.add_task(model, total=total, state=state)
         self._progress.update(self._tasks[model], completed=done, total=total, state=state)
-
-    def _line(self, model: str, done: int, total: int, state: str) -> None:
-        """A line for each tenth, so that a log stays short."""
-        tenth = 10 * done // max(total, 1)
-        if self._told.get(model) != (tenth, state):
-            self._told[model] = (tenth, state)
-            sys.stderr.write(f"{model}: {done:,} of {total:,} answered ({state})\n")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enrich.price import usd
+from enrich.report import verdicts
 from enrich.report.answers import by
 from enrich.report.text import status_of, tabulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from enrich.audit import Result
+    from enrich.errors import EnrichError
     from enrich.state import State
 
 
@@ -100,7 +103,12 @@ def closing(found: Sequence[State], *, usual: str) -> None:
 
 def states_json(found: Sequence[State]) -> None:
     """The same for machines: one JSON array."""
-    listed = [
+    sys.stdout.write(json.dumps(states_plain(found), indent=2) + "\n")
+
+
+def states_plain(found: Sequence[State]) -> list[dict[str, Any]]:
+    """The states as JSON can say them."""
+    return [
         {
             "model": state.model,
             "kind": state.kind,
@@ -134,7 +142,17 @@ def states_json(found: Sequence[State]) -> None:
         }
         for state in found
     ]
-    sys.stdout.write(json.dumps(listed, indent=2) + "\n")
+
+
+def results(
+    found: Sequence[State], tests: Sequence[Result], problems: Sequence[EnrichError]
+) -> dict[str, Any]:
+    """What a command found, as the results file holds it."""
+    return {
+        "models": states_plain(found),
+        "tests": verdicts.tests_plain(tests),
+        "problems": [f"{problem.message} ({problem.hint})" for problem in problems],
+    }
 
 
 def _meant(state: State) -> str:

@@ -47,12 +47,17 @@ def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:
 
 def tests_json(found: Sequence[Result]) -> None:
     """The same for machines: one JSON array."""
+    sys.stdout.write(json.dumps(tests_plain(found), indent=2, ensure_ascii=False) + "\n")
+
+
+def tests_plain(found: Sequence[Result]) -> list[dict[str, Any]]:
+    """What tests found, as JSON can say it."""
     from dataclasses import asdict
 
     listed = [asdict(result) | {"result": result.verdict} for result in found]
     for each in listed:
         del each["columns"]
-    sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
+    return listed
 
 
 def evaluation(found: Evaluation) -> None:

@@ -48,7 +48,7 @@ def seed(database: Database, each: SeedFile, *, work: Path) -> bool:
         cleared(database, each.name, "a seed")
         name = quote.name("warehouse", "main", each.name)
         try:
-            database.run(f"CREATE TABLE {name} AS {_select(each)}", path=str(path))
+            database.run(f"CREATE TABLE {name} AS {_select(each)}", path=path)
             _check_columns(database, each, path)
         except DatabaseError as problem:
             raise _unloaded(each, _pointed(database, each, path, problem)) from problem
@@ -87,7 +87,7 @@ def _check_columns(database: Database, each: SeedFile, path: Path) -> None:
     separator = next((c for c in SEPARATORS if c in columns[0]), "") if len(columns) == 1 else ""
     if each.reader != "read_csv" or not separator or {"delim", "sep"} & set(each.options):
         return
-    database.run(f"SELECT count(*) FROM ({_select(each, delim=separator)})", path=str(path))
+    database.run(f"SELECT count(*) FROM ({_select(each, delim=separator)})", path=path)
     what = f"{each.source} was read as one column, '{columns[0][:60]}'"
     raise InputError(what, hint=SAY_HOW.replace("NAME", each.name))
 
@@ -105,7 +105,7 @@ def _pointed(
     plain = {"auto_detect": False, "columns": columns, "delim": separator, "header": True}
     try:
         with database.bare() as beside:
-            beside.run(f"SELECT count(*) FROM ({_select(each, **plain)})", path=str(path))
+            beside.run(f"SELECT count(*) FROM ({_select(each, **plain)})", path=path)
     except DatabaseError as found:
         return found
     return problem

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from enrich import pictures
@@ -13,6 +12,8 @@ from enrich.errors import DatabaseError, InputError
 from enrich.pictures import Content
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from enrich.compiler.compilation import Compiled
     from enrich.config import Config
     from enrich.database import Database
@@ -92,11 +93,11 @@ def _pictures(database: Database, compiled: Compiled, config: Config) -> None:
         given=given,
         found=[file for file, _ in checked],
         faults=[fault for _, fault in checked],
-        globs=[re.sub(r"([*?\[])", r"[\1]", file) for file in found],
+        globs=found,
     )
 
 
-def _found(config: Config, path: str) -> tuple[str | None, str | None]:
+def _found(config: Config, path: str) -> tuple[Path | None, str | None]:
     """The file that a cell names, where it may be read; or what is wrong with it."""
     if not path.strip():
         return None, "the image's cell is empty"
@@ -112,7 +113,7 @@ def _found(config: Config, path: str) -> tuple[str | None, str | None]:
             size = f"{file.stat().st_size / 1e6:,.0f} MB"
             return None, f"the image '{path}' has {size}, more than a request may hold"
         with file.open("rb"):
-            return str(file), None
+            return file, None
     except OSError as problem:
         return None, f"the image '{path}' cannot be read: {problem.strerror}"
     except RuntimeError:

@@ -8,6 +8,7 @@ a test failed; 4 batches are still in progress.
     running     init, seed, compile, plan, run, status, cancel
     judging     preview, compare, evaluate, test, failures, history
     looking     list, graph, cost, sql, debug
+    keeping     ledger check, ledger export, ledger import
     rehearsing  rehearse
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import click
 
-from enrich.cli import judging, looking, rehearsing, running
+from enrich.cli import judging, keeping, looking, rehearsing, running
 from enrich.cli.context import Context
 
 
@@ -48,3 +49,4 @@ for home in (running, judging, looking, rehearsing):
     for command in vars(home).values():
         if isinstance(command, click.Command):
             main.add_command(command)
+main.add_command(keeping.ledger)

@@ -1,0 +1,56 @@
+"""Aliases: paths as DuckDB takes them.
+
+DuckDB reads `*`, `?` and `[` in a path as a pattern, `name=value` as a partition, and a backslash
+as a slash. A path that holds one of these is reached through a link in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ODD = re.compile(r"[?*\[\]\\{}=]")
+ODD_NAME = re.compile(r"[?*\[\]\\{}]")
+ENDING = re.compile(r"(\.[A-Za-z0-9]+)*$")
+
+
+class Aliases:
+    """The links made so far; they are gone with this object."""
+
+    def __init__(self) -> None:
+        self._made: dict[Path, str] = {}
+        self._home: TemporaryDirectory[str] | None = None
+
+    def of(self, path: Path) -> str:
+        """What DuckDB is told for `path`, which need not be there; its folder must be."""
+        folder, name = path.absolute().parent, path.name
+        if ODD_NAME.search(name) and path.exists():
+            return self._link(path.absolute())
+        return f"{self._link(folder)}/{name}" if ODD.search(str(folder)) else str(path)
+
+    def folder(self, path: Path) -> str:
+        """The same for a folder."""
+        return self._link(path.absolute()) if ODD.search(str(path)) else str(path)
+
+    def _link(self, target: Path) -> str:
+        if target not in self._made:
+            if self._home is None:
+                self._home = TemporaryDirectory(prefix="enrich-")
+            ending = ENDING.search(target.name)
+            end = ending[0] if ending else ""
+            link = Path(self._home.name) / f"{len(self._made)}{end}"
+            try:
+                link.symlink_to(target)
+            except OSError:  # Windows without the right to make links: it has no such names
+                return str(target)
+            self._made[target] = str(link)
+        return self._made[target]
+
+
+def logs(path: Path) -> tuple[Path, ...]:
+    """The logs that DuckDB keeps for a database: beside it, or, where its path holds a question
+    mark, which DuckDB takes for an address's, with their ending before that."""
+    before, mark, after = str(path.resolve()).partition("?")
+    ends = (".wal", ".wal.checkpoint", ".wal.recovery")
+    return tuple(Path(f"{before}{end}{mark}{after}") for end in ends)

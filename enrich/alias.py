@@ -50,7 +50,15 @@ class Aliases:
 
 def logs(path: Path) -> tuple[Path, ...]:
     """The logs that DuckDB keeps for a database: beside it, or, where its path holds a question
-    mark, which DuckDB takes for an address's, with their ending before that."""
+    mark, which DuckDB takes for an address's, with their ending before that:
+    `what?/ledger.duckdb` has `what.wal?/ledger.duckdb`."""
     before, mark, after = str(path.resolve()).partition("?")
     ends = (".wal", ".wal.checkpoint", ".wal.recovery")
     return tuple(Path(f"{before}{end}{mark}{after}") for end in ends)
+
+
+def make_room(path: Path) -> None:
+    """Make the folders of a database's logs. They stay: another process may be about to use one."""
+    for log in logs(path):
+        if log.parent != path.resolve().parent:
+            log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -21,7 +21,7 @@ from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from enrich.alias import Aliases, logs
+from enrich.alias import Aliases, logs, make_room
 from enrich.compiler import quote
 from enrich.errors import Damaged, DatabaseError, DiskError, Locked
 
@@ -223,8 +223,12 @@ class Files:
         engine.execute("SET GLOBAL TimeZone = 'UTC'")
         if self.reach is not None:
             files = (self.warehouse, self.ledger, *self.reach)
+            if self.copies is None:
+                for path in files[:2]:
+                    _make_room(path)
             beside = (log for path in files for log in logs(path))
-            paths = [self.aliases.of(path) for path in (*(p.resolve() for p in files), *beside)]
+            known = (*(path.resolve() for path in files), *beside)
+            paths = [form for path in known for form in (self.aliases.of(path), str(path))]
             engine.execute("SET allowed_paths = $paths", {"paths": paths})
             folders = [f"{folder}{os.sep}" for folder in self._folders()]
             engine.execute("SET allowed_directories = $folders", {"folders": folders})
@@ -236,8 +240,8 @@ class Files:
         inside = [path.resolve() for path in (self.root, self.work, *(self.reach or ()))]
         for path in inside:
             yield self.aliases.folder(path)
-            # DuckDB would take a backslash for a slash here, and so let another folder in.
-            if not (os.sep == "/" and "\\" in str(path)):
+            # DuckDB takes a backslash for a slash here, which must not let another folder in.
+            if os.sep != "/" or "\\" not in str(path) or not _slashed(path).exists():
                 yield str(path)
                 yield escape(str(path))
         if self.copies is not None:
@@ -305,6 +309,8 @@ class Files:
         told = False
         if name in ("ledger", "warehouse") and path.is_file() and not path.stat().st_size:
             raise damaged({name: path}, [name])  # DuckDB would begin a new one in it
+        if option != "READ_ONLY":
+            _make_room(path)
         while True:
             try:
                 database.run(f"ATTACH $path AS {quote.name(name)} ({option})", path=path)
@@ -339,6 +345,8 @@ def create(path: Path, storage: str, aliases: Aliases) -> None:
             log.exists() and not path.exists()
         ):  # of a database that was removed: it belongs to no other
             log.replace(f"{log}.lost")
+        _make_room(path)
+        _make_room(draft)
         with closing(duckdb.connect(":memory:")) as connection:
             connection.execute(f"ATTACH $path AS made{option}", {"path": aliases.of(draft)})
             connection.execute("DETACH made")
@@ -359,6 +367,19 @@ def create(path: Path, storage: str, aliases: Aliases) -> None:
         raise DiskError(f"{path} cannot be made: {problem.strerror}", hint=hint) from problem
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _slashed(path: Path) -> Path:
+    return Path(str(path).replace("\\", "/"))
+
+
+def _make_room(path: Path) -> None:
+    try:
+        make_room(path)
+    except OSError as problem:
+        message = f"{path.parent} has a ? in its path, and a log cannot be kept beside it"
+        hint = f"rename the folder: DuckDB keeps the log in {logs(path)[0].parent}"
+        raise DiskError(message, hint=hint) from problem
 
 
 def made(folder: Path, *names: str) -> Path:

@@ -238,7 +238,7 @@ def _written(files: Files, draft: Path, *, skip_damaged: bool) -> dict[str, Any]
 
 
 def _identity(database: Database) -> str:
-    with suppress(Damaged):
+    with suppress(Damaged, DatabaseError):  # absent where the first run was killed
         return "".join(str(row[0]) for row in database.run("SELECT id FROM ledger.identity"))
     return ""
 

@@ -47,6 +47,32 @@ LOSSY = (
     "TIMESTAMP_NS",
 )
 """What the types begin with that Parquet cannot hold as they are: their values are kept as text."""
+OPTIONAL = {
+    "requests": frozenset({"tail", "bytes"}),
+    "responses": frozenset(
+        {
+            "reason",
+            "status_code",
+            "finish",
+            "llm",
+            "input_tokens",
+            "cached_tokens",
+            "output_tokens",
+            "reasoning_tokens",
+            "judged_by",
+            "received_at",
+        }
+    ),
+}
+"""Columns that an answer is worth keeping without, where they cannot be read."""
+KINDS = {
+    "rows": int,
+    "unread": int,
+    "incomplete": int,
+    "sha256": str,
+    "columns": dict,
+}
+"""What a manifest says of each table."""
 VECTOR = 2048
 """Rows that DuckDB reads at a time: less cannot be read apart."""
 ASIDE = "%Y%m%dT%H%M%S"
@@ -55,11 +81,13 @@ EXPORT_AGAIN = "take another export, or make it again: enrich ledger export DIR"
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A table of the ledger: its rows, how many of them could not be read, and what is wrong."""
+    """A table of the ledger: its rows, how many could not be read, how many lack a value that could
+    not be, and what is wrong."""
 
     table: str
     rows: int
     unread: int = 0
+    incomplete: int = 0
     faults: tuple[str, ...] = ()
 
 
@@ -129,7 +157,9 @@ def _read(database: Database, table: str, columns: Mapping[str, str]) -> Part:
     try:
         rows = int(database.one(query)[0])
     except Damaged:
-        rows, unread = _in_pieces(database, table, lambda part: int(database.one(query + part)[0]))
+        rows, unread = _in_pieces(
+            database, table, lambda part, _: int(database.one(query + part)[0])
+        )
         fault = f"up to {unread:,} of its rows cannot be read"
         return Part(table=table, rows=rows + unread, unread=unread, faults=(fault,))
     for (column,) in database.script("ledger_keys", table=table):
@@ -142,23 +172,24 @@ def _read(database: Database, table: str, columns: Mapping[str, str]) -> Part:
     return Part(table=table, rows=rows)
 
 
-def _in_pieces(database: Database, table: str, read: Callable[[str], int]) -> tuple[int, int]:
-    """Call `read` with a condition for each piece of a table, smaller ones where that is damaged;
-    gives how many rows were read in all, and how many could not be."""
+def _in_pieces(database: Database, table: str, read: Callable[[str, bool], int]) -> tuple[int, int]:
+    """Call `read` with a condition for each piece of a table, and, where that is damaged, for
+    smaller ones, with the word that there are none; gives how many rows were read in all, and how
+    many could not be."""
     try:
         (most,) = database.one(f"SELECT coalesce(max(rowid), -1) FROM {_quoted(table)}")
     except Damaged:
         most = -1
     rows, unread = 0, 0
-    left = [(first, ROWS) for first in range(0, int(most) + 1, ROWS)]
+    left = [(first, ROWS) for first in range(0, int(most) + 1, ROWS)][::-1]
     while left:
         first, many = left.pop()
         last = min(first + many - 1, int(most))
         try:
-            rows += read(f" WHERE rowid BETWEEN {first} AND {last}")
+            rows += read(f" WHERE rowid BETWEEN {first} AND {last}", many == VECTOR)
         except Damaged:
             if many == ROWS:
-                left += [(each, VECTOR) for each in range(first, last + 1, VECTOR)]
+                left += [(each, VECTOR) for each in range(first, last + 1, VECTOR)][::-1]
             else:
                 unread += last - first + 1
     return rows, unread
@@ -224,9 +255,15 @@ def _written(files: Files, draft: Path, *, skip_damaged: bool) -> dict[str, Any]
         identity, state = _identity(database), ledger_state(database)
         for name, columns in _tables(database):
             path = draft / _file(name)
-            unread = _write_table(database, name, columns, path, skip_damaged=skip_damaged)
+            lost = _write_table(database, name, columns, path, skip_damaged=skip_damaged)
             (rows,) = database.one("SELECT count(*) FROM read_parquet($path)", path=path)
-            tables[name] = {"rows": rows, "unread": unread, "columns": columns, **_sum(path)}
+            tables[name] = {
+                "rows": rows,
+                "unread": lost[0],
+                "incomplete": lost[1],
+                "columns": columns,
+                **_sum(path),
+            }
     return {
         "format": FORMAT,
         "enrich": version("enrich"),
@@ -267,22 +304,50 @@ def _sum(path: Path) -> dict[str, Any]:
 
 def _write_table(
     database: Database, name: str, columns: Mapping[str, str], path: Path, *, skip_damaged: bool
-) -> int:
-    """Write a table as Parquet; gives how many of its rows are not in it."""
-    listed = ", ".join(_stored(database, name, column, columns[column]) for column in columns)
-    query = f"SELECT {listed} FROM {_quoted(name)}"
+) -> tuple[int, int]:
+    """Write a table as Parquet; gives how many of its rows are not in it, and how many lack a value
+    that can be done without."""
+    parts = {column: _stored(database, name, column, columns[column]) for column in columns}
+    query = f"SELECT {', '.join(parts.values())} FROM {_quoted(name)}"
     target = "TO $path (FORMAT parquet, COMPRESSION zstd)"
     try:
         database.run(f"COPY ({query}) {target}", path=path)
-        return 0
+        return 0, 0
     except Damaged:
         if not skip_damaged:
             raise
     database.run(f"CREATE OR REPLACE TEMP TABLE _enrich_readable AS {query} LIMIT 0")
-    insert = f"INSERT INTO temp._enrich_readable {query}"
-    _, unread = _in_pieces(database, name, lambda part: len(database.run(insert + part)))
+    insert = "INSERT INTO temp._enrich_readable"
+    incomplete = 0
+
+    def read(piece: str, smallest: bool) -> int:
+        nonlocal incomplete
+        try:
+            return int(database.one(f"{insert} {query}{piece}")[0])
+        except Damaged:
+            lost = _unreadable(database, name, columns, piece) if smallest else set()
+            if not lost:
+                raise
+        listed = (f"NULL AS {quote.name(c)}" if c in lost else parts[c] for c in columns)
+        most = f"SELECT {', '.join(listed)} FROM {_quoted(name)}{piece}"
+        (many,) = database.one(f"{insert} {most}")
+        incomplete += int(many)
+        return int(many)
+
+    _, unread = _in_pieces(database, name, read)
     database.run(f"COPY temp._enrich_readable {target}", path=path)
-    return unread
+    return unread, incomplete
+
+
+def _unreadable(database: Database, table: str, columns: Mapping[str, str], piece: str) -> set[str]:
+    """The columns of a piece of a table that cannot be read and can be done without."""
+    lost = set()
+    for column in OPTIONAL.get(table, frozenset()) & columns.keys():
+        try:
+            database.run(f"SELECT max({quote.name(column)}) FROM {_quoted(table)}{piece}")
+        except Damaged:
+            lost.add(column)
+    return lost
 
 
 def _stored(database: Database, table: str, column: str, kind: str) -> str:
@@ -306,7 +371,12 @@ def read_manifest(folder: Path) -> Export:
     """What an export says of itself; raises DiskError where it is no whole export."""
     said = _manifest(folder)
     parts = tuple(
-        Part(table=name, rows=each["rows"], unread=each["unread"])
+        Part(
+            table=name,
+            rows=each["rows"],
+            unread=each["unread"],
+            incomplete=each["incomplete"],
+        )
         for name, each in said["tables"].items()
     )
     moment = datetime.fromisoformat(said["exported_at"])
@@ -325,7 +395,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         said = json.loads(path.read_text(encoding="utf-8"))
         known = said["format"]
         for each in said["tables"].values():
-            for key, kind in (("rows", int), ("unread", int), ("sha256", str), ("columns", dict)):
+            for key, kind in KINDS.items():
                 if not isinstance(each[key], kind):
                     raise TypeError(key)
         datetime.fromisoformat(said["exported_at"])

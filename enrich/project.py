@@ -257,7 +257,8 @@ class Project:
         self.flow.spoiled.clear()
         self.flow.spoiled.update({name.lower(): problem for name, problem in problems.items()})
         if loaded:
-            self.talk.say(f"loaded {', '.join(loaded)} into {self.config.warehouse.name}")
+            copy = "a copy of " if self.files.copies else ""
+            self.talk.say(f"loaded {', '.join(loaded)} into {copy}{self.config.warehouse.name}")
         for sentence in (*found.unread, *(f"{p.message} ({p.hint})" for p in problems.values())):
             self._tell(sentence)
         return tuple(loaded), list(problems.values())

@@ -68,7 +68,7 @@ def export_(context: Context, folder: str, skip_damaged: bool, as_json: bool) ->
         report.parts_json(made.parts)
     else:
         report.exported(made)
-    if any(part.unread for part in made.parts):
+    if any(part.unread or part.incomplete for part in made.parts):
         sys.exit(NOT_OK)
 
 

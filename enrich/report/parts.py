@@ -46,3 +46,7 @@ def exported(made: Export) -> None:
             sys.stderr.write(
                 f"{each.table}: up to {each.unread:,} rows could not be read and are left out\n"
             )
+        if each.incomplete:
+            sys.stderr.write(
+                f"{each.table}: {each.incomplete:,} rows lack a value that could not be read\n"
+            )

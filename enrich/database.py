@@ -592,7 +592,14 @@ def _unopened(path: Path, name: str, problem: EnrichError, text: str) -> EnrichE
         return found
     if DAMAGE.search(text):
         if own:
-            return damaged({name: path}, [name])
+            found = damaged({name: path}, [name])
+            if "WAL" in text:  # the file itself may be whole
+                found = Damaged(
+                    f"{path} is damaged: {logs(path)[0].name} beside it is not its log",
+                    hint=f"if it was copied or brought back, move that log away; else {found.hint}",
+                )
+                found.file = path
+            return found
         return DatabaseError(f"{path} is damaged", hint="bring it back from a copy")
     if path.is_dir():
         hint = f"name a file by `{name}:` in project.yml" if own else "name a file"

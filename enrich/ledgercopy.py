@@ -164,9 +164,11 @@ def _read(database: Database, table: str, columns: Mapping[str, str]) -> Part:
         return Part(table=table, rows=rows + unread, unread=unread, faults=(fault,))
     for (column,) in database.script("ledger_keys", table=table):
         name = quote.name(column)
-        try:
+        try:  # a constant would be looked for by a scan, and the index not be read
             for (key,) in database.run(f"SELECT {name} FROM {_quoted(table)}"):
-                database.run(f"SELECT 1 FROM {_quoted(table)} WHERE {name} = $key", key=key)
+                database.run(
+                    f"SELECT 1 FROM {_quoted(table)} WHERE {name} = (SELECT $key)", key=key
+                )
         except Damaged:
             return Part(table=table, rows=rows, faults=("its index is damaged, its rows are not",))
     return Part(table=table, rows=rows)

@@ -7,12 +7,22 @@ as a slash. A path that holds one of these is reached through a link in a tempor
 from __future__ import annotations
 
 import re
+import shutil
+import weakref
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 ODD = re.compile(r"[?*\[\]\\{}=]")
 ODD_NAME = re.compile(r"[?*\[\]\\{}]")
 ENDING = re.compile(r"(\.[A-Za-z0-9]+)*$")
+
+
+class Scratch:
+    """A temporary folder, which is gone with this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(mkdtemp(prefix="enrich-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class Aliases:
@@ -20,7 +30,7 @@ class Aliases:
 
     def __init__(self) -> None:
         self._made: dict[Path, str] = {}
-        self._home: TemporaryDirectory[str] | None = None
+        self._home: Scratch | None = None
 
     def of(self, path: Path) -> str:
         """What DuckDB is told for `path`, which need not be there; its folder must be."""
@@ -36,10 +46,10 @@ class Aliases:
     def _link(self, target: Path) -> str:
         if target not in self._made:
             if self._home is None:
-                self._home = TemporaryDirectory(prefix="enrich-")
+                self._home = Scratch()
             ending = ENDING.search(target.name)
             end = ending[0] if ending else ""
-            link = Path(self._home.name) / f"{len(self._made)}{end}"
+            link = self._home.path / f"{len(self._made)}{end}"
             try:
                 link.symlink_to(target)
             except OSError:  # Windows without the right to make links: it has no such names
@@ -62,3 +72,12 @@ def make_room(path: Path) -> None:
     for log in logs(path):
         if log.parent != path.resolve().parent:
             log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def plain_name(path: Path) -> str:
+    """A name much like a file's that DuckDB takes as it is.
+
+    >>> plain_name(Path("data/what?.duckdb"))
+    'what_.duckdb'
+    """
+    return ODD_NAME.sub("_", path.name)

@@ -18,10 +18,9 @@ from glob import escape
 from importlib.resources import files
 from pathlib import Path
 from shutil import copyfile
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from enrich.alias import Aliases, logs, make_room
+from enrich.alias import Aliases, Scratch, logs, make_room, plain_name
 from enrich.compiler import quote
 from enrich.errors import Damaged, DatabaseError, DiskError, Locked
 
@@ -94,7 +93,7 @@ class Files:
     memory_limit: str = ""
     attached: tuple[Attached, ...] = ()
     storage: str = STORAGE
-    copies: TemporaryDirectory[str] | None = None
+    copies: Scratch | None = None
     aliases: Aliases = field(default_factory=Aliases, repr=False, compare=False)
     _owners: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _ready: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
@@ -140,7 +139,7 @@ class Files:
         """The file to open, which is made where it is absent: the project's own, or, where that
         cannot be written, its copy."""
         if self.copies is not None:
-            copy = Path(self.copies.name) / f"{name}.duckdb"
+            copy = self.copies.path / f"{name}.duckdb"
             if copy.exists() or (path.exists() and access == "read"):
                 return copy if copy.exists() else path
             if path.exists():
@@ -171,8 +170,8 @@ class Files:
 
     def on_copies(self) -> Files:
         """The same for a folder that cannot be written: nothing in it is changed."""
-        copies = TemporaryDirectory(prefix="enrich-")
-        return replace(self, work=Path(copies.name) / "work", copies=copies)
+        copies = Scratch()
+        return replace(self, work=copies.path / "work", copies=copies)
 
     @property
     def writable(self) -> bool:
@@ -245,7 +244,7 @@ class Files:
                 yield str(path)
                 yield escape(str(path))
         if self.copies is not None:
-            yield self.copies.name
+            yield str(self.copies.path)
 
     def _owner(self) -> str:
         """The id of the project's ledger, which is made where it is absent."""
@@ -338,7 +337,7 @@ def create(path: Path, storage: str, aliases: Aliases) -> None:
     the process is killed or the disk is full; one that somebody else made meanwhile stays."""
     import duckdb
 
-    draft, log = path.with_name(f"{path.name}.{os.getpid()}"), logs(path)[0]
+    draft, log = path.with_name(f"{plain_name(path)}.{os.getpid()}"), logs(path)[0]
     option = f" (STORAGE_VERSION {quote.text(storage)})" if storage else ""
     try:
         if (

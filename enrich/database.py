@@ -36,6 +36,8 @@ HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
 POSITION = re.compile(r"\n\s*LINE \d+:.*", re.DOTALL)
 
+UNTEXT = re.compile("[\ud800-\udfff]")
+"""How Python writes the bytes of a path that are no text."""
 FULL = "the disk is full"
 OURS = re.compile("already attached|different configuration|file handle conflict|already exists")
 DENIED = re.compile(r'Cannot access (?:file|directory) "(.*?)" - file system operations')
@@ -207,6 +209,10 @@ class Files:
         """
         import duckdb
 
+        for path in (self.root, self.work, self.warehouse, self.ledger):
+            if UNTEXT.search(str(path)):
+                hint = "rename it, or set a locale with UTF-8, such as LC_ALL=C.UTF-8"
+                raise DiskError(f"{path} is not text in UTF-8, which DuckDB needs", hint=hint)
         settings: dict[str, str | bool | int | float | list[str]] = {
             "temp_directory": self.aliases.folder(made(self.work, "spill")),
             "autoinstall_known_extensions": "false",

@@ -149,7 +149,8 @@ class Files:
             path = copy
         if not path.exists():
             with private() if name == "ledger" else nullcontext():
-                create(path, "" if name == "ledger" else self.storage, self.aliases)
+                real = path.resolve()  # a link may lead to where nothing is yet
+                create(real, "" if name == "ledger" else self.storage, self.aliases)
         return path
 
     def _copy(self, path: Path, name: str, copy: Path) -> None:

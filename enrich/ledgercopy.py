@@ -427,6 +427,7 @@ def import_(files: Files, folder: Path, *, replace_ledger: bool = False) -> Path
     that is returned.
     """
     folder = folder.absolute()
+    files = replace(files, ledger=files.ledger.resolve())  # a link stays one
     said = _manifest(folder)
     for name, each in said["tables"].items():
         _check_file(folder, _file(name), each)

@@ -667,7 +667,13 @@ class Project:
         with `replace`, if it holds anything."""
         self.files.check_writable()
         with run.turn(self.files):
-            return ledgercopy.import_(self.files, Path(folder), replace_ledger=replace)
+            aside = ledgercopy.import_(self.files, Path(folder), replace_ledger=replace)
+        moment = ledgercopy.read_manifest(Path(folder)).exported_at
+        self.talk.say(
+            f"the export is of {moment:%Y-%m-%d %H:%M} UTC: "
+            "what was asked after that is not in it, and may be asked again"
+        )
+        return aside
 
     def _back_up(self) -> None:
         """Export the ledger to where project.yml wants copies, if it changed. That one cannot be

@@ -36,6 +36,7 @@ COMMANDS: tuple[Callable[[Project], Any], ...] = (
     lambda project: project.sql("SELECT count(tail) FROM ledger.requests"),
     lambda project: project.run(full_refresh=True),
 )
+RUN: Callable[[Project], Any] = lambda project: project.run()  # noqa: E731
 WAY = {"ledger": "enrich ledger import", "warehouse": "move the warehouse away"}
 
 
@@ -143,7 +144,7 @@ def test_something_else_in_its_place(
     broken(path, how, another.with_name("another.duckdb.wal"))
     before = path.read_bytes() if path.is_file() else None
     billed, told = server.bill.total, 0
-    for command in (*COMMANDS[:-1], lambda project: project.run()):
+    for command in (*COMMANDS[:-1], RUN):
         try:
             command(opened(root))
         except EnrichError as problem:

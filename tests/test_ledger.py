@@ -59,10 +59,6 @@ def tables(root: Path) -> dict[str, list[Any]]:
         }
 
 
-def asked(server: Rehearsal) -> int:
-    return sum(len(batch.requests) for batch in server.batches)
-
-
 def run(*words: str | Path) -> tuple[int, str, str]:
     result = CliRunner().invoke(cli.main, [str(word) for word in words])
     assert result.exception is None or isinstance(result.exception, SystemExit)
@@ -115,7 +111,9 @@ def test_any_duckdb_reads_an_export(tmp_path: Path, server: Rehearsal) -> None:
     folder = tmp_path / "copy"
     code, _, said = run("--project", root, "ledger", "export", folder)
     assert (code, "exported" in said) == (0, True)
-    rows = duckdb.sql(f"SELECT count(*) FROM '{folder}/responses.parquet'").fetchall()
+    with duckdb.connect() as connection:
+        query = f"SELECT count(*) FROM '{folder}/responses.parquet'"
+        rows = connection.execute(query).fetchall()
     assert rows[0][0] >= 4
     assert folder.stat().st_mode & 0o777 == 0o700
     for path in folder.rglob("*"):
@@ -222,7 +220,7 @@ def test_a_ledger_that_holds_answers_is_replaced_only_if_asked(
     assert "--replace" in refused.value.hint
     code, _, said = run("--project", root, "ledger", "import", tmp_path / "copy", "--replace")
     aside = next(path for path in root.iterdir() if path.name.startswith("ledger.duckdb.2"))
-    assert (code, aside.name in said) == (0, True)
+    assert (code, aside.name in said, "may be asked again" in said) == (0, True, True)
     assert tables(root) != after
     aside.replace(root / "ledger.duckdb")
     assert tables(root) == after
@@ -419,3 +417,19 @@ def test_no_error_is_a_traceback(tmp_path: Path, server: Rehearsal) -> None:
     for name in ("text", "folder", "odd", "absent"):
         with pytest.raises(EnrichError):
             opened(root).ledger_import(tmp_path / name, replace=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_ledger_that_is_a_link_stays_one(tmp_path: Path, server: Rehearsal) -> None:
+    root = plants(tmp_path / "p", server)
+    allowed = {"external_access": [str(tmp_path)]}
+    write(root, {"project.yml": json.dumps(json.loads(settings(server)) | allowed)})
+    (tmp_path / "far").mkdir()
+    (root / "ledger.duckdb").symlink_to(tmp_path / "far" / "ledger.duckdb")
+    opened(root).run()
+    before = tables(root)
+    opened(root).ledger_export(tmp_path / "copy")
+    opened(root).ledger_import(tmp_path / "copy", replace=True)
+    assert (root / "ledger.duckdb").is_symlink()
+    assert tables(root) == before
+    assert len(list((tmp_path / "far").iterdir())) == 2

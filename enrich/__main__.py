@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from enrich.cli import main
+from enrich import cli
+from enrich.cli import streams
+
+
+def main() -> None:
+    """Run a command; ends the process with its exit code."""
+    with streams.prepared():
+        cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -111,7 +111,7 @@ def _run(database: Database, model: str, test: DataTest, query: str | None, fold
         columns = database.describe(f"SELECT * FROM (\n{query}\n)")
         kept = ", ".join(f"{_stored(kind, quote.name(name))}" for name, kind in columns.items())
         copy = f"COPY (SELECT {kept} FROM (\n{query}\n)) TO $path (FORMAT parquet)"
-        (many,) = database.one(copy, path=str(path))
+        (many,) = database.one(copy, path=path)
     except DatabaseError as problem:
         error = f"cannot be evaluated: {problem.message}"
         raise Broken(
@@ -168,7 +168,7 @@ def keep(database: Database, model: str, results: Sequence[Result], *, folder: P
             database.run(
                 f"CREATE OR REPLACE TABLE {table} AS "
                 f"SELECT {_brought_back(result.columns)} FROM read_parquet($path)",
-                path=str(path),
+                path=path,
             )
             database.run(f"COMMENT ON TABLE {table} IS {quote.text(_mark(model))}")
     for result in found:

@@ -443,7 +443,7 @@ def _write(database: Database, path: Path, batch: Batch, judge: Judge) -> None:
         part.touch(mode=0o600)
         with database.unordered():
             write = request_lines(judge.endpoint, judge.prefix)
-            database.run(write, batch=batch.batch, path=str(part))
+            database.run(write, batch=batch.batch, path=part)
         part.chmod(0o600)
         part.replace(path)
     except OSError as problem:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enrich.backup import Backup
 from enrich.budget import PROJECT_KEYS, Budget
+from enrich.database import STORAGE as DEFAULT_STORAGE
 from enrich.errors import DiskError, ProjectError, nearest
 from enrich.settings import Settings
 from enrich.sources import attached, sources
@@ -23,6 +25,7 @@ WORK = ".enrich"
 """The folder of working files."""
 FILE = "project.yml"
 READABLE = "it must be a text file in UTF-8 that you may read"
+STORAGE = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 KEYS = (
     "name",
@@ -43,6 +46,7 @@ KEYS = (
     "vars",
     "attach",
     "sources",
+    "backup",
 )
 RETRYABLE = ("error", "expired", "missing", "invalid", "truncated", "refused")
 RETRIED = ("error", "expired", "missing", "invalid")
@@ -56,12 +60,14 @@ class Config:
     None: anything. `memory_limit` is DuckDB's setting, "" for enrich's own. `retry` names the
     outcomes that are asked again, each row at most `max_attempts` times. `tests` are the folders of
     SQL tests. `variables` are for SQL and templates. `seed_options` say how the file of a seed is
-    read.
+    read. `storage` is the storage version of a new warehouse. `backup` says where exports of the
+    ledger go after each run.
     """
 
     root: Path
     name: str
     warehouse: Path
+    storage: str
     ledger: Path
     models: Path
     seeds: Path
@@ -79,6 +85,7 @@ class Config:
     variables: Mapping[str, Any]
     attached: tuple[Attached, ...]
     sources: tuple[Source, ...]
+    backup: Backup | None
 
     @property
     def work(self) -> Path:
@@ -113,7 +120,8 @@ class Config:
         if provider not in providers:
             hint = nearest(provider, providers)
             raise settings.wrong("provider", f"names no provider: '{provider}'", hint=hint)
-        warehouse = root / settings.text("warehouse", "warehouse.duckdb")
+        warehouse_path, storage = _warehouse(settings)
+        warehouse = root / warehouse_path
         ledger = root / settings.text("ledger", "ledger.duckdb")
         if warehouse.resolve() == ledger.resolve():
             hint = "the ledger is what was paid for, and lives apart: ledger: ledger.duckdb"
@@ -129,6 +137,7 @@ class Config:
             root=root,
             name=settings.text("name", root.resolve().name),
             warehouse=warehouse,
+            storage=storage,
             ledger=ledger,
             models=models,
             seeds=root / folder,
@@ -146,7 +155,26 @@ class Config:
             variables=declared(settings),
             attached=attached(settings, open_access=reach is None),
             sources=files,
+            backup=Backup.of(settings, root),
         )
+
+
+def _warehouse(settings: Settings) -> tuple[str, str]:
+    """The path of the warehouse, and the storage version in which a new one is made."""
+    value = settings.values.get("warehouse")
+    if not isinstance(value, dict):
+        return settings.text("warehouse", "warehouse.duckdb"), DEFAULT_STORAGE
+    known = ("path", "storage_version")
+    for word in value:
+        if word not in known:
+            raise settings.wrong("warehouse", f"has no '{word}'", hint=nearest(str(word), known))
+    said = str(value.get("storage_version") or DEFAULT_STORAGE)
+    version = STORAGE.fullmatch(said)
+    if version is None and said != "latest":
+        hint = f"name a version of DuckDB, such as {DEFAULT_STORAGE}, or latest"
+        raise settings.wrong("warehouse", f"has no storage version '{said}'", hint=hint)
+    storage = f"v{version[1]}.{version[2]}{version[3] or '.0'}" if version else said
+    return str(value.get("path") or "warehouse.duckdb"), storage
 
 
 def _seeds(settings: Settings) -> tuple[str, dict[str, dict[str, Any]]]:

@@ -11,31 +11,51 @@ import os
 import re
 import sys
 import time
-from contextlib import ExitStack, closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from glob import escape
 from importlib.resources import files
 from pathlib import Path
+from shutil import copyfile
 from typing import TYPE_CHECKING, Any, Literal
 
+from enrich import alias
+from enrich.alias import Aliases, Scratch, logs, make_room, plain_name
 from enrich.compiler import quote
-from enrich.errors import DatabaseError, DiskError, Locked
+from enrich.errors import Damaged, DatabaseError, DiskError, Locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import duckdb
 
+    from enrich.errors import EnrichError
     from enrich.sources import Attached
 
 HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
 POSITION = re.compile(r"\n\s*LINE \d+:.*", re.DOTALL)
 
+UNTEXT = re.compile("[\ud800-\udfff]")
+"""How Python writes the bytes of a path that are no text."""
 FULL = "the disk is full"
 OURS = re.compile("already attached|different configuration|file handle conflict|already exists")
 DENIED = re.compile(r'Cannot access (?:file|directory) "(.*?)" - file system operations')
+DAMAGE = re.compile(
+    "Corrupt (database|WAL) file|Could not read enough bytes|not a valid DuckDB database"
+    "|Failure while replaying WAL|Serialization Error|[Ff]ailed to deserialize"
+)
+BLOCK = re.compile(r"stored checksum (\d+) in block at location (\d+)")
 KIND = re.compile(r"^[A-Z][A-Za-z -]* Error: ")
+CHECK_LEDGER = (
+    "`enrich ledger check` says what can still be read, "
+    "and `enrich ledger import DIR --replace` brings back an export"
+)
+REMAKE = (
+    "move the warehouse away, and `enrich run` rebuilds its tables from the ledger without "
+    "asking or paying again"
+)
 TRY = "enrich sql runs any query on the same warehouse: try it there"
 
 MEMORY = "640MB"
@@ -44,8 +64,8 @@ ROOM = "4GB"
 """What one thread may hold for a moment to read a very long line."""
 THREADS = 8
 """How many threads may share that little memory; `memory_limit` in project.yml lifts this, too."""
-BESIDE = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
-"""A DuckDB file, and the names of the logs it keeps beside itself."""
+STORAGE = "v1.5.0"
+"""The storage version of a new warehouse: DuckDB 1.5 and tools that bring it can open it."""
 ROWS = 20_480
 """Rows that the ledger keeps together: several threads can read a batch, and what is added goes
 into the file at once instead of through its log."""
@@ -61,7 +81,8 @@ class Files:
     `lock_timeout` is in seconds; `say` is told once whose lock is waited for. `reach` names the
     files and folders, besides the project's own, that a SELECT may read; None: any file, and
     whatever extensions are installed. `memory_limit` is DuckDB's setting of that name. `attached`
-    are the user's other databases.
+    are the user's other databases. `storage` is the storage version of a new warehouse. With
+    `copies` nothing of the project's is written: what must be is written into copies there.
     """
 
     root: Path
@@ -74,6 +95,9 @@ class Files:
     reach: tuple[Path, ...] | None = ()
     memory_limit: str = ""
     attached: tuple[Attached, ...] = ()
+    storage: str = STORAGE
+    copies: Scratch | None = None
+    aliases: Aliases = field(default=alias.SHARED, repr=False, compare=False)
     _owners: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _ready: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
 
@@ -88,28 +112,96 @@ class Files:
         the files are let go of, and temporary tables are gone.
         """
         wanted = {"ledger": (self.ledger, ledger), "warehouse": (self.warehouse, warehouse)}
-        keep = private() if ledger else nullcontext()
         owner = self._owner() if warehouse else ""
-        with keep, ExitStack() as open_files, closing(self._engine.cursor()) as connection:
-            database = Database(connection=connection, verbose=self.verbose, owner=owner)
-            database.free = self.reach is None
-            for name, (path, access) in wanted.items():
-                if not access:
-                    continue
-                open_files.callback(self._detach, name)
-                if not path.exists():
-                    _create(path)
-                elif access == "read":
-                    self._attach(database, path, name, "READ_ONLY")
-                    continue
-                self._attach(database, path, name, f"ROW_GROUP_SIZE {ROWS}")
-                self._prepare(database, path, name)
-            for each in self.attached if attached else ():
-                open_files.callback(self._detach, each.name)
-                self._attach_other(database, each)
-            if warehouse:
-                database.run("USE warehouse")
-            yield database
+        there = {name: self._found(name, *each) for name, each in wanted.items() if each[1]}
+        keep = private() if ledger else nullcontext()
+        try:
+            with keep, ExitStack() as open_files, closing(self._engine.cursor()) as connection:
+                database = Database(connection=connection, verbose=self.verbose, owner=owner)
+                database.free, database.aliases = self.reach is None, self.aliases
+                for name, path in there.items():
+                    open_files.callback(self._detach, name)
+                    if wanted[name][1] == "read":
+                        self._attach(database, path, name, "READ_ONLY")
+                        continue
+                    self._attach(database, path, name, f"ROW_GROUP_SIZE {ROWS}")
+                    self._prepare(database, path, name)
+                for each in self.attached if attached else ():
+                    open_files.callback(self._detach, each.name)
+                    self._attach_other(database, each)
+                if warehouse:
+                    database.run("USE warehouse")
+                yield database
+        except Damaged as problem:
+            if problem.file is not None:
+                raise
+            # Only now, for to look into a file that DuckDB has open would end its lock on it.
+            raise self._located(problem, there) from problem.__cause__
+
+    def _found(self, name: str, path: Path, access: Access) -> Path:
+        """The file to open, which is made where it is absent: the project's own, or, where that
+        cannot be written, its copy."""
+        if self.copies is not None:
+            copy = self.copies.path / f"{name}.duckdb"
+            if copy.exists() or (path.exists() and access == "read"):
+                return copy if copy.exists() else path
+            if path.exists():
+                self._copy(path, name, copy)
+            path = copy
+        if not path.exists():
+            with private() if name == "ledger" else nullcontext():
+                real = path.resolve()  # a link may lead to where nothing is yet
+                create(real, "" if name == "ledger" else self.storage, self.aliases)
+        return path
+
+    def _copy(self, path: Path, name: str, copy: Path) -> None:
+        """Copy a database while nobody writes it. The log first: to close the file itself ends
+        DuckDB's lock on it."""
+        with closing(self._engine.cursor()) as connection:
+            database = Database(connection=connection, verbose=self.verbose, aliases=self.aliases)
+            self._attach(database, path, name, "READ_ONLY")
+            try:
+                for log, other in zip(logs(path), logs(copy), strict=True):
+                    if log.exists():
+                        copyfile(log, other)
+                copyfile(path, copy)
+            except OSError as problem:
+                hint = "make room in the system's temporary folder, or name another by TMPDIR"
+                message = f"{path} cannot be copied: {problem.strerror}"
+                raise DiskError(message, hint=hint) from problem
+            finally:
+                self._detach(name)
+
+    def on_copies(self) -> Files:
+        """The same for a folder that cannot be written: nothing in it is changed."""
+        copies = Scratch()
+        return replace(self, work=copies.path / "work", copies=copies)
+
+    @property
+    def writable(self) -> bool:
+        """Whether the databases and the folder of working files can be written."""
+        if not (self.work.exists() or os.access(self.root, os.W_OK)):
+            return False
+        files = (self.warehouse, self.ledger)
+        places = (self.work, *files, *(path.parent for path in files))
+        return all(os.access(path, os.W_OK) for path in places if path.exists())
+
+    def check_writable(self) -> None:
+        """Refuse what would spend or keep anything where nothing can be written."""
+        if self.copies is not None:
+            hint = "see that you may write to the folder, its databases and .enrich"
+            raise DiskError(f"{self.root} cannot be written", hint=hint)
+
+    def _located(self, problem: Damaged, files: dict[str, Path]) -> Damaged:
+        """The error of which it is not known which of these files is damaged, with its file: in a
+        damaged block stands the checksum that DuckDB names."""
+        block = BLOCK.search(str(problem.__cause__))
+        holders = [
+            name
+            for name, path in files.items()
+            if len(files) == 1 or (block and _checksum(path, int(block[2])) == int(block[1]))
+        ]
+        return damaged(files, holders or list(files))
 
     @cached_property
     def _engine(self) -> duckdb.DuckDBPyConnection:
@@ -119,13 +211,17 @@ class Files:
         """
         import duckdb
 
+        for path in (self.root, self.work, self.warehouse, self.ledger):
+            if UNTEXT.search(str(path)):
+                hint = "rename it, or set a locale with UTF-8, such as LC_ALL=C.UTF-8"
+                raise DiskError(f"{path} is not text in UTF-8, which DuckDB needs", hint=hint)
         settings: dict[str, str | bool | int | float | list[str]] = {
-            "temp_directory": str(made(self.work, "spill")),
+            "temp_directory": self.aliases.folder(made(self.work, "spill")),
             "autoinstall_known_extensions": "false",
             "memory_limit": self.memory_limit or MEMORY,
         }
         if "," not in str(self.root):  # which would begin another folder
-            settings["file_search_path"] = quote.pattern(str(self.root))
+            settings["file_search_path"] = escape(str(self.root))
         if not self.memory_limit:
             settings["threads"] = min(THREADS, os.cpu_count() or 1)
         try:
@@ -135,25 +231,41 @@ class Files:
             raise DatabaseError(_translated(problem).message, hint=hint) from problem
         engine.execute("SET GLOBAL TimeZone = 'UTC'")
         if self.reach is not None:
-            files = [str(path.resolve()) for path in (self.warehouse, self.ledger, *self.reach)]
-            paths = [path + end for path in files for end in BESIDE]
-            inside = (self.root, self.work, *self.reach)
-            named = {str(path.resolve()) for path in inside}  # DuckDB looks at patterns as well
-            folders = [f"{path}{os.sep}" for path in named | set(map(quote.pattern, named))]
+            files = (self.warehouse, self.ledger, *self.reach)
+            if self.copies is None:
+                for path in files[:2]:
+                    _make_room(path)
+            beside = (log for path in files for log in logs(path))
+            known = (*(path.resolve() for path in files), *beside)
+            paths = [form for path in known for form in (self.aliases.of(path), str(path))]
             engine.execute("SET allowed_paths = $paths", {"paths": paths})
+            folders = [f"{folder}{os.sep}" for folder in self._folders()]
             engine.execute("SET allowed_directories = $folders", {"folders": folders})
             engine.execute("SET enable_external_access = false")
         return engine
 
+    def _folders(self) -> Iterator[str]:
+        """The folders in which SQL may open files, in every form in which DuckDB may meet them."""
+        inside = [path.resolve() for path in (self.root, self.work, *(self.reach or ()))]
+        for path in inside:
+            yield self.aliases.folder(path)
+            # DuckDB takes a backslash for a slash here, which must not let another folder in.
+            if os.sep != "/" or "\\" not in str(path) or not _slashed(path).exists():
+                yield str(path)
+                yield escape(str(path))
+        if self.copies is not None:
+            yield str(self.copies.path)
+
     def _owner(self) -> str:
         """The id of the project's ledger, which is made where it is absent."""
-        known = str(self.ledger.stat().st_ino) if self.ledger.exists() else ""
+        access: Access = "read" if self.copies and self.ledger.exists() else True
+        file = self._found("ledger", self.ledger, access)
+        known = str(file.stat().st_ino)
         if known not in self._owners:
-            with self.open(ledger=True) as database:
-                self._owners[str(self.ledger.stat().st_ino)] = str(
-                    database.one("SELECT id FROM ledger.identity")[0]
-                )
-        return self._owners[str(self.ledger.stat().st_ino)]
+            with self.open(ledger=access) as database:
+                (found,) = database.one("SELECT id FROM ledger.identity")
+            self._owners[known] = str(found)
+        return self._owners[known]
 
     def _prepare(self, database: Database, path: Path, name: str) -> None:
         """Make the tables that a file lacks: once for each file that this process meets."""
@@ -204,12 +316,15 @@ class Files:
         """Attach `path`, waiting for another process, or another thread, to let go of it."""
         deadline = time.monotonic() + self.lock_timeout
         told = False
+        if name in ("ledger", "warehouse") and path.is_file() and not path.stat().st_size:
+            raise damaged({name: path}, [name])  # DuckDB would begin a new one in it
+        if option != "READ_ONLY":
+            _make_room(path)
         while True:
             try:
-                statement = f"ATTACH $path AS {quote.name(name)} ({option})"
-                database.run(statement, path=str(path))
+                database.run(f"ATTACH $path AS {quote.name(name)} ({option})", path=path)
                 return
-            except DatabaseError as problem:
+            except (DatabaseError, Damaged) as problem:
                 text = str(problem.__cause__)
                 holder = HOLDER.search(text)
                 if holder:
@@ -217,7 +332,7 @@ class Files:
                 elif OURS.search(text):
                     who = f"{path.name} is open in this very process"
                 else:
-                    raise _unopened(path, problem, text) from problem.__cause__
+                    raise _unopened(path, name, problem, text) from problem.__cause__
                 if time.monotonic() >= deadline:
                     hint = "close it there, or wait longer: --lock-timeout SECONDS; nothing is lost"
                     raise Locked(who, hint=hint) from problem.__cause__
@@ -227,18 +342,23 @@ class Files:
                 time.sleep(0.1)
 
 
-def _create(path: Path) -> None:
-    """Make an empty database: whole, or not at all, whenever the process is killed or the disk is
-    full; one that somebody else made meanwhile is left as it is."""
+def create(path: Path, storage: str, aliases: Aliases) -> None:
+    """Make an empty database of a storage version, "": DuckDB's own. Whole, or not at all, whenever
+    the process is killed or the disk is full; one that somebody else made meanwhile stays."""
     import duckdb
 
-    draft, log = (path.with_name(f"{path.name}.{end}") for end in (os.getpid(), "wal"))
+    draft, log = path.with_name(f"{plain_name(path)}.{os.getpid()}"), logs(path)[0]
+    option = f" (STORAGE_VERSION {quote.text(storage)})" if storage else ""
     try:
         if (
             log.exists() and not path.exists()
         ):  # of a database that was removed: it belongs to no other
             log.replace(f"{log}.lost")
-        duckdb.connect(str(draft)).close()
+        _make_room(path)
+        _make_room(draft)
+        with closing(duckdb.connect(":memory:")) as connection:
+            connection.execute(f"ATTACH $path AS made{option}", {"path": aliases.of(draft)})
+            connection.execute("DETACH made")
         try:
             os.link(draft, path)
         except FileExistsError:
@@ -246,12 +366,29 @@ def _create(path: Path) -> None:
         except OSError:  # a file system without links
             draft.rename(path)
     except duckdb.Error as problem:
-        raise _unopened(path, _translated(problem), str(problem)) from problem
+        if "version string" in str(problem):
+            message = f"project.yml: 'warehouse' names an unknown storage version, '{storage}'"
+            hint = f"name a version of DuckDB, such as {STORAGE}, or latest"
+            raise DatabaseError(message, hint=hint) from problem
+        raise _unopened(path, "", _translated(problem), str(problem)) from problem
     except OSError as problem:
         hint = "see that you may write to its folder"
         raise DiskError(f"{path} cannot be made: {problem.strerror}", hint=hint) from problem
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _slashed(path: Path) -> Path:
+    return Path(str(path).replace("\\", "/"))
+
+
+def _make_room(path: Path) -> None:
+    try:
+        make_room(path)
+    except OSError as problem:
+        message = f"{path.parent} has a ? in its path, and a log cannot be kept beside it"
+        hint = f"rename the folder: DuckDB keeps the log in {logs(path)[0].parent}"
+        raise DiskError(message, hint=hint) from problem
 
 
 def made(folder: Path, *names: str) -> Path:
@@ -287,14 +424,19 @@ class Database:
     verbose: bool = False
     owner: str = ""
     free: bool = False
+    aliases: Aliases = field(default_factory=Aliases, repr=False)
 
     def run(self, sql: str, /, **values: Any) -> list[Row]:  # noqa: ANN401  # any SQL value
-        """Run one statement with bound values; gives all rows of the answer."""
+        """Run one statement with bound values; gives all rows of the answer.
+
+        A Path among the values, or in a list of them, stands for that file, whatever its name.
+        """
         import duckdb
 
         start = time.perf_counter()
+        bound = {name: self._bound(value) for name, value in values.items()}
         try:
-            cursor = self.connection.execute(sql, values or None)
+            cursor = self.connection.execute(sql, bound or None)
             rows: list[Row] = cursor.fetchall() if cursor else []
         except (duckdb.Error, OverflowError, RuntimeError, ValueError) as problem:
             if _interrupted(problem):
@@ -304,6 +446,11 @@ class Database:
             seconds = time.perf_counter() - start
             sys.stderr.write(f"sql {seconds:7.3f} s {len(rows):>6} rows  {_label(sql)}\n")
         return rows
+
+    def _bound(self, value: Any) -> Any:  # noqa: ANN401  # any SQL value
+        if isinstance(value, list):
+            return [self._bound(item) if isinstance(item, Path) else item for item in value]
+        return self.aliases.of(value) if isinstance(value, Path) else value
 
     def one(self, sql: str, /, **values: Any) -> Row:  # noqa: ANN401
         """The only row of an answer."""
@@ -327,7 +474,7 @@ class Database:
     def bare(self) -> Iterator[Database]:
         """A connection beside this one, in which none of the user's tables and macros are known."""
         with closing(self.connection.cursor()) as connection:
-            yield Database(connection=connection, verbose=self.verbose)
+            yield Database(connection=connection, verbose=self.verbose, aliases=self.aliases)
 
     @contextmanager
     def roomy(self) -> Iterator[None]:
@@ -397,7 +544,7 @@ def _interrupted(problem: Exception) -> bool:
     return said or isinstance(problem, duckdb.InterruptException)
 
 
-def _translated(problem: Exception) -> DatabaseError:
+def _translated(problem: Exception) -> DatabaseError | Damaged:
     """DuckDB's error as one sentence; the original stays as its cause."""
     import duckdb
 
@@ -405,6 +552,9 @@ def _translated(problem: Exception) -> DatabaseError:
     lowered = text.lower()
     if "no space left" in lowered or "disk full" in lowered or "file too large" in lowered:
         return DatabaseError(FULL, hint="make room and start again; nothing is lost")
+    if DAMAGE.search(text) and "parquet" not in lowered:
+        hint = f"{CHECK_LEDGER}; {REMAKE}"
+        return Damaged("the ledger or the warehouse is damaged", hint=hint)
     if isinstance(problem, duckdb.OutOfMemoryException):
         hint = "give it more in project.yml, such as memory_limit: 4GB; nothing is lost"
         return DatabaseError("DuckDB needs more memory than it may take", hint=hint)
@@ -421,17 +571,51 @@ def _translated(problem: Exception) -> DatabaseError:
     return found
 
 
-def _unopened(path: Path, problem: DatabaseError, text: str) -> DatabaseError:
-    """Why a database cannot be opened; `text` is what DuckDB said of it."""
+def damaged(files: Mapping[str, Path], names: Sequence[str]) -> Damaged:
+    """The error that one of these databases is damaged: of each, its file and the way out."""
+    shown = " or ".join(str(files[name]) for name in names)
+    hints = [CHECK_LEDGER if name == "ledger" else REMAKE for name in names]
+    found = Damaged(f"{shown} is damaged", hint="; ".join(hints))
+    found.file = files[names[0]]
+    return found
+
+
+def _checksum(path: Path, location: int) -> int:
+    """The checksum that a block of a DuckDB file begins with."""
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(location)
+        return int.from_bytes(file.read(8), "little")
+    return -1
+
+
+def _unopened(path: Path, name: str, problem: EnrichError, text: str) -> EnrichError:
+    """Why the database attached as `name` cannot be opened; `text` is what DuckDB said of it."""
     if problem.message == FULL:
         return problem
-    if "Could not read enough bytes" in text:
-        hint = "bring it back from a copy; a warehouse that is removed is made anew at no cost"
-        return DatabaseError(f"{path} is not whole", hint=hint)
-    if "not a valid DuckDB database" in text:
-        return DatabaseError(
-            f"{path} is not a DuckDB database", hint="name another file in project.yml"
-        )
+    own = name in ("ledger", "warehouse")
+    if "not a valid DuckDB database" in text and own:
+        way = CHECK_LEDGER if name == "ledger" else REMAKE
+        hint = f"{way}; if it never was one, set `{name}:` in project.yml to another file"
+        found = Damaged(f"{path} is not a DuckDB database", hint=hint)
+        found.file = path
+        return found
+    if DAMAGE.search(text):
+        if own:
+            found = damaged({name: path}, [name])
+            if "WAL" in text:  # the file itself may be whole
+                found = Damaged(
+                    f"{path} is damaged: {logs(path)[0].name} beside it is not its log",
+                    hint=f"if it was copied or brought back, move that log away; else {found.hint}",
+                )
+                found.file = path
+            return found
+        return DatabaseError(f"{path} is damaged", hint="bring it back from a copy")
+    if path.is_dir():
+        hint = f"name a file by `{name}:` in project.yml" if own else "name a file"
+        return DatabaseError(f"{path} is a folder, not a database", hint=hint)
+    if not os.access(path, os.R_OK):
+        hint = "see its permissions: you must be able to read and write it"
+        return DatabaseError(f"{path} cannot be read by you", hint=hint)
     if "version" in text.lower():
         hint = "upgrade DuckDB in this environment: pip install -U duckdb"
         return DatabaseError(f"{path} was written by a newer DuckDB", hint=hint)

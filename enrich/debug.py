@@ -5,14 +5,16 @@ from __future__ import annotations
 import platform
 import shutil
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal
 
-from enrich import batches, waiting
+from enrich import batches, ledgercopy, waiting
 from enrich.errors import EnrichError, Locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import timedelta
     from pathlib import Path
 
     from enrich.flow import Flow
@@ -67,6 +69,7 @@ def findings(flow: Flow, *, provider: str | None, seed: Callable[[], object]) ->
         yield found
     if not locked:
         yield from _under_way(flow)
+        yield from _last_export(flow)
     try:
         graph = flow.graph
     except EnrichError as problem:
@@ -131,6 +134,31 @@ def _under_way(flow: Flow) -> Iterator[Finding]:
         yield Finding(what="batches", verdict="warn", detail=detail, hint=hint)
     else:
         yield Finding(what="batches", verdict="ok", detail=going)
+
+
+def _last_export(flow: Flow) -> Iterator[Finding]:
+    """How old the newest copy of the ledger is."""
+    if not flow.config.ledger.exists():
+        return
+    made = ledgercopy.last(flow.files, flow.config.backup)
+    if made is None:
+        hint = "enrich ledger export DIR makes one, `backup: DIR` in project.yml one after each run"
+        detail = "the ledger is the only copy of what was paid for: there is no export of it"
+        yield Finding(what="export", verdict="warn", detail=detail, hint=hint)
+        return
+    with flow.files.open(ledger="read") as database:
+        same = ledgercopy.ledger_state(database) == made.state
+    old = _age(datetime.now(UTC) - made.exported_at)
+    rest = "the ledger has not changed since" if same else "the ledger has changed since"
+    yield Finding(what="export", verdict="ok", detail=f"{made.folder}, {old} old; {rest}")
+
+
+def _age(passed: timedelta) -> str:
+    """How long ago, in one unit."""
+    minutes = int(passed.total_seconds() // 60)
+    if minutes < 120:
+        return _many(minutes, "minute")
+    return _many(minutes // 60, "hour") if minutes < 2880 else _many(passed.days, "day")
 
 
 def _provider(flow: Flow, name: str, models: list[Model]) -> Iterator[Finding]:

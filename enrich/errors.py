@@ -7,6 +7,7 @@
     ├── DatabaseError           the warehouse or the ledger
     │   └── Locked              another process holds the file
     ├── DiskError               a file cannot be read or written
+    │   └── Damaged             the ledger or the warehouse is not as it was written
     ├── OverBudget              it would cost more than a budget allows
     └── ProviderError           a provider said no, and nothing was started
         ├── Unavailable         not now: the same call may go through later
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 
 class EnrichError(Exception):
@@ -61,6 +63,12 @@ class Locked(DatabaseError):
 
 class DiskError(EnrichError):
     """A file cannot be read or written."""
+
+
+class Damaged(DiskError):
+    """The ledger or the warehouse is not as it was written: `file` is which one, if it is known."""
+
+    file: Path | None = None
 
 
 class OverBudget(EnrichError):

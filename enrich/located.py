@@ -8,10 +8,11 @@ computes is looked up by DuckDB, in the process's folder first and then in the p
 from __future__ import annotations
 
 import re
+from glob import escape
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from enrich import tree
+from enrich import alias, tree
 from enrich.compiler import quote
 from enrich.variables import literal
 
@@ -26,6 +27,8 @@ FILE = re.compile(r"\.(csv|tsv|txt|parquet|json|jsonl|ndjson|xlsx|db|duckdb)(\.\
 ELSEWHERE = re.compile(r"[a-z0-9]{2,}:|~", re.I)
 """How a path begins that is no place in a folder: with a protocol, or in the user's own folder."""
 Named = str | list[str]
+UNWRITABLE = re.compile(r"[\\{}=]")
+"""What no pattern can write: DuckDB takes a backslash for a slash, `name=value` for a column."""
 UNKNOWN = 2**64 - 1
 """A place in SQL that DuckDB does not tell."""
 
@@ -45,7 +48,8 @@ def _from(root: Path, path: Named) -> Named:
         return [str(_from(root, each)) for each in path]
     if not path or PurePath(path).is_absolute() or ELSEWHERE.match(path):
         return path
-    return f"{quote.pattern(str(root))}/{path}"
+    written = escape(str(root))  # a view that holds it outlives a link
+    return f"{alias.SHARED.folder(root) if UNWRITABLE.search(written) else written}/{path}"
 
 
 def _named(node: Any, raw: bytes) -> Iterator[tuple[int, int, Named]]:  # noqa: ANN401  # JSON

@@ -16,6 +16,7 @@ from enrich import (
     draft,
     folder,
     hidden,
+    ledgercopy,
     publish,
     run,
     seedfile,
@@ -31,6 +32,7 @@ from enrich.config import Config
 from enrich.database import Files, statement
 from enrich.draft import Order
 from enrich.errors import (
+    Damaged,
     DatabaseError,
     DiskError,
     EnrichError,
@@ -54,10 +56,11 @@ if TYPE_CHECKING:
     from enrich.batches import Batch
     from enrich.compiler.compilation import Compiled
     from enrich.cost import By
-    from enrich.database import Database
+    from enrich.database import Access, Database
     from enrich.datatest import DataTest
     from enrich.debug import Finding
     from enrich.graph import Graph
+    from enrich.ledgercopy import Export
     from enrich.model import Model
     from enrich.providers import Provider
 
@@ -139,7 +142,10 @@ class Project:
             reach=self.config.reach if self.config.reach is None else (*self.config.reach, *files),
             memory_limit=self.config.memory_limit,
             attached=attached,
+            storage=self.config.storage,
         )
+        if not self.files.writable:
+            self.files = self.files.on_copies()
         self._providers: dict[str, Provider] = {}
         self._told: set[str] = set()
         self._loaded: dict[str, tuple[Graph, tuple[DataTest, ...]]] = {}
@@ -213,7 +219,7 @@ class Project:
                 name,
                 self.config.providers[name],
                 root=self.config.root,
-                work=self.config.work,
+                work=self.files.work,
                 environment=self.environment,
             )
         return self._providers[name]
@@ -224,6 +230,7 @@ class Project:
 
         What cannot be loaded stops no other; then the first of these problems is raised.
         """
+        self.files.check_writable()
         loaded, problems = self._seed(*names)
         for problem in problems[:1]:
             raise problem
@@ -245,15 +252,23 @@ class Project:
                 for name, each in wanted.items():
                     try:
                         loaded += [name] if seeds.seed(database, each, work=self.files.work) else []
+                    except Damaged:
+                        raise
                     except (InputError, DiskError) as problem:
                         problems[name] = problem
         self.flow.spoiled.clear()
         self.flow.spoiled.update({name.lower(): problem for name, problem in problems.items()})
         if loaded:
-            self.talk.say(f"loaded {', '.join(loaded)} into {self.config.warehouse.name}")
+            copy = "a copy of " if self.files.copies else ""
+            self.talk.say(f"loaded {', '.join(loaded)} into {copy}{self.config.warehouse.name}")
         for sentence in (*found.unread, *(f"{p.message} ({p.hint})" for p in problems.values())):
             self._tell(sentence)
         return tuple(loaded), list(problems.values())
+
+    def _check_seeds(self) -> None:
+        """Load the seeds, into a copy where the warehouse cannot be written."""
+        for problem in self._seed()[1][:1]:
+            raise problem
 
     def _tell(self, sentence: str) -> None:
         """Say a sentence, once."""
@@ -393,12 +408,14 @@ class Project:
         if picked.prompt is None:
             hint = "preview the model that asks, or look at this one: enrich sql"
             raise ProjectError(f"{picked.source}: '{name}' has no prompt", hint=hint)
+        self.files.check_writable()
         chosen = self.provider(self.flow.provider_name(picked, provider))
         with run.turn(self.files):
             self._seed()
             self.flow.check_built(picked)
             batches.settle_previews(self.files)
             found = preview(self.files, self.config, chosen, picked, limit=limit, where=where)
+        self._back_up()
         if chosen.notice and found.asked:
             self.talk.say(chosen.notice)
         return found
@@ -416,6 +433,7 @@ class Project:
         with `llm`, beside those that another llm gives to the same prompt."""
         picked = self.graph.one(name)
         self._check_asks(picked)
+        self.files.check_writable()
         chosen = self.provider(self.flow.provider_name(picked, provider))
         with run.turn(self.files):
             self._seed()
@@ -431,6 +449,7 @@ class Project:
                 limit=limit,
                 where=where,
             )
+        self._back_up()
         if chosen.notice and found.asked:
             self.talk.say(chosen.notice)
         return found
@@ -444,6 +463,7 @@ class Project:
         `columns` says what the labels of output columns are called, where not like these. The
         figures are kept in `enrich.evaluations`.
         """
+        self.files.check_writable()
         picked = self.graph.one(name)
         if picked.prompt is None:
             hint = "name a model that asks: enrich list"
@@ -482,6 +502,7 @@ class Project:
         back. A model that cannot be begun stops those after it; the others go on, and then it is
         raised; with `fail_fast` at once, and no other is begun.
         """
+        self.files.check_writable()
         picked = self._picked(names, exclude)
         order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
         self.flow.accept_drift = accept_drift
@@ -493,7 +514,12 @@ class Project:
             self._seed()
             self.flow.check(picked, provider, refresh=full_refresh)
             batches.settle_previews(self.files)
-        self.flow.run(picked, provider, order, detach=detach)
+        try:
+            self.flow.run(picked, provider, order, detach=detach)
+        except EnrichError:
+            self._back_up()  # other models may have been answered
+            raise
+        self._back_up()
         found = {state.model: state for state in self._states([each.name for each in picked])}
         found |= self.flow.built
         return tuple(found[each.name] for each in picked if each.name in found)
@@ -514,8 +540,12 @@ class Project:
         """Poll, load and publish what has ended, and begin what waited for it; gives where every
         enrichment model stands."""
         self.flow.problems.clear()
+        if self.files.copies is not None:
+            self.talk.say(f"{self.config.root} cannot be written: nothing is fetched or published")
+            return self._states()
         with run.turn(self.files):
             turn = self.flow.turn()
+        self._back_up()
         for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for _, t in turn.troubles):
             self.talk.say(sentence)
         return self._states()
@@ -526,6 +556,7 @@ class Project:
         `forget` waits no more for batches that their provider cannot stop or does not know: what it
         answers all the same is lost.
         """
+        self.files.check_writable()
         with self.files.open(ledger=True) as database:
             known = {batch.model for batch in batches.unread(database)}
             known |= {each.model for each in waiting.queue(database)}
@@ -573,7 +604,7 @@ class Project:
 
     def debug(self, *, provider: str | None = None) -> Iterator[Finding]:
         """What is there, what can be reached, and what would go wrong. Nothing is sent or spent."""
-        return debug.findings(self.flow, provider=provider, seed=self.seed)
+        return debug.findings(self.flow, provider=provider, seed=self._check_seeds)
 
     def test(self, *names: str, exclude: Sequence[str] = ()) -> tuple[Result, ...]:
         """Run the tests of the named models, or all, on their tables as they would be published.
@@ -644,6 +675,42 @@ class Project:
         with self.files.open(ledger=True) as database:
             return states(database, names)
 
+    def ledger_check(self) -> tuple[ledgercopy.Part, ...]:
+        """Read all of the ledger and say what of it is damaged; nothing is changed."""
+        return ledgercopy.check(self.files)
+
+    def ledger_export(self, folder: str | Path, *, skip_damaged: bool = False) -> Export:
+        """Write all of the ledger into a new folder, as Parquet; `skip_damaged` without the rows
+        that cannot be read."""
+        with run.turn(self.files):
+            made = ledgercopy.export(self.files, Path(folder), skip_damaged=skip_damaged)
+        ledgercopy.note(self.files, made)
+        return made
+
+    def ledger_import(self, folder: str | Path, *, replace: bool = False) -> Path | None:
+        """Make the ledger from an export; gives where the old one is kept, which is replaced only
+        with `replace`, if it holds anything."""
+        self.files.check_writable()
+        with run.turn(self.files):
+            aside = ledgercopy.import_(self.files, Path(folder), replace_ledger=replace)
+        moment = ledgercopy.read_manifest(Path(folder)).exported_at
+        self.talk.say(
+            f"the export is of {moment:%Y-%m-%d %H:%M} UTC: "
+            "what was asked after that is not in it, and may be asked again"
+        )
+        return aside
+
+    def _back_up(self) -> None:
+        """Export the ledger to where project.yml wants copies, if it changed. That one cannot be
+        made is said, and undoes nothing of the command before it."""
+        if self.config.backup is None or not self.config.ledger.exists():
+            return
+        try:
+            with run.turn(self.files):
+                ledgercopy.back_up(self.files, self.config.backup)
+        except EnrichError as problem:
+            self.talk.say(f"the ledger is not backed up: {problem.message} ({problem.hint})")
+
     def sql(self, query: str) -> Rows:
         """Run a query on the warehouse; the ledger is attached as `ledger`, for reading only.
 
@@ -653,7 +720,8 @@ class Project:
         free = replace(self.files, reach=None, attached=tuple(there))
         if set(variables.used(query)) <= set(self.variables):
             query = variables.filled(query, self.variables, source="the query")
-        with free.open(warehouse=True, ledger="read", attached=True) as database:
+        access: Access = "read" if self.files.copies else True
+        with free.open(warehouse=access, ledger="read", attached=True) as database:
             return _rows(database, query)
 
 

@@ -71,9 +71,7 @@ def read(database: Database, ended: Sequence[Ended], judge: Judge) -> dict[str, 
     transaction of the caller's.
     """
     files = {path: each.batch for each in ended for path in each.files if path.stat().st_size}
-    database.script(
-        "result_files", files=[str(path) for path in files], batches=list(files.values())
-    )
+    database.script("result_files", files=list(files), batches=list(files.values()))
     _judge_lines(database, judge, files=list(files))
     database.script(
         "reading",
@@ -109,7 +107,7 @@ def _judge_lines(database: Database, judge: Judge, *, files: Sequence[Path]) -> 
         return
     found = [resultfile.survey(path) for path in files]
     longest = max(each.longest for each in found)
-    names = [str(path) for path in files]
+    names = list(files)
     if longest <= reader.LONGEST:
         _judge_files(database, judge, names, sum(each.lines for each in found), reader.LONGEST)
         return
@@ -118,7 +116,7 @@ def _judge_lines(database: Database, judge: Judge, *, files: Sequence[Path]) -> 
 
 
 def _judge_files(
-    database: Database, judge: Judge, files: list[str], lines: int, longest: int
+    database: Database, judge: Judge, files: list[Path], lines: int, longest: int
 ) -> None:
     _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
     if int(database.one("SELECT count(*) FROM temp.judged")[0]) < lines:
@@ -128,7 +126,7 @@ def _judge_files(
         database.run(reader.single("judged"))
 
 
-def _judge_odd(database: Database, judge: Judge, files: list[str], longest: int) -> None:
+def _judge_odd(database: Database, judge: Judge, files: list[Path], longest: int) -> None:
     """Judge the lines that are not as usual; those that are not JSON are mended first."""
     database.run(reader.odd_lines(judge.endpoint, longest=longest), files=files)
     _judge_more(database, judge)
@@ -139,9 +137,9 @@ def _judge_odd(database: Database, judge: Judge, files: list[str], longest: int)
             continue
         whose = "SELECT batch FROM temp.result_files WHERE filename = $file"
         batch = str(database.one(whose, file=file)[0])
-        database.script("result_files", files=[str(mended)], batches=[batch])
+        database.script("result_files", files=[mended], batches=[batch])
         size = max(longest, resultfile.survey(mended).longest + 1)
-        database.run(reader.odd_lines(judge.endpoint, longest=size), files=[str(mended)])
+        database.run(reader.odd_lines(judge.endpoint, longest=size), files=[mended])
         _judge_more(database, judge)
 
 

@@ -68,7 +68,7 @@ def seed(database: Database, each: SeedFile, *, work: Path) -> bool:
         cleared(database, each.name, "a seed")
         name = quote.name("warehouse", "main", each.name)
         try:
-            database.run(f"CREATE TABLE {name} AS {_select(each)}", path=str(path))
+            database.run(f"CREATE TABLE {name} AS {_select(each)}", path=path)
             _check_columns(database, each, path)
         except DatabaseError as problem:
             raise _unloaded(each, _pointed(database, each, path, problem)) from problem
@@ -111,7 +111,7 @@ def _check_columns(database: Database, each: SeedFile, path: Path) -> None:
     separator = next((c for c in SEPARATORS if c in columns[0]), "")
     inside = next((c for c in SEPARATORS if values and all(c in each for each in values)), "")
     if separator:
-        database.run(f"SELECT count(*) FROM ({_select(each, delim=separator)})", path=str(path))
+        database.run(f"SELECT count(*) FROM ({_select(each, delim=separator)})", path=path)
     if separator or inside:
         what = f"{each.source} was read as one column, '{columns[0][:60]}'"
         how = SAY_HOW if separator else SAY_HOW.replace("delim: ';'", "skip: 1")
@@ -131,7 +131,7 @@ def _pointed(
     plain = {"auto_detect": False, "columns": columns, "delim": separator, "header": True}
     try:
         with database.bare() as beside:
-            beside.run(f"SELECT count(*) FROM ({_select(each, **plain)})", path=str(path))
+            beside.run(f"SELECT count(*) FROM ({_select(each, **plain)})", path=path)
     except DatabaseError as found:
         return found
     return problem

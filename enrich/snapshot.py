@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich import pictures
-from enrich.compiler import inputs, quote
+from enrich.compiler import inputs
 from enrich.compiler.body import REMOTE
 from enrich.compiler.compilation import select_failed
 from enrich.errors import DatabaseError, InputError
 from enrich.pictures import Content
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from enrich.compiler.compilation import Compiled
     from enrich.config import Config
     from enrich.database import Database
@@ -91,11 +93,11 @@ def _pictures(database: Database, compiled: Compiled, config: Config) -> None:
         given=given,
         found=[file for file, _ in checked],
         faults=[fault for _, fault in checked],
-        globs=[quote.pattern(file) for file in found],
+        globs=found,
     )
 
 
-def _found(config: Config, path: str) -> tuple[str | None, str | None]:
+def _found(config: Config, path: str) -> tuple[Path | None, str | None]:
     """The file that a cell names, where it may be read; or what is wrong with it."""
     if not path.strip():
         return None, "the image's cell is empty"
@@ -111,7 +113,7 @@ def _found(config: Config, path: str) -> tuple[str | None, str | None]:
             size = f"{file.stat().st_size / 1e6:,.0f} MB"
             return None, f"the image '{path}' has {size}, more than a request may hold"
         with file.open("rb"):
-            return str(file), None
+            return file, None
     except OSError as problem:
         return None, f"the image '{path}' cannot be read: {problem.strerror}"
     except RuntimeError:

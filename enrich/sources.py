@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ ENDINGS = {
 }
 REMOTE = "://"
 WILD = re.compile(r"[*?\[{]")
+HIVE = re.compile(r"[^/\\]+=[^/\\]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +65,12 @@ class Attached:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Files that models read as a view of this name."""
+    """Files that models read as a view of this name; `reach` are the files, or what stands before
+    the first wildcard."""
 
     name: str
-    paths: tuple[str, ...]
     query: str
-
-    @property
-    def reach(self) -> tuple[Path, ...]:
-        """The files, or what stands before the first wildcard."""
-        found = []
-        for path in self.paths:
-            wild = WILD.search(path)
-            found.append(Path(path[: wild.start()].rpartition("/")[0] if wild else path))
-        return tuple(found)
+    reach: tuple[Path, ...]
 
 
 def attached(settings: Settings, *, open_access: bool) -> tuple[Attached, ...]:
@@ -122,10 +117,29 @@ def sources(settings: Settings, *, root: Path, open_access: bool) -> tuple[Sourc
         if kind not in FORMATS:
             hint = f"say which it is: {{path: ..., format: {' | '.join(FORMATS)}}}"
             raise settings.wrong("sources", f"does not tell the format of '{name}'", hint=hint)
-        whole = tuple(path if REMOTE in path else str(root / path) for path in paths)
-        query = _query(settings, name, FORMATS[kind], whole, said.get("options") or {})
-        found.append(Source(name=name, paths=whole, query=query))
+        whole = tuple(each for path in paths for each in _whole(root, path))
+        options = said.get("options") or {}
+        if HIVE.search(str(root)) and not any(HIVE.search(path) for path in paths):
+            options = {"hive_partitioning": False, **options}  # the project's folder is no column
+        query = _query(settings, name, FORMATS[kind], whole, options)
+        reach = tuple(_before_wildcards(root, path) for path in paths)
+        found.append(Source(name=name, query=query, reach=reach))
     return tuple(found)
+
+
+def _whole(root: Path, path: str) -> list[str]:
+    """A path from the project's folder on, whose own name is no pattern. DuckDB finds nothing by a
+    pattern in a folder with a backslash: there the files are found here."""
+    if REMOTE in path or Path(path).is_absolute():
+        return [path]
+    if os.sep == "/" and "\\" in str(root):
+        return sorted(str(each) for each in root.glob(path)) or [str(root / path)]
+    return [f"{escape(str(root))}{os.sep}{path}" if WILD.search(str(root)) else str(root / path)]
+
+
+def _before_wildcards(root: Path, path: str) -> Path:
+    wild = WILD.search(path)
+    return root / path if wild is None else (root / (path[: wild.start()] + "_")).parent
 
 
 def _check_name(settings: Settings, key: str, name: str) -> None:

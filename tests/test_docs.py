@@ -20,7 +20,15 @@ from enrich.rehearsal import Faults
 ROOT = Path(__file__).parent.parent
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = cli.main.commands
+COMMANDS = {
+    **{name: each for name, each in cli.main.commands.items() if not isinstance(each, click.Group)},
+    **{
+        f"{group.name} {name}": each
+        for group in cli.main.commands.values()
+        if isinstance(group, click.Group)
+        for name, each in group.commands.items()
+    },
+}
 WORDS = (*KEYS, *PROMPT_KEYS, *OPENAI_KEYS, *LOCAL_KEYS, *LIMITS, *PROVENANCE, *RETRYABLE)
 
 

@@ -8,6 +8,7 @@ test failed or a run was stopped; 4 batches are planned or in progress, or a bud
     running     init, seed, compile, plan, run, status, cancel
     judging     preview, compare, evaluate, test, failures, history
     looking     list, graph, cost, sql, debug
+    keeping     ledger check, ledger export, ledger import
     rehearsing  rehearse
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import click
 
-from enrich.cli import judging, looking, rehearsing, running
+from enrich.cli import judging, keeping, looking, rehearsing, running
 from enrich.cli.context import Commands, Context
 from enrich.cli.options import common_options
 
@@ -42,3 +43,6 @@ for home in (running, judging, looking, rehearsing):
     for command in vars(home).values():
         if isinstance(command, click.Command):
             main.add_command(common_options(command, hidden=True))
+for command in keeping.ledger.commands.values():
+    common_options(command, hidden=True)
+main.add_command(keeping.ledger)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,15 +31,6 @@ def table(words: str) -> str:
     except SqlglotError:
         return name(words)
     return name(*(part.name for part in parts))
-
-
-def pattern(path: str) -> str:
-    """A path as DuckDB's patterns write it, where `*`, `?` and `[` stand for themselves.
-
-    >>> pattern("a[1]/b")
-    'a[[]1]/b'
-    """
-    return re.sub(r"([*?\[])", r"[\1]", path)
 
 
 def text(value: str) -> str:

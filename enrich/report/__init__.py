@@ -6,6 +6,7 @@ rows      the answer to a query, what was spent, the bill of a rehearsal
 states    where the models stand, and what to type next
 plans     what a run would do, and why
 graphs    the models, a line each, as a tree and as a diagram
+parts     the tables of the ledger, whole or damaged
 answers   answers beside their rows, beside others, and beside what came before
 verdicts  what tests found, how answers did against labels, what debug saw
 """
@@ -22,6 +23,7 @@ from enrich.report.answers import (
     preview_json,
 )
 from enrich.report.graphs import graph, mermaid, models, models_json
+from enrich.report.parts import exported, ledger_damaged, parts, parts_json
 from enrich.report.plans import plans, plans_json
 from enrich.report.rows import bill, bill_json, costs, rows, rows_json
 from enrich.report.screen import Screen, error
@@ -46,15 +48,19 @@ __all__ = [
     "error",
     "evaluation",
     "evaluation_json",
+    "exported",
     "failures",
     "failures_json",
     "findings",
     "findings_json",
     "graph",
     "history",
+    "ledger_damaged",
     "mermaid",
     "models",
     "models_json",
+    "parts",
+    "parts_json",
     "plans",
     "plans_json",
     "preview",

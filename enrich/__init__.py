@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from enrich.errors import EnrichError
     from enrich.plan import Plan
     from enrich.preview import Preview
-    from enrich.project import Project, Rows
+    from enrich.project import Project
+    from enrich.rows import Rows
     from enrich.state import State
 
 __all__ = ["EnrichError", "Plan", "Preview", "Project", "Rows", "State"]
@@ -27,7 +28,7 @@ _HOMES = {
     "Plan": "enrich.plan",
     "Preview": "enrich.preview",
     "Project": "enrich.project",
-    "Rows": "enrich.project",
+    "Rows": "enrich.rows",
     "State": "enrich.state",
 }
 

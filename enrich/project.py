@@ -46,6 +46,7 @@ from enrich.evaluate import evaluate
 from enrich.flow import Flow
 from enrich.plan import Plan
 from enrich.preview import Preview, preview
+from enrich.rows import Rows
 from enrich.state import State, states
 from enrich.talk import Silence, Talk
 
@@ -63,20 +64,6 @@ if TYPE_CHECKING:
     from enrich.ledgercopy import Export
     from enrich.model import Model
     from enrich.providers import Provider
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """The answer to a query: column names and rows."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from enrich.report.text import amount, as_lines, as_text, clean, coloured, plain
 if TYPE_CHECKING:
     from enrich.compare import Comparison
     from enrich.preview import Preview
-    from enrich.project import Failures, Rows
+    from enrich.project import Failures
+    from enrich.rows import Rows
 
 
 def by(provider: str, usual: str) -> str:

@@ -10,8 +10,8 @@ from enrich.price import usd
 from enrich.report.text import amount, as_text, plain, tabulate
 
 if TYPE_CHECKING:
-    from enrich.project import Rows
     from enrich.rehearsal import Rehearsal
+    from enrich.rows import Rows
 
 
 def rows(found: Rows) -> None:
@@ -29,12 +29,8 @@ def rows(found: Rows) -> None:
 
 def rows_json(found: Rows) -> None:
     """The answer to a query: one JSON object a line."""
-    names: list[str] = []
-    for column in found.columns:
-        twice = sum(name == column or name.startswith(f"{column}_") for name in names)
-        names.append(f"{column}_{twice}" if column in names else column)
     for row in found:
-        named = dict(zip(names, map(plain, row), strict=True))
+        named = dict(zip(found.names, map(plain, row), strict=True))
         sys.stdout.write(json.dumps(named, ensure_ascii=False) + "\n")
 
 

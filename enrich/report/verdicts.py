@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from enrich.audit import Result
     from enrich.debug import Finding
-    from enrich.project import Evaluation, Rows
+    from enrich.project import Evaluation
+    from enrich.rows import Rows
 
 
 def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:

@@ -1,0 +1,51 @@
+"""Notebooks: rows become data frames and tables that a page can show."""
+
+from __future__ import annotations
+
+import importlib.util
+from datetime import date
+
+import pytest
+
+from enrich.errors import EnrichError
+from enrich.rows import Rows
+
+ROWS = Rows(
+    columns=("id", "title", "id", "tags", "day"),
+    rows=((1, "<b>Heat</b>", 7, ["a", "b"], date(1995, 12, 15)), (2, None, 8, [], None)),
+)
+FRAMES = {"df": "pandas", "pl": "polars", "arrow": "pyarrow"}
+
+
+def test_every_column_has_a_name_of_its_own() -> None:
+    assert ROWS.names == ("id", "title", "id_1", "tags", "day")
+    assert Rows(columns=("a", "a_1", "a"), rows=()).names == ("a", "a_1", "a_2")
+
+
+def test_a_cell_cannot_write_into_the_page() -> None:
+    shown = ROWS._repr_html_()
+    assert "<th>title</th>" in shown
+    assert "&lt;b&gt;Heat&lt;/b&gt;" in shown
+    assert "<b>" not in shown
+    assert "<i>NULL</i>" in shown
+
+
+def test_a_long_answer_is_cut_and_says_so() -> None:
+    many = Rows(columns=("id",), rows=tuple((number,) for number in range(1_234)))
+    shown = many._repr_html_()
+    assert shown.count("<tr>") == 51
+    assert "and 1,184 more rows" in shown
+
+
+@pytest.mark.parametrize("method", FRAMES)
+def test_rows_become_a_frame_or_say_what_is_missing(method: str) -> None:
+    """Both are true of an installation, and which one depends on what is installed."""
+    if importlib.util.find_spec(FRAMES[method]) is None:
+        with pytest.raises(EnrichError, match=f"needs {FRAMES[method]}") as refused:
+            getattr(ROWS, method)()
+        assert refused.value.hint == f"pip install {FRAMES[method]}"
+        return
+    frame = getattr(ROWS, method)()
+    names = frame.column_names if method == "arrow" else list(frame.columns)
+    assert tuple(names) == ROWS.names
+    assert len(frame) == 2

@@ -57,8 +57,8 @@ class Flow:
     `load` reads the models with values of variables; `provider` opens the provider of a name.
     `results` are those of the tests that were run so far, `built` the plain models, by name, and
     `problems` why models could not be begun or published. `accept_drift`: what a drift test finds
-    is only told. `fail_fast`: once a model fails no other is begun. `spoiled` are seeds and sources
-    that could not be loaded, in lower case, and why.
+    is only told. `fail_fast`: a model that cannot be begun ends the command. `spoiled` are seeds
+    and sources that could not be loaded, in lower case, and why.
     """
 
     files: Files

@@ -36,11 +36,23 @@ UNKNOWN = 2**64 - 1
 def located(sql: str, root: Path) -> str:
     """One SELECT, read already, with its relative paths written out from the folder `root`."""
     raw = sql.encode()
-    for start, end, value in sorted(_named(tree.parsed(sql) or [], raw), reverse=True):
+    found = tree.of(sql)
+    if found is None:  # a PIVOT whose columns are not listed
+        return sql
+    for start, end, value in sorted(_named(tree.parsed(sql), raw), reverse=True):
+        if isinstance(value, str) and not _is_file(raw[start:end], value, found, root):
+            continue
         whole = _from(root, value)
         if whole != value:
             raw = raw[:start] + literal(whole).encode() + raw[end:]
     return raw.decode()
+
+
+def _is_file(written: bytes, name: str, found: tree.Tree, root: Path) -> bool:
+    """Whether a name stands for a file: in double quotes it may be a query of WITH or a table."""
+    if not written.startswith(b'"'):
+        return True
+    return (name.lower(),) in found.tables and (root / name).exists()
 
 
 def _from(root: Path, path: Named) -> Named:
@@ -63,11 +75,13 @@ def _named(node: Any, raw: bytes) -> Iterator[tuple[int, int, Named]]:  # noqa: 
     name = str(node.get("table_name", ""))
     alone = not node.get("schema_name") and not node.get("catalog_name")
     if node.get("type") == "BASE_TABLE" and alone and FILE.search(name):
-        start, end = _span(node, own=True) or _found(raw, name)
-        yield start, end, name
+        place = _span(node, own=True) or _found(raw, name)
+        if place:
+            yield *place, name
     function = node.get("function") if node.get("type") == "TABLE_FUNCTION" else None
     if function and READER.fullmatch(str(function.get("function_name", "")).lower()):
-        span = _span(function.get("arguments", [])[:1])
+        first = function.get("arguments", [])[:1]
+        span = None if _asks(first) else _span(first)
         found: Any = tree.constant(raw[slice(*span)].decode()) if span else None
         texts = found if isinstance(found, list) else [found]
         if span and found and all(isinstance(text, str) for text in texts):
@@ -91,8 +105,19 @@ def _span(node: Any, *, own: bool = False) -> tuple[int, int] | None:  # noqa: A
     return (min(a for a, _ in spans), max(b for _, b in spans)) if spans else None
 
 
-def _found(raw: bytes, name: str) -> tuple[int, int]:
+def _asks(node: Any) -> bool:  # noqa: ANN401  # JSON
+    """Whether an argument holds a query: that is not run before the model is."""
+    if isinstance(node, list):
+        return any(_asks(item) for item in node)
+    if not isinstance(node, dict):
+        return False
+    return node.get("class") == "SUBQUERY" or any(_asks(item) for item in node.values())
+
+
+def _found(raw: bytes, name: str) -> tuple[int, int] | None:
     """The same where DuckDB tells no place, as in `DESCRIBE 'films.csv'`."""
-    text = quote.text(name).encode()
-    start = max(raw.find(text), 0)
-    return start, start + (len(text) if text in raw else 0)
+    for text in (quote.text(name).encode(), quote.name(name).encode()):
+        start = raw.find(text)
+        if start >= 0:
+            return start, start + len(text)
+    return None

@@ -487,7 +487,7 @@ class Project:
         again that failed in earlier runs, `full_refresh` all rows. `max_cost` (USD) is this run's
         budget, instead of the project's. `accept_drift` publishes what a drift test would hold
         back. A model that cannot be begun stops those after it; the others go on, and then it is
-        raised; with `fail_fast` at once, and no other is begun.
+        raised; with `fail_fast` at once, before any other is begun.
         """
         self.files.check_writable()
         picked = self._picked(names, exclude)
@@ -506,6 +506,8 @@ class Project:
         except EnrichError:
             self._back_up()  # other models may have been answered
             raise
+        finally:
+            self.flow.accept_drift = self.flow.fail_fast = False  # another command says for itself
         self._back_up()
         found = {state.model: state for state in self._states([each.name for each in picked])}
         found |= self.flow.built

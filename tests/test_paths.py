@@ -93,8 +93,25 @@ def test_what_is_no_relative_path_stays_as_it_is(sql: str, tmp_path: Path) -> No
     assert located(sql, tmp_path) == sql
 
 
-def test_the_described_file_is_found(tmp_path: Path) -> None:
-    assert located("DESCRIBE 'a.csv'", tmp_path) == f"DESCRIBE '{tmp_path}/a.csv'"
+@pytest.mark.parametrize("sql", ["DESCRIBE 'a.csv'", 'DESCRIBE "a.csv"', 'FROM "a.csv"'])
+def test_a_file_is_found_however_it_is_quoted(sql: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    assert located(sql, tmp_path) == f"{sql.split(maxsplit=1)[0]} '{tmp_path}/a.csv'"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'WITH "a.csv" AS (SELECT 1 AS id) FROM "a.csv"',
+        'FROM "b.csv"',
+        'DESCRIBE "b.csv"',
+        "FROM read_csv((SELECT count(*) FROM range(999999999999)))",
+    ],
+)
+def test_a_query_or_a_table_may_be_called_like_a_file(sql: str, tmp_path: Path) -> None:
+    """And a query inside an argument is not run to see what it would name."""
+    (tmp_path / "a.csv").touch()
+    assert located(sql, tmp_path) == sql
 
 
 def test_commands_find_the_project_around_the_current_folder(

@@ -108,6 +108,9 @@ class Commands(click.Group):
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else ERROR
             raise
+        except click.ClickException as problem:
+            code = problem.exit_code
+            raise
         finally:
             context = ctx.find_object(Context)
             if context is not None and context.journal is not None:

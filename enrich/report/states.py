@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from enrich.price import usd
-from enrich.report import verdicts
 from enrich.report.answers import by
 from enrich.report.text import status_of, tabulate
+from enrich.report.verdicts import tests_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +150,7 @@ def results(
     """What a command found, as the results file holds it."""
     return {
         "models": states_plain(found),
-        "tests": verdicts.tests_plain(tests),
+        "tests": tests_plain(tests),
         "problems": [f"{problem.message} ({problem.hint})" for problem in problems],
     }
 

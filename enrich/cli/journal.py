@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any
 
-from enrich.report.text import clean
+from enrich.report.safe import clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,12 +13,12 @@ import re
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from enrich.errors import DiskError, ProviderError, Unavailable, Unclear
@@ -27,10 +27,12 @@ from enrich.providers import TERMINAL, Limits, Remote
 from enrich.providers.secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     import openai
+
+T = TypeVar("T")
 
 KEYS = (
     "llm",
@@ -80,6 +82,16 @@ SECRET = re.compile(r"auth|key|token|secret|cookie|pass", re.I)
 """Headers that carry a secret, by their names."""
 SURE = 8
 """So many letters are no word that stands in an answer by chance."""
+LONGEST_PAGE = 20_000
+"""Letters of an error page that are looked at."""
+LONGEST_SENTENCE = 300
+LONGEST_CODE = 64
+LOOKED_AT = 10
+DEEPEST = 5
+"""How deep a server's words may stand in the body of an error."""
+MOST_PAGES = 1_000
+LISTING = 10
+"""How many timeouts a whole list may take."""
 LOOK = "enrich looks for the batch before it asks again"
 
 
@@ -179,10 +191,12 @@ class OpenAIProvider:
         """As `GET /v1/models/{model}` says; Azure's and others' servers need not know it."""
         import openai
 
+        from enrich.providers.bounds import within
+
         with self._translated():
             try:
                 client = self.client.with_options(max_retries=1, timeout=PROBE)
-                client.models.retrieve(llm)
+                within(PROBE, lambda: client.models.retrieve(llm))
             except openai.NotFoundError as problem:
                 return False if problem.code == "model_not_found" else None
         return None if self.account.azure_endpoint else True
@@ -198,9 +212,14 @@ class OpenAIProvider:
     def _client(self) -> openai.OpenAI:
         import openai
 
+        from enrich.providers import bounds
+
         known = self.account
-        # A redirect would carry headers and rows to wherever it leads.
-        here = openai.DefaultHttpxClient(follow_redirects=False)
+        here = openai.DefaultHttpxClient(
+            follow_redirects=False,  # it would carry headers and rows to wherever it leads
+            headers={"Accept-Encoding": "gzip"},
+            event_hooks=bounds.hooks(known.timeout),
+        )
         if known.azure_endpoint:
             return openai.AzureOpenAI(
                 api_key=known.api_key,
@@ -220,28 +239,63 @@ class OpenAIProvider:
             http_client=here,
         )
 
+    def _ask(
+        self, call: Callable[[openai.OpenAI], T], *, creating: bool = False, sent: int = 0
+    ) -> T:
+        """What one call gives, within the timeout, and what `sent` bytes take at the slowest."""
+        from enrich.providers.bounds import SLOWEST, within
+
+        with self._translated(creating=creating):
+            client = self.client
+            return within(self.account.timeout + sent / SLOWEST, lambda: call(client))
+
     def upload(self, path: Path) -> str:
         """Send the file once: what the SDK repeats by itself, nobody would know of."""
+        from enrich.providers.bounds import usable_id
+
         with self._translated(), path.open("rb") as lines:
             named = (path.name, lines, "application/jsonl")
-            client = self.client.with_options(max_retries=0)
-            return str(client.files.create(file=named, purpose="batch").id)
+            made = self._ask(
+                lambda client: client.with_options(max_retries=0).files.create(
+                    file=named, purpose="batch"
+                ),
+                sent=path.stat().st_size,
+            )
+            return usable_id(made.id, "the uploaded file")
 
     def uploaded(self, name: str) -> tuple[str, ...]:
         try:
-            with self._translated():
-                files = self.client.files.list(purpose="batch", order="desc")
-                return tuple(file.id for file in files if file.filename == name)
+            files = self._listed(lambda client: client.files.list(purpose="batch", order="desc"))
+            found = (file for file in files if getattr(file, "filename", "") == name)
+            return tuple(str(file.id) for file in found)
         except Unavailable:
             raise
         except ProviderError:
             return ()
 
+    def _listed(self, first: Callable[[openai.OpenAI], Any]) -> Iterator[Any]:
+        """The items of a list, page by page; ProviderError where its pages do not end."""
+        deadline = time.monotonic() + LISTING * self.account.timeout
+        seen: set[str] = set()
+        page = self._ask(first)
+        for _ in range(MOST_PAGES):
+            with self._translated():
+                items = list(page.data or ())
+                last = str(getattr(items[-1], "id", "")) if items else ""
+            yield from items
+            if page.has_next_page() is not True or not items:
+                return
+            if last in seen or time.monotonic() > deadline:
+                break
+            seen.add(last)
+            page = self._ask(lambda _, page=page: page.get_next_page())  # type: ignore[misc]
+        what = f"{self.name} gives a list that does not end, or repeats itself"
+        raise ProviderError(what, hint=f"check base_url: {self.account.url}")
+
     def ready(self, file: str) -> bool:
         """As `GET /v1/files/{id}` says, where a server has that route."""
         try:
-            with self._translated():
-                status = getattr(self.client.files.retrieve(file), "status", "")
+            status = getattr(self._ask(lambda client: client.files.retrieve(file)), "status", "")
         except Unavailable:
             raise
         except ProviderError:
@@ -251,8 +305,10 @@ class OpenAIProvider:
     def discard(self, file: str) -> None:
         import openai
 
+        from enrich.providers.bounds import within
+
         with self._translated(), suppress(openai.NotFoundError):
-            self.client.files.delete(file)
+            within(self.account.timeout, lambda: self.client.files.delete(file))
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Create the batch, once. A refusal because the file is not ready is one for now."""
@@ -268,27 +324,32 @@ class OpenAIProvider:
 
     def _created(self, file: str, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         with self._translated(creating=True):
-            client = self.client.with_options(max_retries=0)
-            batch = client.batches.create(
-                input_file_id=file,
-                endpoint=endpoint,  # type: ignore[arg-type]  # compatible servers may take more
-                completion_window="24h",
-                metadata=dict(metadata),
+            batch = self._ask(
+                lambda client: client.with_options(max_retries=0).batches.create(
+                    input_file_id=file,
+                    endpoint=endpoint,  # type: ignore[arg-type]  # compatible servers may take more
+                    completion_window="24h",
+                    metadata=dict(metadata),
+                ),
+                creating=True,
             )
-            return self._remote(batch.to_dict())
+            return self._remote(batch.to_dict(warnings=False))
 
     def find(self, intent: str, *, file: str) -> Remote | None:
-        with self._translated():
-            for batch in self.client.batches.list(limit=100):
-                known = batch.metadata or {}
-                mine = batch.input_file_id == file and batch.status != "failed"
+        for batch in self._listed(lambda client: client.batches.list(limit=100)):
+            with self._translated():
+                known = getattr(batch, "metadata", None)
+                known = known if isinstance(known, dict) else {}
+                made_of, status = (getattr(batch, name, "") for name in ("input_file_id", "status"))
+                mine = made_of == file and status != "failed"
                 if known.get("enrich_batch") == intent or (mine and not known):
-                    return self._remote(batch.to_dict())
+                    return self._remote(batch.to_dict(warnings=False))
         return None
 
     def poll(self, remote_id: str) -> Remote:
         with self._translated():
-            return self._remote(self.client.batches.retrieve(remote_id).to_dict())
+            found = self._ask(lambda client: client.batches.retrieve(remote_id))
+            return self._remote(found.to_dict(warnings=False), asked=remote_id)
 
     def cancel(self, remote_id: str) -> Remote:
         """Ask for it; a batch that has ended meanwhile (409) is shown as it ended."""
@@ -296,10 +357,14 @@ class OpenAIProvider:
 
         with self._translated():
             try:
-                client = self.client.with_options(max_retries=0)
-                return self._remote(client.batches.cancel(remote_id).to_dict())
-            except openai.ConflictError:
-                return self._remote(self.client.batches.retrieve(remote_id).to_dict())
+                found = self._ask(
+                    lambda client: client.with_options(max_retries=0).batches.cancel(remote_id)
+                )
+            except Unavailable as problem:
+                if not isinstance(problem.__context__, openai.ConflictError):
+                    raise
+                return self.poll(remote_id)
+            return self._remote(found.to_dict(warnings=False), asked=remote_id)
 
     def fetch(self, file: str, path: Path) -> None:
         """Stream a result file; one that is gone will not come back."""
@@ -316,19 +381,23 @@ class OpenAIProvider:
 
     def _stream(self, file: str, path: Path) -> None:
         part = path.with_suffix(".part")
-        with (
-            self._translated(),
-            self.client.files.with_streaming_response.content(file) as answer,
-            open(part, "wb", opener=_private) as out,  # Path.open has no opener
-        ):
+        coming = self.client.files.with_streaming_response.content(file)
+        with self._translated(), ExitStack() as stack:
+            answer = self._ask(lambda _: coming.__enter__())
+            stack.push(coming)
+            out = stack.enter_context(open(part, "wb", opener=_private))  # Path.open has no opener
             for chunk in answer.iter_bytes(CHUNK):
                 out.write(chunk)
         part.replace(path)
         self.account.surely.clean(path)
 
-    def _remote(self, batch: Mapping[str, Any]) -> Remote:
-        """A batch object without any secret that the server repeats in it."""
+    def _remote(self, batch: Mapping[str, Any], *, asked: str = "") -> Remote:
+        """A batch object without any secret that the server repeats in it; `asked` is its id."""
+        from enrich.providers.bounds import Unreadable
+
         found = remote(batch)
+        if asked and found.id != asked:
+            raise Unreadable("it was asked for one batch, and speaks of another")
         clean = self.account.redacted
         return replace(found, code=clean(found.code), error=clean(found.error))
 
@@ -388,11 +457,16 @@ class OpenAIProvider:
         """A response line's `response`; what is wrong with this one request is an answer, too."""
         import openai
 
+        from enrich.providers.bounds import within
+
         client = self.client.with_options(max_retries=0)
         with self._translated(creating=True):
             try:
-                body: Any = client.post(
-                    line["url"].removeprefix("/v1"), body=line["body"], cast_to=object
+                body: Any = within(
+                    self.account.timeout,
+                    lambda: client.post(
+                        line["url"].removeprefix("/v1"), body=line["body"], cast_to=object
+                    ),
                 )
             except openai.APIStatusError as problem:
                 status = problem.status_code
@@ -414,8 +488,12 @@ class OpenAIProvider:
         import httpx2
         import openai
 
+        from enrich.providers.bounds import Late, Unreadable
+
         try:
             yield
+        except (Unreadable, Late, RecursionError) as problem:
+            self._unread(problem, creating=creating)
         except openai.APIStatusError as problem:
             self._refused(problem, creating=creating)
         except openai.APIConnectionError as problem:
@@ -424,17 +502,31 @@ class OpenAIProvider:
             if isinstance(problem, UnicodeEncodeError):
                 what = f"{self.name}: the API key or a header holds a letter that HTTP cannot send"
                 raise ProviderError(what, hint="copy the key anew") from None
-            what = f"{self.name} gave an answer that cannot be read ({type(problem).__name__})"
-            if creating:
-                raise Unclear(what, hint=LOOK) from None
-            hint = f"check base_url: {self.account.url}; does a Batch API answer there?"
-            raise Unavailable(what, hint=hint) from None
+            self._unread(problem, creating=creating)
         except openai.OpenAIError as problem:
             said = self.account.redacted(str(problem))
             raise ProviderError(said, hint=f"see providers: {self.name}: in project.yml") from None
         except OSError as problem:
             what = f"{problem.filename or 'a file'}: {problem.strerror}"
             raise DiskError(what, hint="make room, or see who may write there") from problem
+
+    def _unread(self, problem: Exception, *, creating: bool) -> NoReturn:
+        """An answer that cannot be used, or did not come in time."""
+        from enrich.providers.bounds import Late, Unreadable
+
+        if isinstance(problem, Late):
+            what = f"{self.name} did not answer within {self.account.timeout:g} seconds"
+        else:
+            words = type(problem).__name__
+            if isinstance(problem, Unreadable):
+                words = str(problem)
+            elif isinstance(problem, RecursionError):
+                words = "its JSON is nested too deeply"
+            what = f"{self.name} gave an answer that cannot be read: {words}"
+        if creating:
+            raise Unclear(what, hint=LOOK) from None
+        hint = f"check base_url: {self.account.url}; does a Batch API answer there?"
+        raise Unavailable(what, hint=hint) from None
 
     def _refused(self, problem: openai.APIStatusError, *, creating: bool) -> NoReturn:
         """What an HTTP status means; the provider's own words are kept, secrets are not."""
@@ -463,6 +555,10 @@ class OpenAIProvider:
     def _unreached(self, problem: openai.APIConnectionError, *, creating: bool) -> NoReturn:
         import httpx2
 
+        from enrich.providers.bounds import Late, Unreadable
+
+        if isinstance(problem.__cause__, (Unreadable, Late)):
+            self._unread(problem.__cause__, creating=creating)
         never_sent = isinstance(problem.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout))
         why = self.account.redacted(str(problem.__cause__ or problem))
         what = f"{self.name} cannot be reached at {self.account.url}: {why}"
@@ -472,62 +568,81 @@ class OpenAIProvider:
 
 
 def remote(batch: Mapping[str, Any]) -> Remote:
-    """A batch object of the API as a Remote; fields that compatible servers leave out are empty."""
-    counts = batch.get("request_counts") or {}
-    completed, failed = (int(counts.get(word) or 0) for word in ("completed", "failed"))
-    output, errors = batch.get("output_file_id"), batch.get("error_file_id")
-    first = _first_error(batch.get("errors"))
-    ended = str(batch["status"]).lower() in TERMINAL
+    """A batch object of the API as a Remote; fields that compatible servers leave out are empty.
+
+    Raises Unreadable where it could not be asked for again, or says not how it stands.
+    """
+    from enrich.providers import bounds
+
+    counts = batch.get("request_counts")
+    counts = counts if isinstance(counts, dict) else {}
+    completed, failed = (bounds.count(counts.get(word)) for word in ("completed", "failed"))
+    output, errors = (batch.get(f"{kind}_file_id") for kind in ("output", "error"))
+    status = bounds.usable_word(batch.get("status"), "the batch")
+    ended = status.lower() in TERMINAL
+    code, message = _first_error(batch.get("errors"))
     return Remote(
-        id=str(batch["id"]),
-        status=str(batch["status"]),
+        id=bounds.usable_id(batch.get("id"), "the batch"),
+        status=status,
         completed=completed,
         failed=failed,
-        total=int(counts.get("total") or 0),
-        files=tuple(str(file) for file in (output, errors) if file),
+        total=bounds.count(counts.get("total")),
+        files=tuple(bounds.usable_id(file, "a result file") for file in (output, errors) if file),
         late=ended and bool((completed and not output) or (failed and not (errors or output))),
-        code=str(first.get("code") or ""),
-        error=_sentence(first),
+        code=code,
+        error=message,
     )
 
 
-def _first_error(errors: Any) -> Mapping[str, Any]:  # noqa: ANN401  # servers differ
-    """The first error of a batch: OpenAI wraps the list in an object, some servers do not."""
-    listed = errors if isinstance(errors, list) else (errors or {}).get("data") or []
-    return listed[0] if listed and isinstance(listed[0], dict) else {}
-
-
-def _sentence(error: Mapping[str, Any]) -> str:
-    message = str(error.get("message") or error.get("code") or "")
-    line = error.get("line")
-    return f"{message} (line {line} of the request file)" if message and line else message
+def _first_error(errors: object) -> tuple[str, str]:
+    """The code and the sentence of a batch's first error: OpenAI wraps the list in an object, some
+    servers do not, and some give a text."""
+    listed = errors.get("data") or [errors] if isinstance(errors, dict) else errors
+    first = listed[0] if isinstance(listed, list) and listed else listed
+    if not isinstance(first, dict):
+        return "", _line(_said(first))
+    code = first.get("code")
+    code = _line(code)[:LONGEST_CODE] if isinstance(code, str) else ""
+    message = _line(_said(first)) or code
+    line = first.get("line")
+    is_line = isinstance(line, int) and message
+    return code, f"{message} (line {line} of the request file)" if is_line else message
 
 
 def _words(problem: openai.APIStatusError) -> str:
     """The server's own words, in whatever shape it has them, as one line without markup."""
-    said = _said(problem.body) or problem.message.split("\n")[0]
-    plain = MARKUP.sub(" ", STYLE.sub(" ", said))
-    return " ".join(plain.split())[:300]
+    return _line(_said(problem.body) or problem.message.split("\n")[0])
 
 
-def _said(body: object) -> str:
+def _line(said: str) -> str:
+    """A server's words as one line of plain letters."""
+    plain = MARKUP.sub(" ", STYLE.sub(" ", said[:LONGEST_PAGE]))
+    letters = "".join(char if char.isprintable() else " " for char in plain)
+    return " ".join(letters.split())[:LONGEST_SENTENCE]
+
+
+def _said(body: object, depth: int = 0) -> str:
     """The first text of an error body that stands where servers put their words."""
     if isinstance(body, str):
         return body
+    inside: Iterable[object] = ()
     if isinstance(body, list):
-        return next(filter(None, map(_said, body)), "")
-    if isinstance(body, dict):
-        return next(filter(None, (_said(body.get(key)) for key in SPOKEN)), "")
-    return ""
+        inside = body[:LOOKED_AT]
+    elif isinstance(body, dict):
+        inside = (body.get(key) for key in SPOKEN)
+    if depth == DEEPEST:
+        return ""
+    return next(filter(None, (_said(each, depth + 1) for each in inside)), "")
 
 
 def _asked_pause(problem: ProviderError, usual: float) -> float:
     """The seconds that a provider asks to wait (Retry-After), or the usual ones."""
     response = getattr(problem.__context__, "response", None)
     try:
-        return float(response.headers["retry-after"]) if response is not None else usual
+        asked = float(response.headers["retry-after"]) if response is not None else usual
     except (KeyError, ValueError):
         return usual
+    return asked if asked >= 0 else usual  # neither a time in the past nor NaN
 
 
 def _broke(problem: openai.APIStatusError) -> bool:

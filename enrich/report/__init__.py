@@ -1,5 +1,7 @@
 """Reports: what people read. Tables go to stdout, sentences and progress to stderr.
 
+safe      text that can move no cursor: all that is shown
+console   rich's console, with the same promise
 text      tables, cells and colours, as a terminal may show them
 screen    what enrich says while it works, and what went wrong, on stderr
 rows      the answer to a query, what was spent, the bill of a rehearsal

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING
 
 from enrich.price import usd
 from enrich.report.rows import rows, rows_json
-from enrich.report.text import amount, as_lines, as_text, clean, coloured, plain, tabulate, terminal
+from enrich.report.safe import as_json, clean, to_stderr, to_stdout
+from enrich.report.text import amount, as_lines, as_text, coloured, plain, tabulate, terminal
 
 if TYPE_CHECKING:
     from enrich.compare import Comparison
@@ -38,7 +37,7 @@ def preview(found: Preview, *, usual: str) -> None:
     waits = any(row.outcome == "pending" for row in found.rows)
     known = f"nothing was asked{'' if waits else ': the answers were in the ledger'}"
     go = f"enrich plan {found.model}{by(found.provider, usual)}"
-    sys.stderr.write(f"{asked if found.asked else known}\n\nnext:\n  {go}\n")
+    to_stderr(f"{asked if found.asked else known}\n\nnext:\n  {go}\n")
 
 
 def preview_json(found: Preview) -> None:
@@ -46,7 +45,7 @@ def preview_json(found: Preview) -> None:
     from dataclasses import asdict
 
     for row in found.rows:
-        sys.stdout.write(json.dumps(plain(asdict(row)), ensure_ascii=False) + "\n")
+        to_stdout(as_json(plain(asdict(row))) + "\n")
 
 
 def comparison(found: Comparison) -> None:
@@ -85,19 +84,19 @@ def comparison(found: Comparison) -> None:
         cells[0].append("")
     columns = ["", "input tokens", "output tokens", "USD in a batch", "difference"][: len(cells[0])]
     tabulate(columns, cells, right={1, 2, 3, 4})
-    sys.stderr.write(f"\n{found.both:,} of {found.rows:,} rows have both answers; ")
+    to_stderr(f"\n{found.both:,} of {found.rows:,} rows have both answers; ")
     now = f"{found.asked:,} asked now, {amount(found.spent)}"
-    sys.stderr.write(f"{now if found.asked else 'nothing was asked'}\n")
+    to_stderr(f"{now if found.asked else 'nothing was asked'}\n")
     if not found.diff and "published" in found.was.name:
         same = "the prompt is as it was when it was published: change it, or name another --llm"
-        sys.stderr.write(f"\nhint: {same}\n")
+        to_stderr(f"\nhint: {same}\n")
 
 
 def comparison_json(found: Comparison) -> None:
     """The same for machines: one JSON object."""
     from dataclasses import asdict
 
-    sys.stdout.write(json.dumps(asdict(found), ensure_ascii=False, indent=2) + "\n")
+    to_stdout(as_json(asdict(found), indent=2) + "\n")
 
 
 def failures(name: str, found: Failures) -> None:
@@ -106,7 +105,7 @@ def failures(name: str, found: Failures) -> None:
     from rich.table import Table
 
     if not len(found):
-        sys.stderr.write(f"every row of {name} that came back is ok\n")
+        to_stderr(f"every row of {name} that came back is ok\n")
         return
     rows(found.counts)
     table = Table(box=box.SIMPLE, show_lines=True, expand=True, header_style="bold")
@@ -120,8 +119,8 @@ def failures(name: str, found: Failures) -> None:
         table.add_row(as_lines(key | {"input": cells["input"]}), as_lines(said))
     terminal(stderr=False).print(table)
     if len(found) > len(found.rows):
-        sys.stderr.write(f"{len(found.rows):,} of {len(found):,} are shown; -n shows more\n")
-    sys.stderr.write(f"\nnext:\n  enrich failures {name} --retry\n")
+        to_stderr(f"{len(found.rows):,} of {len(found):,} are shown; -n shows more\n")
+    to_stderr(f"\nnext:\n  enrich failures {name} --retry\n")
 
 
 def failures_json(_: str, found: Failures) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING
 
-from enrich.report.text import clean, tabulate, terminal
+from enrich.report.safe import as_json, clean, to_stdout
+from enrich.report.text import tabulate, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +47,7 @@ def models_json(found: Sequence[Model], whole: Graph) -> None:
         }
         for model in found
     ]
-    sys.stdout.write(json.dumps(listed, indent=2, ensure_ascii=False) + "\n")
+    to_stdout(as_json(listed, indent=2) + "\n")
 
 
 def graph(found: Sequence[Model], whole: Graph) -> None:
@@ -104,7 +103,7 @@ def mermaid(found: Sequence[Model], whole: Graph) -> None:
         parents = sorted(whole.parents[model.name] & names)
         starts = [*map(_node, parents), *(ids[table] for table in whole.tables(model.name))]
         lines += [f"    {start} --> {_node(model.name)}" for start in starts]
-    sys.stdout.write("\n".join(lines) + "\n")
+    to_stdout("\n".join(lines) + "\n")
 
 
 def _node(name: str) -> str:

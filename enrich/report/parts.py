@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from enrich.report.text import clean, tabulate
+from enrich.report.safe import as_json, clean, to_stderr, to_stdout
+from enrich.report.text import tabulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,29 +23,29 @@ def parts(found: Sequence[Part]) -> None:
 
 def parts_json(found: Sequence[Part]) -> None:
     """The same for machines: one JSON array."""
-    sys.stdout.write(json.dumps([asdict(each) for each in found], indent=2) + "\n")
+    to_stdout(as_json([asdict(each) for each in found], indent=2) + "\n")
 
 
 def ledger_damaged(ledger: Path, found: Sequence[Part]) -> None:
     """What to do about a ledger that is damaged."""
-    sys.stderr.write(f"\nerror: {clean(str(ledger))} is damaged\n")
+    to_stderr(f"\nerror: {clean(str(ledger))} is damaged\n")
     way = "`enrich ledger import DIR --replace` brings back an export"
     if any(each.unread for each in found):
         rest = "if there is none, `enrich ledger export DIR --skip-damaged` copies what can be read"
     else:
         rest = "every row can be read, so one can still be made: `enrich ledger export DIR`"
-    sys.stderr.write(f"\nhint: {way}; {rest}\n")
+    to_stderr(f"\nhint: {way}; {rest}\n")
 
 
 def exported(made: Export) -> None:
     """Where an export went, and what is not in it."""
-    sys.stderr.write(f"exported {made.rows:,} rows to {clean(str(made.folder))}\n")
+    to_stderr(f"exported {made.rows:,} rows to {clean(str(made.folder))}\n")
     for each in made.parts:
         if each.unread:
-            sys.stderr.write(
+            to_stderr(
                 f"{each.table}: up to {each.unread:,} rows could not be read and are left out\n"
             )
         if each.incomplete:
-            sys.stderr.write(
+            to_stderr(
                 f"{each.table}: {each.incomplete:,} rows lack a value that could not be read\n"
             )

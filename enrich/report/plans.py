@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING
 
 from enrich.price import usd
-from enrich.report.text import clean, coloured, size, terminal
+from enrich.report.safe import as_json, clean, to_stdout
+from enrich.report.text import coloured, size, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,4 +111,4 @@ def plans_json(found: Sequence[Plan]) -> None:
     from dataclasses import asdict
 
     listed = [asdict(plan) | {"to_ask": plan.to_ask, "folded": plan.folded} for plan in found]
-    sys.stdout.write(json.dumps(listed, indent=2) + "\n")
+    to_stdout(as_json(listed, indent=2) + "\n")

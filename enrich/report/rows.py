@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING
 
 from enrich.price import usd
+from enrich.report.safe import as_json, to_stderr, to_stdout
 from enrich.report.text import amount, as_text, plain, tabulate
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def rows_json(found: Rows) -> None:
     """The answer to a query: one JSON object a line."""
     for row in found:
         named = dict(zip(found.names, map(plain, row), strict=True))
-        sys.stdout.write(json.dumps(named, ensure_ascii=False) + "\n")
+        to_stdout(as_json(named) + "\n")
 
 
 def costs(found: Rows) -> None:
@@ -58,7 +57,7 @@ def costs(found: Rows) -> None:
     unpriced = sum(row["unpriced"] for row in named)
     if unpriced:
         batches = "1 batch has" if unpriced == 1 else f"{unpriced:,} batches have"
-        sys.stderr.write(
+        to_stderr(
             f"\n{batches} no known price: the tokens are counted, the cost is not\n"
             "\nhint: set it under `prices:` of the provider in project.yml, for batches to come\n"
         )
@@ -76,7 +75,7 @@ def bill(server: Rehearsal) -> None:
 
 def bill_json(server: Rehearsal) -> None:
     """The same for machines: one JSON object."""
-    sys.stdout.write(json.dumps(_bill(server)) + "\n")
+    to_stdout(as_json(_bill(server)) + "\n")
 
 
 def _bill(server: Rehearsal) -> dict[str, int]:

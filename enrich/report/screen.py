@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from enrich.report.text import clean, status_of, terminal
+from enrich.report.safe import clean, to_stderr
+from enrich.report.text import status_of, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 def error(problem: EnrichError) -> None:
     """An error as people see it: one sentence, a blank line, a hint."""
-    sys.stderr.write(f"error: {clean(problem.message)}\n")
+    to_stderr(f"error: {clean(problem.message)}\n")
     if problem.hint:
-        sys.stderr.write(f"\nhint: {clean(problem.hint)}\n")
+        to_stderr(f"\nhint: {clean(problem.hint)}\n")
 
 
 class Screen:
@@ -43,7 +44,7 @@ class Screen:
         if self._progress is not None:
             self._progress.console.print(clean(sentence), markup=False, highlight=False)
         else:
-            sys.stderr.write(f"{clean(sentence)}\n")
+            to_stderr(f"{clean(sentence)}\n")
 
     def progress(self, model: str, batches: list[Batch]) -> None:
         """How many of a model's requests are answered."""
@@ -62,7 +63,7 @@ class Screen:
         if sys.stderr.isatty():
             self._bar(model, done, total, state)
         elif is_new:
-            sys.stderr.write(f"{line}\n")
+            to_stderr(f"{line}\n")
 
     def close(self) -> None:
         """Leave the bars as they stand."""

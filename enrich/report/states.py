@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from enrich.price import usd
 from enrich.report.answers import by
+from enrich.report.safe import as_json, to_stderr, to_stdout
 from enrich.report.text import status_of, tabulate
 from enrich.report.verdicts import tests_plain
 
@@ -57,25 +56,23 @@ def closing(found: Sequence[State], *, usual: str) -> None:
             words = ", ".join(
                 f"{many:,} {word}" for word, many in state.outcomes.items() if word != "ok"
             )
-            sys.stderr.write(
-                f"\n{state.model}: {words}. See why:\n  enrich failures {state.model}\n"
-            )
+            to_stderr(f"\n{state.model}: {words}. See why:\n  enrich failures {state.model}\n")
         if state.stopped:
-            sys.stderr.write(
+            to_stderr(
                 f"\n{state.model} is stopped, and no more of it is sent: {state.stopped}. "
                 f"Mend what is wrong, or send it all the same:\n"
                 f"  enrich run {state.model} --retry{by(state.provider, usual)}\n"
             )
         overdue = [batch for batch in state.batches if batch.overdue]
         if overdue:
-            sys.stderr.write(
+            to_stderr(
                 f"\n{state.model}: {overdue[0].batch} is overdue: it was submitted "
                 f"{_age(overdue[0].submitted_at)} ago, and a batch ends within 24 hours. "
                 f"Wait, or give it up, so that its rows can be asked again:\n"
                 f"  enrich cancel --forget {state.model}\n"
             )
         if state.held_back:
-            sys.stderr.write(
+            to_stderr(
                 f"\n{state.model} is held back by {', '.join(state.held_back)}: its table is as it "
                 "was. See the rows, mend prompt or tests, and publish what is there:\n"
                 f"  enrich test {state.model} --show\n"
@@ -84,26 +81,26 @@ def closing(found: Sequence[State], *, usual: str) -> None:
         if state.held:
             left = sum(batch.requests for batch in state.held)
             costs = usd(sum(batch.reserved or 0 for batch in state.held))
-            sys.stderr.write(
+            to_stderr(
                 f"\n{state.model}: {state.held[0].held} pays for no more: {left:,} requests are "
                 f"left, for about {costs}. "
             )
             if state.held == state.batches:
                 again = f"enrich run {state.model}{by(state.provider, usual)}"
-                sys.stderr.write(f"Raise it in `budget:` or by --max-cost, then:\n  {again}\n")
+                to_stderr(f"Raise it in `budget:` or by --max-cost, then:\n  {again}\n")
             else:
-                sys.stderr.write("What is under way may leave enough for some of them.\n")
+                to_stderr("What is under way may leave enough for some of them.\n")
     going = any(batch for state in found for batch in state.batches if not batch.held)
     shown = next((s for s in found if s.published_at and not s.held_back and not s.failed), None)
     if going:
-        sys.stderr.write("\nnext:\n  enrich status\n")
+        to_stderr("\nnext:\n  enrich status\n")
     elif shown:
-        sys.stderr.write(f'\nnext:\n  enrich sql "SELECT * FROM {shown.model} LIMIT 10"\n')
+        to_stderr(f'\nnext:\n  enrich sql "SELECT * FROM {shown.model} LIMIT 10"\n')
 
 
 def states_json(found: Sequence[State]) -> None:
     """The same for machines: one JSON array."""
-    sys.stdout.write(json.dumps(states_plain(found), indent=2) + "\n")
+    to_stdout(as_json(states_plain(found), indent=2) + "\n")
 
 
 def states_plain(found: Sequence[State]) -> list[dict[str, Any]]:

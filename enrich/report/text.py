@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from enrich.price import usd
+from enrich.report.safe import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,18 +26,6 @@ NARROW = 14
 
 
 DIFF = {"+": "green", "-": "red", "@": "cyan"}
-
-
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def clean(text: str) -> str:
-    """Text that cannot move a terminal's cursor or turn its writing round.
-
-    >>> clean("a\\x1b[31mb")
-    'a\\ufffd[31mb'
-    """
-    return CONTROL.sub("\ufffd", text)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401  # any SQL value, as JSON can say it
@@ -146,7 +134,7 @@ def _blocks(console: Console, columns: list[str], cells: list[list[str]]) -> Non
 
 
 def terminal(*, stderr: bool) -> Console:
-    from rich.console import Console
+    from enrich.report.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else 160

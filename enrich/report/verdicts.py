@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from enrich.report.rows import rows
-from enrich.report.text import clean, plain, tabulate, terminal
+from enrich.report.safe import as_json, clean, to_stderr, to_stdout
+from enrich.report.text import plain, tabulate, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:
     """What tests found, a line each; below, the rows that are to be shown."""
     if not found:
-        sys.stderr.write("there are no tests\n\nhint: `tests:` in a prompt, or tests/NAME.sql\n")
+        to_stderr("there are no tests\n\nhint: `tests:` in a prompt, or tests/NAME.sql\n")
         return
     columns = ["model", "test", "result", "rows", "where they are"]
     cells = [
@@ -38,17 +37,17 @@ def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:
     for table, listed in shown.items():
         many = next(result.failures for result in found if result.table == table)
         more = f": the first {len(listed):,} of {many:,} rows" if many > len(listed) else ""
-        sys.stdout.write(f"\n{table}{more}\n")
+        to_stdout(f"\n{table}{more}\n")
         rows(listed)
     worst = sorted(found, key=lambda result: result.verdict != "fail")
     left = [result.table for result in worst if result.table and result.table not in shown]
     if left:
-        sys.stderr.write(f'\nnext:\n  enrich sql "FROM {left[0]}"\n')
+        to_stderr(f'\nnext:\n  enrich sql "FROM {left[0]}"\n')
 
 
 def tests_json(found: Sequence[Result]) -> None:
     """The same for machines: one JSON array."""
-    sys.stdout.write(json.dumps(tests_plain(found), indent=2, ensure_ascii=False) + "\n")
+    to_stdout(as_json(tests_plain(found), indent=2) + "\n")
 
 
 def tests_plain(found: Sequence[Result]) -> list[dict[str, Any]]:
@@ -65,7 +64,7 @@ def evaluation(found: Evaluation) -> None:
     """How each version did in all, and the latest one label by label."""
     _figures(found.figures)
     if found.labels.rows:
-        sys.stdout.write(f"\nprompt {found.prompt}, label by label\n")
+        to_stdout(f"\nprompt {found.prompt}, label by label\n")
         _figures(found.labels)
 
 
@@ -76,7 +75,7 @@ def evaluation_json(found: Evaluation) -> None:
         for part in (found.figures, found.labels)
     )
     listed = {"figures": figures, "prompt": found.prompt, "labels": labels}
-    sys.stdout.write(json.dumps(listed, ensure_ascii=False, indent=2) + "\n")
+    to_stdout(as_json(listed, indent=2) + "\n")
 
 
 def _figures(found: Rows) -> None:
@@ -123,4 +122,4 @@ def findings_json(found: Sequence[Finding]) -> None:
     """The same for machines: one JSON array."""
     from dataclasses import asdict
 
-    sys.stdout.write(json.dumps([asdict(each) for each in found], ensure_ascii=False) + "\n")
+    to_stdout(as_json([asdict(each) for each in found]) + "\n")

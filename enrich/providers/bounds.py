@@ -1,0 +1,173 @@
+"""Bounds: what a server that misbehaves may cost, in seconds and in bytes.
+
+httpx's timeouts are for each read, so a server that sends a byte now and then can hold a call
+forever; and it unpacks whatever a body unpacks to. Imported with the SDK, never before.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from concurrent.futures import Future
+from threading import Event, Thread, local
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import httpx2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+T = TypeVar("T")
+
+ANSWER = 32 << 20
+"""Bytes of an answer's body, unpacked. A page of 10,000 files has 3 MB."""
+FILE = 16 << 30
+"""Bytes of a result file: 50,000 lines of 300 kB."""
+PIECE = 1 << 20
+SLOWEST = 50_000
+"""Bytes a second: what a large file must move at, at the least."""
+PACKED = frozenset({"gzip", "x-gzip"})
+LONGEST_ID = 256
+LONGEST_WORD = 64
+MOST = 2**31 - 1
+
+
+class Unreadable(Exception):
+    """An answer that cannot be used; its text is a clause that says why."""
+
+
+class Late(Exception):
+    """A call that took too long, and was let go of."""
+
+
+_here = local()
+
+
+def hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
+    """httpx's event hooks, for a client whose calls are bounded."""
+
+    def asked(request: httpx2.Request) -> None:
+        left: Event | None = getattr(_here, "left", None)
+
+        def traced(event: str, _: Mapping[str, Any]) -> None:
+            # A call that nobody waits for any more must not be sent late: it may be a create.
+            if left is not None and left.is_set() and event.endswith("headers.started"):
+                raise Late
+
+        traced("headers.started", {})
+        request.extensions = {**request.extensions, "trace": traced}
+
+    def answered(response: httpx2.Response) -> None:
+        is_file = response.request.url.path.endswith("/content") and response.status_code < 300
+        packed = response.headers.pop("content-encoding", "identity").strip().lower()
+        if packed not in {"identity", "", *PACKED}:
+            raise Unreadable(f"its body is packed as {packed[:LONGEST_WORD]}, which was not asked")
+        response.stream = _Body(
+            cast("httpx2.SyncByteStream", response.stream),
+            most=FILE if is_file else ANSWER,
+            packed=packed in PACKED,
+            timeout=timeout,
+        )
+
+    return {"request": [asked], "response": [answered]}
+
+
+class _Body(httpx2.SyncByteStream):
+    """A body, unpacked a piece at a time: not more than `most` bytes, and not forever."""
+
+    def __init__(
+        self, body: httpx2.SyncByteStream, *, most: int, packed: bool, timeout: float
+    ) -> None:
+        self._body = body
+        self._most = most
+        self._packed = packed
+        self._timeout = timeout
+
+    def __iter__(self) -> Iterator[bytes]:
+        begun = time.monotonic()
+        count = 0
+        for piece in self._unpacked() if self._packed else self._body:
+            count += len(piece)
+            if count > self._most:
+                raise Unreadable(f"its body has more than {self._most >> 20:,} MiB")
+            if time.monotonic() - begun > self._timeout + count / SLOWEST:
+                raise Late
+            yield piece
+
+    def _unpacked(self) -> Iterator[bytes]:
+        unpack = zlib.decompressobj(wbits=31)
+        try:
+            for packed in self._body:
+                left = packed
+                while left:
+                    yield unpack.decompress(left, PIECE)
+                    left = unpack.unconsumed_tail
+            while piece := unpack.decompress(b"", PIECE):
+                yield piece
+        except zlib.error:
+            raise Unreadable("its body is not the gzip that it is said to be") from None
+        if not unpack.eof:
+            raise Unreadable("its packed body is cut off")
+
+    def close(self) -> None:
+        self._body.close()
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """What `call` gives, which may take so many seconds, whatever the server does.
+
+    A call that takes longer raises Late, and goes on in a thread that nobody waits for; it sends
+    nothing that it has not sent.
+    """
+    future: Future[T] = Future()
+    left = Event()
+
+    def work() -> None:
+        _here.left = left
+        try:
+            future.set_result(call())
+        except BaseException as problem:  # noqa: BLE001  # it is raised where it is waited for
+            future.set_exception(problem)
+
+    Thread(target=work, daemon=True).start()
+    try:
+        return future.result(seconds)
+    except TimeoutError:
+        if future.done():
+            return future.result()
+        raise Late from None
+    finally:
+        left.set()
+
+
+def usable_id(value: object, of: str) -> str:
+    """An id that a later call can name; `of` says what has it.
+
+    >>> usable_id("batch_1", "the batch")
+    'batch_1'
+    """
+    text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    dots = any(part in (".", "..") for part in text.split("/"))
+    if not text.strip() or len(text) > LONGEST_ID or not text.isprintable() or dots:
+        raise Unreadable(f"{of} has no id that can be asked for again")
+    return text
+
+
+def usable_word(value: object, of: str) -> str:
+    """A short word, such as a status."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_WORD or not value.isprintable():
+        raise Unreadable(f"{of} has no status")
+    return value
+
+
+def count(value: object) -> int:
+    """A count of requests; what is none counts nothing.
+
+    >>> count(3), count(float("inf")), count(-1), count("7"), count(None)
+    (3, 0, 0, 7, 0)
+    """
+    try:
+        number = int(value)  # type: ignore[call-overload]  # anything may stand there
+    except (TypeError, ValueError, OverflowError):
+        return 0
+    return number if 0 < number <= MOST else 0

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import time
+from collections import Counter
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -41,6 +42,8 @@ UNTEXT = re.compile("[\ud800-\udfff]")
 """How Python writes the bytes of a path that are no text."""
 FULL = "the disk is full"
 OURS = re.compile("already attached|different configuration|file handle conflict|already exists")
+_HELD: Counter[Path] = Counter()
+"""How many steps of this process have each file attached now."""
 DENIED = re.compile(r'Cannot access (?:file|directory) "(.*?)" - file system operations')
 DAMAGE = re.compile(
     "Corrupt (database|WAL) file|Could not read enough bytes|not a valid DuckDB database"
@@ -100,6 +103,7 @@ class Files:
     aliases: Aliases = field(default=alias.SHARED, repr=False, compare=False)
     _owners: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _ready: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
+    _open: dict[str, Path] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @contextmanager
     def open(
@@ -285,6 +289,9 @@ class Files:
             if _interrupted(problem):
                 raise KeyboardInterrupt from problem
             raise _translated(problem) from problem
+        finally:
+            file = self._open.pop(name, None)
+            _HELD.subtract([file] if file else ())
 
     def _attach_other(self, database: Database, each: Attached) -> None:
         """Attach one of the user's other databases; its address may hold a password, and so stays
@@ -315,7 +322,7 @@ class Files:
     def _attach(self, database: Database, path: Path, name: str, option: str) -> None:
         """Attach `path`, waiting for another process, or another thread, to let go of it."""
         deadline = time.monotonic() + self.lock_timeout
-        told = False
+        told = strange = False
         if name in ("ledger", "warehouse") and path.is_file() and not path.stat().st_size:
             raise damaged({name: path}, [name])  # DuckDB would begin a new one in it
         if option != "READ_ONLY":
@@ -323,6 +330,9 @@ class Files:
         while True:
             try:
                 database.run(f"ATTACH $path AS {quote.name(name)} ({option})", path=path)
+                file = path.resolve()
+                _HELD[file] += 1
+                self._open[name] = file
                 return
             except (DatabaseError, Damaged) as problem:
                 text = str(problem.__cause__)
@@ -331,6 +341,12 @@ class Files:
                     who = f"{path.name} is held by process {holder[2]} ({holder[1]})"
                 elif OURS.search(text):
                     who = f"{path.name} is open in this very process"
+                    if not _HELD[path.resolve()]:  # another step of ours ends by itself
+                        if strange:
+                            hint = "close the connection that has it open: connection.close()"
+                            raise Locked(who, hint=hint) from problem.__cause__
+                        strange = True  # unless that step has just ended
+                        continue
                 else:
                     raise _unopened(path, name, problem, text) from problem.__cause__
                 if time.monotonic() >= deadline:

@@ -266,7 +266,12 @@ class Flow:
             return  # tests judge a whole table: bit by bit any change would look small
         with self.files.open(warehouse=True, ledger=True, attached=whole) as database:
             found = publish.publish(
-                database, name, own, folder=self.files.work, under_way=under_way
+                database,
+                name,
+                own,
+                folder=self.files.work,
+                under_way=under_way,
+                about=model.description if model else "",
             )
         if not found.same and not (under_way and found.held_back):
             self._tell(found)

@@ -28,7 +28,7 @@ def may_hide(graph: Graph) -> bool:
 def resolved(database: Database, models: Mapping[str, Model]) -> dict[str, Model]:
     """The models with all they read, directly or behind macros and views. Needs the warehouse."""
     behind = {
-        str(name): _named(str(sql)) for name, sql in database.script("hidden", mark=f"{MARK}%")
+        str(name): _named(str(sql)) for name, sql in database.script("hidden", mark=f"%{MARK}%")
     }
     if not behind:
         return dict(models)

@@ -14,21 +14,31 @@ from enrich.compiler import quote
 from enrich.errors import ProjectError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from enrich.database import Database
 
 MARK = "made by enrich from "
 LEDGER = re.compile(r" \(ledger ([0-9a-f-]+)\)$")
 
 
-def comment(database: Database, source: str) -> str:
-    """What is said of a table or view that this project made from `source`."""
-    return f"{MARK}{source} (ledger {database.owner})"
+def comment(database: Database, source: str, about: str = "") -> str:
+    """What is said of a table or view that this project made from `source`; what it is `about`
+    comes first, for people."""
+    made = f"{MARK}{source} (ledger {database.owner})"
+    return f"{about.strip()}\n\n{made}" if about.strip() else made
+
+
+def mark_in(comment: str) -> str:
+    """The mark in a comment, without what the table is about; nothing where there is none."""
+    _, found, rest = comment.rpartition(MARK)
+    return found + rest
 
 
 def is_ours(database: Database, comment: str) -> bool:
     """Whether this project's ledger made it; an earlier enrich did not say which one did."""
     named = LEDGER.search(comment)
-    return comment.startswith(MARK) and (named is None or named[1] == database.owner)
+    return MARK in comment and (named is None or named[1] == database.owner)
 
 
 def check_free(database: Database, name: str, source: str, *, schema: str = "main") -> str:
@@ -39,15 +49,15 @@ def check_free(database: Database, name: str, source: str, *, schema: str = "mai
     found = database.script("exists", schema=schema, name=name)
     if not found:
         return ""
-    kind, said = found[0][0], str(found[0][1] or "")
+    kind, said = found[0][0], mark_in(str(found[0][1] or ""))
     shown = name if schema == "main" else f"{schema}.{name}"
     what = f"the warehouse has a {str(kind).lower()} '{shown}'"
-    if said.startswith(MARK) and not is_ours(database, said):
+    if said and not is_ours(database, said):
         hint = f"give each project a warehouse of its own, or drop it: DROP {kind} {shown}"
         raise ProjectError(f"{what} that another project's ledger made", hint=hint)
     if not said.startswith(MARK + source):
         made_from = LEDGER.sub("", said).partition(":")[0]
-        whose = f"it was {made_from}" if said.startswith(MARK) else "enrich did not make it"
+        whose = f"it was {made_from}" if said else "enrich did not make it"
         hint = f"drop it (DROP {kind} {shown}) or rename the file"
         raise ProjectError(f"{what}: {whose}", hint=hint)
     return str(kind)
@@ -60,7 +70,20 @@ def cleared(database: Database, name: str, source: str) -> None:
         database.run(f"DROP {kind} {quote.name('warehouse', 'main', name)}")
 
 
-def mark(database: Database, kind: str, schema: str, name: str, source: str) -> None:
-    """Say in a table's or view's comment that enrich made it, and from what."""
+def mark(
+    database: Database,
+    kind: str,
+    schema: str,
+    name: str,
+    source: str,
+    *,
+    about: str = "",
+    columns: Mapping[str, str] | None = None,
+) -> None:
+    """Say in a table's or view's comment that enrich made it, from what, and what it is `about`;
+    and in those of its `columns` what they hold."""
     where = quote.name("warehouse", schema, name)
-    database.run(f"COMMENT ON {kind} {where} IS {quote.text(comment(database, source))}")
+    said = comment(database, source, about)
+    database.run(f"COMMENT ON {kind} {where} IS {quote.text(said)}")
+    for column, what in (columns or {}).items():
+        database.run(f"COMMENT ON COLUMN {where}.{quote.name(column)} IS {quote.text(what)}")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from enrich import audit
 from enrich.compiler import failing, history, quote, tables
 from enrich.errors import ProjectError
-from enrich.marks import MARK, check_free, cleared, comment, mark
+from enrich.marks import MARK, check_free, cleared, comment, mark, mark_in
 from enrich.model import HISTORY, TAKEN
 from enrich.plan import Run
 from enrich.responses import Judge, judge_again
@@ -59,20 +59,21 @@ def publish(
     *,
     folder: Path,
     under_way: bool = False,
+    about: str = "",
 ) -> Published:
     """Replace the tables of a model, unless they are as they would become, or a test fails.
 
-    `under_way`: more answers are to come, so that a failure is no verdict yet. Needs warehouse and
-    ledger; `folder` is for working files.
+    `under_way`: more answers are to come, so that a failure is no verdict yet. `about` becomes the
+    table's comment. Needs warehouse and ledger; `folder` is for working files.
     """
     run = Run.latest(database, model)
     database.run(tables.inputs_completed(model))
     version = _version(database, run, tests)
-    if _current(database, model, version):
+    if _current(database, model, version, about):
         outcomes, stale = database.one(tables.outcomes(model))
         found = Published(model=model, same=True)
     else:
-        found, outcomes, stale = _replaced(database, run, tests, version, folder)
+        found, outcomes, stale = _replaced(database, run, tests, version, folder, about=about)
         audit.keep(database, model, found.results, folder=folder)
     held = list(found.held_back)
     database.script(
@@ -125,7 +126,7 @@ def check_answers(database: Database, model: Model, *, refresh: bool) -> None:
     if model.prompt is not None:
         return
     found = database.script("exists", schema="main", name=model.name)
-    if found and not refresh and str(found[0][1]).startswith(f"{MARK}{ASKED}"):
+    if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ASKED}"):
         prompt = f"{model.source.removesuffix('.sql')}.prompt.md"
         what = f"{model.source}: the table '{model.name}' holds answers, and there is no {prompt}"
         hint = (
@@ -150,6 +151,7 @@ def _replaced(
     folder: Path,
     *,
     keep: bool = True,
+    about: str = "",
 ) -> tuple[Published, str, int]:
     """Make the model's next tables and test them; kept, if no test fails and `keep` says so.
 
@@ -176,8 +178,11 @@ def _replaced(
         database.run(tables.published(model, judge.output, judge.form))
         database.run(tables.provenance(model))
         database.run(history.history(model, judge.output, judge.form))
+        words = {each.name: each.description for each in judge.output.columns if each.description}
         for schema in SCHEMAS:
-            mark(database, "TABLE", schema, model, _sealed(database, schema, model, version))
+            sealed = _sealed(database, schema, model, version)
+            columns = words if schema == "main" else {}
+            mark(database, "TABLE", schema, model, sealed, about=about, columns=columns)
         mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
         key = tuple(run_key(database, model))
         results = audit.run(
@@ -245,13 +250,13 @@ def run_key(database: Database, model: str) -> dict[str, str]:
     return database.describe(f"SELECT key.* FROM {tables.inputs(model)}")
 
 
-def _current(database: Database, model: str, version: str) -> bool:
+def _current(database: Database, model: str, version: str, about: str) -> bool:
     """Whether both tables were made from just this, and have their rows still."""
     for schema in SCHEMAS:
         found = database.script("exists", schema=schema, name=model)
         if not found or found[0][0] != "TABLE":
             return False
-        if found[0][1] != comment(database, _sealed(database, schema, model, version)):
+        if found[0][1] != comment(database, _sealed(database, schema, model, version), about):
             return False
     return bool(database.script("exists", schema="enrich", name=f"{model}{HISTORY}"))
 
@@ -273,7 +278,7 @@ def build(
         cleared(database, model.name, "a model")
         name = quote.name("warehouse", "main", model.name)
         database.run(f"CREATE {kind} {name} AS\n{model.query}")
-        mark(database, kind, "main", model.name, "a model")
+        mark(database, kind, "main", model.name, "a model", about=model.description)
         found = audit.run(database, model.name, trial, key=(), folder=folder, before=False)
         return found, "", 0
 

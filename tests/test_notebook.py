@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 from datetime import date
+from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
+from folders import Ears, opened, plants
 
-from enrich.errors import EnrichError
+import enrich
+from enrich.errors import EnrichError, Locked
+from enrich.rehearsal import Rehearsal
 from enrich.rows import Rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ROWS = Rows(
     columns=("id", "title", "id", "tags", "day"),
@@ -49,3 +57,22 @@ def test_rows_become_a_frame_or_say_what_is_missing(method: str) -> None:
     names = frame.column_names if method == "arrow" else list(frame.columns)
     assert tuple(names) == ROWS.names
     assert len(frame) == 2
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_warehouse_open_in_this_very_process_says_so_at_once(
+    tmp_path: Path, read_only: bool
+) -> None:
+    """A notebook's own connection is not let go of by waiting; a minute would be wasted."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        ears = Ears()
+        project = enrich.Project(root, environment={}, lock_timeout=1_000_000, talk=ears)
+        with duckdb.connect(str(root / "warehouse.duckdb"), read_only=read_only):
+            for command in (project.run, lambda: project.sql("FROM kinds")):
+                with pytest.raises(Locked, match="open in this very process") as refused:
+                    command()
+                assert "connection.close()" in refused.value.hint
+        assert not any("waiting" in sentence for sentence in ears.said)
+        assert project.run()[0].ok == 4

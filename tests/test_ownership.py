@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 from folders import Ears, opened, plants, settings, write
 
@@ -109,3 +111,25 @@ def test_everything_comes_back_after_the_warehouse_was_deleted(tmp_path: Path) -
         ):
             assert opened(root).sql(f"SELECT count(*) FROM {table}").rows[0][0] > 0
         assert server.bill.total == 4
+
+
+def test_comments_say_what_a_table_and_its_columns_hold(tmp_path: Path) -> None:
+    """As the prompt has it; a changed description is a changed comment, and asks nothing."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        prompt = root / "models/kinds.prompt.md"
+        text = prompt.read_text()
+        for about in ('What plants are; it\'s "short".', "Another one."):
+            prompt.write_text(text.replace("---\n", f"---\ndescription: {json.dumps(about)}\n", 1))
+            (state,) = opened(root).run()
+            assert (state.ok, server.bill.total) == (4, 4)
+            with duckdb.connect(str(root / "warehouse.duckdb"), read_only=True) as connection:
+                told = connection.sql(
+                    "SELECT comment FROM duckdb_tables() WHERE table_name = 'kinds' ORDER BY ALL"
+                ).fetchall()
+                columns = connection.sql(
+                    "SELECT column_name, comment FROM duckdb_columns() "
+                    "WHERE comment IS NOT NULL AND table_name = 'kinds'"
+                ).fetchall()
+            assert all(comment.startswith(f"{about}\n\nmade by enrich") for (comment,) in told)
+            assert columns == [("kind", "what it is")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from enrich.compiler import failing, quote
 from enrich.database import made
-from enrich.errors import DatabaseError
+from enrich.errors import DatabaseError, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,7 +89,8 @@ def run(
             results.append(Result(model=model, test=test.name, severity=test.severity))
             continue
         query = failing.rows(test, model, columns=both if shared else columns, key=key)
-        results.append(_run(database, model, test, query, folder))
+        with reading(f"{test.source}: test {test.name}"):
+            results.append(_run(database, model, test, query, folder))
     return results
 
 

@@ -25,6 +25,7 @@ from enrich import alias
 from enrich.alias import Aliases, Scratch, logs, make_room, plain_name
 from enrich.compiler import quote
 from enrich.errors import Damaged, DatabaseError, DiskError, Locked
+from enrich.interruptible import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -452,8 +453,7 @@ class Database:
         start = time.perf_counter()
         bound = {name: self._bound(value) for name, value in values.items()}
         try:
-            cursor = self.connection.execute(sql, bound or None)
-            rows: list[Row] = cursor.fetchall() if cursor else []
+            rows = interruptible(lambda: self._rows(sql, bound), self.connection.interrupt)
         except (duckdb.Error, OverflowError, RuntimeError, ValueError) as problem:
             if _interrupted(problem):
                 raise KeyboardInterrupt from problem
@@ -462,6 +462,10 @@ class Database:
             seconds = time.perf_counter() - start
             sys.stderr.write(f"sql {seconds:7.3f} s {len(rows):>6} rows  {_label(sql)}\n")
         return rows
+
+    def _rows(self, sql: str, bound: Mapping[str, Any]) -> list[Row]:
+        cursor = self.connection.execute(sql, bound or None)
+        return cursor.fetchall() if cursor else []
 
     def _bound(self, value: Any) -> Any:  # noqa: ANN401  # any SQL value
         if isinstance(value, list):

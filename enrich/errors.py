@@ -19,11 +19,12 @@ they arise and reach no caller. A row that fails is not an error: it is a row wi
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -90,6 +91,17 @@ class Unavailable(ProviderError):
 
 class Unclear(ProviderError):
     """The answer to a create was lost: the batch may exist. Look for it before asking again."""
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Inside, `what` is read: whoever presses Ctrl-C because it takes too long is told its name."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if not getattr(stop, "__notes__", ()):
+            stop.add_note(what)
+        raise
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich import audit
 from enrich.compiler import failing, history, quote, tables
-from enrich.errors import ProjectError
+from enrich.errors import ProjectError, reading
 from enrich.marks import MARK, check_free, cleared, comment, mark, mark_in
 from enrich.model import HISTORY, TAKEN
 from enrich.plan import Run
@@ -277,7 +277,8 @@ def build(
     def make(trial: Sequence[DataTest]) -> Made:
         cleared(database, model.name, "a model")
         name = quote.name("warehouse", "main", model.name)
-        database.run(f"CREATE {kind} {name} AS\n{model.query}")
+        with reading(model.source):
+            database.run(f"CREATE {kind} {name} AS\n{model.query}")
         mark(database, kind, "main", model.name, "a model", about=model.description)
         found = audit.run(database, model.name, trial, key=(), folder=folder, before=False)
         return found, "", 0

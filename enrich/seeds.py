@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, cast
 from enrich import zst
 from enrich.compiler import quote
 from enrich.database import made
-from enrich.errors import DatabaseError, DiskError, InputError, nearest
+from enrich.errors import DatabaseError, DiskError, InputError, nearest, reading
 from enrich.marks import MARK, cleared, comment, is_ours, mark
 from enrich.variables import literal
 
@@ -64,7 +64,7 @@ def seed(database: Database, each: SeedFile, *, work: Path) -> bool:
     if each.path.suffix.lower() == ".zst" and not zst.is_whole(each.path):
         what = f"{each.source} is cut off or damaged"
         raise InputError(what, hint="copy it again from where it came from")
-    with _readable(each, work) as path, database.transaction():
+    with reading(each.source), _readable(each, work) as path, database.transaction():
         cleared(database, each.name, "a seed")
         name = quote.name("warehouse", "main", each.name)
         try:

@@ -8,7 +8,7 @@ from enrich import pictures
 from enrich.compiler import inputs
 from enrich.compiler.body import REMOTE
 from enrich.compiler.compilation import select_failed
-from enrich.errors import DatabaseError, InputError
+from enrich.errors import DatabaseError, InputError, reading
 from enrich.pictures import Content
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ def take_earlier(database: Database, earlier: Compiled, *, config: Config) -> No
 
 
 def _render(database: Database, compiled: Compiled, config: Config, *, table: str) -> None:
+    with reading(compiled.model.source):
+        _render_rows(database, compiled, config, table=table)
+
+
+def _render_rows(database: Database, compiled: Compiled, config: Config, *, table: str) -> None:
     try:
         if compiled.keeps_rows:
             database.run(inputs.materialized(compiled.model.query))

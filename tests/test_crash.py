@@ -7,15 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from folders import Ears, opened, plants
+from folders import Ears, opened, plants, write
 
 from enrich.rehearsal import Rehearsal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 UPLOAD, CREATE = "POST /v1/files", "POST /v1/batches"
 CHAT = "POST /v1/chat/completions"
@@ -86,8 +83,8 @@ def test_ctrl_c_is_safe(tmp_path: Path) -> None:
             until_called(server, POLL, 1)
             child.send_signal(signal.SIGINT)
             _, said = child.communicate()
-        assert child.returncode == 4
-        assert "nothing is lost" in said
+        assert child.returncode == 130
+        assert "submitted batches keep running, and nothing is lost" in said
         assert "enrich status" in said
         assert "Traceback" not in said
         (state,) = opened(root).status()
@@ -120,6 +117,55 @@ def test_ctrl_c_in_a_statement_is_no_error_of_it() -> None:
         assert child.stdout.readline() == "go\n"
         child.send_signal(signal.SIGINT)
         assert child.stdout.read() == "ctrl-c\n"
+
+
+SLOW = "SELECT 1 AS id, sum(a.range % (b.range + 1)) AS n FROM range(9999999) a, range(9999999) b"
+ASKED = "---\nkey: id\noutput: a VARCHAR\n---\nuser:\n{{ n }}\n"
+
+
+def until_busy(child: subprocess.Popen[str]) -> None:
+    """Wait until a process has computed for longer than it takes to get to a slow query."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    deadline = time.monotonic() + DEADLINE
+    spent = 0.0
+    while spent < 4:
+        assert time.monotonic() < deadline, "the process does not compute"
+        time.sleep(0.01)
+        words = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+        spent = (int(words[11]) + int(words[12])) / ticks
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run"], "stopped in models/slow.sql: nothing was sent, and nothing is lost"),
+        (["plan"], "stopped in models/slow.sql: nothing was changed"),
+        (["compile", "slow"], "stopped in models/slow.sql: nothing was changed"),
+        (["preview", "slow"], "stopped in models/slow.sql: answers that came in are kept"),
+        (["test"], "stopped in tests/slow.sql: test slow: nothing was changed"),
+        (["sql", SLOW], "stopped: nothing was changed"),
+    ],
+)
+def test_ctrl_c_in_a_slow_query_names_its_file(tmp_path: Path, words: list[str], said: str) -> None:
+    """One exit code for all commands, and what is true of each."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        if words == ["test"]:
+            opened(root).run()
+            write(root, {"tests/slow.sql": f"SELECT n FROM ({SLOW}) JOIN kinds USING (id)"})
+        else:
+            write(root, {"models/slow.sql": SLOW, "models/slow.prompt.md": ASKED})
+            for file in root.glob("models/kinds.*"):
+                file.unlink()
+        with start(root, *words) as child:
+            until_busy(child)
+            child.send_signal(signal.SIGINT)
+            _, heard = child.communicate()
+        assert child.returncode == 130, heard
+        assert said in heard
+        assert "Traceback" not in heard
+        assert server.bill.total == (4 if words == ["test"] else 0)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs two processes of one folder")
@@ -171,7 +217,7 @@ def test_ctrl_c_in_a_preview_keeps_what_came_in(tmp_path: Path) -> None:
             until_called(server, CHAT, 3)
             child.send_signal(signal.SIGINT)
             _, said = child.communicate()
-        assert child.returncode == 4
-        assert "nothing is lost" in said
+        assert child.returncode == 130
+        assert "answers that came in are kept" in said
         (state,) = opened(root).run()
         assert (state.ok, state.busy, server.bill.total) == (4, False, 4)

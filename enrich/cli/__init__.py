@@ -1,7 +1,8 @@
 """The command line: options in, one Project call, report out, exit code.
 
 Exit codes are promises: 0 done; 1 an error; 2 a wrong option; 3 done, but some rows are not ok, a
-test failed or a run was stopped; 4 batches are planned or in progress, or a budget holds them.
+test failed or a run was stopped; 4 batches are planned or in progress, or a budget holds them; 130
+Ctrl-C.
 
     context     what every command shares
     options     options that several take

@@ -19,23 +19,22 @@ if TYPE_CHECKING:
     from enrich.project import Project
     from enrich.state import State
 
-LEFT = (
-    "left: what was submitted goes on, and nothing is lost\n\n"
-    "hint: enrich status fetches and shows it, enrich run waits for it again, "
-    "enrich cancel stops it"
-)
-
-
-LEFT_NOW = (
-    "left: answers that came in are kept, and nothing is lost\n\n"
-    "hint: the same again shows them, and asks only for the others"
-)
-
-
+STOPPED = {
+    "seed": "seeds that have been loaded stay loaded",
+    "cancel": "batches that were not reached keep running; enrich cancel stops them",
+    "preview": "answers that came in are kept; the same again asks only for the others",
+    "compare": "answers that came in are kept; the same again asks only for the others",
+    "export": "no export was made",
+    "import": "the ledger is as it was",
+    "init": "files that were made stay",
+}
+"""What is true of a command that Ctrl-C stopped, unless it changes nothing: see also `_sent`."""
+UNCHANGED = "nothing was changed"
+SENDING = ("run", "status")
 ALIASES = {"ls": "list", "build": "run"}
 """dbt's words for commands."""
 
-DONE, ERROR, NOT_OK, IN_PROGRESS = 0, 1, 3, 4
+DONE, ERROR, NOT_OK, IN_PROGRESS, INTERRUPTED = 0, 1, 3, 4, 130
 
 
 class Context:
@@ -56,8 +55,8 @@ class Context:
         return _around(Path.cwd()) if self.project_dir is None else self.project_dir
 
     @contextmanager
-    def project(self, *, left: str = LEFT) -> Iterator[Project]:
-        """The project, with errors told as people want them; `left` is said after Ctrl-C."""
+    def project(self) -> Iterator[Project]:
+        """The project, with errors told as people want them."""
         from enrich import report, variables
         from enrich.config import Config
         from enrich.project import Project
@@ -85,12 +84,18 @@ class Context:
             self.journal.note(f"error: {problem.message} ({problem.hint})")
             self.found.setdefault("problems", []).append(problem.message)
             sys.exit(IN_PROGRESS if isinstance(problem, OverBudget) else ERROR)
-        except KeyboardInterrupt:
-            screen.close()
-            sys.stderr.write(f"\n{left}\n")
-            sys.exit(IN_PROGRESS)
         finally:
             screen.close()
+
+    def interrupted(self, command: str, stop: KeyboardInterrupt) -> None:
+        """Say what is true after Ctrl-C."""
+        command = self.journal.command if self.journal else command
+        where = "".join(f" in {note}" for note in getattr(stop, "__notes__", ())[:1])
+        true = _sent(Path(self.folder)) if command in SENDING else STOPPED.get(command, UNCHANGED)
+        sentence = f"stopped{where}: {true}"
+        sys.stderr.write(f"\n{sentence}\n")
+        if self.journal is not None:
+            self.journal.note(sentence)
 
 
 class Commands(click.Group):
@@ -111,10 +116,39 @@ class Commands(click.Group):
         except click.ClickException as problem:
             code = problem.exit_code
             raise
+        except KeyboardInterrupt as stop:
+            code = INTERRUPTED
+            ctx.ensure_object(Context).interrupted(ctx.invoked_subcommand or "", stop)
+            sys.exit(code)
         finally:
             context = ctx.find_object(Context)
             if context is not None and context.journal is not None:
                 context.journal.close(code, context.found)
+
+
+def _sent(folder: Path) -> str:
+    """What is true of a run, or its status, that Ctrl-C stopped: as the ledger has it."""
+    from enrich import batches
+    from enrich.project import Project
+
+    try:
+        project = Project(folder, lock_timeout=1)
+        with project.files.open(ledger="read") as database:
+            left = [batch for batch in batches.unread(database) if batch.remote != batches.NOW]
+    except EnrichError:
+        return "nothing is lost; enrich status shows what is under way"
+    if any(batch.sent for batch in left):
+        return (
+            "submitted batches keep running, and nothing is lost\n\n"
+            "hint: enrich status fetches their answers, enrich run waits for them again, "
+            "enrich cancel stops them"
+        )
+    if left:
+        return (
+            "nothing has been sent, and what was planned is kept\n\n"
+            "hint: enrich run or enrich status sends it, enrich cancel drops it"
+        )
+    return "nothing was sent, and nothing is lost"
 
 
 def _around(folder: Path) -> str:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from enrich.cli.context import LEFT_NOW, NOT_OK, Context, finish
+from enrich.cli.context import NOT_OK, Context, finish
 from enrich.cli.options import (
     columns_given,
     json_option,
@@ -39,7 +39,7 @@ def preview(
     """
     from enrich import report
 
-    with context.project(left=LEFT_NOW) as project:
+    with context.project() as project:
         found = project.preview(name, limit=limit, where=where, provider=provider)
     if as_json:
         report.preview_json(found)
@@ -78,7 +78,7 @@ def compare(
     """
     from enrich import report
 
-    with context.project(left=LEFT_NOW) as project:
+    with context.project() as project:
         found = project.compare(name, limit=limit, where=where, llm=llm, provider=provider)
     (report.comparison_json if as_json else report.comparison)(found)
 

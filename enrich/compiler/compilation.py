@@ -11,7 +11,7 @@ from enrich.compiler import failing, inputs, judge, quote
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
 from enrich.database import problem_line
-from enrich.errors import DatabaseError, InputError, ModelError, nearest
+from enrich.errors import DatabaseError, InputError, ModelError, nearest, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -145,7 +145,8 @@ def described(database: Database, model: Model) -> dict[str, str]:
     _check_shadows(database)
     _check_macros(database, model.calls, source=model.source)
     try:
-        return database.describe(model.query)
+        with reading(model.source):
+            return database.describe(model.query)
     except DatabaseError as problem:
         raise select_failed(model, problem) from problem
 

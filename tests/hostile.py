@@ -35,7 +35,7 @@ class Answer:
         """Change members of a body that is a JSON object."""
         self.body = json.dumps(json.loads(self.body) | changes).encode()
 
-    def bomb(self, size: int = 1 << 30) -> None:
+    def bomb(self, size: int = 64 << 20) -> None:
         """Make it a small body that unpacks to `size` bytes."""
         pack = zlib.compressobj(9, wbits=31)
         blank = b" " * (1 << 20)

@@ -235,18 +235,18 @@ def test_a_timeout_bounds_a_whole_call(tmp_path: Path, route: str, slow_head: bo
 
 
 def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
-    """Four gigabytes of blanks, in a body of four megabytes: wherever one may come."""
+    """A gigabyte of blanks, in a body of one megabyte: wherever one may come."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for route in (UPLOAD, POLL):
         with (
             Rehearsal() as server,
-            Hostile(server, Twist(route, lambda answer: answer.bomb(4 << 30), 1)) as between,
+            Hostile(server, Twist(route, lambda answer: answer.bomb(1 << 30), 1)) as between,
         ):
             root = plants(tmp_path / route.split()[0], server, base_url=between.base_url)
             (state,) = opened(root).run()
             assert state.ok == 4
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
-    assert grown * (1 if sys.platform == "darwin" else 1024) < 600 << 20
+    assert grown * (1 if sys.platform == "darwin" else 1024) < 400 << 20
 
 
 def test_a_packed_result_file_is_unpacked_and_whole(tmp_path: Path) -> None:

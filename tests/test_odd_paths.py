@@ -108,8 +108,19 @@ def command(root: Path, *words: str) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_run_in_any_folder(tmp_path: Path, server: Rehearsal, name: str) -> None:
+    """Seeds, sources, pictures, tests: as anywhere else."""
+    root = odd(tmp_path / name, server)
+    states = {each["model"]: each for each in json.loads(command(root, "run", "--json"))}
+    assert states["kinds"]["outcomes"] == {"ok": 4}
+    assert states["seen"]["outcomes"] == {"ok": len(PICTURES)}
+    rows = command(root, "sql", "SELECT a FROM plain UNION ALL FROM read ORDER BY a", "--json")
+    assert [json.loads(line)["a"] for line in rows.splitlines()] == [1, 1, 3]
+
+
+@pytest.mark.parametrize("name", ["a\\*b?c[d]\\", "line\nbreak", "-x"])
 def test_a_project_in_any_folder(tmp_path: Path, server: Rehearsal, name: str) -> None:
-    """Seeds, sources, pictures, tests, runs, copies of the ledger: as anywhere else."""
+    """Each command, and copies of the ledger: as anywhere else."""
     root = odd(tmp_path / name, server)
     for words in (("seed",), ("list",), ("graph",), ("plan",), ("compile", "kinds"), ("debug",)):
         command(root, *words)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -90,9 +92,36 @@ def contents(root: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def enrich(root: Path, words: str, copy: Path) -> subprocess.CompletedProcess[str]:
-    given = [word.replace("\t", " ").replace("COPY", str(copy)) for word in words.split(" ")]
-    return unprivileged("-m", "enrich", "--project", str(root), *given)
+SEVERAL = """
+import json, sys
+from click.testing import CliRunner
+from enrich.cli import main
+for words in json.loads(sys.argv[1]):
+    done = CliRunner().invoke(main, words)
+    failed = done.exception is not None and not isinstance(done.exception, SystemExit)
+    print(json.dumps([done.exit_code, done.stdout, done.stderr + "Traceback" * failed]))
+"""
+
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def enrich(root: Path, copy: Path, *commands: str) -> list[Done]:
+    """Several commands, one after another, in one process that permissions stop."""
+    given = [
+        [w.replace("\t", " ").replace("COPY", str(copy)) for w in words.split(" ")]
+        for words in commands
+    ]
+    listed = json.dumps([["--project", str(root), *words] for words in given])
+    done = unprivileged("-c", SEVERAL, listed)
+    assert done.returncode == 0, done.stderr
+    return [Done(*json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def test_reading_commands(tmp_path: Path, server: Rehearsal) -> None:
@@ -106,18 +135,17 @@ def test_reading_commands(tmp_path: Path, server: Rehearsal) -> None:
     usual = opened(root).sql("FROM kinds").rows
     sealed(root)
     try:
-        for words, code in READING.items():
-            done = enrich(root, words, tmp_path / "copy")
+        copy = tmp_path / "copy"
+        for (words, code), done in zip(READING.items(), enrich(root, copy, *READING), strict=True):
             assert done.returncode == code, (words, done.stderr)
             if words.startswith("sql"):
                 assert len(done.stdout.splitlines()) == len(usual)
             if words == "plan":
                 assert "1 new" in done.stdout
-        for words in WRITING:
-            done = enrich(root, words, tmp_path / "copy")
+        for words, done in zip(WRITING, enrich(root, copy, *WRITING), strict=True):
             assert (done.returncode, "Traceback" in done.stderr) == (1, False), words
             assert "cannot be written" in done.stderr or "read-only" in done.stderr, words
-        done = enrich(root, "ledger export COPY2", tmp_path / "copy")
+        (done,) = enrich(root, copy, "ledger export COPY2")
         assert (done.returncode, (tmp_path / "copy2").exists()) == (0, True)
     finally:
         sealed(root, writable=True)
@@ -131,11 +159,11 @@ def test_a_project_that_was_never_run(tmp_path: Path, server: Rehearsal) -> None
     names = {path.name for path in root.iterdir()}
     sealed(root)
     try:
-        for words in ("list", "graph", "plan", "status", "debug", "cost", "compile kinds"):
-            done = enrich(root, words, tmp_path)
+        words = ("list", "graph", "plan", "status", "debug", "cost", "compile kinds", "run")
+        *read, run = enrich(root, tmp_path, *words)
+        for done in read:
             assert done.returncode == 0, (words, done.stderr)
-        done = enrich(root, "run", tmp_path)
-        assert (done.returncode, "cannot be written" in done.stderr) == (1, True)
+        assert (run.returncode, "cannot be written" in run.stderr) == (1, True)
     finally:
         sealed(root, writable=True)
     assert {path.name for path in root.iterdir()} == names
@@ -148,9 +176,9 @@ def test_batches_under_way_are_left_alone(tmp_path: Path, server: Rehearsal) -> 
     sent, before = len(server.batches), contents(root)
     sealed(root)
     try:
-        done = enrich(root, "status", tmp_path)
-        assert (done.returncode, "nothing is fetched" in done.stderr) == (4, True)
-        assert enrich(root, "plan", tmp_path).returncode == 0
+        status, plan = enrich(root, tmp_path, "status", "plan")
+        assert (status.returncode, "nothing is fetched" in status.stderr) == (4, True)
+        assert plan.returncode == 0
     finally:
         sealed(root, writable=True)
     assert (len(server.batches), contents(root)) == (sent, before)
@@ -164,12 +192,11 @@ def test_one_file_that_cannot_be_written(tmp_path: Path, server: Rehearsal) -> N
     opened(root).run()
     for name in ("ledger.duckdb", "warehouse.duckdb"):
         (root / name).chmod(0o400)
-        done = enrich(root, "run --full-refresh", tmp_path)
-        assert (done.returncode, "cannot be written" in done.stderr) == (1, True)
-        assert enrich(root, "plan", tmp_path).returncode == 0
+        run, plan = enrich(root, tmp_path, "run --full-refresh", "plan")
+        assert (run.returncode, "cannot be written" in run.stderr) == (1, True)
+        assert plan.returncode == 0
         (root / name).chmod(0o000)
-        for words in ("run", "plan", "status", "ledger check"):
-            done = enrich(root, words, tmp_path)
+        for done in enrich(root, tmp_path, "run", "plan", "status", "ledger check"):
             if done.returncode:
                 assert name in done.stderr or "cannot be written" in done.stderr
                 assert "Traceback" not in done.stderr

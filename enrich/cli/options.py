@@ -47,7 +47,7 @@ def common_options(command: C, *, hidden: bool = False) -> C:
 
 def _keep(context: click.Context, option: click.Parameter, value: object) -> None:
     """What is given after a command stands over what was given before it."""
-    if value not in (None, False):
+    if value is not None and value is not False:  # 0 seconds are given, too
         setattr(context.ensure_object(Context), str(option.name), value)
 
 

@@ -360,3 +360,30 @@ def test_a_fault_that_does_not_exist_is_a_wrong_option(words: list[str], said: s
     result = CliRunner().invoke(main, ["rehearse", *words])
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+@pytest.mark.parametrize("words", [("list",), ("plan",), ("status",), ("cost",), ("debug",)])
+def test_tables_fit_a_terminal_of_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """No name is broken, and a row stays a row."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        name = "kinds_of_all_plants"
+        about = "---\ndescription: What each of these plants is, in one of a few words.\n"
+        prompt = (root / "models/kinds.prompt.md").read_text().replace("---\n", about, 1)
+        for file in root.glob("models/*"):
+            file.unlink()
+        write(root, {f"models/{name}.sql": "SELECT * FROM plants"})
+        (root / f"models/{name}.prompt.md").write_text(prompt)
+        write(root, {"models/plants_by_kind.sql": f"SELECT kind FROM {name}, plants"})
+        opened(root).run()
+        result = enrich(root, *words)
+        assert result.exit_code == 0
+        lines = result.stdout.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert name in result.stdout
+        if words[0] in ("list", "status", "cost"):
+            assert "model" in lines[0]
+            assert sum(line.startswith(name) for line in lines) == 1

@@ -30,7 +30,7 @@ def models(found: Sequence[Model], whole: Graph) -> None:
         ]
         for model in found
     ]
-    tabulate(columns, cells, right=set())
+    tabulate(columns, cells, right=set(), dull=(3, 5), spare=(4, 3))
 
 
 def models_json(found: Sequence[Model], whole: Graph) -> None:

@@ -53,7 +53,7 @@ def costs(found: Rows) -> None:
         cells.append([*last, *map(amount, whole[: 1 + under_way])])
     first = len(groups)
     columns += ["under way, about"] if under_way else []
-    tabulate(columns, cells, right=set(range(first, len(columns))))
+    tabulate(columns, cells, right=set(range(first, len(columns))), dull=(first + 2,))
     unpriced = sum(row["unpriced"] for row in named)
     if unpriced:
         batches = "1 batch has" if unpriced == 1 else f"{unpriced:,} batches have"

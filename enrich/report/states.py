@@ -45,7 +45,7 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
         for batch in state.batches if unfold else ():
             counts = f"{batch.answered:,} of {batch.requests:,} {status_of(batch)}"
             rows.append([f"  {batch.batch}", f"{batch.requests:,}", "", "", "", counts, "", ""])
-    tabulate(columns, rows, right={1, 2, 3, 4})
+    tabulate(columns, rows, right={1, 2, 3, 4}, dull=(5, 4, 3), spare=(6,))
 
 
 def closing(found: Sequence[State], *, usual: str) -> None:

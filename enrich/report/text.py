@@ -12,7 +12,7 @@ from enrich.price import usd
 from enrich.report.safe import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
     from rich.text import Text
@@ -25,6 +25,8 @@ NARROW = 14
 """Letters that a column of a table needs to be read, if it has as many."""
 
 
+LONGEST_NAME = 40
+"""Letters of the first column, which names things, that are not broken."""
 DIFF = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -87,32 +89,56 @@ def coloured(console: Console, diff: str) -> None:
         console.print()
 
 
-def tabulate(columns: list[str], cells: Iterable[list[str]], *, right: set[int]) -> None:
-    """A table; where its columns would not fit side by side, a block of lines for each row."""
+def tabulate(
+    columns: list[str],
+    cells: Iterable[list[str]],
+    *,
+    right: set[int],
+    dull: Sequence[int] = (),
+    spare: Sequence[int] = (),
+) -> None:
+    """A table, whose first column names things and is not broken.
+
+    Where its columns would not fit side by side, those of `dull` go that say nothing but 0, then
+    those of `spare`, in this order; if that does not help, each row becomes a block of lines.
+    """
     from rich.table import Table
     from rich.text import Text
 
     listed = list(cells)
     console = terminal(stderr=False)
     least = [
-        min(max(map(len, (column, *(row[number] for row in listed)))), max(len(column), NARROW))
+        min(
+            max(map(len, (column, *(row[number] for row in listed)))),
+            max(len(column), NARROW if number else LONGEST_NAME),
+        )
         for number, column in enumerate(columns)
     ]
-    if sum(least) + 2 * (len(least) - 1) > console.width and listed:
+    empty = [n for n in dull if all(row[n] in ("", "0") for row in listed)]
+    shown = list(range(len(columns)))
+    for number in (*empty, *spare):
+        if _width(least, shown) > console.width:
+            shown.remove(number)
+    if _width(least, shown) > console.width and listed:
         _blocks(console, columns, listed)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(columns):
+    for number in shown:
         table.add_column(
-            clean(column),
+            columns[number],
             justify="right" if number in right else "left",
             overflow="fold",
             no_wrap=number in right,
             min_width=least[number],
         )
     for row in listed:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(row[number]) for number in shown))
     console.print(table)
+
+
+def _width(least: Sequence[int], shown: Sequence[int]) -> int:
+    """The letters of a line that these columns need, with two between each."""
+    return sum(least[number] for number in shown) + 2 * (len(shown) - 1)
 
 
 def _blocks(console: Console, columns: list[str], cells: list[list[str]]) -> None:

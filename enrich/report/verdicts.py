@@ -106,16 +106,18 @@ def _figure(value: Any) -> str:  # noqa: ANN401  # any SQL value
 
 def findings(found: Sequence[Finding]) -> None:
     """What was looked at, a line each, and what to do about it."""
+    from rich.table import Table
     from rich.text import Text
 
-    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
-    console = terminal(stderr=False)
-    wide = max(len(each.what) for each in found)
+    colors = {"ok": "green", "warn": "yellow", "fail": "red"}
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for wraps in (False, False, True):
+        table.add_column(overflow="fold", no_wrap=not wraps)
     for each in found:
-        verdict = (f"{each.verdict:<5}", colours[each.verdict])
-        console.print(Text.assemble(verdict, f"{each.what:<{wide}}  {clean(each.detail)}"))
+        table.add_row(Text(each.verdict, style=colors[each.verdict]), each.what, Text(each.detail))
         if each.verdict != "ok" and each.hint:
-            console.print(Text(f"{'':{wide + 7}}hint: {clean(each.hint)}", style="dim"))
+            table.add_row("", "", Text(f"hint: {each.hint}", style="dim"))
+    terminal(stderr=False).print(table)
 
 
 def findings_json(found: Sequence[Finding]) -> None:

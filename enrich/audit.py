@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from enrich.compiler import failing, quote
 from enrich.database import made
@@ -29,6 +29,8 @@ class Result:
 
     `table` is where they stand in the warehouse. `model` is the one whose table was tested.
     """
+
+    SHOWN: ClassVar = ("model", "test", "verdict", "failures", "table", "error")
 
     model: str
     test: str

@@ -137,6 +137,11 @@ Done = tuple[Batch, "Mapping[str, int]"]
 """A batch that was read, and how often each outcome came out of it."""
 
 
+def standing(batch: Batch) -> str:
+    """How a batch stands, in one word: its status if it has one."""
+    return batch.status or ("held" if batch.held else "waiting")
+
+
 def unread(database: Database) -> tuple[Batch, ...]:
     """Every batch that was not read yet, the oldest first. Needs the ledger."""
     names = [field.name for field in fields(Batch)]

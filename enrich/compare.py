@@ -14,6 +14,7 @@ from enrich.plan import Run
 from enrich.preview import ask
 from enrich.publish import run_key
 from enrich.responses import Judge
+from enrich.rows import Rows
 from enrich.version import Version
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class Comparison:
     asked: int
     spent: float | None
     diff: str
+
+    def _repr_html_(self) -> str:
+        shown = ((each.key, each.column, each.was, each.now) for each in self.differences)
+        columns = ("row", "column", self.was.name, self.now.name)
+        return Rows(columns=columns, rows=tuple(shown)).html
 
 
 def compare(

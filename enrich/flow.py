@@ -28,6 +28,7 @@ from enrich.errors import (
 from enrich.plan import Run
 from enrich.publish import check_answers, check_names
 from enrich.state import State
+from enrich.talk import Progress
 from enrich.wait import Wait
 from enrich.waiting import Waiting
 
@@ -217,14 +218,16 @@ class Flow:
         """
         tried: set[str] = set()
         troubles: list[tuple[str, EnrichError]] = []
+        done: list[batches.Done] = []
         while True:
             turn = self._advance()
             turn.troubles[:0] = troubles
+            turn.read[:0] = done
             with self.files.open(ledger=True) as database:
                 ready = [each for each in waiting.ready(database) if each.model not in tried]
             if not ready:
                 return turn
-            troubles = turn.troubles
+            troubles, done = turn.troubles, turn.read
             for each in ready:
                 tried.add(each.model)
                 self._go_on(each, command)
@@ -509,9 +512,27 @@ class Flow:
             self.talk.say(f"{problem.message}; {problem.hint}")
 
     def _show(self, turn: Turn) -> None:
-        """Tell how far each model's batches are."""
-        for name in sorted({batch.model for batch in turn.batches}):
-            self.talk.progress(name, [batch for batch in turn.batches if batch.model == name])
+        """Tell how far each model is."""
+        seen = [*turn.batches, *(batch for batch, _ in turn.read)]
+        names = sorted({batch.model for batch in seen})
+        if not names:
+            return
+        with self.files.open(ledger=True) as database:
+            figures = {name: database.script("progress", model=name)[0] for name in names}
+        for name, (total, answered, _, failed, spent) in figures.items():
+            own = [batch for batch in seen if batch.model == name]
+            words = {"read" if batch.read_at else batches.standing(batch) for batch in own}
+            words = words - {"read"} or {"done"}
+            self.talk.progress(
+                Progress(
+                    model=name,
+                    total=int(total),
+                    answered=int(answered),
+                    failed=int(failed),
+                    spent=spent,
+                    state=", ".join(sorted(words)),
+                )
+            )
 
     def _raise(self, turn: Turn, names: set[str]) -> None:
         """Give up on a model whose batches are refused; what passes by itself is waited for."""

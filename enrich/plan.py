@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
 from enrich.estimate import BYTES_PER_TOKEN, Estimate
@@ -85,6 +85,8 @@ class Plan:
     every row is as it was, with its answer. `held_back` says why the table is not what it could be.
     `notes` are sentences on what could surprise.
     """
+
+    SHOWN: ClassVar = ("model", "rows", "requests", "batches", "estimate", "llm", "after")
 
     model: str
     kind: Kind = "enrichment"

@@ -18,6 +18,7 @@ from enrich.estimate import Pace
 from enrich.plan import Cut, Run, Terms
 from enrich.price import usd
 from enrich.responses import Judge
+from enrich.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +60,10 @@ class Preview:
     rows: tuple[Answered, ...]
     asked: int
     cost: float | None
+
+    def _repr_html_(self) -> str:
+        shown = ((row.inputs, row.answer or row.raw or "", row.outcome) for row in self.rows)
+        return Rows(columns=("row", "answer", "outcome"), rows=tuple(shown)).html
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,7 @@ from enrich.evaluate import evaluate
 from enrich.flow import Flow
 from enrich.plan import Plan
 from enrich.preview import Preview, preview
-from enrich.rows import Rows
+from enrich.rows import Listed, Rows
 from enrich.state import State, states
 from enrich.talk import Silence, Talk
 
@@ -77,6 +77,9 @@ class Failures:
         """How many there are in all."""
         return sum(row[-1] for row in self.counts)
 
+    def _repr_html_(self) -> str:
+        return self.rows.html
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -86,6 +89,9 @@ class Evaluation:
     figures: Rows
     labels: Rows
     prompt: str
+
+    def _repr_html_(self) -> str:
+        return self.figures.html
 
 
 class Project:
@@ -106,7 +112,7 @@ class Project:
         variables: Mapping[str, Any] | None = None,
     ) -> None:
         self.config = Config.from_folder(Path(path))
-        self.talk = talk or Silence()
+        self.talk = talk or _usual_talk()
         self.environment = os.environ if environment is None else environment
         timeout = self.config.lock_timeout if lock_timeout is None else lock_timeout
         files = (self.config.seeds, *(path for s in self.config.sources for path in s.reach))
@@ -328,7 +334,7 @@ class Project:
         full_refresh: bool = False,
         max_cost: float | None = None,
         exclude: Sequence[str] = (),
-    ) -> tuple[Plan, ...]:
+    ) -> Listed[Plan]:
         """What `run` would do with the named models, or all, in its order. Spends nothing.
 
         Seeds that changed are loaded. A model that reads what another's answers will change is not
@@ -369,7 +375,7 @@ class Project:
             waits[each.name] = () if found.settled else (each.name,)
         for first in self.flow.problems.values() if not plans else ():
             raise first
-        return tuple(plans)
+        return Listed(plans)
 
     def _foreseen(
         self, each: Model, provider: str | None, order: Order, built: list[Model]
@@ -480,7 +486,7 @@ class Project:
         exclude: Sequence[str] = (),
         accept_drift: bool = False,
         fail_fast: bool = False,
-    ) -> tuple[State, ...]:
+    ) -> Listed[State]:
         """Run the named models, or all, in the order their SQL asks for; gives where they stand.
 
         Names are those of `Graph.select`. Waits for the batches unless `detach`. `retry` asks rows
@@ -511,7 +517,7 @@ class Project:
         self._back_up()
         found = {state.model: state for state in self._states([each.name for each in picked])}
         found |= self.flow.built
-        return tuple(found[each.name] for each in picked if each.name in found)
+        return Listed(found[each.name] for each in picked if each.name in found)
 
     def _picked(self, names: Sequence[str], exclude: Sequence[str] = ()) -> tuple[Model, ...]:
         picked = self.select(*names, exclude=exclude)
@@ -525,7 +531,7 @@ class Project:
             raise ProjectError(f"{self.config.models} holds no model yet", hint=hint)
         return picked
 
-    def status(self) -> tuple[State, ...]:
+    def status(self) -> Listed[State]:
         """Poll, load and publish what has ended, and begin what waited for it; gives where every
         enrichment model stands."""
         self.flow.problems.clear()
@@ -595,7 +601,7 @@ class Project:
         """What is there, what can be reached, and what would go wrong. Nothing is sent or spent."""
         return debug.findings(self.flow, provider=provider, seed=self._check_seeds)
 
-    def test(self, *names: str, exclude: Sequence[str] = ()) -> tuple[Result, ...]:
+    def test(self, *names: str, exclude: Sequence[str] = ()) -> Listed[Result]:
         """Run the tests of the named models, or all, on their tables as they would be published.
 
         Nothing is published; failing rows stand in the schema `enrich_tests`. A SQL test is run
@@ -603,7 +609,7 @@ class Project:
         """
         picked = self._picked(names, exclude)
         with run.turn(self.files):
-            return self.flow.test(picked, alone=not names and not exclude)
+            return Listed(self.flow.test(picked, alone=not names and not exclude))
 
     def failing(self, result: Result, *, limit: int = 10) -> Rows:
         """The first rows that a test found."""
@@ -660,9 +666,9 @@ class Project:
             publish.books(database)
             return _rows(database, cost.summed(by))
 
-    def _states(self, names: list[str] | None = None) -> tuple[State, ...]:
+    def _states(self, names: list[str] | None = None) -> Listed[State]:
         with self.files.open(ledger=True) as database:
-            return states(database, names)
+            return Listed(states(database, names))
 
     def ledger_check(self) -> tuple[ledgercopy.Part, ...]:
         """Read all of the ledger and say what of it is damaged; nothing is changed."""
@@ -712,6 +718,13 @@ class Project:
         access: Access = "read" if self.files.copies else True
         with free.open(warehouse=access, ledger="read", attached=True) as database:
             return _rows(database, query)
+
+
+def _usual_talk() -> Talk:
+    """A notebook shows what happens; any other program asks for it."""
+    from enrich.report.screen import Screen, in_notebook
+
+    return Screen() if in_notebook() else Silence()
 
 
 def _rows(database: Database, query: str, **values: Any) -> Rows:  # noqa: ANN401  # any SQL value

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from enrich.errors import EnrichError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+T = TypeVar("T")
 
 SHOWN = 50
 """Rows that a notebook shows."""
@@ -58,6 +62,10 @@ class Rows:
         return {name: [row[number] for row in self.rows] for number, name in enumerate(self.names)}
 
     def _repr_html_(self) -> str:
+        return self.html
+
+    @property
+    def html(self) -> str:
         """The first rows as a notebook shows them."""
         head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
         body = "".join(
@@ -69,10 +77,28 @@ class Rows:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
+class Listed(tuple[T, ...]):
+    """What a command found, one thing after another; a notebook shows of each what its class names
+    in SHOWN, as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        columns = type(self[0]).SHOWN if self else ()  # type: ignore[attr-defined]
+        rows = tuple(tuple(getattr(each, name) for name in columns) for each in self)
+        return Rows(columns=tuple(name.replace("_", " ") for name in columns), rows=rows).html
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "<i>NULL</i>"
-    return f"{len(value):,} bytes" if isinstance(value, bytes) else escape(str(value))
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    if isinstance(value, Mapping):
+        return escape(", ".join(f"{name}: {part}" for name, part in value.items()))
+    if isinstance(value, tuple):
+        return escape(", ".join(map(str, value)))
+    return escape(f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value))
 
 
 def _module(name: str) -> Any:  # noqa: ANN401

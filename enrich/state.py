@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from enrich import batches, waiting
 from enrich.database import statement
@@ -28,6 +28,8 @@ class State:
     run is sent, `held_back` the tests that do not let its table be published. A model that waits
     for others comes `after` them; it may never have been run.
     """
+
+    SHOWN: ClassVar = ("model", "rows", "ok", "failed", "pending", "llm", "published_at")
 
     model: str
     kind: Kind = "enrichment"

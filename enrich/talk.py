@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from enrich.batches import Batch
+from enrich.price import usd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a model is: of the `total` requests of its run so many are `answered`, `failed` of
+    these for good, over all rounds. `spent` is USD, None where no price is known; `state` is how
+    its batches stand, in their provider's words."""
+
+    model: str
+    total: int
+    answered: int
+    failed: int = 0
+    spent: float | None = None
+    state: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"{self.answered:,} of {self.total:,} answered"]
+        parts += [f"{self.failed:,} failed"] if self.failed else []
+        parts += [f"{usd(self.spent)} spent"] if self.spent else []
+        return f"{self.model}: {', '.join(parts)} ({self.state})"
 
 
 class Talk(Protocol):
-    """Who listens. `say` gets one sentence; `progress` the batches of a model as they stand."""
+    """Who listens. `say` gets one sentence; `progress` how far a model is, whenever that changed
+    or might have."""
 
     def say(self, sentence: str) -> None: ...
 
-    def progress(self, model: str, batches: list[Batch]) -> None: ...
+    def progress(self, progress: Progress) -> None: ...
 
 
 class Silence:
@@ -22,5 +43,5 @@ class Silence:
     def say(self, sentence: str) -> None:
         """Say nothing."""
 
-    def progress(self, model: str, batches: list[Batch]) -> None:
+    def progress(self, progress: Progress) -> None:
         """Show nothing."""

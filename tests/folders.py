@@ -12,9 +12,9 @@ import enrich
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.batches import Batch
     from enrich.project import Project
     from enrich.rehearsal import Rehearsal
+    from enrich.talk import Progress
 
 SEED = "id,name,note\n1,ash,tall\n2,birch,white\n3,cedar,\n4,dogwood,\n"
 PROMPT = """
@@ -39,13 +39,13 @@ class Ears:
     """Remembers what enrich says."""
 
     said: list[str] = field(default_factory=list)
-    seen: list[tuple[str, list[Batch]]] = field(default_factory=list)
+    seen: list[Progress] = field(default_factory=list)
 
     def say(self, sentence: str) -> None:
         self.said.append(sentence)
 
-    def progress(self, model: str, batches: list[Batch]) -> None:
-        self.seen.append((model, batches))
+    def progress(self, progress: Progress) -> None:
+        self.seen.append(progress)
 
 
 def write(root: Path, files: dict[str, str]) -> None:

@@ -633,3 +633,19 @@ def test_a_bad_byte_loses_no_answer(tmp_path: Path) -> None:
     with Rehearsal(faults=Faults(bad_byte=1.0)) as server:
         (state,) = opened(plants(tmp_path, server)).run()
         assert (state.ok, server.bill.total) == (4, 4)
+
+
+def test_progress_counts_the_rows_over_all_rounds(tmp_path: Path) -> None:
+    """What is asked again is not counted twice; what failed for good is, and what was spent."""
+    with Rehearsal(faults=Faults(http_500=0.4, off_check=0.2), seed=3) as server:
+        root = plants(tmp_path, server, max_requests=10)
+        rows = "".join(f"{number},plant {number},\n" for number in range(50))
+        write(root, {"seeds/plants.csv": f"id,name,note\n{rows}"})
+        ears = Ears()
+        (state,) = opened(root, ears).run()
+    assert {each.total for each in ears.seen} == {50}
+    assert len(server.batches) > 6
+    assert max(each.answered for each in ears.seen) == ears.seen[-1].answered == 50
+    assert ears.seen[-1].failed == state.failed
+    assert ears.seen[-1].state == "done"
+    assert (ears.seen[-1].spent or 0) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from datetime import date
 from typing import TYPE_CHECKING
@@ -76,3 +77,34 @@ def test_a_warehouse_open_in_this_very_process_says_so_at_once(
                 assert "connection.close()" in refused.value.hint
         assert not any("waiting" in sentence for sentence in ears.said)
         assert project.run()[0].ok == 4
+
+
+CELLS = (
+    "import enrich; project = enrich.Project({root!r}, environment={{}})",
+    "project.plan()",
+    "project.run()",
+    "project.preview('kinds', limit=2)",
+    "project.compare('kinds', limit=2)",
+    "project.test()",
+    "project.failures('kinds')",
+    "project.status()",
+    "project.sql('FROM kinds')",
+)
+
+
+def test_a_real_notebook_shows_progress_and_results(tmp_path: Path) -> None:
+    """The bar is one display that changes; what a cell gives is a table."""
+    client, form = (importlib.import_module(name) for name in ("nbclient", "nbformat.v4"))
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        cells = [form.new_code_cell(cell.format(root=str(root))) for cell in CELLS]
+        notebook = form.new_notebook(cells=cells)
+        client.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    outputs = [cell.outputs for cell in notebook.cells]
+    for source, found in zip(CELLS[1:], outputs[1:], strict=True):
+        (result,) = (each for each in found if each.output_type == "execute_result")
+        assert "<table>" in result.data["text/html"], source
+        assert not [each for each in found if each.get("name") == "stderr"], source
+    (bar,) = (each for each in outputs[2] if each.output_type == "display_data")
+    assert "4/4" in bar.data["text/plain"]
+    assert "kinds" in bar.data["text/html"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from enrich.batches import standing
 from enrich.price import usd
 from enrich.report.answers import by
 from enrich.report.safe import as_json, to_stderr, to_stdout
-from enrich.report.text import status_of, tabulate
+from enrich.report.text import tabulate
 from enrich.report.verdicts import tests_plain
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
             ]
         )
         for batch in state.batches if unfold else ():
-            counts = f"{batch.answered:,} of {batch.requests:,} {status_of(batch)}"
+            counts = f"{batch.answered:,} of {batch.requests:,} {standing(batch)}"
             rows.append([f"  {batch.batch}", f"{batch.requests:,}", "", "", "", counts, "", ""])
     tabulate(columns, rows, right={1, 2, 3, 4}, dull=(5, 4, 3), spare=(6,))
 
@@ -166,7 +167,7 @@ def _under_way(state: State) -> str:
     done = sum(batch.answered for batch in state.batches)
     total = sum(batch.requests for batch in state.batches)
     many = f" in {len(state.batches)} batches" if len(state.batches) > 1 else ""
-    words = ", ".join(sorted({status_of(batch) for batch in state.batches}))
+    words = ", ".join(sorted({standing(batch) for batch in state.batches}))
     times = [batch.submitted_at or state.started_at for batch in state.batches]
     since = _age(min(time for time in times if time))
     return f"{done:,} of {total:,}{many} ({words}, {since})"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from enrich.batches import Batch
 
 LONG = 500
 """Letters of a cell that a preview shows."""
@@ -165,8 +164,3 @@ def terminal(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else 160
     return Console(stderr=stderr, width=width, highlight=False)
-
-
-def status_of(batch: Batch) -> str:
-    """How a batch stands, in one word: its status if it has one."""
-    return batch.status or ("held" if batch.held else "waiting")

@@ -50,8 +50,8 @@ def check_free(database: Database, name: str, source: str, *, schema: str = "mai
     if not found:
         return ""
     kind, said = found[0][0], mark_in(str(found[0][1] or ""))
-    shown = name if schema == "main" else f"{schema}.{name}"
-    what = f"the warehouse has a {str(kind).lower()} '{shown}'"
+    shown = quote.readable(name) if schema == "main" else quote.readable(schema, name)
+    what = f"the warehouse has a {str(kind).lower()} '{name if schema == 'main' else f'{schema}.{name}'}'"
     if said and not is_ours(database, said):
         hint = f"give each project a warehouse of its own, or drop it: DROP {kind} {shown}"
         raise ProjectError(f"{what} that another project's ledger made", hint=hint)

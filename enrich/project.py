@@ -26,7 +26,7 @@ from enrich import (
     waiting,
 )
 from enrich.compare import Comparison, compare
-from enrich.compiler import history, tables
+from enrich.compiler import history, quote, tables
 from enrich.compiler.compilation import described
 from enrich.config import Config
 from enrich.database import Files, statement
@@ -632,7 +632,7 @@ class Project:
             found = _rows(database, history.life(picked.name, kinds), **values)
         if not found.rows:
             what = f"no row of '{name}' ever had the key {', '.join(key)}"
-            raise InputError(what, hint=f'enrich sql "FROM enrich.{name} LIMIT 10" shows some')
+            raise InputError(what, hint=f"enrich.{quote.readable(name)} shows them")
         return found
 
     def failures(self, name: str, *, limit: int = 20) -> Failures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich import pictures
-from enrich.compiler import inputs
+from enrich.compiler import inputs, quote
 from enrich.compiler.body import REMOTE
 from enrich.compiler.compilation import select_failed
 from enrich.errors import DatabaseError, InputError, reading
@@ -63,7 +63,9 @@ def _check_key(database: Database, compiled: Compiled) -> None:
         shown = ", ".join(keys) + (", ..." if many > len(keys) else "")
         hint = "add a column to `key:` that tells the rows apart, or select them DISTINCT"
         if fault == "NULL":
-            present = " AND ".join(f"{column} IS NOT NULL" for column in compiled.key)
+            present = " AND ".join(
+                f"{quote.readable(column)} IS NOT NULL" for column in compiled.key
+            )
             hint = f"leave such rows out of the SELECT: WHERE {present}"
         where = f"{compiled.prompt.source}: the key ({named})"
         raise InputError(f"{where} is {fault} in {compiled.model.source}: {shown}", hint=hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -387,3 +388,28 @@ def test_tables_fit_a_terminal_of_80_columns(
         if words[0] in ("list", "status", "cost"):
             assert "model" in lines[0]
             assert sum(line.startswith(name) for line in lines) == 1
+
+
+def test_what_is_offered_to_type_can_be_typed(tmp_path: Path) -> None:
+    """A model and a column called like words of SQL; a folder whose name has a space."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        prompt = (root / "models/kinds.prompt.md").read_text().replace("key: id", "key: order")
+        prompt = prompt.replace("output:", "tests:\n  - {not_null: height}\noutput:", 1)
+        for file in root.glob("models/*"):
+            file.unlink()
+        select = 'SELECT if(id > 1, id, NULL) AS "order", name, note FROM plants'
+        write(root, {"models/cast.sql": select})
+        (root / "models/cast.prompt.md").write_text(prompt)
+        failed = enrich(root, "run")
+        assert '"order" IS NOT NULL' in failed.stderr
+        write(root, {"models/cast.sql": select.replace("if(id > 1, id, NULL)", "id")})
+        for words in (("run",), ("test", "--json")):
+            enrich(root, *words)
+        said = [enrich(root, *words).stderr for words in (("run", "--accept-drift"), ("test",))]
+        typed = [line for text in said for line in text.splitlines() if "enrich sql" in line]
+        for line in typed:
+            _, *words = shlex.split(line)
+            assert enrich(root, *words).exit_code == 0, line
+        made = CliRunner().invoke(main, ["init", str(tmp_path / "my project")])
+        assert f"cd '{tmp_path}/my project'" in made.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import click
@@ -30,7 +31,7 @@ def init(_: Context, folder: str) -> None:
         sys.exit(ERROR)
     for path in made:
         sys.stderr.write(f"made {path}\n")
-    go = "" if folder in ("", ".") else f"  cd {folder}\n"
+    go = "" if folder in ("", ".") else f"  cd {shlex.quote(folder)}\n"
     sys.stderr.write(f"\nnext:\n{go}  enrich plan\n  enrich run\n")
 
 

@@ -156,7 +156,9 @@ def _check_shadows(database: Database) -> None:
     it what is asked and what is kept, would call them instead."""
     for (name,) in database.script("shadows"):
         message = f"the warehouse has a macro '{name}', which hides DuckDB's own function"
-        raise InputError(message, hint=f"give it another name, and DROP MACRO {quote.name(name)}")
+        raise InputError(
+            message, hint=f"give it another name, and DROP MACRO {quote.readable(name)}"
+        )
 
 
 def _check_macros(database: Database, calls: Iterable[str], *, source: str) -> None:
@@ -206,7 +208,8 @@ def _key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[str, 
             message = f"{prompt.source}: the key '{word}' is a {kind}, not one plain value"
             raise InputError(message, hint=hint)
         if column.lower() in PROVENANCE:
-            hint = f'rename it in the SELECT: {column} AS "{model.name}_{column}"'
+            other = quote.readable(f"{model.name}_{column}")
+            hint = f"rename it in the SELECT: {quote.readable(column)} AS {other}"
             raise InputError(f"{prompt.source}: no key can be called '{column}'", hint=hint)
         key[column] = kind
     return key

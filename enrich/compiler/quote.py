@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def name(*parts: str) -> str:
@@ -15,6 +19,28 @@ def name(*parts: str) -> str:
     "main"."say ""hi"" now"
     """
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+def readable(*parts: str) -> str:
+    """An identifier for people to type, quoted where DuckDB needs it.
+
+    >>> print(readable("main", "movies"), readable("cast"), readable("my id"))
+    main.movies "cast" "my id"
+    """
+    return ".".join(
+        part if PLAIN.fullmatch(part) and part.lower() not in _keywords() else name(part)
+        for part in parts
+    )
+
+
+@cache
+def _keywords() -> frozenset[str]:
+    """The words that DuckDB does not take for a name everywhere."""
+    import duckdb
+
+    query = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category != 'unreserved'"
+    with duckdb.connect(":memory:") as connection:
+        return frozenset(str(word) for (word,) in connection.execute(query).fetchall())
 
 
 def table(words: str) -> str:

@@ -29,6 +29,15 @@ def to_stderr(text: str) -> None:
     sys.stderr.write(clean(text))
 
 
+def query(sql: str) -> str:
+    """The command that runs a query, for a shell.
+
+    >>> print(query('FROM "cast"'))
+    enrich sql 'FROM "cast"'
+    """
+    return f"enrich sql '{sql}'" if '"' in sql else f'enrich sql "{sql}"'
+
+
 def as_json(value: object, indent: int | None = None) -> str:
     """JSON in letters that people read; what could move the cursor is escaped.
 

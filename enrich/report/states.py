@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from enrich.batches import standing
+from enrich.compiler.quote import readable
 from enrich.price import usd
 from enrich.report.answers import by
-from enrich.report.safe import as_json, to_stderr, to_stdout
+from enrich.report.safe import as_json, query, to_stderr, to_stdout
 from enrich.report.text import tabulate
 from enrich.report.verdicts import tests_plain
 
@@ -96,7 +97,8 @@ def closing(found: Sequence[State], *, usual: str) -> None:
     if going:
         to_stderr("\nnext:\n  enrich status\n")
     elif shown:
-        to_stderr(f'\nnext:\n  enrich sql "SELECT * FROM {shown.model} LIMIT 10"\n')
+        select = f"SELECT * FROM {readable(shown.model)} LIMIT 10"
+        to_stderr(f"\nnext:\n  {query(select)}\n")
 
 
 def states_json(found: Sequence[State]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from enrich.compiler.quote import readable
 from enrich.report.rows import rows
-from enrich.report.safe import as_json, clean, to_stderr, to_stdout
+from enrich.report.safe import as_json, clean, query, to_stderr, to_stdout
 from enrich.report.text import plain, tabulate, terminal
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:
     worst = sorted(found, key=lambda result: result.verdict != "fail")
     left = [result.table for result in worst if result.table and result.table not in shown]
     if left:
-        to_stderr(f'\nnext:\n  enrich sql "FROM {left[0]}"\n')
+        table = readable(*left[0].split("."))
+        to_stderr(f"\nnext:\n  {query(f'FROM {table}')}\n")
 
 
 def tests_json(found: Sequence[Result]) -> None:

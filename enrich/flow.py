@@ -58,7 +58,8 @@ class Flow:
     `load` reads the models with values of variables; `provider` opens the provider of a name.
     `results` are those of the tests that were run so far, `built` the plain models, by name, and
     `problems` why models could not be begun or published. `accept_drift`: what a drift test finds
-    is only told. `fail_fast`: a model that cannot be begun ends the command. `spoiled` are seeds
+    is only told. `fail_fast`: a model that cannot be begun, or that
+    tests hold back, ends the command. `spoiled` are seeds
     and sources that could not be loaded, in lower case, and why.
     """
 
@@ -174,6 +175,7 @@ class Flow:
                     turn = self.turn(command)
                     self._show(turn)
                 self._raise(turn, names)
+                self._raise_held_back(names)
             with self.files.open(ledger=True) as database:
                 left = [each for each in waiting.queue(database) if each.command == command]
             under_way = {name for name in names if turn.open(name)}
@@ -192,6 +194,14 @@ class Flow:
             if name in problem.message:
                 raise problem
             raise type(problem)(f"{name}: {problem.message}", hint=problem.hint) from problem
+
+    def _raise_held_back(self, names: set[str]) -> None:
+        """End the command at the first table that its tests hold back, if it is to fail fast."""
+        for name in sorted(names if self.fail_fast else ()):
+            failed = [each.test for each in self.results.get(name, ()) if each.verdict == "fail"]
+            if failed:
+                what = f"'{name}' is held back: the test {failed[0]} fails"
+                raise InputError(what, hint=f"enrich test {name} shows its rows")
 
     def _account(self, names: set[str]) -> None:
         """Say what was spent of the budgets of these models' runs, of each budget once."""

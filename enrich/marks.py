@@ -51,7 +51,8 @@ def check_free(database: Database, name: str, source: str, *, schema: str = "mai
         return ""
     kind, said = found[0][0], mark_in(str(found[0][1] or ""))
     shown = quote.readable(name) if schema == "main" else quote.readable(schema, name)
-    what = f"the warehouse has a {str(kind).lower()} '{name if schema == 'main' else f'{schema}.{name}'}'"
+    where = name if schema == "main" else f"{schema}.{name}"
+    what = f"the warehouse has a {str(kind).lower()} '{where}'"
     if said and not is_ours(database, said):
         hint = f"give each project a warehouse of its own, or drop it: DROP {kind} {shown}"
         raise ProjectError(f"{what} that another project's ledger made", hint=hint)

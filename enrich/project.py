@@ -503,6 +503,7 @@ class Project:
         self.flow.problems.clear()
         self.flow.problems.update({} if names else self.graph.broken)
         self.flow.built.clear()
+        self.flow.results.clear()
         with run.turn(self.files):
             self._seed()
             self.flow.check(picked, provider, refresh=full_refresh)

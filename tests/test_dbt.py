@@ -92,6 +92,23 @@ def test_after_a_failure_no_other_is_begun_where_it_must_not(chain: Path, fast: 
     assert made == (() if fast else (("z",),))
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_table_that_is_held_back_is_a_failure(tmp_path: Path, fast: bool) -> None:
+    """Nothing else of the command is begun then."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        prompt = (root / "models/kinds.prompt.md").read_text()
+        more = prompt.replace("key: id", "key: id\ntests:\n  - {check: id > 1}")
+        write(root, {"models/other.sql": "SELECT id FROM plants", "models/kinds.prompt.md": more})
+        ask = "---\nkey: id\noutput: a VARCHAR\n---\nuser:\n{{ id }} {{ kind }}\n"
+        write(root, {"models/next.sql": "SELECT id, kind FROM kinds", "models/next.prompt.md": ask})
+        done = enrich(root, "run", *(["--fail-fast"] if fast else []))
+        assert done.exit_code == (1 if fast else 3), done.output
+        assert ("is held back: the test check_id_1 fails" in done.stderr) is fast
+        assert server.bill.total == 4
+        assert enrich(root, "status").exit_code == 3  # nothing waits for its turn
+
+
 def test_variables_are_a_mapping(chain: Path) -> None:
     write(chain, {"models/a.sql": "SELECT $year AS id"})
     assert enrich(chain, "run", "a", "--vars", "{year: 1990}").exit_code == 0

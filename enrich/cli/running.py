@@ -127,7 +127,7 @@ def plan(
 )
 @click.option("--detach", is_flag=True, help="Return after submitting; `enrich status` goes on.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan, as `enrich plan` does.")
-@click.option("--fail-fast", is_flag=True, help="Stop at the first model that cannot be run.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first model that fails.")
 @json_option
 @click.pass_obj
 @click.pass_context

@@ -617,3 +617,20 @@ def test_bundled(tmp_path: Path) -> None:
     assert "its answers are poor" in local.notice
     response = answer(local, tmp_path, genre("a", "Classify: a mafia family saga."))
     assert json.loads(response["body"]["choices"][0]["message"]["content"])["genre"] in GENRES
+
+
+def test_a_text_ends_where_its_column_does(local: LocalProvider, tmp_path: Path) -> None:
+    """The grammar keeps to what the schema says in words; a random llm would never end."""
+    text = {"type": ["string", "null"], "description": "a word; at most 20 characters"}
+    schema = {
+        "type": "object",
+        "properties": {"word": text},
+        "required": ["word"],
+        "additionalProperties": False,
+    }
+    shape = {"name": "word", "strict": True, "schema": schema}
+    form = {"type": "json_schema", "json_schema": shape}
+    line = request("1", max_tokens=400, response_format=form)
+    choice = answer(local, tmp_path, line)["body"]["choices"][0]
+    assert choice["finish_reason"] == "stop"
+    assert "word" in json.loads(choice["message"]["content"])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from enrich.price import usd
 from enrich.report.rows import rows, rows_json
-from enrich.report.safe import as_json, clean, to_stderr, to_stdout
+from enrich.report.safe import ADVICE, as_json, clean, to_stderr, to_stdout
 from enrich.report.text import amount, as_lines, as_text, coloured, plain, tabulate, terminal
 
 if TYPE_CHECKING:
@@ -120,6 +120,11 @@ def failures(name: str, found: Failures) -> None:
     terminal(stderr=False).print(table)
     if len(found) > len(found.rows):
         to_stderr(f"{len(found.rows):,} of {len(found):,} are shown; -n shows more\n")
+    outcomes = {
+        dict(zip(found.counts.columns, row, strict=True))["outcome"] for row in found.counts
+    }
+    for outcome in ADVICE.keys() & outcomes:
+        to_stderr(f"\nhint: {ADVICE[outcome]}\n")
     to_stderr(f"\nnext:\n  enrich failures {name} --retry\n")
 
 

@@ -29,6 +29,13 @@ def to_stderr(text: str) -> None:
     sys.stderr.write(clean(text))
 
 
+ADVICE = {
+    "truncated": "an answer without an end repeats itself, or needs more room: bound its text in "
+    "`output:`, such as VARCHAR(200), or raise `max_tokens` under `params:`"
+}
+"""What helps, by outcome, where asking again alone does not."""
+
+
 def query(sql: str) -> str:
     """The command that runs a query, for a shell.
 

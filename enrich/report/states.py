@@ -9,7 +9,7 @@ from enrich.batches import standing
 from enrich.compiler.quote import readable
 from enrich.price import usd
 from enrich.report.answers import by
-from enrich.report.safe import as_json, query, to_stderr, to_stdout
+from enrich.report.safe import ADVICE, as_json, query, to_stderr, to_stdout
 from enrich.report.text import tabulate
 from enrich.report.verdicts import tests_plain
 
@@ -59,6 +59,8 @@ def closing(found: Sequence[State], *, usual: str) -> None:
                 f"{many:,} {word}" for word, many in state.outcomes.items() if word != "ok"
             )
             to_stderr(f"\n{state.model}: {words}. See why:\n  enrich failures {state.model}\n")
+            for outcome in ADVICE.keys() & state.outcomes.keys():
+                to_stderr(f"\nhint: {ADVICE[outcome]}\n")
         if state.stopped:
             to_stderr(
                 f"\n{state.model} is stopped, and no more of it is sent: {state.stopped}. "

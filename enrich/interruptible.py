@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,18 +31,22 @@ def interruptible(call: Callable[[], T], interrupt: Callable[[], None]) -> T:
     future: Future[T] = Future()
 
     def work() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
         try:
             future.set_result(call())
         except BaseException as problem:  # noqa: BLE001  # it is raised where it is waited for
             future.set_exception(problem)
 
-    Thread(target=work, daemon=True).start()
     try:
+        Thread(target=work, daemon=True).start()
         while not future.done():
             wait([future], LOOK)
     except KeyboardInterrupt:
-        while not future.done():
-            interrupt()
-            wait([future], AGAIN)
+        # Whoever caught this may use what the call uses: it is over, or will never begin.
+        while not future.cancel() and not future.done():
+            with suppress(KeyboardInterrupt):
+                interrupt()
+                wait([future], AGAIN)
         raise
     return future.result()

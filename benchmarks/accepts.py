@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from enrich.errors import ModelError
-from enrich.model import select
+from enrich.manifest.model import select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

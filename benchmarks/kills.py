@@ -144,7 +144,7 @@ def child(words: list[str], said: str, moment: Moment | None, disk: int | None) 
 
 def watch(at: Callable[..., None]) -> None:
     """Call `at` before and after each step of enrich in this process: SQL and provider calls."""
-    from enrich import database
+    from enrich.db import database
     from enrich.providers.openai import OpenAIProvider
 
     def watched(call: Callable[..., Any], name_of: Callable[..., str]) -> Callable[..., Any]:

@@ -32,7 +32,11 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from enrich.price import Price, listed
+from enrich.ledger.batch import Batch, unread
+from enrich.ledger.run import RunOptions
+from enrich.pipeline.poll import advance
+from enrich.pipeline.read import read_batches
+from enrich.pricing.price import Price, listed
 from enrich.project import Project
 from enrich.providers import Limits, Remote
 from enrich.providers.openai import OPENAI
@@ -235,23 +239,23 @@ def plain(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def directions(folder: Path, rows: int) -> None:
     """Rows to JSONL and results to table, each beside Python and DuckDB."""
-    from enrich import batches, draft, publish, run
+    from enrich.pipeline import publish, run
 
     bench = Bench(project(folder / "directions", rows))
     free, files = bench.provider("free"), bench.files
     work = folder / "work"
     work.mkdir()
     model = bench.models["categories"]
-    start = seconds(lambda: run.start(files, bench.config, free, model, draft.Order()))
+    start = seconds(lambda: run.start(files, bench.config, free, model, RunOptions()))
     with files.open(ledger=True) as database:
-        planned = batches.unread(database)
-    ended: list[batches.Batch] = []
-    write = seconds(lambda: ended.extend(batches.advance(files, free, b) for b in planned))
+        planned = unread(database)
+    ended: list[Batch] = []
+    write = seconds(lambda: ended.extend(advance(files, free, b) for b in planned))
     write -= free.spent
     requests = sorted(files.work.glob("batches/*/categories-*.jsonl"))
     answered = sorted(files.work.glob("batches/*/result-0.jsonl"))
     kept = [shutil.copy(path, work / f"{n}.jsonl") for n, path in enumerate(answered)]
-    read = seconds(lambda: batches.read(files, ended))
+    read = seconds(lambda: read_batches(files, ended))
 
     def published() -> None:
         with files.open(warehouse=True, ledger=True) as database:

@@ -22,7 +22,7 @@ from threading import Timer
 import duckdb
 
 from enrich.errors import ModelError
-from enrich.model import select
+from enrich.manifest.model import select
 
 READS = (
     "SELECT 1 AS id",

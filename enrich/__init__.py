@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from enrich.errors import EnrichError
-    from enrich.plan import Plan
-    from enrich.preview import Preview
+    from enrich.ledger.state import State
+    from enrich.pipeline.plan import Plan
+    from enrich.pipeline.preview import Preview
     from enrich.project import Project
-    from enrich.rows import Rows
-    from enrich.state import State
+    from enrich.results import Rows
 
 __all__ = ["EnrichError", "Plan", "Preview", "Project", "Rows", "State"]
 
 _HOMES = {
     "EnrichError": "enrich.errors",
-    "Plan": "enrich.plan",
-    "Preview": "enrich.preview",
+    "Plan": "enrich.pipeline.plan",
+    "Preview": "enrich.pipeline.preview",
     "Project": "enrich.project",
-    "Rows": "enrich.rows",
-    "State": "enrich.state",
+    "Rows": "enrich.results",
+    "State": "enrich.ledger.state",
 }
 
 

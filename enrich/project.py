@@ -4,33 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich import (
-    batches,
-    cost,
-    debug,
-    draft,
-    folder,
-    hidden,
-    ledgercopy,
-    publish,
-    run,
-    seedfile,
-    seeds,
-    snapshot,
-    variables,
-    waiting,
-)
-from enrich.compare import Comparison, compare
-from enrich.compiler import history, quote, tables
+from enrich.compiler import history, tables
 from enrich.compiler.compilation import described
-from enrich.config import Config
-from enrich.database import Files, statement
-from enrich.draft import Order
+from enrich.db import quote
+from enrich.db.database import Files, statement
 from enrich.errors import (
     Damaged,
     DatabaseError,
@@ -42,56 +24,39 @@ from enrich.errors import (
     ProviderError,
     nearest,
 )
-from enrich.evaluate import evaluate
-from enrich.flow import Flow
-from enrich.plan import Plan
-from enrich.preview import Preview, preview
-from enrich.rows import Listed, Rows
-from enrich.state import State, states
-from enrich.talk import Silence, Talk
+from enrich.ledger import copy as ledgercopy
+from enrich.ledger import costs, queue
+from enrich.ledger.batch import unread
+from enrich.ledger.run import RunOptions
+from enrich.ledger.state import State, states
+from enrich.manifest import hidden, loading, seed_file, selection, variables
+from enrich.manifest.config import Config
+from enrich.manifest.sources import address
+from enrich.pipeline import debug, draft, publish, run, snapshot
+from enrich.pipeline import seed as seeds
+from enrich.pipeline.cancel import cancel, give_up
+from enrich.pipeline.compare import Comparison, compare
+from enrich.pipeline.evaluate import evaluate
+from enrich.pipeline.listener import Silence, Talk
+from enrich.pipeline.plan import Plan
+from enrich.pipeline.preview import Preview, preview, settle_previews
+from enrich.pipeline.scheduler import Flow
+from enrich.results import Evaluation, Failures, Listed, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from enrich.audit import Result
-    from enrich.batches import Batch
     from enrich.compiler.compilation import Compiled
-    from enrich.cost import By
-    from enrich.database import Access, Database
-    from enrich.datatest import DataTest
-    from enrich.debug import Finding
-    from enrich.graph import Graph
-    from enrich.ledgercopy import Export
-    from enrich.model import Model
+    from enrich.db.database import Access, Database
+    from enrich.ledger.batch import Batch
+    from enrich.ledger.copy import Export
+    from enrich.ledger.costs import By
+    from enrich.manifest.data_test import DataTest
+    from enrich.manifest.graph import Graph
+    from enrich.manifest.model import Model
+    from enrich.pipeline.debug import Finding
+    from enrich.pipeline.test import Result
     from enrich.providers import Provider
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failures:
-    """Rows that are not ok, as many as were asked for, and how many of each outcome and error."""
-
-    rows: Rows
-    counts: Rows
-
-    def __len__(self) -> int:
-        """How many there are in all."""
-        return sum(row[-1] for row in self.counts)
-
-    def _repr_html_(self) -> str:
-        return self.rows.html
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """How versions of a model did against labels: `figures` in all, one row for each version and
-    column, and `labels` one by one for the version `prompt`, which was scored last."""
-
-    figures: Rows
-    labels: Rows
-    prompt: str
-
-    def _repr_html_(self) -> str:
-        return self.figures.html
 
 
 class Project:
@@ -117,7 +82,7 @@ class Project:
         timeout = self.config.lock_timeout if lock_timeout is None else lock_timeout
         files = (self.config.seeds, *(path for s in self.config.sources for path in s.reach))
         root = self.config.root
-        attached = tuple(each.located(self.environment, root) for each in self.config.attached)
+        attached = tuple(address(each, self.environment, root) for each in self.config.attached)
         files += tuple(Path(each.path) for each in attached if each.type == "duckdb")
         for name in variables or {}:
             if name not in self.config.variables:
@@ -179,8 +144,8 @@ class Project:
         """The models and the SQL tests, with these values of variables."""
         key = variables.dumped(values)
         if key not in self._loaded:
-            tests = folder.tests(self.config, values)
-            found = folder.graph(self.config, values)
+            tests = loading.tests(self.config, values)
+            found = loading.graph(self.config, values)
             for problem in found.broken.values():
                 self._tell(f"{problem.message} ({problem.hint})")
             for sentence in found.unread:
@@ -231,7 +196,7 @@ class Project:
 
     def _seed(self, *names: str) -> tuple[tuple[str, ...], list[EnrichError]]:
         """The same, where what cannot be loaded is left to the models that read it."""
-        found = seedfile.found(self.config)
+        found = seed_file.found(self.config)
         known = (*found.files, *found.problems)
         for name in names:
             if name not in known:
@@ -283,8 +248,8 @@ class Project:
 
     def select(self, *names: str, exclude: Sequence[str] = ()) -> tuple[Model, ...]:
         """The models that a command with these words would work on, in its order; for the words
-        see `enrich.selection`."""
-        return self.graph.select(names, exclude, changed=self._changed)
+        see `enrich.manifest.selection`."""
+        return selection.select(self.graph, names, exclude, changed=self._changed)
 
     def _changed(self, reason: str) -> set[str]:
         """The models that have something to ask, for any reason or one whose words hold `reason`.
@@ -342,13 +307,13 @@ class Project:
         no plan, and stands in `problems`; raised if there is no plan at all.
         """
         picked = self._picked(names, exclude)
-        order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
+        order = RunOptions(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
         self.flow.problems.clear()
         self.flow.problems.update({} if names else self.graph.broken)
         with run.turn(self.files):
             self._seed()
             self.flow.check(picked, provider, ready=False, refresh=full_refresh)
-            batches.settle_previews(self.files)
+            settle_previews(self.files)
         plans: list[Plan] = []
         waits: dict[str, tuple[str, ...]] = {}
         for each in picked:
@@ -361,7 +326,7 @@ class Project:
                 plans.append(Plan(model=each.name, kind=each.kind, after=after))
                 waits[each.name] = after
                 continue
-            built = [self.models[name] for name, waiting in waits.items() if not waiting]
+            built = [self.models[name] for name, queue in waits.items() if not queue]
             try:
                 found = self._foreseen(each, provider, order, built)
             except (Locked, DiskError):
@@ -378,7 +343,7 @@ class Project:
         return Listed(plans)
 
     def _foreseen(
-        self, each: Model, provider: str | None, order: Order, built: list[Model]
+        self, each: Model, provider: str | None, order: RunOptions, built: list[Model]
     ) -> Plan:
         """A model's plan; says so where its provider could not answer now. `built` are the models
         before it, of which the plain ones need not be there yet."""
@@ -406,7 +371,7 @@ class Project:
         with run.turn(self.files):
             self._seed()
             self.flow.check_built(picked)
-            batches.settle_previews(self.files)
+            settle_previews(self.files)
             found = preview(self.files, self.config, chosen, picked, limit=limit, where=where)
         self._back_up()
         if chosen.notice and found.asked:
@@ -431,7 +396,7 @@ class Project:
         with run.turn(self.files):
             self._seed()
             self.flow.check_built(picked)
-            batches.settle_previews(self.files)
+            settle_previews(self.files)
             found = compare(
                 self.files,
                 self.config,
@@ -489,15 +454,15 @@ class Project:
     ) -> Listed[State]:
         """Run the named models, or all, in the order their SQL asks for; gives where they stand.
 
-        Names are those of `Graph.select`. Waits for the batches unless `detach`. `retry` asks rows
-        again that failed in earlier runs, `full_refresh` all rows. `max_cost` (USD) is this run's
-        budget, instead of the project's. `accept_drift` publishes what a drift test would hold
-        back. A model that cannot be begun stops those after it; the others go on, and then it is
-        raised; with `fail_fast` at once, before any other is begun.
+        For the names see `manifest.selection`. Waits for the batches unless `detach`. `retry` asks
+        rows again that failed in earlier runs, `full_refresh` all rows. `max_cost` (USD) is this
+        run's budget, instead of the project's. `accept_drift` publishes what a drift test would
+        hold back. A model that cannot be begun stops those after it; the others go on, and then it
+        is raised; with `fail_fast` at once, before any other is begun.
         """
         self.files.check_writable()
         picked = self._picked(names, exclude)
-        order = Order(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
+        order = RunOptions(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
         self.flow.accept_drift = accept_drift
         self.flow.fail_fast = fail_fast
         self.flow.problems.clear()
@@ -507,7 +472,7 @@ class Project:
         with run.turn(self.files):
             self._seed()
             self.flow.check(picked, provider, refresh=full_refresh)
-            batches.settle_previews(self.files)
+            settle_previews(self.files)
         try:
             self.flow.run(picked, provider, order, detach=detach)
         except EnrichError:
@@ -554,26 +519,26 @@ class Project:
         """
         self.files.check_writable()
         with self.files.open(ledger=True) as database:
-            known = {batch.model for batch in batches.unread(database)}
-            known |= {each.model for each in waiting.queue(database)}
+            known = {batch.model for batch in unread(database)}
+            known |= {each.model for each in queue.queue(database)}
         for name in set(names) - known:
             self.graph.one(name)
         stopped: list[Batch] = []
         problems: list[EnrichError] = []
         with run.turn(self.files):
             with self.files.open(ledger=True) as database:
-                todo = [b for b in batches.unread(database) if not names or b.model in names]
+                todo = [b for b in unread(database) if not names or b.model in names]
                 left = [
                     each.model
-                    for each in waiting.queue(database)
+                    for each in queue.queue(database)
                     if not names or {each.model, *each.after} & set(names)
                 ]
-                waiting.drop(database, left)
+                queue.drop(database, left)
             for name in left:
                 self.talk.say(f"{name} waits no more")
             for batch in todo:
                 try:
-                    after = batches.cancel(self.files, self.provider(batch.provider), batch)
+                    after = cancel(self.files, self.provider(batch.provider), batch)
                 except (ProviderError, ProjectError) as problem:
                     problems.append(problem)
                     after = batch
@@ -591,10 +556,8 @@ class Project:
     def _forget(self, stopped: set[str]) -> dict[str, Batch]:
         """Give up on what was to be stopped and is still unread, in whatever state it is."""
         with self.files.open(ledger=True) as database:
-            left = [batch for batch in batches.unread(database) if batch.batch in stopped]
-        given_up = {
-            batch.batch: batches.give_up(self.files, batch, billed=batch.sent) for batch in left
-        }
+            left = [batch for batch in unread(database) if batch.batch in stopped]
+        given_up = {batch.batch: give_up(self.files, batch, billed=batch.sent) for batch in left}
         self.flow.turn()
         return given_up
 
@@ -665,7 +628,7 @@ class Project:
         """What was spent by model, llm, prompt, day or batch; `enrich.costs` is made anew."""
         with self.files.open(warehouse=True, ledger=True) as database:
             publish.books(database)
-            return _rows(database, cost.summed(by))
+            return _rows(database, costs.summed(by))
 
     def _states(self, names: list[str] | None = None) -> Listed[State]:
         with self.files.open(ledger=True) as database:

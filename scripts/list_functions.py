@@ -1,4 +1,4 @@
-"""Write enrich/functions.tsv: every function of this DuckDB, whether a SELECT may call it, and why.
+"""Write functions.tsv: every function of this DuckDB, whether a SELECT may call it, and why.
 
     uv run python scripts/list_functions.py
 
@@ -65,7 +65,7 @@ def main() -> None:
     for name in sorted(kinds.keys() | REFUSED.keys()):
         allowed, why = verdict(name, kinds.get(name, {"extension"}))
         lines.append(f"{name}\t{'allowed' if allowed else 'refused'}\t{why}\n")
-    target = Path(__file__).parent.parent / "enrich" / "functions.tsv"
+    target = Path(__file__).parent.parent / "enrich" / "manifest" / "functions.tsv"
     target.write_text("".join(lines), encoding="utf-8")
     print(f"{target}: {len(lines)} functions of DuckDB {duckdb.__version__}")
 

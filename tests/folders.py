@@ -12,9 +12,9 @@ import enrich
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from enrich.pipeline.listener import Progress
     from enrich.project import Project
     from enrich.rehearsal import Rehearsal
-    from enrich.talk import Progress
 
 SEED = "id,name,note\n1,ash,tall\n2,birch,white\n3,cedar,\n4,dogwood,\n"
 PROMPT = """

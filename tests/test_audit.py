@@ -16,7 +16,7 @@ from enrich.rehearsal import Faults, Rehearsal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.audit import Result
+    from enrich.pipeline.test import Result
 
 KINDS = "ENUM('tree', 'shrub')"
 

@@ -11,14 +11,15 @@ from click.testing import CliRunner
 from folders import PROMPT, opened, plants, settings, write
 
 from enrich import cli
-from enrich.budget import SCOPES, Budget, Left, limits
 from enrich.errors import EnrichError, ProjectError
+from enrich.ledger.budget import SCOPES, Left, limits
+from enrich.manifest.budget import Budget
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.state import State
+    from enrich.ledger.state import State
 
 ROWS = "id,name,note\n" + "".join(f"{n},plant {n},note {n}\n" for n in range(1, 41))
 

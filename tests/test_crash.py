@@ -95,7 +95,7 @@ def test_ctrl_c_is_safe(tmp_path: Path) -> None:
 
 ENDLESS = """
 import duckdb
-from enrich.database import Database
+from enrich.db.database import Database
 
 database = Database(connection=duckdb.connect())
 database.run("SELECT 1")  # DuckDB's first statement imports modules, and swallows what they raise

@@ -11,7 +11,7 @@ from folders import opened, plants, write
 
 from enrich.cli import main
 from enrich.errors import ModelError, ProjectError
-from enrich.model import select
+from enrich.manifest.model import select
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 
 from enrich import cli, errors
 from enrich.compiler.tables import PROVENANCE
-from enrich.config import KEYS, RETRYABLE
-from enrich.prompt import KEYS as PROMPT_KEYS
+from enrich.manifest.config import KEYS, RETRYABLE
+from enrich.manifest.prompt import KEYS as PROMPT_KEYS
 from enrich.providers.openai import KEYS as OPENAI_KEYS
 from enrich.providers.registry import LIMITS, LOCAL_KEYS
 from enrich.rehearsal import Faults

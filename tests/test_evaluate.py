@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from enrich.database import Files
+    from enrich.db.database import Files
 
 LABELS = st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True, max_size=3).map(sorted)
 TEXTS = st.lists(

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from folders import opened, plants, write
 
-from enrich import guard
 from enrich.cli import main
-from enrich.guard import functions
+from enrich.manifest import guard
+from enrich.manifest.guard import functions
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:

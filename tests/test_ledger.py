@@ -14,8 +14,9 @@ import pytest
 from click.testing import CliRunner
 from folders import PROMPT, Ears, opened, plants, settings, write
 
-from enrich import cli, ledgercopy
+from enrich import cli
 from enrich.errors import Damaged, DiskError, EnrichError, Locked, ProjectError
+from enrich.ledger import copy
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path, server: Rehe
 
 KILLED = """
 import os, signal, sys
-from enrich import Project, ledgercopy
+from enrich import Project
+from enrich.ledger import copy as ledgercopy
 from pathlib import Path
 left = int(sys.argv[1])
 def step(function):
@@ -182,7 +184,7 @@ def test_an_export_that_is_killed_is_not_there(tmp_path: Path, server: Rehearsal
     for step in killed(root, "ledger_export", folder, "{}"):
         steps = step
         if folder.exists():
-            ledgercopy.read_manifest(folder)
+            copy.read_manifest(folder)
             assert opened(tmp_path / "p").ledger_import(folder, replace=True)
             break
     assert steps > 20
@@ -366,7 +368,7 @@ def test_a_backup_after_each_run_that_changed_something(tmp_path: Path, server: 
     assert len(list((root / "copies").iterdir())) <= 2
     last = opened(root).ledger_export(tmp_path / "last")
     newest = sorted((root / "copies").iterdir())[-1]
-    assert ledgercopy.read_manifest(newest).state == last.state
+    assert copy.read_manifest(newest).state == last.state
     before = {path.name for path in (root / "copies").iterdir()}
     opened(root).status()
     assert {path.name for path in (root / "copies").iterdir()} == before

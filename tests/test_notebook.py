@@ -14,7 +14,7 @@ from folders import Ears, opened, plants
 import enrich
 from enrich.errors import EnrichError, Locked
 from enrich.rehearsal import Rehearsal
-from enrich.rows import Rows
+from enrich.results import Rows
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from folders import opened, plants, settings, write
 
 from enrich import cli
-from enrich.alias import Aliases, logs
-from enrich.config import Config
+from enrich.db.alias import Aliases, logs
 from enrich.errors import DatabaseError
+from enrich.manifest.config import Config
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from enrich.cli import main
-from enrich.located import located
+from enrich.manifest.located import located
 from enrich.project import Project
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from folders import opened, settings, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enrich import pictures
 from enrich.compiler import inputs
+from enrich.pricing import pictures
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:

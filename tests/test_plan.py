@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis.strategies import floats, integers, lists
 
 from enrich import cli
-from enrich.budget import Left
-from enrich.database import Database
+from enrich.db.database import Database
 from enrich.errors import ModelError
-from enrich.estimate import Pace
-from enrich.plan import Terms, affordable, cut
-from enrich.price import Price
+from enrich.ledger.budget import Left
+from enrich.pipeline.plan import Terms, affordable, cut
+from enrich.pricing.estimate import Pace
+from enrich.pricing.price import Price
 from enrich.providers import Limits
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.plan import Plan
+    from enrich.pipeline.plan import Plan
 
 KEEPING = PROMPT.replace("key: id", "key: id\n    on_change: new")
 MORE = SEED + "".join(f"{n},plant {n},note {n}\n" for n in range(5, 41))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from folders import opened, plants, settings, write
 
-from enrich.prompt import Prompt
+from enrich.manifest.prompt import Prompt
+from enrich.manifest.template import Expression, Image, Text, parse
 from enrich.providers import Limits
 from enrich.providers.openai import Account, OpenAIProvider
 from enrich.rehearsal import Rehearsal
-from enrich.template import Expression, Image, Text, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

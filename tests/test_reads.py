@@ -9,9 +9,9 @@ import pytest
 from folders import Ears, opened, plants, write
 
 from enrich.errors import InputError, ModelError
-from enrich.model import select
+from enrich.manifest.model import select
+from enrich.manifest.tree import CHANGING
 from enrich.rehearsal import Rehearsal
-from enrich.tree import CHANGING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,13 +15,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from enrich import responses
-from enrich.compiler import judge, quote
-from enrich.database import Database, statement
+from enrich.compiler import judge
+from enrich.db import quote
+from enrich.db.database import Database, statement
 from enrich.errors import DatabaseError
-from enrich.output import Output
+from enrich.manifest.output import Output
+from enrich.pipeline import read as responses
+from enrich.pipeline.read import Ended, Judge
 from enrich.rehearsal import Rehearsal
-from enrich.responses import Ended, Judge
 
 quick = hypothesis_settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -348,7 +349,7 @@ def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[byte
                 paths.append(Path(folder) / f"{batch}-{number}.jsonl")
                 paths[-1].write_bytes(content)
             ended.append(Ended(batch=batch, run=1, requests=len(ids), files=tuple(paths)))
-        counts = responses.read(database, ended, JUDGE)
+        counts = responses.read_files(database, ended, JUDGE)
         assert {batch: sum(many.values()) for batch, many in counts.items()} == {
             batch: len(ids) for batch, ids in requests.items()
         }
@@ -405,7 +406,7 @@ def test_a_difference_is_an_error_that_names_the_batch(tmp_path: Path) -> None:
         database.run("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '', 2)")
         ended = Ended(batch="b", run=1, requests=2)
         with pytest.raises(DatabaseError, match="batch b: 2 requests were sent, but 1 have"):
-            responses.read(database, [ended], JUDGE)
+            responses.read_files(database, [ended], JUDGE)
 
 
 def test_a_line_longer_than_usual_is_read(tmp_path: Path) -> None:

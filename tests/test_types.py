@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from enrich.compiler import judge
 from enrich.errors import ModelError
-from enrich.families import FAMILIES, Family
-from enrich.output import SUPPORTED, Output
+from enrich.manifest.families import FAMILIES, Family
+from enrich.manifest.output import SUPPORTED, Output
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:

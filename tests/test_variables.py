@@ -15,14 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import enrich
-from enrich import cli, variables
+from enrich import cli
 from enrich.errors import EnrichError, ModelError, ProjectError
+from enrich.manifest import variables
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.plan import Plan
+    from enrich.pipeline.plan import Plan
     from enrich.project import Project
 
 VALUES = st.recursive(

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enrich.cli.journal import Journal
-from enrich.config import WORK
 from enrich.errors import EnrichError, OverBudget
+from enrich.ledger.batch import NOW, unread
+from enrich.manifest.config import WORK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from enrich.ledger.state import State
     from enrich.project import Project
-    from enrich.state import State
 
 STOPPED = {
     "seed": "seeds that have been loaded stay loaded",
@@ -57,8 +58,9 @@ class Context:
     @contextmanager
     def project(self) -> Iterator[Project]:
         """The project, with errors told as people want them."""
-        from enrich import report, variables
-        from enrich.config import Config
+        from enrich import report
+        from enrich.manifest import variables
+        from enrich.manifest.config import Config
         from enrich.project import Project
 
         command = str(click.get_current_context().info_name)
@@ -128,13 +130,12 @@ class Commands(click.Group):
 
 def _sent(folder: Path) -> str:
     """What is true of a run, or its status, that Ctrl-C stopped: as the ledger has it."""
-    from enrich import batches
     from enrich.project import Project
 
     try:
         project = Project(folder, lock_timeout=1)
         with project.files.open(ledger="read") as database:
-            left = [batch for batch in batches.unread(database) if batch.remote != batches.NOW]
+            left = [batch for batch in unread(database) if batch.remote != NOW]
     except EnrichError:
         return "nothing is lost; enrich status shows what is under way"
     if any(batch.sent for batch in left):

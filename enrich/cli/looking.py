@@ -11,7 +11,7 @@ from enrich.cli.context import ERROR, Context
 from enrich.cli.options import json_option, provider_option, select_options, var_option
 
 if TYPE_CHECKING:
-    from enrich.cost import By
+    from enrich.ledger.costs import By
 
 
 @click.command("list")
@@ -125,7 +125,7 @@ def debug(context: Context, provider: str | None, as_json: bool) -> None:
       enrich debug --provider openai
     """
     from enrich import report
-    from enrich.debug import versions
+    from enrich.pipeline.debug import versions
 
     found = [*versions()]
     try:

@@ -22,7 +22,8 @@ def init(_: Context, folder: str) -> None:
     Example:
       enrich init mine && cd mine && enrich run
     """
-    from enrich import report, scaffold
+    from enrich import report
+    from enrich.manifest import scaffold
 
     try:
         made = scaffold.create(folder or ".")

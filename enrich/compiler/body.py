@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler import quote
-from enrich.template import Image, Text
+from enrich.db import quote
+from enrich.manifest.template import Image, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from enrich.prompt import Endpoint, Message, Prompt
+    from enrich.manifest.prompt import Endpoint, Message, Prompt
 
 REMOTE = ("http://", "https://", "data:")
 SCHEMA_NAME = "answer"

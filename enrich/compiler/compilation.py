@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from enrich import guard, tree
-from enrich.compiler import failing, inputs, judge, quote
+from enrich.compiler import failing, inputs, judge
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
-from enrich.database import problem_line
+from enrich.compiler.version import Version
+from enrich.db import quote
+from enrich.db.database import problem_line
 from enrich.errors import DatabaseError, InputError, ModelError, nearest, reading
+from enrich.manifest import guard, tree, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from sqlglot import exp
 
-    from enrich.database import Database
-    from enrich.model import Model
-    from enrich.prompt import Prompt
-    from enrich.template import Expression
-    from enrich.version import Version
+    from enrich.db.database import Database
+    from enrich.manifest.model import Model
+    from enrich.manifest.prompt import Prompt
+    from enrich.manifest.template import Expression
 
 
 WHERE = 'a condition on the SELECT\'s columns, as in --where "year < 1950"'
@@ -52,6 +54,23 @@ class Compiled:
         """The id of this version of the model: changes whenever anything that is asked does."""
         text = "\n".join((self.model.name, self.digest, self.body.tail, self.prompt.output.ddl))
         return sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def kept(self) -> Version:
+        """This version as the ledger keeps it."""
+        return Version(
+            prompt=self.version,
+            model=self.model.name,
+            identity=self.identity,
+            llm=self.body.llm,
+            endpoint=self.body.endpoint,
+            response_format=self.prompt.response_format,
+            output=self.prompt.output.ddl,
+            prefix=self.body.prefix,
+            text=self.prompt.text,
+            params=json.dumps(self.params, sort_keys=True),
+            variables=variables.dumped(self.prompt.variables),
+        )
 
     @property
     def digest(self) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler import quote
-from enrich.variables import literal
+from enrich.db import quote
+from enrich.manifest.variables import literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.datatest import DataTest
+    from enrich.manifest.data_test import DataTest
 
 BEFORE = "temp._enrich_before"
 """The table as it was published last, where a test compares with it."""

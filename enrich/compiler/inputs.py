@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler import quote
 from enrich.compiler.body import REMOTE
+from enrich.db import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler import answer, quote
+from enrich.compiler import answer
+from enrich.db import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from enrich.output import Output, Type
-    from enrich.prompt import Format
+    from enrich.manifest.output import Output, Type
+    from enrich.manifest.prompt import Format
 
 HUGE = ("INT128", "UINT128")
 """DuckDB's JSON reader calls a whole number of more than 64 bits a DOUBLE, like a fraction."""

@@ -14,10 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enrich.compiler import quote
+from enrich.db import quote
 
 if TYPE_CHECKING:
-    from enrich.prompt import Endpoint
+    from enrich.manifest.prompt import Endpoint
 
 USAGE = """STRUCT(
         {input} BIGINT, {input}_details STRUCT(cached_tokens BIGINT),

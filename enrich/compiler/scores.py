@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from enrich.compiler import quote
+from enrich.db import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from enrich.output import Type
+    from enrich.manifest.output import Type
 
 Measure = Literal["labels", "text", "value"]
 

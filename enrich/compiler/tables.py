@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler import quote
 from enrich.compiler.judge import parsed
+from enrich.db import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.output import Output
-    from enrich.prompt import Format
+    from enrich.manifest.output import Output
+    from enrich.manifest.prompt import Format
 
 PROVENANCE = (
     "outcome",

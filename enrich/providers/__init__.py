@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enrich.price import Price
+    from enrich.pricing.price import Price
 
 Status = Literal[
     "validating",

@@ -28,13 +28,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from enrich.errors import DiskError, ProviderError
-from enrich.price import FREE
+from enrich.pricing.price import FREE
 from enrich.providers import TERMINAL, Limits, Remote, weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from enrich.price import Price
+    from enrich.pricing.price import Price
 
 INTENT = "enrich_batch"
 """The metadata that says which intent a batch belongs to."""

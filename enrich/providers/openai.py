@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from enrich.errors import DiskError, ProviderError, Unavailable, Unclear
-from enrich.price import DISCOUNT, Price, listed
+from enrich.pricing.price import DISCOUNT, Price, listed
 from enrich.providers import TERMINAL, Limits, Remote
 from enrich.providers.secrets import Secrets
 

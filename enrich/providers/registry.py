@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from enrich.price import Price
+from enrich.manifest.settings import MOST, VARIABLE
+from enrich.pricing.price import Price
 from enrich.providers import Limits
 from enrich.providers.secrets import is_sendable
-from enrich.settings import MOST, VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from enrich.manifest.settings import Settings
     from enrich.providers import Provider
-    from enrich.settings import Settings
 
 TYPES = ("local", "openai")
 LOCAL_KEYS = ("path", "mmproj", "hf", "slots", "context", "threads")

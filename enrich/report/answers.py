@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.price import usd
+from enrich.pricing.price import usd
 from enrich.report.rows import rows, rows_json
 from enrich.report.safe import ADVICE, as_json, clean, to_stderr, to_stdout
 from enrich.report.text import amount, as_lines, as_text, coloured, plain, tabulate, terminal
 
 if TYPE_CHECKING:
-    from enrich.compare import Comparison
-    from enrich.preview import Preview
-    from enrich.project import Failures
-    from enrich.rows import Rows
+    from enrich.pipeline.compare import Comparison
+    from enrich.pipeline.preview import Preview
+    from enrich.results import Failures, Rows
 
 
 def by(provider: str, usual: str) -> str:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from enrich.graph import Graph
-    from enrich.model import Model
+    from enrich.manifest.graph import Graph
+    from enrich.manifest.model import Model
 
 
 def models(found: Sequence[Model], whole: Graph) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from enrich.ledgercopy import Export, Part
+    from enrich.ledger.copy import Export, Part
 
 
 def parts(found: Sequence[Part]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.price import usd
+from enrich.pricing.price import usd
 from enrich.report.safe import as_json, clean, to_stdout
 from enrich.report.text import coloured, size, terminal
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from enrich.plan import Plan
+    from enrich.pipeline.plan import Plan
 
 HINTS = {
     "kept": "as on_change says: an earlier version's answers stay",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.price import usd
+from enrich.pricing.price import usd
 from enrich.report.safe import as_json, to_stderr, to_stdout
 from enrich.report.text import amount, as_text, plain, tabulate
 
 if TYPE_CHECKING:
     from enrich.rehearsal import Rehearsal
-    from enrich.rows import Rows
+    from enrich.results import Rows
 
 
 def rows(found: Rows) -> None:

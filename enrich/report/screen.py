@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from enrich.price import usd
+from enrich.pricing.price import usd
 from enrich.report.safe import clean, to_stderr
 from enrich.report.text import terminal
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from enrich.errors import EnrichError
-    from enrich.talk import Progress
+    from enrich.pipeline.listener import Progress
 
 STEADY = 600.0
 """Seconds over which speed is measured: answers of batches come in lumps."""

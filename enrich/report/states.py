@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from enrich.batches import standing
-from enrich.compiler.quote import readable
-from enrich.price import usd
+from enrich.db.quote import readable
+from enrich.ledger.batch import standing
+from enrich.pricing.price import usd
 from enrich.report.answers import by
 from enrich.report.safe import ADVICE, as_json, query, to_stderr, to_stdout
 from enrich.report.text import tabulate
@@ -16,9 +16,9 @@ from enrich.report.verdicts import tests_plain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from enrich.audit import Result
     from enrich.errors import EnrichError
-    from enrich.state import State
+    from enrich.ledger.state import State
+    from enrich.pipeline.test import Result
 
 
 def states(found: Sequence[State], *, unfold: bool = False) -> None:

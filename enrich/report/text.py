@@ -8,7 +8,7 @@ import sys
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from enrich.price import usd
+from enrich.pricing.price import usd
 from enrich.report.safe import clean
 
 if TYPE_CHECKING:

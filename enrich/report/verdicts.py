@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler.quote import readable
+from enrich.db.quote import readable
 from enrich.report.rows import rows
 from enrich.report.safe import as_json, clean, query, to_stderr, to_stdout
 from enrich.report.text import plain, tabulate, terminal
@@ -12,10 +12,9 @@ from enrich.report.text import plain, tabulate, terminal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from enrich.audit import Result
-    from enrich.debug import Finding
-    from enrich.project import Evaluation
-    from enrich.rows import Rows
+    from enrich.pipeline.debug import Finding
+    from enrich.pipeline.test import Result
+    from enrich.results import Evaluation, Rows
 
 
 def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:

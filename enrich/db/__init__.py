@@ -1,0 +1,1 @@
+"""The door to DuckDB: databases, names in SQL, and who made which table."""

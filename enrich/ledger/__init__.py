@@ -1,0 +1,1 @@
+"""What was paid for: batches, runs, versions, the queue, budgets and costs."""

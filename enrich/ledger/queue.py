@@ -1,0 +1,101 @@
+"""Waiting: models that a command is to run once those they read are through.
+
+They wait in the ledger, so that `enrich status` goes on where `run --detach` or Ctrl-C left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enrich.ledger.batch import unread
+from enrich.ledger.run import RunOptions
+from enrich.manifest.variables import dumped, loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from enrich.db.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A model that waits for those it comes `after`; `provider` "" is the usual one."""
+
+    model: str
+    command: str
+    after: tuple[str, ...]
+    provider: str
+    order: RunOptions
+    variables: Mapping[str, Any]
+
+
+def put(database: Database, each: Waiting) -> None:
+    """Let a model wait. Needs the ledger.
+
+    If it waited already, it waits for all of it, and is run as this command says.
+    """
+    before = [other.after for other in queue(database) if other.model == each.model]
+    drop(database, [each.model])
+    after = dict.fromkeys(name for names in (*before, each.after) for name in names)
+    database.script(
+        "wait",
+        model=each.model,
+        command=each.command,
+        after=list(after),
+        provider=each.provider,
+        retry=each.order.retry,
+        full_refresh=each.order.full_refresh,
+        max_cost=each.order.max_cost,
+        invocation=each.order.invocation,
+        variables=dumped(each.variables),
+    )
+
+
+def queue(database: Database) -> tuple[Waiting, ...]:
+    """Every model that waits, in the order they were put there. Needs the ledger."""
+    rows = database.dicts('SELECT * FROM ledger.waiting ORDER BY since, "after", model')
+    return tuple(
+        Waiting(
+            model=row["model"],
+            command=row["command"],
+            after=tuple(row["after"]),
+            provider=row["provider"],
+            order=RunOptions(
+                retry=row["retry"],
+                full_refresh=row["full_refresh"],
+                max_cost=row["max_cost"],
+                invocation=row["invocation"],
+            ),
+            variables=loaded(row["variables"]),
+        )
+        for row in rows
+    )
+
+
+def begun(database: Database, command: str, run: int) -> None:
+    """The first run of a command has begun: those that wait belong to it."""
+    sentence = "UPDATE ledger.waiting SET invocation = coalesce(invocation, $run)"
+    database.run(f"{sentence} WHERE command = $command", run=run, command=command)
+
+
+def drop(database: Database, models: Iterable[str]) -> None:
+    """Let these models wait no more."""
+    statement = "DELETE FROM ledger.waiting WHERE list_contains($models::VARCHAR[], model)"
+    database.run(statement, models=list(models))
+
+
+def stuck(database: Database, each: Waiting) -> tuple[str, str] | None:
+    """The first model that this one waits for and which will not come through, and why."""
+    for name in each.after:
+        row = database.script("obstacle", model=name)
+        if row and row[0][0]:
+            return name, row[0][0]
+    return None
+
+
+def ready(database: Database) -> tuple[Waiting, ...]:
+    """Those that wait for nothing any more: what they come after is answered and published."""
+    found = queue(database)
+    busy = {each.model for each in found} | {batch.model for batch in unread(database)}
+    return tuple(each for each in found if not busy & set(each.after))

@@ -1,0 +1,1 @@
+"""The project's files as parsed: settings, models, prompts, outputs, tests, and what reads what."""

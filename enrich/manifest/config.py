@@ -1,0 +1,255 @@
+"""The project's settings: project.yml as one frozen object, read once."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enrich.db.database import STORAGE as DEFAULT_STORAGE
+from enrich.errors import DiskError, ProjectError, nearest
+from enrich.manifest.backup import Backup
+from enrich.manifest.budget import PROJECT_KEYS, Budget
+from enrich.manifest.settings import Settings
+from enrich.manifest.sources import attached, sources
+from enrich.manifest.variables import declared
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.db.database import Attached
+    from enrich.manifest.sources import Source
+
+WORK = ".enrich"
+"""The folder of working files."""
+FILE = "project.yml"
+READABLE = "it must be a text file in UTF-8 that you may read"
+STORAGE = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+KEYS = (
+    "name",
+    "warehouse",
+    "ledger",
+    "models",
+    "seeds",
+    "tests",
+    "provider",
+    "providers",
+    "params",
+    "max_attempts",
+    "retry",
+    "lock_timeout",
+    "external_access",
+    "memory_limit",
+    "budget",
+    "vars",
+    "attach",
+    "sources",
+    "backup",
+)
+RETRYABLE = ("error", "expired", "missing", "invalid", "truncated", "refused")
+RETRIED = ("error", "expired", "missing", "invalid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What project.yml says, with defaults filled in and paths made absolute.
+
+    `lock_timeout` is in seconds. `reach` names what SQL may read besides the project's own files;
+    None: anything. `memory_limit` is DuckDB's setting, "" for enrich's own. `retry` names the
+    outcomes that are asked again, each row at most `max_attempts` times. `tests` are the folders of
+    SQL tests. `variables` are for SQL and templates. `seed_options` say how the file of a seed is
+    read. `storage` is the storage version of a new warehouse. `backup` says where exports of the
+    ledger go after each run.
+    """
+
+    root: Path
+    name: str
+    warehouse: Path
+    storage: str
+    ledger: Path
+    models: Path
+    seeds: Path
+    seed_options: Mapping[str, Mapping[str, Any]]
+    tests: tuple[Path, ...]
+    provider: str
+    providers: Mapping[str, Settings]
+    params: Mapping[str, Any]
+    max_attempts: int
+    retry: tuple[str, ...]
+    lock_timeout: float
+    reach: tuple[Path, ...] | None
+    memory_limit: str
+    budget: Budget
+    variables: Mapping[str, Any]
+    attached: tuple[Attached, ...]
+    sources: tuple[Source, ...]
+    backup: Backup | None
+
+    @property
+    def work(self) -> Path:
+        """The folder of working files: request and result files, logs."""
+        return self.root / WORK
+
+    def may_read(self, path: Path) -> bool:
+        """Whether a model may read this file: it lies in the project, or where `reach` says."""
+        found = path.resolve()
+        inside = (self.root, *(self.reach or ()))
+        return self.reach is None or any(found.is_relative_to(p.resolve()) for p in inside)
+
+    @classmethod
+    def from_folder(cls, root: Path) -> Config:
+        """Read `root`/project.yml."""
+        root = root.absolute()
+        path = root / FILE
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as problem:
+            hint = "go to a project's folder, name one with --project, or make one: enrich init"
+            raise ProjectError(f"there is no {FILE} in {root}", hint=hint) from problem
+        except (OSError, UnicodeDecodeError) as problem:
+            raise DiskError(f"{path} cannot be read: {problem}", hint=READABLE) from problem
+        return cls.from_settings(root, Settings.parse(text, source=FILE, error=ProjectError))
+
+    @classmethod
+    def from_settings(cls, root: Path, settings: Settings) -> Config:
+        settings.known(KEYS)
+        providers = _providers(settings)
+        provider = settings.text("provider", next(iter(providers)))
+        if provider not in providers:
+            hint = nearest(provider, providers)
+            raise settings.wrong("provider", f"names no provider: '{provider}'", hint=hint)
+        warehouse_path, storage = _warehouse(settings)
+        warehouse = root / warehouse_path
+        ledger = root / settings.text("ledger", "ledger.duckdb")
+        if warehouse.resolve() == ledger.resolve():
+            hint = "the ledger is what was paid for, and lives apart: ledger: ledger.duckdb"
+            raise settings.wrong("warehouse", "is the same file as the ledger", hint=hint)
+        folder, options = _seeds(settings)
+        reach = _reach(root, settings)
+        tests = tuple(root / word for word in settings.words("tests", ("tests",)))
+        models = root / settings.text("models", "models")
+        for path in (warehouse, ledger, models, root / folder, *tests, root / WORK):
+            _check_link(root, path, reach)
+        files = sources(settings, root=root, open_access=reach is None)
+        return cls(
+            root=root,
+            name=settings.text("name", root.resolve().name),
+            warehouse=warehouse,
+            storage=storage,
+            ledger=ledger,
+            models=models,
+            seeds=root / folder,
+            seed_options=options,
+            tests=tests,
+            provider=provider,
+            providers=providers,
+            params=settings.parameters("params"),
+            max_attempts=settings.integer("max_attempts", 3) or 3,
+            retry=outcomes(settings, RETRIED),
+            lock_timeout=settings.number("lock_timeout", 60.0),
+            reach=reach,
+            memory_limit=settings.text("memory_limit"),
+            budget=Budget.of(settings, PROJECT_KEYS),
+            variables=declared(settings),
+            attached=attached(settings, open_access=reach is None),
+            sources=files,
+            backup=Backup.of(settings, root),
+        )
+
+
+def _warehouse(settings: Settings) -> tuple[str, str]:
+    """The path of the warehouse, and the storage version in which a new one is made."""
+    value = settings.values.get("warehouse")
+    if not isinstance(value, dict):
+        return settings.text("warehouse", "warehouse.duckdb"), DEFAULT_STORAGE
+    known = ("path", "storage_version")
+    for word in value:
+        if word not in known:
+            raise settings.wrong("warehouse", f"has no '{word}'", hint=nearest(str(word), known))
+    said = str(value.get("storage_version") or DEFAULT_STORAGE)
+    version = STORAGE.fullmatch(said)
+    if version is None and said != "latest":
+        hint = f"name a version of DuckDB, such as {DEFAULT_STORAGE}, or latest"
+        raise settings.wrong("warehouse", f"has no storage version '{said}'", hint=hint)
+    storage = f"v{version[1]}.{version[2]}{version[3] or '.0'}" if version else said
+    return str(value.get("path") or "warehouse.duckdb"), storage
+
+
+def _seeds(settings: Settings) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The folder of seeds, and the options of each seed that has any."""
+    value = settings.values.get("seeds")
+    if not isinstance(value, dict):
+        return settings.text("seeds", "seeds"), {}
+    for word in value:
+        if word not in ("path", "tables"):
+            raise settings.wrong(
+                "seeds", f"has no '{word}'", hint=nearest(word, ("path", "tables"))
+            )
+    tables = value.get("tables") or {}
+    if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
+        hint = "seeds: {tables: {movies: {delim: ';', encoding: latin-1}}}"
+        raise settings.wrong("seeds", "must give options by table under `tables`", hint=hint)
+    options = {str(name): {str(k): v for k, v in each.items()} for name, each in tables.items()}
+    return str(value.get("path") or "seeds"), options
+
+
+def _reach(root: Path, settings: Settings) -> tuple[Path, ...] | None:
+    """What `external_access` lets SQL read: true anything, else the named files and folders."""
+    value = settings.values.get("external_access")
+    if isinstance(value, bool):
+        return None if value else ()
+    named = [Path(word).expanduser() for word in settings.words("external_access")]
+    for path in named:
+        if not (root / path).exists():
+            hint = "name files and folders that are there, or true for any"
+            raise settings.wrong("external_access", f"names '{path}', which is absent", hint=hint)
+    return tuple(root / path for path in named)
+
+
+def _check_link(root: Path, path: Path, reach: tuple[Path, ...] | None) -> None:
+    """Refuse a link that leads out of the project, unless `external_access` names where: to follow
+    it would widen what SQL may open, and write into what is somebody else's. A path that
+    project.yml itself puts elsewhere is no link."""
+    if reach is None or not Path(os.path.normpath(path)).is_relative_to(root):
+        return
+    try:
+        target = path.resolve()
+        inside = any(target.is_relative_to(each.resolve()) for each in (root, *reach))
+    except (OSError, RuntimeError) as problem:  # a link in a circle
+        message = f"{path.relative_to(root)} cannot be followed"
+        raise ProjectError(message, hint="see where the link leads") from problem
+    if not inside:
+        message = f"{path.relative_to(root)} is a link that leads out of the project, to {target}"
+        hint = f"if that is meant, say so in project.yml: external_access: [{target}]"
+        raise ProjectError(message, hint=hint)
+
+
+def _providers(settings: Settings) -> dict[str, Settings]:
+    """Each provider's own settings, unread: `${NAME}` must not fail where it is not used."""
+    found = settings.mapping("providers") or {"local": {}}
+    providers = {}
+    for name, values in found.items():
+        if values is not None and not isinstance(values, dict):
+            hint = f"write {name}: {{}} to take the defaults"
+            raise settings.wrong("providers", f"has no settings under '{name}'", hint=hint)
+        providers[name] = Settings(
+            values=values or {},
+            lines=dict.fromkeys(values or {}, settings.lines.get("providers", 1)),
+            source=settings.source,
+            error=settings.error,
+        )
+    return providers
+
+
+def outcomes(settings: Settings, default: tuple[str, ...]) -> tuple[str, ...]:
+    """The outcomes under `retry:`; `retry: []` asks nothing again."""
+    if settings.values.get("retry") == []:
+        return ()
+    words = settings.words("retry", default)
+    for word in words:
+        if word not in RETRYABLE:
+            raise settings.wrong("retry", f"cannot hold '{word}'", hint=nearest(word, RETRYABLE))
+    return words

@@ -1,0 +1,62 @@
+"""What SQL hides: the tables behind the user's own macros and views in the warehouse.
+
+A model that calls a macro, or reads a view that enrich did not make, reads what they read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from enrich.db.ownership import MARK
+from enrich.manifest import model, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from enrich.db.database import Database
+    from enrich.manifest.graph import Graph
+    from enrich.manifest.model import Model
+
+
+def may_hide(graph: Graph) -> bool:
+    """Whether a model names anything that may be a macro or a view of the user's own."""
+    known = {name.lower() for name in (*graph.models, *graph.leaves)}
+    return any(each.reads - known or each.calls - tree.builtin() for each in graph.models.values())
+
+
+def resolved(database: Database, models: Mapping[str, Model]) -> dict[str, Model]:
+    """The models with all they read, directly or behind macros and views. Needs the warehouse."""
+    behind = {
+        str(name): _named(str(sql)) for name, sql in database.script("hidden", mark=f"%{MARK}%")
+    }
+    if not behind:
+        return dict(models)
+    return {
+        name: replace(each, reads=each.reads | _reached({*each.reads, *each.calls}, behind))
+        for name, each in models.items()
+    }
+
+
+def _named(sql: str) -> frozenset[str]:
+    """What the SQL of a macro or a view names: tables, functions, other macros."""
+    for text in (sql, f"SELECT {sql}"):  # a scalar macro is an expression
+        try:
+            found = tree.of(text)
+        except RecursionError:
+            return frozenset()
+        if found is not None:
+            tables = (model.named(path) for path in found.tables)
+            return frozenset(filter(None, tables)) | frozenset(found.calls)
+    return frozenset()
+
+
+def _reached(names: Iterable[str], behind: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """All that can be reached from these names through macros and views."""
+    found: set[str] = set()
+    left = [name for name in names if name in behind]
+    while left:
+        for name in behind[left.pop()] - found:
+            found.add(name)
+            left += [name] if name in behind else []
+    return frozenset(found)

@@ -1,0 +1,72 @@
+"""The project's folder: its models and its SQL tests, as files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from enrich.errors import DiskError, ProjectError
+from enrich.manifest import data_test, model, seed_file, strays, variables
+from enrich.manifest.config import NAME, READABLE
+from enrich.manifest.graph import Graph
+from enrich.manifest.located import located
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.manifest.config import Config
+    from enrich.manifest.data_test import DataTest
+
+TESTS = ("severity", "description")
+"""What comments at the top of a SQL test may set."""
+
+
+def graph(config: Config, values: Mapping[str, Any]) -> Graph:
+    """The models, and the seeds and sources they may read; `values` are those of variables."""
+    models, broken = model.load(config.models, root=config.root, values=values)
+    misnamed = strays.misnamed(config.models, config.root, models)
+    broken |= misnamed
+    models = {name: each for name, each in models.items() if name not in misnamed}
+    brought = seed_file.found(config)
+    leaves = dict.fromkeys((*brought.files, *brought.problems), "seed")
+    lowered = {name.lower(): name for name in leaves}
+    for source in config.sources:
+        if source.name.lower() in lowered:
+            message = f"project.yml: the source '{source.name}' is called like a seed"
+            raise ProjectError(message, hint="rename one of them")
+    leaves |= {source.name: "source" for source in config.sources}
+    lowered |= {source.name.lower(): source.name for source in config.sources}
+    for name, each in models.items():
+        same = lowered.get(name.lower())
+        if same:
+            message = f"{each.source}: the {leaves[same]} '{same}' has its name"
+            raise ProjectError(message, hint="rename one of them")
+    unread = (
+        *strays.models(config.models, config.root, models),
+        *strays.tests(config.tests, config.root),
+    )
+    return Graph(models, leaves, broken, unread)
+
+
+def tests(config: Config, values: Mapping[str, Any]) -> tuple[DataTest, ...]:
+    """The SQL files in the test folders, each a test; `values` are those of variables."""
+    found: dict[str, DataTest] = {}
+    for path in sorted(path for each in config.tests for path in each.rglob("*.sql")):
+        source = model.shown(path, config.root)
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE) from problem
+        if not NAME.fullmatch(path.stem) or path.stem in found:
+            hint = "each test has a name of its own: letters, digits and _"
+            raise ProjectError(f"{source}: '{path.stem}' cannot name a test", hint=hint)
+        said = model.header(text, TESTS, source=source)
+        select = model.select(variables.filled(text, values, source=source), source)
+        severity = said.get("severity", "error")
+        found[path.stem] = data_test.from_file(
+            located(select.query, config.root),
+            severity,
+            name=path.stem,
+            source=source,
+            reads=select.reads,
+        )
+    return tuple(found.values())

@@ -1,0 +1,387 @@
+"""The output: column DDL, one declaration of what the llm must return.
+
+From it come the JSON Schema sent to the provider (OpenAI's rules for strict structured outputs:
+every property required, no additional ones, null through a type union), the types of the published
+table and, in `compiler`, the reader of the answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enrich.errors import ModelError
+from enrich.manifest.families import FAMILIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlglot import exp
+    from sqlglot.tokenizer_core import Token
+
+    from enrich.manifest.families import Family, Traits
+
+INTEGERS: dict[str, tuple[int | None, int | None]] = {
+    "TINYINT": (-(2**7), 2**7 - 1),
+    "SMALLINT": (-(2**15), 2**15 - 1),
+    "INT": (-(2**31), 2**31 - 1),
+    "BIGINT": (None, None),
+    "INT128": (None, None),
+    "UTINYINT": (0, 2**8 - 1),
+    "USMALLINT": (0, 2**16 - 1),
+    "UINT": (0, 2**32 - 1),
+    "UBIGINT": (0, None),
+    "UINT128": (0, None),
+}
+"""sqlglot's names of DuckDB's integers, and the bounds worth telling the llm."""
+
+NAMES: dict[str, Family] = {
+    "TEXT": "text",
+    "VARCHAR": "text",
+    "CHAR": "text",
+    "FLOAT": "number",
+    "DOUBLE": "number",
+    "DECIMAL": "number",
+    "BOOLEAN": "boolean",
+    "DATE": "date",
+    "TIME": "time",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMPNTZ": "timestamp",
+    "TIMESTAMPTZ": "timestamp",
+    "UUID": "uuid",
+    "JSON": "json",
+    "ENUM": "enum",
+    **dict.fromkeys(INTEGERS, "integer"),
+}
+"""sqlglot's names of the types that hold one value, and their families."""
+SIZED = ("VARCHAR", "TEXT", "CHAR", "BPCHAR", "NVARCHAR", "STRING")
+"""Types whose length is kept."""
+LENGTH = "a text of length "
+"""How the label begins that stands for a text's length while it is parsed."""
+SUPPORTED = (
+    "use VARCHAR, VARCHAR(n), an integer type, FLOAT, DOUBLE, DECIMAL(p, s), BOOLEAN, DATE, TIME, "
+    "TIMESTAMP, TIMESTAMPTZ, UUID, JSON, ENUM('a', 'b'), STRUCT(...), MAP(key, value), or a list "
+    "of one of these"
+)
+
+
+@dataclass(frozen=True)
+class Type:
+    """A column's type: its family, as DuckDB writes it, and what it is made of: the `labels` of an
+    ENUM, the `item` of a list, the `fields` of a STRUCT, the `entry` of a MAP (key and value); the
+    `length` of a text, and the `bounds` of an integer."""
+
+    family: Family
+    sql: str
+    labels: tuple[str, ...] = ()
+    item: Type | None = None
+    fields: tuple[tuple[str, Type], ...] = ()
+    bounds: tuple[int | None, int | None] = (None, None)
+    entry: tuple[Type, Type] | None = None
+    length: int | None = None
+
+    @property
+    def traits(self) -> Traits:
+        return FAMILIES[self.family]
+
+    @property
+    def note(self) -> str:
+        """What a schema cannot say of a value, in words."""
+        if self.family == "json":
+            return "JSON, as text"
+        return f"at most {self.length} characters" if self.length else ""
+
+    def schema(self, *, required: bool) -> dict[str, Any]:
+        """The JSON Schema of a value of this type, or null where it is not `required`."""
+        schema: dict[str, Any] = {"type": self.traits.schema}
+        if self.note:
+            schema["description"] = self.note
+        if self.traits.format:
+            schema["format"] = self.traits.format
+        elif self.traits.told:
+            schema["pattern"] = self.traits.told
+        elif self.family == "enum":
+            schema["enum"] = list(self.labels)
+        elif self.item:
+            schema["items"] = self.item.schema(required=True)
+        elif self.entry:
+            key, value = (kind.schema(required=True) for kind in self.entry)
+            schema["items"] = _object(iter([("key", key), ("value", value)]))
+        elif self.family == "struct":
+            schema |= _object((name, kind.schema(required=False)) for name, kind in self.fields)
+        elif self.family == "integer":
+            low, high = self.bounds
+            schema |= {} if low is None else {"minimum": low}
+            schema |= {} if high is None else {"maximum": high}
+        if not required:
+            schema["type"] = [schema["type"], "null"]
+            if self.family == "enum":
+                schema["enum"] = [*self.labels, None]
+        return schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """An output column."""
+
+    name: str
+    type: Type
+    required: bool
+    description: str
+    bounds: tuple[tuple[str, int | float], ...]
+
+    def schema(self) -> dict[str, Any]:
+        sized = self.type.family == "list"
+        counted = self.type.family in ("integer", "number")
+        bounds = {
+            word: limit for word, limit in self.bounds if (sized if "Items" in word else counted)
+        }
+        schema = self.type.schema(required=self.required) | bounds
+        said = "; ".join(filter(None, (self.description, self.type.note)))
+        return schema | ({"description": said} if said else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """The columns the llm must return, and the CHECKs each answer must pass (as written)."""
+
+    ddl: str
+    columns: tuple[Column, ...]
+    checks: tuple[str, ...]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is one VARCHAR, as `response_format: text` needs."""
+        return len(self.columns) == 1 and self.columns[0].type.family == "text"
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of an answer."""
+        return _object((column.name, column.schema()) for column in self.columns)
+
+    @classmethod
+    def parse(cls, ddl: str, *, source: str, line: int = 1) -> Output:
+        """Read column DDL that starts at `line` of the file `source`."""
+        columns: list[Column] = []
+        checks: list[str] = []
+        for text, at in _items(ddl, source=source, line=line):
+            column, found = _item(text, source=source, line=at)
+            checks += found
+            if column is None:
+                continue
+            if column.name.lower() in {known.name.lower() for known in columns}:
+                message = f"{source}:{at}: output column '{column.name}' stands twice"
+                raise ModelError(message, hint="rename one of them")
+            columns.append(column)
+        if not columns:
+            hint = "write it as in CREATE TABLE: summary VARCHAR NOT NULL"
+            raise ModelError(f"{source}:{line}: the output has no column", hint=hint)
+        return cls(ddl=ddl, columns=tuple(columns), checks=tuple(checks))
+
+
+def _object(properties: Iterator[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    known = dict(properties)
+    return {
+        "type": "object",
+        "properties": known,
+        "required": list(known),
+        "additionalProperties": False,
+    }
+
+
+def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
+    """Each item of the list as written, with its trailing comment, and the line it starts on."""
+    from sqlglot.errors import TokenError
+    from sqlglot.tokenizer_core import TokenType
+
+    try:
+        tokens = _tokens(ddl)
+    except TokenError as problem:
+        hint = "close every quote and every bracket"
+        raise ModelError(f"{source}:{line}: the output cannot be read", hint=hint) from problem
+    depth = 0
+    start = 0
+    while start < len(ddl):
+        cut = len(ddl)
+        for token in tokens:
+            if token.start < start:
+                continue
+            depth += _depth(token)
+            if token.token_type == TokenType.COMMA and depth == 0:
+                cut = token.start
+                break
+        after = min(cut + 1, len(ddl))
+        newline = ddl.find("\n", after)
+        rest = ddl[after : newline if newline >= 0 else len(ddl)]
+        comment = rest if rest.lstrip().startswith("--") else ""
+        text = f"{ddl[start:cut]} {comment}"
+        if ddl[start:cut].strip():
+            lead = len(ddl[start:cut]) - len(ddl[start:cut].lstrip())
+            yield text.strip(), line + ddl[: start + lead].count("\n")
+        start = after + len(comment)
+
+
+def _tokens(sql: str) -> list[Token]:
+    from sqlglot import tokenize
+
+    return tokenize(sql, read="duckdb")
+
+
+def _depth(token: Token) -> int:
+    return {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(token.text, 0)
+
+
+def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str]]:
+    """One column with its checks, or a CHECK that stands alone."""
+    from sqlglot import exp, parse_one
+    from sqlglot.errors import SqlglotError
+
+    hint = "write it as in CREATE TABLE: mood ENUM('light', 'dark') NOT NULL  -- what it means"
+    try:
+        table = parse_one(f"CREATE TABLE t (\n{_marked(text)}\n)", read="duckdb")
+        items = table.this.expressions
+    except (SqlglotError, AttributeError, RecursionError) as problem:
+        message = f"{source}:{line}: this output column cannot be read: {_first(text)}"
+        raise ModelError(message, hint=hint) from problem
+    checks = list(_checks(text))
+    if len(items) == 1 and isinstance(items[0], (exp.CheckColumnConstraint, exp.Constraint)):
+        return None, checks
+    if len(items) != 1 or not isinstance(items[0], exp.ColumnDef) or not items[0].args.get("kind"):
+        raise ModelError(f"{source}:{line}: this is no column: {_first(text)}", hint=hint)
+    item = items[0]
+    required = False
+    bounds: list[tuple[str, int | float]] = []
+    for constraint in item.constraints:
+        if isinstance(constraint.kind, exp.CheckColumnConstraint):
+            bounds += _bounds(constraint.kind.this, item.name)
+        elif isinstance(constraint.kind, exp.NotNullColumnConstraint):
+            required = not constraint.kind.args.get("allow_null")
+        elif not isinstance(constraint.kind, exp.CommentColumnConstraint):
+            what = constraint.kind.sql("duckdb")
+            message = f"{source}:{line}: '{item.name}' cannot have {what}"
+            raise ModelError(message, hint="an output column takes NOT NULL and CHECK (...)")
+    comments = [comment.strip() for node in item.walk() for comment in node.comments or ()]
+    column = Column(
+        name=item.name,
+        type=_type(item.args["kind"], source=source, line=line),
+        required=required,
+        description=" ".join(comments),
+        bounds=tuple(bounds),
+    )
+    return column, checks
+
+
+def _marked(text: str) -> str:
+    """The text with an ENUM of one label in the place of each VARCHAR(n): sqlglot leaves the length
+    of texts out, but for those in a list (30.30)."""
+    tokens = _tokens(text)
+    for number in range(len(tokens) - 4, -1, -1):
+        name, opening, length, closing = tokens[number : number + 4]
+        sized = name.text.upper() in SIZED and opening.text == "(" and closing.text == ")"
+        if sized and length.text.isdigit():
+            text = f"{text[: name.start]}ENUM('{LENGTH}{length.text}'){text[closing.end + 1 :]}"
+    return text
+
+
+def _first(text: str) -> str:
+    return text.strip().splitlines()[0].strip()
+
+
+def _type(kind: exp.DataType, *, source: str, line: int) -> Type:
+    """DuckDB's type as a Type; what strict structured outputs cannot carry is refused."""
+    name = kind.this.name
+    sql = kind.sql("duckdb", comments=False)
+    if name in ("ARRAY", "LIST") and len(kind.expressions) == 1 and not kind.args.get("values"):
+        item = _type(kind.expressions[0], source=source, line=line)
+        return Type("list", f"{item.sql}[]", item=item)
+    if name == "STRUCT" and kind.expressions:
+        fields = tuple(
+            (field.name, _type(field.args["kind"], source=source, line=line))
+            for field in kind.expressions
+        )
+        return Type(
+            "struct", f"STRUCT({', '.join(_field(*each) for each in fields)})", fields=fields
+        )
+    if name == "MAP" and len(kind.expressions) == 2:
+        key, value = (_type(side, source=source, line=line) for side in kind.expressions)
+        if {key.family, value.family} & {"list", "struct", "map", "json"}:
+            hint = "a MAP holds plain values by plain keys: MAP(VARCHAR, DOUBLE)"
+            raise ModelError(f"{source}:{line}: the output cannot hold {sql}", hint=hint)
+        return Type("map", f"MAP({key.sql}, {value.sql})", entry=(key, value))
+    family = NAMES.get(name)
+    labels = tuple(label.name for label in kind.expressions) if family == "enum" else ()
+    if family is None or (family == "enum" and not labels):
+        raise ModelError(f"{source}:{line}: the output cannot hold {sql}", hint=SUPPORTED)
+    if labels[:1] and labels[0].startswith(LENGTH):
+        length = int(labels[0].removeprefix(LENGTH))
+        if not length:
+            raise ModelError(f"{source}:{line}: a text of no length holds nothing", hint=SUPPORTED)
+        return Type("text", "VARCHAR", length=length)
+    if len(set(labels)) < len(labels):
+        raise ModelError(f"{source}:{line}: a label stands twice in {sql}", hint="keep one")
+    return Type(family, sql, labels=labels, bounds=INTEGERS.get(name, (None, None)))
+
+
+def _field(name: str, kind: Type) -> str:
+    quoted = name.replace('"', '""')
+    return f'"{quoted}" {kind.sql}'
+
+
+def _checks(text: str) -> Iterator[str]:
+    """What stands between the brackets of each CHECK, letter for letter."""
+    tokens = _tokens(text)
+    for number, token in enumerate(tokens):
+        if token.text.upper() != "CHECK" or number + 1 >= len(tokens):
+            continue
+        depth = 0
+        for closing in tokens[number + 1 :]:
+            depth += _depth(closing)
+            if depth == 0:
+                yield text[tokens[number + 1].start + 1 : closing.start].strip()
+                break
+
+
+def _bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
+    """What of a CHECK JSON Schema can say too: limits of a number, of the length of a list."""
+    from sqlglot import exp
+
+    if isinstance(check, (exp.And, exp.Paren)):
+        for side in check.iter_expressions():
+            yield from _bounds(side, column)
+        return
+    subject = check.this
+    sized = isinstance(subject, (exp.Length, exp.ArraySize))
+    named = subject.this if sized else subject
+    if not isinstance(named, exp.Column) or named.name.lower() != column.lower():
+        return
+    least, most = ("minItems", "maxItems") if sized else ("minimum", "maximum")
+    limits: list[tuple[str, exp.Expr, int]] = []
+    if isinstance(check, exp.Between):
+        limits = [(least, check.args["low"], 0), (most, check.args["high"], 0)]
+    elif isinstance(check, exp.EQ):
+        limits = [(least, check.expression, 0), (most, check.expression, 0)]
+    elif isinstance(check, (exp.GTE, exp.GT)):
+        limits = [(least, check.expression, int(isinstance(check, exp.GT)))]
+    elif isinstance(check, (exp.LTE, exp.LT)):
+        limits = [(most, check.expression, -int(isinstance(check, exp.LT)))]
+    for word, limit, step in limits:
+        number = _number(limit)
+        if number is None:
+            continue
+        if step and not (sized and isinstance(number, int)):
+            yield word.replace("m", "exclusiveM", 1), number
+        else:
+            yield word, number + step
+
+
+def _number(node: exp.Expr) -> int | float | None:
+    from sqlglot import exp
+
+    if isinstance(node, exp.Neg):
+        inner = _number(node.this)
+        return None if inner is None else -inner
+    if not isinstance(node, exp.Literal) or node.is_string:
+        return None
+    try:
+        return int(node.this)
+    except ValueError:
+        return float(node.this)

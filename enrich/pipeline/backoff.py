@@ -1,0 +1,75 @@
+"""Waiting: the time between two turns of a run. No lock is held meanwhile.
+
+An outage is waited for, longer each time: a provider that was reached before may take its time, one
+that never was may have a wrong address.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from enrich.pipeline.listener import Talk
+    from enrich.pipeline.run import Turn
+    from enrich.providers import Provider
+
+
+AGAIN = 0.25
+"""Seconds to wait after the first call that failed in passing; each further wait is half longer."""
+LONGEST = 60.0
+PATIENCE = 20
+"""How many turns in a row may fail to reach a provider before a run ends."""
+FIRST_PATIENCE = 8
+"""How many, if none was ever reached."""
+
+
+@dataclass(kw_only=True)
+class Wait:
+    """The time between two turns: it grows while no batch changes its status."""
+
+    seconds: float = 0.0
+    seen: tuple[object, ...] = ()
+    failures: int = 0
+    reached: bool = False
+    told: set[str] = field(default_factory=set)
+
+    def note(self, turn: Turn, talk: Talk) -> bool:
+        """Tell what went wrong in passing, each thing once; False once there is no point in waiting
+        on."""
+        for _, trouble in turn.troubles:
+            if trouble.message not in self.told:
+                why = "" if getattr(trouble, "answered", False) else f" ({trouble.hint})"
+                talk.say(f"{trouble.message.rstrip('.')}{why}; trying again")
+                self.told.add(trouble.message)
+        moved = bool(turn.read) or (self.seen and _states(turn) != self.seen)
+        answered = all(getattr(trouble, "answered", False) for _, trouble in turn.troubles)
+        self.reached = self.reached or bool(moved) or answered
+        self.failures = self.failures + 1 if turn.troubles and not moved else 0
+        return self.failures < (PATIENCE if self.reached else FIRST_PATIENCE)
+
+    def after(self, turn: Turn, provider: Callable[[str], Provider], talk: Talk) -> None:
+        """Wait as long as the open batches' providers ask for. No lock is held meanwhile."""
+        pauses = [provider(name).pause for name in {batch.provider for batch in turn.batches}]
+        if not pauses:
+            return
+        shortest, longest = min(pauses)
+        seen = _states(turn)
+        full = [batch for batch in turn.batches if batch.tries and not batch.sent]
+        for batch in full if turn.batches == full else ():
+            talk.say(f"{batch.batch} waits: the provider's queue is full")
+        least = shortest * 1.5 ** max((batch.tries for batch in full), default=0)
+        growing = least if seen != self.seen else self.seconds * 1.5
+        self.seconds = min(longest, growing)
+        self.seen = seen
+        outage = min(LONGEST, AGAIN * 1.5**self.failures) if turn.troubles else 0.0
+        time.sleep(max(self.seconds, outage) * random.uniform(0.8, 1.2))  # noqa: S311  # jitter, not a secret
+
+
+def _states(turn: Turn) -> tuple[object, ...]:
+    """How far the batches of a turn are."""
+    return tuple((batch.batch, batch.sent, batch.status) for batch in turn.batches)

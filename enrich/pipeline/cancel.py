@@ -1,0 +1,52 @@
+"""Cancel: batches are stopped, or waited for no more; what was answered is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from enrich.ledger.batch import NOW, check_whose, now, save, seen, update
+from enrich.pipeline import read
+from enrich.pipeline.read import UNRUN, Ended, Judge, closed
+
+if TYPE_CHECKING:
+    from enrich.db.database import Files
+    from enrich.ledger.batch import Batch
+    from enrich.providers import Provider
+
+
+def cancel(files: Files, provider: Provider, batch: Batch) -> Batch:
+    """Stop a batch: what was not sent is forgotten, what was sent is asked to end early."""
+    if batch.remote is None and batch.intended_at is None:
+        return _dropped(files, batch)
+    batch = save(files, batch, cancelled_at=now())
+    if batch.remote in (None, NOW) or batch.ended_at is not None:
+        return batch
+    check_whose(provider, batch)
+    return seen(files, batch, provider.cancel(batch.remote))
+
+
+def _dropped(files: Files, batch: Batch) -> Batch:
+    """Forget a batch that was never sent: its rows count as not asked."""
+    with files.open(ledger=True) as database, database.transaction():
+        database.script("unused_files", model=batch.model, batch=batch.batch)
+        for table in ("requests", "batches"):
+            database.run(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.batch)
+    return replace(batch, status="cancelled", cancelled_at=now(), ended_at=now(), read_at=now())
+
+
+def give_up(files: Files, batch: Batch, *, billed: bool = False) -> Batch:
+    """Wait for a batch no more, whatever its provider does with it: its rows count as not run.
+
+    `billed`: the provider may run it, and what was reserved for it stays spent.
+    """
+    with files.open(ledger=True) as database, database.transaction():
+        judge = Judge.of(database, batch.prompt)
+        ended = Ended(
+            batch=batch.batch, run=batch.run, requests=batch.requests, unrun=UNRUN["given up"]
+        )
+        read.read_files(database, [ended], judge)
+        database.script("unused_files", model=batch.model, batch=batch.batch)
+        moment = now()
+        batch = update(database, batch, status="cancelled", cancelled_at=moment, ended_at=moment)
+        return closed(database, batch, {"expired": batch.requests}, billed=billed)

@@ -1,0 +1,106 @@
+"""Evaluate: published answers against labels, every figure computed in SQL.
+
+Figures are kept by version of the prompt in `ledger.evaluations`, so that progress shows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enrich.compiler import scores
+from enrich.db import quote
+from enrich.errors import DatabaseError, InputError, ProjectError, nearest
+from enrich.pipeline.publish import run_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.db.database import Database
+    from enrich.manifest.output import Column
+    from enrich.manifest.prompt import Prompt
+
+
+def evaluate(
+    database: Database, model: str, prompt: Prompt, labels: str, columns: Mapping[str, str]
+) -> None:
+    """Score a model's published columns against the table `labels`, and keep the figures.
+
+    The table has the model's key, and columns that are called like the output's, or as `columns`
+    says: the label's by the output's name. Needs warehouse and ledger.
+    """
+    if not database.script("exists", schema="main", name=model):
+        raise InputError(f"nothing is published of '{model}' yet", hint=f"enrich run {model}")
+    table = quote.table(labels)
+    try:
+        given = database.describe(f"FROM {table}")
+    except DatabaseError as problem:
+        hint = "a seed, a model, a source or any other table of the warehouse"
+        raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
+    key = _key(database, model, labels, given)
+    pairs = _pairs(prompt, labels, given, columns)
+    double = database.run(scores.doubled(table, key))
+    if double:
+        what = f"'{labels}' has more than one row for the key {double[0][0]}"
+        raise InputError(what, hint="labels are one row for each key: make a model that folds them")
+    rows = 0
+    for column, label in pairs:
+        database.run(
+            scores.scored(
+                model,
+                table,
+                key=key,
+                column=column.name,
+                kind=column.type,
+                expected=label,
+                given=given[label],
+            )
+        )
+        with database.transaction():
+            named = {"model": model, "labels": labels, "column": column.name}
+            database.script("scores_dropped", **named)
+            _score(database, scores.measure(column.type), named)
+        rows += database.one("SELECT count(*) FROM temp.scored")[0]
+    if not rows:
+        hint = f"see that the keys ({', '.join(key)}) are the same, and the labels not NULL"
+        raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)
+
+
+def _score(database: Database, measure: scores.Measure, named: Mapping[str, str]) -> None:
+    if measure == "labels":
+        database.script("score_labels", **named)
+    elif measure == "text":
+        database.script("score_text", **named)
+    else:
+        database.script("score_value", **named)
+
+
+def _key(database: Database, model: str, labels: str, given: Mapping[str, str]) -> dict[str, str]:
+    """The key's columns with their types."""
+    kinds = run_key(database, model)
+    known = {column.lower(): column for column in given}
+    for column in kinds:
+        if column.lower() not in known:
+            message = f"'{labels}' has no column '{column}', which is of the key of '{model}'"
+            raise InputError(message, hint=nearest(column, given))
+    return kinds
+
+
+def _pairs(
+    prompt: Prompt, labels: str, given: Mapping[str, str], columns: Mapping[str, str]
+) -> list[tuple[Column, str]]:
+    """The output's columns that have labels, each with the label's column."""
+    outputs = {column.name.lower(): column for column in prompt.output.columns}
+    known = {column.lower(): column for column in given}
+    wanted = {name.lower(): name for name in outputs if name in known and name not in columns}
+    for name, label in columns.items():
+        if name.lower() not in outputs:
+            hint = nearest(name, (column.name for column in prompt.output.columns))
+            raise ProjectError(f"the output has no column '{name}'", hint=hint)
+        if label.lower() not in known:
+            raise InputError(f"'{labels}' has no column '{label}'", hint=nearest(label, given))
+        wanted[name.lower()] = label.lower()
+    if not wanted:
+        first = prompt.output.columns[0].name
+        hint = f"say which is which: --column {first}=ONE OF {', '.join(given)}"
+        raise InputError(f"no column of '{labels}' is called like one of the output's", hint=hint)
+    return [(outputs[name], known[label]) for name, label in wanted.items()]

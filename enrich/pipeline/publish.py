@@ -1,0 +1,304 @@
+"""Publish: replace a model's table in the warehouse, in one transaction, after its tests passed.
+
+The next table is made and tested inside the transaction; where a test fails it is taken back, and
+the table that was there stays. What is published is a function of the ledger alone: the model's
+rows as last snapshotted, and the responses to what they stand for. So it can be made again at any
+time, at no cost.
+
+What would become the same again is not made twice: see `marks`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from enrich.compiler import failing, history, tables
+from enrich.db import quote
+from enrich.db.ownership import MARK, check_free, cleared, comment, mark, mark_in
+from enrich.errors import ProjectError, reading
+from enrich.ledger.run import Run
+from enrich.manifest.model import HISTORY, TAKEN
+from enrich.pipeline import test as audit
+from enrich.pipeline.read import Judge, judge_again
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from enrich.db.database import Database
+    from enrich.manifest.data_test import DataTest
+    from enrich.manifest.model import Model
+    from enrich.pipeline.test import Result
+
+ASKED = "a model: prompt "
+"""How the mark of a table of answers goes on."""
+SCHEMAS = ("main", "enrich")
+"""Where a model's tables stand: the published one, and its provenance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What came of publishing a model: its tests' results, and whether one of them held the table
+    back. `same`: the table is what it was, and was not tested again."""
+
+    model: str
+    results: tuple[Result, ...] = ()
+    same: bool = False
+
+    @property
+    def held_back(self) -> tuple[str, ...]:
+        """The tests that do not let the table be published."""
+        return tuple(result.test for result in self.results if result.verdict == "fail")
+
+
+def publish(
+    database: Database,
+    model: str,
+    tests: Sequence[DataTest],
+    *,
+    folder: Path,
+    under_way: bool = False,
+    about: str = "",
+) -> Published:
+    """Replace the tables of a model, unless they are as they would become, or a test fails.
+
+    `under_way`: more answers are to come, so that a failure is no verdict yet. `about` becomes the
+    table's comment. Needs warehouse and ledger; `folder` is for working files.
+    """
+    run = Run.latest(database, model)
+    database.run(tables.inputs_completed(model))
+    version = _version(database, run, tests)
+    if _current(database, model, version, about):
+        outcomes, stale = database.one(tables.outcomes(model))
+        found = Published(model=model, same=True)
+    else:
+        found, outcomes, stale = _replaced(database, run, tests, version, folder, about=about)
+        audit.keep(database, model, found.results, folder=folder)
+    held = list(found.held_back)
+    database.script(
+        "published",
+        run=run.run,
+        outcomes=outcomes,
+        stale=stale,
+        held=[] if under_way else held,
+        kept=not held,
+    )
+    return found
+
+
+def test(
+    database: Database, model: str, tests: Sequence[DataTest], *, folder: Path, asks: bool
+) -> Published:
+    """Test a model's table as `publish` would, without publishing it; a plain model's, which asks
+    nothing, as it stands. Needs warehouse and ledger."""
+    if asks and database.script("latest_run", model=model):
+        run = Run.latest(database, model)
+        database.run(tables.inputs_completed(model))
+        version = _version(database, run, tests)
+        found, _, _ = _replaced(database, run, tests, version, folder, keep=False)
+    else:
+        found = _tested(database, model, tests, folder)
+    audit.keep(database, model, found.results, folder=folder)
+    return found
+
+
+def test_alone(
+    database: Database, tests: Sequence[DataTest], *, folder: Path
+) -> tuple[Result, ...]:
+    """Run SQL tests that belong to no model. Needs the warehouse."""
+    found = _tested(database, "", tests, folder)
+    audit.keep(database, "", found.results, folder=folder)
+    return found.results
+
+
+def check_names(database: Database, model: Model) -> None:
+    """Refuse a model at whose names somebody else's tables stand. Needs the warehouse."""
+    check_free(database, model.name, "a model")
+    if model.prompt is not None:
+        for name in (model.name, f"{model.name}{HISTORY}"):
+            check_free(database, name, "a model", schema="enrich")
+
+
+def check_answers(database: Database, model: Model, *, refresh: bool) -> None:
+    """Refuse a plain model whose table holds answers, unless it is to be made anew (`refresh`).
+    Needs the warehouse."""
+    if model.prompt is not None:
+        return
+    found = database.script("exists", schema="main", name=model.name)
+    if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ASKED}"):
+        prompt = f"{model.source.removesuffix('.sql')}.prompt.md"
+        what = f"{model.source}: the table '{model.name}' holds answers, and there is no {prompt}"
+        hint = (
+            f"put the prompt back; or rename {model.source}, and the table stays; or replace it: "
+        )
+        raise ProjectError(what, hint=f"{hint}enrich run {model.name} --full-refresh")
+
+
+def _version(database: Database, run: Run, tests: Sequence[DataTest]) -> str:
+    """What the model's tables are made from."""
+    rows_from, read = database.one(tables.state(run.model))
+    told = sha256("".join(t.told for t in tests).encode()).hexdigest()[:8] if tests else "none"
+    made_from = f"{run.prompt}, rows of run {rows_from}, {read} batches read"
+    return f"{ASKED}{made_from}, tests {told}"
+
+
+def _replaced(
+    database: Database,
+    run: Run,
+    tests: Sequence[DataTest],
+    version: str,
+    folder: Path,
+    *,
+    keep: bool = True,
+    about: str = "",
+) -> tuple[Published, str, int]:
+    """Make the model's next tables and test them; kept, if no test fails and `keep` says so.
+
+    Gives also how often each outcome is in them, as JSON, and how many rows are stale.
+    """
+    model, judge = run.model, Judge.of(database, run.prompt)
+    with database.transaction():
+        database.run(tables.present(model))
+        judge_again(database, judge)
+    database.run(tables.settled(model))
+    database.run(tables.kept(model, judge.output, judge.form))
+    there: dict[str, str] = dict(database.script("exists", schema="main", name=model))
+    before = audit.compares(tests) and bool(there)
+    table = quote.name("warehouse", "main", model)
+    rows_before = database.one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
+    if before:
+        database.run(failing.before(model))
+
+    def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
+        for schema in SCHEMAS:
+            if check_free(database, model, "a model", schema=schema) == "VIEW":
+                cleared(database, model, "a model")
+        check_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
+        database.run(tables.published(model, judge.output, judge.form))
+        database.run(tables.provenance(model))
+        database.run(history.history(model, judge.output, judge.form))
+        words = {each.name: each.description for each in judge.output.columns if each.description}
+        for schema in SCHEMAS:
+            sealed = _sealed(database, schema, model, version)
+            columns = words if schema == "main" else {}
+            mark(database, "TABLE", schema, model, sealed, about=about, columns=columns)
+        mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
+        key = tuple(run_key(database, model))
+        results = audit.run(
+            database,
+            model,
+            trial,
+            key=key,
+            folder=folder,
+            before=before,
+            rows_before=int(rows_before),
+        )
+        return results, *database.one(tables.outcomes(model))
+
+    found, (outcomes, stale) = _audited(database, model, tests, make, keep=keep)
+    return found, outcomes, stale
+
+
+Made = tuple["list[Result]", "Any", "Any"]
+
+
+def _audited(
+    database: Database,
+    model: str,
+    tests: Sequence[DataTest],
+    make: Callable[[Sequence[DataTest]], Made],
+    *,
+    keep: bool,
+) -> tuple[Published, tuple[Any, Any]]:
+    """Do what `make` does in one transaction, and keep it if all tests pass that must.
+
+    A test that cannot be evaluated ends its transaction: then all is made again without it.
+    """
+    broken: dict[str, Result] = {}
+    while True:
+        trial = [test for test in tests if test.name not in broken]
+        database.run("BEGIN TRANSACTION")
+        done = False
+        try:
+            results, *rest = make(trial)
+            told = {result.test: result for result in results} | broken
+            found = Published(
+                model=model,
+                results=tuple(filter(None, map(told.get, (test.name for test in tests)))),
+            )
+            done = keep and not found.held_back
+            return found, (rest[0], rest[1])
+        except audit.Broken as problem:
+            broken[problem.result.test] = problem.result
+        finally:
+            database.run("COMMIT" if done else "ROLLBACK")
+
+
+def _tested(database: Database, model: str, tests: Sequence[DataTest], folder: Path) -> Published:
+    """The tests of a table or view as it stands."""
+
+    def make(trial: Sequence[DataTest]) -> Made:
+        return audit.run(database, model, trial, key=(), folder=folder, before=False), "", 0
+
+    found, _ = _audited(database, model, tests, make, keep=False)
+    return found
+
+
+def run_key(database: Database, model: str) -> dict[str, str]:
+    """The columns of a model's key and their types, as the ledger has them."""
+    return database.describe(f"SELECT key.* FROM {tables.inputs(model)}")
+
+
+def _current(database: Database, model: str, version: str, about: str) -> bool:
+    """Whether both tables were made from just this, and have their rows still."""
+    for schema in SCHEMAS:
+        found = database.script("exists", schema=schema, name=model)
+        if not found or found[0][0] != "TABLE":
+            return False
+        if found[0][1] != comment(database, _sealed(database, schema, model, version), about):
+            return False
+    return bool(database.script("exists", schema="enrich", name=f"{model}{HISTORY}"))
+
+
+def _sealed(database: Database, schema: str, model: str, version: str) -> str:
+    """The version with a hash of all that is in the table: a change by anybody shows."""
+    table = quote.name("warehouse", schema, model)
+    rows, seal = database.one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
+    return f"{version}, {rows} rows, seal {seal or 0:x}"
+
+
+def build(
+    database: Database, model: Model, tests: Sequence[DataTest], *, folder: Path
+) -> Published:
+    """Make a plain SQL model's view or table, unless a test fails. Needs the warehouse."""
+    kind = model.kind.upper()
+
+    def make(trial: Sequence[DataTest]) -> Made:
+        cleared(database, model.name, "a model")
+        name = quote.name("warehouse", "main", model.name)
+        with reading(model.source):
+            database.run(f"CREATE {kind} {name} AS\n{model.query}")
+        mark(database, kind, "main", model.name, "a model", about=model.description)
+        found = audit.run(database, model.name, trial, key=(), folder=folder, before=False)
+        return found, "", 0
+
+    found, _ = _audited(database, model.name, tests, make, keep=True)
+    audit.keep(database, model.name, found.results, folder=folder)
+    return found
+
+
+def books(database: Database) -> None:
+    """Make anew what enrich tells of all models: `enrich.costs`, `.prompts` and `.evaluations`.
+
+    Needs warehouse and ledger.
+    """
+    with database.transaction():
+        for name in TAKEN:
+            check_free(database, name, name, schema="enrich")
+        database.script("costs")
+        database.script("prompts")
+        database.script("evaluations")
+        for name in TAKEN:
+            mark(database, "TABLE", "enrich", name, name)

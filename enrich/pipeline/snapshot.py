@@ -1,0 +1,149 @@
+"""Select and render: the rows of a model's SELECT, as a temporary table of what would be asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enrich.compiler import inputs
+from enrich.compiler.body import REMOTE
+from enrich.compiler.compilation import select_failed
+from enrich.db import quote
+from enrich.errors import DatabaseError, InputError, reading
+from enrich.pricing import pictures
+from enrich.pricing.pictures import Content
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enrich.compiler.compilation import Compiled
+    from enrich.db.database import Database
+    from enrich.manifest.config import Config
+
+MOST_BYTES = 50_000_000
+"""What a request may hold of pictures: OpenAI refuses more (measured; its guide says 512 MB)."""
+
+
+def take(database: Database, compiled: Compiled, *, config: Config, most_bytes: int) -> int:
+    """Make `temp._enrich_snapshot`: see `inputs.snapshot`.
+
+    Gives the number of rows. Needs the warehouse. A row whose picture cannot be read, or whose
+    request is larger than `most_bytes`, has an `error` and no fingerprint. Raises InputError where
+    the SELECT fails or the key is NULL or not unique.
+    """
+    _render(database, compiled, config, table="snapshot")
+    _check_key(database, compiled)
+    database.script("line_too_long", overhead=compiled.overhead, bytes=most_bytes)
+    return int(database.one("SELECT count(*) FROM temp._enrich_snapshot")[0])
+
+
+def take_earlier(database: Database, earlier: Compiled, *, config: Config) -> None:
+    """Make `temp._enrich_was`: the same rows as an earlier version would have asked them."""
+    _render(database, earlier, config, table="was")
+
+
+def _render(database: Database, compiled: Compiled, config: Config, *, table: str) -> None:
+    with reading(compiled.model.source):
+        _render_rows(database, compiled, config, table=table)
+
+
+def _render_rows(database: Database, compiled: Compiled, config: Config, *, table: str) -> None:
+    try:
+        if compiled.keeps_rows:
+            database.run(inputs.materialized(compiled.model.query))
+        if compiled.body.images:
+            _pictures(database, compiled, config)
+        database.run(f"CREATE OR REPLACE TEMP TABLE _enrich_{table} AS\n{compiled.snapshot}")
+    except DatabaseError as problem:
+        above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
+        raise select_failed(compiled.model, problem, above=above) from problem
+
+
+def _check_key(database: Database, compiled: Compiled) -> None:
+    named = ", ".join(compiled.key)
+    for fault, keys, many in database.run(inputs.key_faults(compiled.key)):
+        shown = ", ".join(keys) + (", ..." if many > len(keys) else "")
+        hint = "add a column to `key:` that tells the rows apart, or select them DISTINCT"
+        if fault == "NULL":
+            present = " AND ".join(
+                f"{quote.readable(column)} IS NOT NULL" for column in compiled.key
+            )
+            hint = f"leave such rows out of the SELECT: WHERE {present}"
+        where = f"{compiled.prompt.source}: the key ({named})"
+        raise InputError(f"{where} is {fault} in {compiled.model.source}: {shown}", hint=hint)
+    for custom_id, keys in database.run(inputs.same_ids(compiled.key)):
+        what = f"{compiled.prompt.source}: these keys would share the custom_id {custom_id}"
+        hint = "make the key a text or a number in the SELECT, such as CAST(id AS VARCHAR) AS id"
+        raise InputError(f"{what}: {', '.join(keys)}", hint=hint)
+
+
+def _pictures(database: Database, compiled: Compiled, config: Config) -> None:
+    """Make `temp._enrich_pictures`: each file that the rows name, as a `data:` URL or a fault."""
+    database.run(inputs.no_pictures())
+    named = tuple(
+        image for image, blob in zip(compiled.body.images, compiled.blobs, strict=True) if not blob
+    )
+    if not named:
+        return
+    given = [row[0] for row in database.run(inputs.paths(named))]
+    checked = [_found(config, path) for path in given]
+    found = [file for file, _ in checked if file]
+    if not given:
+        return
+    if not found:
+        database.run(
+            "INSERT INTO temp._enrich_pictures SELECT unnest($given), NULL, NULL, unnest($faults)",
+            given=given,
+            faults=[fault for _, fault in checked],
+        )
+        return
+    database.run(
+        inputs.data_urls(),
+        given=given,
+        found=[file for file, _ in checked],
+        faults=[fault for _, fault in checked],
+        globs=found,
+    )
+
+
+def _found(config: Config, path: str) -> tuple[Path | None, str | None]:
+    """The file that a cell names, where it may be read; or what is wrong with it."""
+    if not path.strip():
+        return None, "the image's cell is empty"
+    if "\0" in path:
+        return None, "the image's path holds a NUL character"
+    file = config.root / path
+    try:
+        if not config.may_read(file):
+            return None, f"the image '{path}' lies outside the project"
+        if not file.is_file():
+            return None, f"the image '{path}' does not exist"
+        if file.stat().st_size > MOST_BYTES:
+            size = f"{file.stat().st_size / 1e6:,.0f} MB"
+            return None, f"the image '{path}' has {size}, more than a request may hold"
+        with file.open("rb"):
+            return file, None
+    except OSError as problem:
+        return None, f"the image '{path}' cannot be read: {problem.strerror}"
+    except RuntimeError:
+        return None, f"the image '{path}' cannot be read: it is a link in a circle"
+
+
+def content(database: Database, work: Compiled) -> Content:
+    """What the rows of `temp._enrich_snapshot` that can be asked hold, where they show pictures.
+
+    Pictures at a fixed address are in each row.
+    """
+    images = work.prompt.images
+    requests, text = database.one(inputs.texts(), overhead=work.overhead) if images else (0, 0)
+    if not requests:
+        return Content(text=0.0, pictures=pictures.NO_TOKENS)
+    llm = work.body.llm
+    fixed = [
+        each for each in images if isinstance(each.source, str) and each.source.startswith(REMOTE)
+    ]
+    moving = [each for each in images if each not in fixed]
+    found = pictures.total([pictures.of(llm, None, each.detail) for each in fixed]).times(requests)
+    for place, width, height, many in database.run(inputs.sizes()):
+        size = None if width is None else (int(width), int(height))
+        found += pictures.of(llm, size, moving[place - 1].detail).times(many)
+    return Content(text=float(text) / requests, pictures=found.times(1 / requests))

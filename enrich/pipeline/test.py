@@ -1,0 +1,188 @@
+"""Audit: the tests of a table, run before it is published, and what they found kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from enrich.compiler import failing
+from enrich.db import quote
+from enrich.db.database import made
+from enrich.errors import DatabaseError, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from enrich.db.database import Database
+    from enrich.manifest.data_test import DataTest, Severity
+
+SCHEMA = "enrich_tests"
+"""Where the failing rows of each test stand."""
+LOSSY = ("HUGEINT", "UHUGEINT", "BIGNUM", "INTERVAL", "TIME WITH", "TIMETZ", "BIT", "UNION")
+"""Types that do not come back from a Parquet file as they were."""
+Verdict = Literal["pass", "warn", "fail"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a test found: how many rows that should not be there, or why it could not look.
+
+    `table` is where they stand in the warehouse. `model` is the one whose table was tested.
+    """
+
+    SHOWN: ClassVar = ("model", "test", "verdict", "failures", "table", "error")
+
+    model: str
+    test: str
+    severity: Severity
+    failures: int = 0
+    error: str = ""
+    table: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def verdict(self) -> Verdict:
+        if not self.failures and not self.error:
+            return "pass"
+        return "warn" if self.severity == "warn" else "fail"
+
+
+@dataclass(kw_only=True)
+class Broken(Exception):
+    """A test that cannot be evaluated: what happened in its transaction must be taken back."""
+
+    result: Result
+
+
+def compares(tests: Sequence[DataTest]) -> bool:
+    """Whether any test needs the table as it was published last."""
+    return any(test.kind == "drift" and not test.counts for test in tests)
+
+
+def run(
+    database: Database,
+    model: str,
+    tests: Sequence[DataTest],
+    *,
+    key: tuple[str, ...],
+    folder: Path,
+    before: bool,
+    rows_before: int = 0,
+) -> list[Result]:
+    """Run the tests on a table as the connection sees it, inside a transaction of the caller's.
+
+    Failing rows go to Parquet files below `folder`, which outlive the transaction: see `keep`.
+    `before`: `temp._enrich_before` is the table as published; it has `rows_before`. Raises Broken.
+    """
+    table = quote.name("warehouse", "main", model)
+    columns = database.describe(f"FROM {table}") if model else {}
+    both = columns
+    if before:
+        was = database.describe(f"FROM {failing.BEFORE}")
+        both = {column: kind for column, kind in columns.items() if column in was}
+    results = []
+    for test in tests:
+        if test.counts:
+            found = _counted(database, model, test, rows_before)
+            results += [] if test.implied and found.verdict == "pass" else [found]
+            continue
+        shared = test.kind == "drift"
+        if shared and not before:
+            results.append(Result(model=model, test=test.name, severity=test.severity))
+            continue
+        query = failing.rows(test, model, columns=both if shared else columns, key=key)
+        with reading(f"{test.source}: test {test.name}"):
+            results.append(_run(database, model, test, query, folder))
+    return results
+
+
+def _counted(database: Database, model: str, test: DataTest, before: int) -> Result:
+    """Whether the table has lost more of its rows than it may."""
+    (now,) = database.one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")
+    lost = before - int(now)
+    error = f"it would lose {lost:,} of {before:,} rows" if lost > test.limit * before else ""
+    return Result(model=model, test=test.name, severity=test.severity, error=error)
+
+
+def _run(database: Database, model: str, test: DataTest, query: str | None, folder: Path) -> Result:
+    found = Result(model=model, test=test.name, severity=test.severity)
+    if query is None:
+        return found
+    path = _file(folder, model, test.name)
+    path.unlink(missing_ok=True)
+    try:
+        columns = database.describe(f"SELECT * FROM (\n{query}\n)")
+        kept = ", ".join(f"{_stored(kind, quote.name(name))}" for name, kind in columns.items())
+        copy = f"COPY (SELECT {kept} FROM (\n{query}\n)) TO $path (FORMAT parquet)"
+        (many,) = database.one(copy, path=path)
+    except DatabaseError as problem:
+        error = f"cannot be evaluated: {problem.message}"
+        raise Broken(
+            result=Result(model=model, test=test.name, severity=test.severity, error=error)
+        ) from problem
+    if not many:
+        path.unlink(missing_ok=True)
+        return found
+    table = f"{SCHEMA}.{table_name(model, test.name)}"
+    return Result(
+        model=model,
+        test=test.name,
+        severity=test.severity,
+        failures=int(many),
+        table=table,
+        columns=columns,
+    )
+
+
+def _stored(kind: str, column: str) -> str:
+    """A column as Parquet can hold it without loss."""
+    lossy = kind.startswith(LOSSY) and not kind.endswith("]")
+    return f"CAST({column} AS VARCHAR) AS {column}" if lossy else column
+
+
+def _brought_back(columns: Mapping[str, str]) -> str:
+    """The columns of such a file in the types they had."""
+    casts = (
+        name if "NULL" in kind else f"CAST({name} AS {kind}) AS {name}"
+        for name, kind in ((quote.name(column), kind) for column, kind in columns.items())
+    )
+    return ", ".join(casts)
+
+
+def table_name(model: str, test: str) -> str:
+    """What the table of a test's failing rows is called."""
+    return f"{model}__{test}" if model else test
+
+
+def keep(database: Database, model: str, results: Sequence[Result], *, folder: Path) -> None:
+    """Replace the tables of failing rows of a model's tests. Needs the warehouse."""
+    there = database.script("failing_tables", schema=SCHEMA, mark=_mark(model))
+    found = [result for result in results if result.failures]
+    if not there and not found:
+        return
+    with database.transaction():
+        database.run(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote.name(SCHEMA)}")
+        for (name,) in there:
+            database.run(f"DROP TABLE {quote.name('warehouse', SCHEMA, name)}")
+        for result in found:
+            name = table_name(model, result.test)
+            table = quote.name("warehouse", SCHEMA, name)
+            path = _file(folder, model, result.test)
+            database.run(
+                f"CREATE OR REPLACE TABLE {table} AS "
+                f"SELECT {_brought_back(result.columns)} FROM read_parquet($path)",
+                path=path,
+            )
+            database.run(f"COMMENT ON TABLE {table} IS {quote.text(_mark(model))}")
+    for result in found:
+        _file(folder, model, result.test).unlink(missing_ok=True)
+
+
+def _mark(model: str) -> str:
+    """The comment on a table of failing rows."""
+    return f"made by enrich from a test of {model or 'the project'}"
+
+
+def _file(folder: Path, model: str, test: str) -> Path:
+    return made(folder, "tests") / f"{model}.{test}.parquet"

@@ -1,0 +1,34 @@
+"""Write: the request file of a batch, out of the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enrich.compiler.body import request_lines
+from enrich.errors import DatabaseError, DiskError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enrich.db.database import Database
+    from enrich.ledger.batch import Batch
+    from enrich.pipeline.read import Judge
+
+
+def write_requests(database: Database, path: Path, batch: Batch, judge: Judge) -> None:
+    """The request file: complete or absent, and nobody else's to read."""
+    part = path.with_suffix(".part")
+    try:
+        part.touch(mode=0o600)
+        with database.unordered():
+            write = request_lines(judge.endpoint, judge.prefix)
+            database.run(write, batch=batch.batch, path=part)
+        part.chmod(0o600)
+        part.replace(path)
+    except OSError as problem:
+        hint = "make room, or see who may write there"
+        raise DiskError(f"{path} cannot be written: {problem.strerror}", hint=hint) from problem
+    except DatabaseError as problem:
+        part.unlink(missing_ok=True)
+        message = f"{path} cannot be written: {problem.message}"
+        raise DiskError(message, hint=problem.hint) from problem

@@ -1,0 +1,197 @@
+"""Estimates: how many tokens requests will take and what they will cost, and how sure that is.
+
+What the ledger has seen of a model and an llm decides; before that, a rule of thumb. A request's
+input tokens go with its bytes, except where pictures are in it: those count by the request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+from enrich.pricing.pictures import NO_TOKENS, Tokens
+from enrich.pricing.price import Price, usd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.db.database import Database
+    from enrich.manifest.output import Output, Type
+    from enrich.manifest.prompt import Prompt
+    from enrich.pricing.pictures import Content
+
+BYTES_PER_TOKEN = 4
+"""A rule of thumb for English text."""
+GUESS = (0.6, 1.6)
+"""How far off a rule of thumb may be, as factors: for input tokens, and thrice that for output."""
+LEAST = 0.05
+"""The least uncertainty, as a share: rows to come differ from those seen."""
+FEW = 5
+"""So many answers tell nothing of how they vary."""
+LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+
+ITEMS = 3
+"""How many items a list has, by rule of thumb."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Tokens of one request: by its bytes and by itself for input, by itself for output.
+
+    The spreads are standard deviations of one request's tokens, NULL as None where too few were
+    seen; `cached` is the share of input tokens that the provider's cache knew. `answers` are those
+    it was learnt from; 0: a rule of thumb, to which a request's `pictures` are added.
+    """
+
+    answers: int
+    per_byte: float
+    per_request: float
+    output: float
+    pictures: Tokens = NO_TOKENS
+    input_spread: float | None = None
+    output_spread: float | None = None
+    cached: float = 0.0
+
+    @classmethod
+    def seen(
+        cls,
+        database: Database,
+        prompt: str,
+        work: Prompt,
+        params: Mapping[str, Any],
+        content: Content,
+    ) -> Pace:
+        """From the ledger: the answers to this version if there are any, else to the model's
+        earlier ones by the same llm; without any the rule of thumb, by what a request holds."""
+        found = database.script("pace", prompt=prompt)
+        pace = cls.guessed(work, params, content)
+        if not found or not found[0][0]:
+            return pace
+        answers, by_bytes, each, off_bytes, off_each, cached, output, off_output = found[0]
+        pictures = bool(work.images)
+        return cls(
+            answers=answers,
+            per_byte=0.0 if pictures else by_bytes,
+            per_request=each if pictures else 0.0,
+            output=output,
+            input_spread=off_each if pictures else off_bytes,
+            output_spread=off_output,
+            cached=cached,
+        )
+
+    @classmethod
+    def guessed(cls, prompt: Prompt, params: Mapping[str, Any], content: Content) -> Pace:
+        """The rule of thumb: four bytes of text a token, pictures as llms count them; the output
+        by the types of its columns."""
+        tokens = _output_tokens(prompt.output)
+        most = min((params[word] for word in LIMITS if _number(params.get(word))), default=tokens)
+        pictures = bool(prompt.images)
+        return cls(
+            answers=0,
+            per_byte=0.0 if pictures else 1 / BYTES_PER_TOKEN,
+            per_request=content.text / BYTES_PER_TOKEN if pictures else 0.0,
+            pictures=content.pictures,
+            output=min(tokens, most),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A number that is not known for sure: the likeliest, and what it lies between."""
+
+    likely: float
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, likely: float, spread: float | None, requests: int, answers: int) -> Range:
+        """The sum of so many requests' tokens, foretold from the mean of `answers` others: twice
+        the standard error either way, and never surer than LEAST."""
+        if spread is None or answers < FEW:
+            return cls(likely=likely, low=likely / 2, high=likely * 2)
+        error = 2 * spread * (requests / sqrt(answers) + sqrt(requests))
+        off = max(error, likely * LEAST)
+        return cls(likely=likely, low=max(0.0, likely - off), high=likely + off)
+
+    @classmethod
+    def guess(cls, likely: float, width: float = 1) -> Range:
+        return cls(likely=likely, low=likely * GUESS[0] / width, high=likely * GUESS[1] * width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What so many requests will take: tokens, and USD where a price is known.
+
+    `answers`: learnt from so many; 0: a rule of thumb.
+    """
+
+    input: Range
+    output: Range
+    cost: Range | None
+    answers: int
+
+    @classmethod
+    def of(cls, pace: Pace, price: Price | None, *, requests: int, size: int) -> Estimate:
+        """For `requests` of together `size` bytes."""
+        taken = pace.per_byte * size + pace.per_request * requests
+        given = pace.output * requests
+        if pace.answers:
+            inside = Range.around(taken, pace.input_spread, requests, pace.answers)
+            out = Range.around(given, pace.output_spread, requests, pace.answers)
+        else:
+            shown = pace.pictures.times(requests)
+            text, out = Range.guess(taken), Range.guess(given, 3)
+            inside = Range(
+                likely=text.likely + shown.likely,
+                low=text.low + shown.low,
+                high=text.high + shown.high,
+            )
+        return cls(
+            input=inside,
+            output=out,
+            cost=_cost(price, inside, out, pace.cached) if price else None,
+            answers=pace.answers,
+        )
+
+    @property
+    def usd(self) -> float | None:
+        """The likeliest cost."""
+        return self.cost.likely if self.cost else None
+
+    def __str__(self) -> str:
+        """What it costs, as people read it."""
+        if self.cost is None or not self.cost.high:
+            return usd(self.usd)
+        return f"about {usd(self.cost.likely)} ({usd(self.cost.low)} to {usd(self.cost.high)})"
+
+
+def _cost(price: Price, inside: Range, out: Range, cached: float) -> Range:
+    likely, low, high = (
+        price.of(input_tokens=taken, cached_tokens=taken * cached, output_tokens=given)
+        for taken, given in (
+            (inside.likely, out.likely),
+            (inside.low, out.low),
+            (inside.high, out.high),
+        )
+    )
+    return Range(likely=likely, low=low, high=high)
+
+
+def _output_tokens(output: Output) -> float:
+    names = sum(2 + len(column.name) / BYTES_PER_TOKEN for column in output.columns)
+    return names + sum(_tokens(column.type) for column in output.columns)
+
+
+def _tokens(kind: Type) -> float:
+    if kind.item:
+        return ITEMS * _tokens(kind.item)
+    if kind.fields:
+        return sum(len(name) / BYTES_PER_TOKEN + 2 + _tokens(field) for name, field in kind.fields)
+    if kind.entry:
+        return ITEMS * sum(_tokens(side) + 3 for side in kind.entry)
+    return kind.traits.tokens
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0

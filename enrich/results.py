@@ -1,0 +1,137 @@
+"""Rows: the answer to a query, as Python has it, and as notebooks and data frames do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from enrich.errors import EnrichError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+
+SHOWN = 50
+"""Rows that a notebook shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The answer to a query: column names and rows."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns, each with a name of its own: a second `id` is `id_1`."""
+        found: list[str] = []
+        for column in self.columns:
+            name, number = column, 0
+            while name in found:
+                number += 1
+                name = f"{column}_{number}"
+            found.append(name)
+        return tuple(found)
+
+    def df(self) -> Any:  # noqa: ANN401  # a pandas.DataFrame
+        """The rows as a pandas DataFrame."""
+        return _module("pandas").DataFrame(list(self.rows), columns=list(self.names))
+
+    def pl(self) -> Any:  # noqa: ANN401  # a polars.DataFrame
+        """The rows as a polars DataFrame."""
+        polars = _module("polars")
+        return polars.DataFrame(self._by_column(), infer_schema_length=None)
+
+    def arrow(self) -> Any:  # noqa: ANN401  # a pyarrow.Table
+        """The rows as an Arrow table."""
+        return _module("pyarrow").table(self._by_column())
+
+    def _by_column(self) -> dict[str, list[Any]]:
+        return {name: [row[number] for row in self.rows] for number, name in enumerate(self.names)}
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    @property
+    def html(self) -> str:
+        """The first rows as a notebook shows them."""
+        head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>"
+            for row in self.rows[:SHOWN]
+        )
+        left = len(self) - SHOWN
+        more = f"<p>and {left:,} more rows</p>" if left > 0 else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+class Listed(tuple[T, ...]):
+    """What a command found, one thing after another; a notebook shows of each what its class names
+    in SHOWN, as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        columns = type(self[0]).SHOWN if self else ()  # type: ignore[attr-defined]
+        rows = tuple(tuple(getattr(each, name) for name in columns) for each in self)
+        return Rows(columns=tuple(name.replace("_", " ") for name in columns), rows=rows).html
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failures:
+    """Rows that are not ok, as many as were asked for, and how many of each outcome and error."""
+
+    rows: Rows
+    counts: Rows
+
+    def __len__(self) -> int:
+        """How many there are in all."""
+        return sum(row[-1] for row in self.counts)
+
+    def _repr_html_(self) -> str:
+        return self.rows.html
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How versions of a model did against labels: `figures` in all, one row for each version and
+    column, and `labels` one by one for the version `prompt`, which was scored last."""
+
+    figures: Rows
+    labels: Rows
+    prompt: str
+
+    def _repr_html_(self) -> str:
+        return self.figures.html
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "<i>NULL</i>"
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    if isinstance(value, Mapping):
+        return escape(", ".join(f"{name}: {part}" for name, part in value.items()))
+    if isinstance(value, tuple):
+        return escape(", ".join(map(str, value)))
+    return escape(f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value))
+
+
+def _module(name: str) -> Any:  # noqa: ANN401
+    try:
+        return import_module(name)
+    except ImportError as problem:
+        hint = f"pip install {name}"
+        raise EnrichError(f"this needs {name}, which is not installed", hint=hint) from problem

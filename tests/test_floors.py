@@ -110,6 +110,6 @@ def test_sql_files_are_used() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in modules().values())
     used = set(re.findall(r'(?:script|statement)\(\s*f?"([\w{}]+)"', text))
     used |= {f"withdraw_{table}" for table in ("requests", "batches")} - {"withdraw_{table}"}
-    used |= {"ledger", "warehouse"}  # each is run when the file of its name is attached
+    used |= {"warehouse"}  # it is run when the file of its name is attached
     there = {path.stem for path in (PACKAGE / "db" / "sql").glob("*.sql")}
     assert there == used - {"withdraw_{table}"}

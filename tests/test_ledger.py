@@ -15,7 +15,15 @@ from click.testing import CliRunner
 from folders import PROMPT, Ears, opened, plants, settings, write
 
 from enrich import cli
-from enrich.errors import Damaged, DiskError, EnrichError, Locked, ProjectError
+from enrich.db.database import migrations
+from enrich.errors import (
+    Damaged,
+    DatabaseError,
+    DiskError,
+    EnrichError,
+    Locked,
+    ProjectError,
+)
 from enrich.ledger import copy
 from enrich.rehearsal import Faults, Rehearsal
 
@@ -333,6 +341,34 @@ def test_a_ledger_of_an_earlier_enrich_is_checked_and_copied(
     billed = server.bill.total
     opened(root).run()
     assert server.bill.total == billed
+
+
+def test_a_ledger_of_a_newer_enrich_is_left_as_it_is(tmp_path: Path, server: Rehearsal) -> None:
+    """Whatever only reads refuses it as well: it may mean something else by then."""
+    root = plants(tmp_path / "p", server)
+    opened(root).run()
+    with duckdb.connect(str(root / "ledger.duckdb")) as connection:
+        connection.execute("UPDATE identity SET version = version + 1")
+    before = (root / "ledger.duckdb").read_bytes()
+    for method in ("run", "status", "plan", "ledger_check", "cost"):
+        with pytest.raises(DatabaseError, match="was written by a newer enrich"):
+            getattr(opened(root), method)()
+    with pytest.raises(DatabaseError, match="was written by a newer enrich"):
+        opened(root).sql("FROM kinds")
+    assert (root / "ledger.duckdb").read_bytes() == before
+
+
+def test_a_ledger_without_a_version_is_migrated_once(tmp_path: Path, server: Rehearsal) -> None:
+    root = plants(tmp_path / "p", server)
+    (first,) = opened(root).run()
+    billed = server.bill.total
+    with duckdb.connect(str(root / "ledger.duckdb")) as connection:
+        connection.execute("ALTER TABLE identity DROP COLUMN version")
+    (state,) = opened(root).run()
+    with duckdb.connect(str(root / "ledger.duckdb"), read_only=True) as connection:
+        found = connection.execute("SELECT version FROM identity").fetchall()
+    assert (state.ok, server.bill.total) == (first.ok, billed)
+    assert found == [(max(migrations()),)]
 
 
 def test_a_held_ledger_is_waited_for(tmp_path: Path, server: Rehearsal) -> None:

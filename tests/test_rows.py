@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from enrich.compiler import judge
 from enrich.db import quote
-from enrich.db.database import Database, statement
+from enrich.db.database import Database, migrate, statement
 from enrich.errors import DatabaseError
 from enrich.manifest.output import Output
 from enrich.pipeline import read as responses
@@ -335,7 +335,7 @@ def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[byte
     with duckdb.connect() as connection:
         database = Database(connection=connection)
         database.run("ATTACH ':memory:' AS ledger")
-        database.script("ledger")
+        migrate(database, Path("ledger"))
         ended = []
         for batch, ids in requests.items():
             for custom_id in ids:
@@ -402,7 +402,7 @@ def test_a_difference_is_an_error_that_names_the_batch(tmp_path: Path) -> None:
     with duckdb.connect() as connection:
         database = Database(connection=connection)
         database.run("ATTACH ':memory:' AS ledger")
-        database.script("ledger")
+        migrate(database, Path("ledger"))
         database.run("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '', 2)")
         ended = Ended(batch="b", run=1, requests=2)
         with pytest.raises(DatabaseError, match="batch b: 2 requests were sent, but 1 have"):

@@ -141,6 +141,8 @@ class Files:
                     open_files.callback(self._detach, name)
                     if wanted[name][1] == "read":
                         self._attach(database, path, name, "READ_ONLY")
+                        if name == "ledger":
+                            check_version(database, path)
                         continue
                     self._attach(database, path, name, f"ROW_GROUP_SIZE {ROWS}")
                     self._prepare(database, path, name)
@@ -288,9 +290,13 @@ class Files:
     def _prepare(self, database: Database, path: Path, name: str) -> None:
         """Make the tables that a file lacks: once for each file that this process meets."""
         file = (name, path.stat().st_ino)
-        if file not in self._ready:
+        if file in self._ready:
+            return
+        if name == "ledger":
+            migrate(database, path)
+        else:
             database.script(name)
-            self._ready.add(file)
+        self._ready.add(file)
 
     def _detach(self, name: str) -> None:
         """Let go of a file; what was committed is in it, or in its log beside it."""
@@ -370,6 +376,47 @@ class Files:
                     self.say(f"{who}; waiting up to {self.lock_timeout:.0f} s")
                     told = True
                 time.sleep(0.1)
+
+
+@cache
+def migrations() -> Mapping[int, str]:
+    """The ledger's migrations by number, and the SQL of each."""
+    folder = files("enrich.db") / "sql" / "migrations"
+    found = {
+        int(each.name[:4]): each.read_text(encoding="utf-8")
+        for each in folder.iterdir()
+        if each.name.endswith(".sql")
+    }
+    return dict(sorted(found.items()))
+
+
+def check_version(database: Database, path: Path) -> int:
+    """The last migration that a ledger has been through; 0: none that it knows of. Raises
+    DatabaseError where a newer enrich has made it into what this one does not know."""
+    if not database.script("ledger_has_version"):
+        return 0
+    version = database.one("SELECT coalesce(max(version), 0) FROM ledger.identity")[0]
+    if version > max(migrations()):
+        what = f"{path} was written by a newer enrich: its version is {version}"
+        hint = f"upgrade enrich in this environment, which knows versions up to {max(migrations())}"
+        raise DatabaseError(what, hint=hint)
+    return int(version)
+
+
+def migrate(database: Database, path: Path) -> None:
+    """Bring a ledger to the present version, one migration after another, each whole or not at all.
+
+    The first one makes whatever table or column is missing, and is run whenever a process meets
+    the file; the others are run once.
+    """
+    version = check_version(database, path)
+    for number, sql in migrations().items():
+        if number > 1 and number <= version:
+            continue
+        with database.transaction():
+            database.run(sql)
+            if number > max(version, 1):
+                database.run("UPDATE ledger.identity SET version = $number", number=number)
 
 
 def create(path: Path, storage: str, aliases: Aliases) -> None:

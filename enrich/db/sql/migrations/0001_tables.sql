@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS ledger.evaluations (
 
 -- Which ledger this is: tables in a warehouse name it.
 CREATE TABLE IF NOT EXISTS ledger.identity (id VARCHAR);
-INSERT INTO ledger.identity
+INSERT INTO ledger.identity (id)
 SELECT CAST(uuid() AS VARCHAR) WHERE NOT EXISTS (SELECT 1 FROM ledger.identity);
 
 -- What a ledger of an earlier enrich lacks.

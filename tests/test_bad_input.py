@@ -73,7 +73,7 @@ SETTINGS = {
     "merge": ("<<: {name: x}\n", "'<<' is not taken here", "write the settings out"),
     "no address": (
         "provider: a\nproviders: {a: {type: openai, base_url: 'http://[::1'}}\n",
-        "'base_url' is no address",
+        "'base_url' is not a valid URL",
         "https://",
     ),
     "odd key": (

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from enrich.pricing.price import Price
+    from enrich.providers.opening import Opening
 
 INTENT = "enrich_batch"
 """The metadata that says which intent a batch belongs to."""
@@ -42,6 +43,7 @@ INTENT = "enrich_batch"
 STARTS = 3
 """How often a worker is started without a new answer before its batch has failed."""
 
+KEYS = ("path", "mmproj", "hf", "slots", "context", "threads")
 CHAT = "/v1/chat/completions"
 """The one endpoint that llama.cpp is asked through here."""
 
@@ -308,6 +310,29 @@ class LocalProvider:
         self._root = root.absolute()
         self._path, self._mmproj, self._hf = path, mmproj, hf
         self._slots, self._context, self._threads = slots, context, threads
+
+    @classmethod
+    def from_settings(cls, opening: Opening) -> LocalProvider:
+        """The provider that `providers:` describes. Raises ProjectError for what is not right."""
+        settings = opening.settings
+        opening.known(*KEYS)
+        paths = {
+            key: opening.root / Path(settings.text(key)).expanduser()
+            if settings.text(key)
+            else None
+            for key in ("path", "mmproj")
+        }
+        return cls(
+            name=opening.name,
+            root=opening.work / "local",
+            path=paths["path"],
+            mmproj=paths["mmproj"],
+            hf=settings.text("hf") or None,
+            slots=settings.integer("slots", 4) or 4,
+            context=settings.integer("context", 4096) or 4096,
+            threads=settings.integer("threads"),
+            limits=opening.limits,
+        )
 
     @cached_property
     def _weights(self) -> Path:

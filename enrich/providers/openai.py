@@ -22,15 +22,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from enrich.errors import DiskError, ProviderError, Unavailable, Unclear
+from enrich.manifest.settings import MOST, VARIABLE
 from enrich.pricing.price import DISCOUNT, Price, listed
 from enrich.providers import TERMINAL, Limits, Remote
-from enrich.providers.secrets import Secrets
+from enrich.providers.secrets import Secrets, is_sendable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     import openai
+
+    from enrich.manifest.settings import Settings
+    from enrich.providers.opening import Opening
 
 T = TypeVar("T")
 
@@ -160,6 +164,45 @@ class OpenAIProvider:
     prices: Mapping[str, Price | str] = field(default_factory=dict)
     discount: float | None = None
     notice: str = ""
+
+    @classmethod
+    def from_settings(cls, opening: Opening) -> OpenAIProvider:
+        """The provider that `providers:` describes. Raises ProjectError for what is not right."""
+        settings, environment = opening.settings, opening.environment
+        opening.known(*KEYS)
+        api_key = settings.text("api_key", environment.get("OPENAI_API_KEY", "")).strip()
+        headers = {key: str(value).strip() for key, value in settings.mapping("headers").items()}
+        for key, values in (("api_key", [api_key]), ("headers", [*headers, *headers.values()])):
+            if not all(map(is_sendable, values)):
+                hint = "copy it anew, without line ends and invisible letters"
+                raise settings.wrong(key, "holds a character that HTTP cannot send", hint=hint)
+        account = Account(
+            api_key=api_key,
+            base_url=settings.text(
+                "base_url", opening.environment.get("OPENAI_BASE_URL", "")
+            ).strip(),
+            named=_named(opening),
+            organization=settings.text("organization"),
+            project=settings.text("project"),
+            headers=headers,
+            azure_endpoint=settings.text("azure_endpoint"),
+            api_version=settings.text("api_version"),
+            timeout=settings.number("timeout", 600.0),
+        )
+        for key in ("base_url", "azure_endpoint"):
+            if settings.text(key) and not _is_address(settings.text(key)):
+                hint = f"{key}: https://host/v1"
+                raise settings.wrong(key, "is not a valid URL", hint=hint)
+        return cls(
+            name=opening.name,
+            llm=settings.text("llm", "gpt-4o-mini"),
+            account=account,
+            limits=opening.limits,
+            poll_seconds=settings.number("poll_seconds", 60.0),
+            lost_after=settings.number("lost_after", 60.0),
+            prices=_prices(settings),
+            discount=_discount(settings),
+        )
 
     @property
     def identity(self) -> str:
@@ -652,3 +695,62 @@ def _broke(problem: openai.APIStatusError) -> bool:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _named(opening: Opening) -> dict[str, str]:
+    """The environment variables that a provider's account names, and their values; in an address
+    only those that stand behind its host."""
+    found: dict[str, str] = {}
+    for key in ("api_key", "headers", "organization", "project", "base_url", "azure_endpoint"):
+        text = str(opening.written.values.get(key) or "")
+        if key in ("base_url", "azure_endpoint"):
+            text = text.partition("://")[2].partition("/")[2]
+        found |= {
+            name: opening.environment.get(name, "").strip() for name in VARIABLE.findall(text)
+        }
+    return {name: value for name, value in found.items() if value}
+
+
+def _prices(settings: Settings) -> dict[str, Price | str]:
+    """USD for a million tokens by llm, or the name of the llm that costs the same."""
+    found: dict[str, Price | str] = {}
+    for llm, value in settings.mapping("prices").items():
+        if isinstance(value, str):
+            found[llm] = value
+            continue
+        figures: dict[str, Any] = value if isinstance(value, dict) else {}
+        known = {"input", "cached", "output"}
+        fits = {"input", "output"} <= set(figures) <= known and all(
+            isinstance(figure, (int, float))
+            and not isinstance(figure, bool)
+            and 0 <= figure <= MOST
+            for figure in figures.values()
+        )
+        if not fits:
+            hint = f"{llm}: {{input: 0.15, cached: 0.075, output: 0.60}}, in USD for a million"
+            raise settings.wrong("prices", f"has no price of '{llm}'", hint=hint)
+        found[llm] = Price(
+            input=float(figures["input"]),
+            cached=float(figures.get("cached", figures["input"])),
+            output=float(figures["output"]),
+            source="project.yml",
+        )
+    return found
+
+
+def _discount(settings: Settings) -> float | None:
+    if "batch_discount" not in settings.values:
+        return None
+    discount = settings.number("batch_discount", 0.0)
+    if discount > 1:
+        hint = "batch_discount: 0.5 where a batch costs half"
+        raise settings.wrong("batch_discount", "must be a share, 0 to 1", hint=hint)
+    return discount
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

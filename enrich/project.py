@@ -535,7 +535,7 @@ class Project:
                 ]
                 queue.drop(database, left)
             for name in left:
-                self.talk.say(f"{name} waits no more")
+                self.talk.say(f"{name} no longer waits to be run")
             for batch in todo:
                 try:
                     after = cancel(self.files, self.provider(batch.provider), batch)
@@ -621,7 +621,7 @@ class Project:
         with self.files.open(ledger=True) as database:
             if not database.script("latest_run", model=name):
                 self._check_asks(picked)
-                raise ProjectError(f"'{name}' was not run yet", hint=f"enrich run {name}")
+                raise ProjectError(f"'{name}' has not been run yet", hint=f"enrich run {name}")
         return picked
 
     def cost(self, by: By = "model") -> Rows:

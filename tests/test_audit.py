@@ -160,7 +160,7 @@ def test_a_first_table_that_fails_is_not_there(tmp_path: Path) -> None:
         listed = "SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE 'kinds%'"
         there = opened(root).sql(f"{listed} AND schema_name IN ('main', 'enrich')")
         assert there.rows == ((0,),)
-        assert any(said.startswith("trees is not run: kinds comes before") for said in ears.said)
+        assert any(said.startswith("skipped trees: upstream model kinds") for said in ears.said)
 
 
 def test_a_warning_is_said_and_published(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_a_test_of_two_models_waits_for_both(tmp_path: Path) -> None:
         assert any(said == "trees is held back: its table stays as it was" for said in ears.said)
         assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((4,),)
         assert opened(root, ears).test() == ()
-        assert ears.said[-1] == "trees was not run yet, and so is not tested"
+        assert ears.said[-1] == "skipped the tests of trees: it has not been run yet"
         (root / "tests/both.sql").write_text("SELECT id FROM trees ANTI JOIN kinds USING (id)\n")
         opened(root).run()
         assert [result.test for result in opened(root).test()] == ["both"]

@@ -56,7 +56,7 @@ SETTINGS = {
     ),
     "nearest": ("name: x\nwarehous: a\n", "project.yml:2: 'warehous'", "did you mean 'warehouse'?"),
     "yaml": ("name: [x\nprovider: y\n", "project.yml:2: this is not YAML", "quotes"),
-    "twice": ("name: x\nname: y\n", "project.yml:2: 'name' stands twice", "keep one"),
+    "twice": ("name: x\nname: y\n", "project.yml:2: duplicate key 'name'", "keep one"),
     "list": ("- a\n", "project.yml:1: expected settings", "key: value"),
     "type": ("providers: {x: {type: opnai}}\nprovider: x\n", "'type' cannot be 'opnai'", "openai"),
     "provider": ("provider: azur\nproviders: {azure: {}}\n", "'azur'", "did you mean 'azure'?"),

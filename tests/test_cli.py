@@ -312,7 +312,7 @@ def test_the_readme_on_the_embedded_llm(tmp_path: Path) -> None:
     assert result.exit_code in (0, 3), result.output
     assert "loaded furniture, movies, movies_labels into warehouse.duckdb" in result.stderr
     assert "8 requests to smollm2-135m-instruct (local) in 1 batch, $0.00" in result.stderr
-    assert "shows the line at work, and its answers are poor" in result.stderr
+    assert "is for trying things out, and its answers are poor" in result.stderr
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     query = "SELECT title, categories, summary FROM movies JOIN movies_categories USING (movie_id)"
     assert f'$ enrich sql "{query} LIMIT 4"' in readme

@@ -47,7 +47,7 @@ FAULTS: dict[str, tuple[dict[str, str], str]] = {
                 "{{ name }}?", "![]({{ name }})"
             )
         },
-        "bad is not run: ",
+        "bad failed: ",
     ),
     "prompt alone": ({"models/lonely.prompt.md": GOOD}, "there is no lonely.sql"),
 }

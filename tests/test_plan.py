@@ -213,7 +213,7 @@ def test_rows_that_cannot_be_asked_are_counted(tmp_path: Path) -> None:
         root = plants(tmp_path, server, max_bytes=2000)
         write(root, {"seeds/plants.csv": f"id,name,note\n1,ash,{'x' * 3000}\n2,birch,y\n"})
         plan = only(root)
-        assert (plan.states, plan.reasons) == ({"unaskable": 1}, {"new": 1})
+        assert (plan.states, plan.reasons) == ({"unsendable": 1}, {"new": 1})
 
 
 def test_full_refresh_asks_all_again(tmp_path: Path) -> None:

@@ -127,9 +127,9 @@ def order_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Who answers."""
-    return click.option("--provider", metavar="NAME", help="Another provider of project.yml.")(
-        command
-    )
+    return click.option(
+        "--provider", metavar="NAME", help="Provider to use instead of the default."
+    )(command)
 
 
 def sample_options(rows: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

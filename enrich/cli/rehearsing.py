@@ -69,7 +69,7 @@ def rehearse(
     enqueued_tokens: int | None,
     as_json: bool,
 ) -> None:
-    """Play the Batch API on this machine, with faults to order, until Ctrl-C; then show the bill.
+    """Play the Batch API on this machine, with injected faults, until Ctrl-C; then show the bill.
 
     Run a copy of your project against it before you spend: it answers every request with values
     that fit its schema, and counts what would be billed.

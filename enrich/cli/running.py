@@ -31,7 +31,7 @@ def init(_: Context, folder: str) -> None:
         report.error(problem)
         sys.exit(ERROR)
     for path in made:
-        sys.stderr.write(f"made {path}\n")
+        sys.stderr.write(f"created {path}\n")
     go = "" if folder in ("", ".") else f"  cd {shlex.quote(folder)}\n"
     sys.stderr.write(f"\nnext:\n{go}  enrich plan\n  enrich run\n")
 
@@ -123,9 +123,7 @@ def plan(
 
 @click.command()
 @order_options
-@click.option(
-    "--accept-drift", is_flag=True, help="Publish what a drift test would hold back: it is meant."
-)
+@click.option("--accept-drift", is_flag=True, help="Publish even if a drift test fails.")
 @click.option("--detach", is_flag=True, help="Return after submitting; `enrich status` goes on.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan, as `enrich plan` does.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first model that fails.")
@@ -198,13 +196,13 @@ def status(context: Context, unfold: bool, as_json: bool) -> None:
     with context.project() as project:
         found = project.status()
     if not found and not as_json:
-        sys.stderr.write("nothing was run yet\n\nhint: enrich run\n")
+        sys.stderr.write("nothing has been run yet\n\nhint: enrich run\n")
     finish(context, found, project, as_json=as_json, unfold=unfold)
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
-@click.option("--forget", is_flag=True, help="Wait no more for batches that cannot be stopped.")
+@click.option("--forget", is_flag=True, help="Stop tracking batches that cannot be cancelled.")
 @click.pass_obj
 def cancel(context: Context, names: tuple[str, ...], forget: bool) -> None:
     """Stop the batches of the named models, or all. Answers that came in are kept.

@@ -169,7 +169,7 @@ class Output:
             if column is None:
                 continue
             if column.name.lower() in {known.name.lower() for known in columns}:
-                message = f"{source}:{at}: output column '{column.name}' stands twice"
+                message = f"{source}:{at}: duplicate output column '{column.name}'"
                 raise ModelError(message, hint="rename one of them")
             columns.append(column)
         if not columns:
@@ -317,7 +317,7 @@ def _type(kind: exp.DataType, *, source: str, line: int) -> Type:
             raise ModelError(f"{source}:{line}: a text of no length holds nothing", hint=SUPPORTED)
         return Type("text", "VARCHAR", length=length)
     if len(set(labels)) < len(labels):
-        raise ModelError(f"{source}:{line}: a label stands twice in {sql}", hint="keep one")
+        raise ModelError(f"{source}:{line}: duplicate label in {sql}", hint="keep one")
     return Type(family, sql, labels=labels, bounds=INTEGERS.get(name, (None, None)))
 
 

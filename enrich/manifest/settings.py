@@ -55,7 +55,9 @@ class Settings:
                 hint = "write the settings out"
                 raise error(f"{source}:{line}: '<<' is not taken here", hint=hint)
             if key.value in lines:
-                raise error(f"{source}:{line}: '{key.value}' stands twice", hint="keep one of them")
+                raise error(
+                    f"{source}:{line}: duplicate key '{key.value}'", hint="keep one of them"
+                )
             lines[key.value] = line
             block = isinstance(value, yaml.ScalarNode) and value.style in ("|", ">")
             starts[key.value] = value.start_mark.line + first_line + (1 if block else 0)

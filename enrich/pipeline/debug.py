@@ -224,7 +224,7 @@ def _models(
         what = f"model {model.name}"
         missing = flow.unbuilt(model)
         if missing:
-            detail = f"reads {', '.join(missing)}, not run yet"
+            detail = f"reads {', '.join(missing)}, which have not been run yet"
             hint = f"enrich run +{model.name}"
             yield Finding(what=what, verdict="warn", detail=detail, hint=hint)
             continue

@@ -39,7 +39,7 @@ STATES = {
     "kept": "kept from an earlier version",
     "in progress": "in progress",
     "given up": "failed before, not asked again",
-    "unaskable": "cannot be asked",
+    "unsendable": "cannot be sent",
 }
 """Where rows stand that are not asked: as `reasons.sql` and as people call it."""
 

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from enrich.pipeline.test import Result
     from enrich.providers import Provider
 
-NOT_BEGUN = "it could not be begun"
-NOT_PUBLISHED = "it could not be published"
+NOT_BEGUN = "failed"
+NOT_PUBLISHED = "could not be published"
 
 
 @dataclass(kw_only=True)
@@ -147,13 +147,13 @@ class Flow:
         """The models that this one reads, and that are not run with it, must have been built."""
         self.check_seeds(each)
         for name in self.unbuilt(each):
-            message = f"{each.source}: it reads '{name}', which was not run yet"
+            message = f"{each.source}: it reads '{name}', which has not been run yet"
             raise InputError(message, hint=f"enrich run +{each.name}")
 
     def check_there(self, name: str) -> None:
         """A model must have been built."""
         if not self._there({name}):
-            raise InputError(f"'{name}' was not run yet", hint=f"enrich run +{name}")
+            raise InputError(f"'{name}' has not been run yet", hint=f"enrich run +{name}")
 
     def unbuilt(self, each: Model) -> tuple[str, ...]:
         """The models that this one reads, and that are not in the warehouse."""
@@ -331,7 +331,7 @@ class Flow:
             with self.files.open(warehouse=True, ledger=True, attached=True) as database:
                 there = database.script("exists", schema="main", name=each.name)
                 if not there and not database.script("latest_run", model=each.name):
-                    self.talk.say(f"{each.name} was not run yet, and so is not tested")
+                    self.talk.say(f"skipped the tests of {each.name}: it has not been run yet")
                     continue
                 folder, asks = self.files.work, each.prompt is not None
                 results = publish.test(database, each.name, own, folder=folder, asks=asks).results
@@ -386,7 +386,7 @@ class Flow:
             if each.name in self.problems:
                 stopped.setdefault(each.name, NOT_PUBLISHED)
             if each.name in self.built and self.built[each.name].held_back:
-                stopped[each.name] = f"its {each.kind} was held back"
+                stopped[each.name] = "was held back by its tests"
         with self.files.open(ledger=True) as database, database.transaction():
             for name, after in later.items():
                 cause = next((other for other in after if other in stopped), "")
@@ -468,7 +468,7 @@ class Flow:
             order, why = each.order, NOT_BEGUN
         built = self.built.get(each.model)
         if built and built.held_back:
-            why = f"its {built.kind} was held back"
+            why = "was held back by its tests"
         with self.files.open(ledger=True) as database:
             queue.drop(database, [each.model])
             if order.invocation:
@@ -480,7 +480,7 @@ class Flow:
         """A model cannot be begun; others go on, unless they must not."""
         if self.fail_fast:
             raise problem
-        self.talk.say(f"{name} is not run: {problem.message} ({problem.hint})")
+        self.talk.say(f"{name} failed: {problem.message} ({problem.hint})")
         self.problems[name] = problem
 
     def _skip_after(self, name: str, why: str) -> None:
@@ -492,7 +492,7 @@ class Flow:
             self._skip(other, name, why)
 
     def _skip(self, name: str, cause: str, why: str) -> None:
-        self.talk.say(f"{name} is not run: {cause} comes before it, and {why}")
+        self.talk.say(f"skipped {name}: upstream model {cause} {why}")
 
     def _advance(self) -> Turn:
         """Every batch as far as it goes, and what was read published."""

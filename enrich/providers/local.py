@@ -48,7 +48,7 @@ CHAT = "/v1/chat/completions"
 """The one endpoint that llama.cpp is asked through here."""
 
 _NOTICE = (
-    "smollm2-135m-instruct shows the line at work, and its answers are poor: for ones to rely "
+    "smollm2-135m-instruct is for trying things out, and its answers are poor: for ones to rely "
     "on, name an instruct GGUF of 1.5B parameters or more by `path:` or `hf:`, or gpt-4o-mini "
     "through `type: openai`."
 )

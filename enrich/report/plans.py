@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HINTS = {
     "kept": "as on_change says: an earlier version's answers stay",
     "given up": "failed before; `enrich run --retry` asks them again",
-    "unaskable": "`enrich run` says why, row by row, in the table's provenance",
+    "unsendable": "`enrich run` says why, row by row, in the table's provenance",
 }
 """What to know of rows that are not asked."""
 
@@ -76,7 +76,7 @@ def _plan_lines(plan: Plan) -> Iterator[tuple[str, str, str]]:
     if plan.gone:
         yield "gone", f"{plan.gone:,}", "no longer in the SELECT; their answers stay in the ledger"
     if plan.held_back:
-        yield "last run", "", f"{plan.held_back}; `enrich run {plan.model}` tests it again"
+        yield "last run", "", f"it {plan.held_back}; `enrich run {plan.model}` tests it again"
     if not plan.requests or plan.estimate is None:
         return
     shared = f"{plan.folded:,} rows ask what another row asks" if plan.folded else ""

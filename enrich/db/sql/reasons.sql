@@ -9,7 +9,7 @@ WITH asked AS (SELECT fingerprint FROM temp.todo), heard AS (
 )
 SELECT
     CASE
-        WHEN snapshot.error IS NOT NULL THEN 'unaskable'
+        WHEN snapshot.error IS NOT NULL THEN 'unsendable'
         WHEN snapshot.prompt IS NOT NULL THEN 'kept'
         WHEN asked.fingerprint IS NULL THEN CASE
             WHEN in_flight.fingerprint IS NOT NULL THEN 'in progress'

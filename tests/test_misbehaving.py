@@ -93,8 +93,13 @@ COUNTS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("route", [UPLOAD, CREATE, POLL])
-@pytest.mark.parametrize("twist", TWISTS)
+SOME = ("a bomb", "deep inside", "id null", "id enormous", "a list", "nothing", "no JSON")
+
+
+@pytest.mark.parametrize(
+    ("route", "twist"),
+    [(CREATE, twist) for twist in TWISTS] + [(r, twist) for r in (UPLOAD, POLL) for twist in SOME],
+)
 def test_an_answer_that_cannot_be_used_is_asked_for_again(
     tmp_path: Path, route: str, twist: str
 ) -> None:

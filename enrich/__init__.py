@@ -15,19 +15,52 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from enrich.errors import EnrichError
+    from enrich.ledger.batch import Batch
+    from enrich.ledger.copy import Export, Part
     from enrich.ledger.state import State
+    from enrich.manifest.model import Model
+    from enrich.pipeline.compare import Comparison
+    from enrich.pipeline.debug import Finding
     from enrich.pipeline.plan import Plan
     from enrich.pipeline.preview import Preview
+    from enrich.pipeline.test import Result
     from enrich.project import Project
-    from enrich.results import Rows
+    from enrich.results import Evaluation, Failures, Listed, Rows
 
-__all__ = ["EnrichError", "Plan", "Preview", "Project", "Rows", "State"]
+__all__ = [
+    "Batch",
+    "Comparison",
+    "EnrichError",
+    "Evaluation",
+    "Export",
+    "Failures",
+    "Finding",
+    "Listed",
+    "Model",
+    "Part",
+    "Plan",
+    "Preview",
+    "Project",
+    "Result",
+    "Rows",
+    "State",
+]
 
 _HOMES = {
+    "Batch": "enrich.ledger.batch",
+    "Comparison": "enrich.pipeline.compare",
     "EnrichError": "enrich.errors",
+    "Evaluation": "enrich.results",
+    "Export": "enrich.ledger.copy",
+    "Failures": "enrich.results",
+    "Finding": "enrich.pipeline.debug",
+    "Listed": "enrich.results",
+    "Model": "enrich.manifest.model",
+    "Part": "enrich.ledger.copy",
     "Plan": "enrich.pipeline.plan",
     "Preview": "enrich.pipeline.preview",
     "Project": "enrich.project",
+    "Result": "enrich.pipeline.test",
     "Rows": "enrich.results",
     "State": "enrich.ledger.state",
 }
@@ -38,3 +71,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'enrich' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "rehearsal"]

@@ -113,3 +113,22 @@ def test_sql_files_are_used() -> None:
     used |= {"warehouse"}  # it is run when the file of its name is attached
     there = {path.stem for path in (PACKAGE / "db" / "sql").glob("*.sql")}
     assert there == used - {"withdraw_{table}"}
+
+
+def test_every_type_that_a_public_method_returns_is_public() -> None:
+    """`dir(enrich)` shows it, and it says what it is."""
+    import enrich
+
+    tree = ast.parse((PACKAGE / "project.py").read_text(encoding="utf-8"))
+    (project,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Project")
+    methods = [n for n in project.body if isinstance(n, ast.FunctionDef) and n.name[0] != "_"]
+    named = {
+        name.id
+        for method in methods
+        for name in ast.walk(method.returns or ast.Constant(None))
+        if isinstance(name, ast.Name) and name.id[0].isupper()
+    } - {"Any", "Path", "Mapping", "Iterator", "Graph", "Flow", "Provider"}
+    assert named <= set(dir(enrich))
+    assert set(enrich.__all__) <= set(dir(enrich))
+    for name in enrich.__all__:
+        assert (getattr(enrich, name).__doc__ or "").strip(), name

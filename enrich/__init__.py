@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from enrich.pipeline.preview import Preview
     from enrich.pipeline.test import Result
     from enrich.project import Project
-    from enrich.results import Evaluation, Failures, Listed, Rows
+    from enrich.results import CommandResult, Evaluation, Failures, Listed, Rows
 
 __all__ = [
     "Batch",
+    "CommandResult",
     "Comparison",
     "EnrichError",
     "Evaluation",
@@ -48,6 +49,7 @@ __all__ = [
 
 _HOMES = {
     "Batch": "enrich.ledger.batch",
+    "CommandResult": "enrich.results",
     "Comparison": "enrich.pipeline.compare",
     "EnrichError": "enrich.errors",
     "Evaluation": "enrich.results",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ from enrich.pipeline.listener import Silence, Talk
 from enrich.pipeline.plan import Plan
 from enrich.pipeline.preview import Preview, preview, settle_previews
 from enrich.pipeline.scheduler import Flow
-from enrich.results import Evaluation, Failures, Listed, Rows
+from enrich.results import CommandResult, Evaluation, Failures, Listed, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -118,9 +118,8 @@ class Project:
         """Which model reads which."""
         return self._load(self.variables)[0]
 
-    @cached_property
-    def flow(self) -> Flow:
-        """The project at work."""
+    def _flow(self, **options: bool) -> Flow:
+        """The project at work, for one command."""
         return Flow(
             files=self.files,
             config=self.config,
@@ -128,17 +127,8 @@ class Project:
             provider=self.provider,
             talk=self.talk,
             variables=self.variables,
+            **options,  # type: ignore[arg-type]  # the flags of Flow
         )
-
-    @property
-    def results(self) -> tuple[Result, ...]:
-        """What the tests found that were run so far."""
-        return tuple(result for found in self.flow.results.values() for result in found)
-
-    @property
-    def problems(self) -> tuple[EnrichError, ...]:
-        """Why models could not be begun or published by the last command."""
-        return tuple(self.flow.problems.values())
 
     def _load(self, values: Mapping[str, Any]) -> tuple[Graph, tuple[DataTest, ...]]:
         """The models and the SQL tests, with these values of variables."""
@@ -189,12 +179,12 @@ class Project:
         What cannot be loaded stops no other; then the first of these problems is raised.
         """
         self.files.check_writable()
-        loaded, problems = self._seed(*names)
+        loaded, problems = self._seed(self._flow(), *names)
         for problem in problems[:1]:
             raise problem
         return loaded
 
-    def _seed(self, *names: str) -> tuple[tuple[str, ...], list[EnrichError]]:
+    def _seed(self, flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichError]]:
         """The same, where what cannot be loaded is left to the models that read it."""
         found = seed_file.found(self.config)
         known = (*found.files, *found.problems)
@@ -214,8 +204,7 @@ class Project:
                         raise
                     except (InputError, DiskError) as problem:
                         problems[name] = problem
-        self.flow.spoiled.clear()
-        self.flow.spoiled.update({name.lower(): problem for name, problem in problems.items()})
+        flow.spoiled.update({name.lower(): problem for name, problem in problems.items()})
         if loaded:
             copy = "a copy of " if self.files.copies else ""
             self.talk.say(f"loaded {', '.join(loaded)} into {copy}{self.config.warehouse.name}")
@@ -223,9 +212,9 @@ class Project:
             self._tell(sentence)
         return tuple(loaded), list(problems.values())
 
-    def _check_seeds(self) -> None:
+    def _check_seeds(self, flow: Flow) -> None:
         """Load the seeds, into a copy where the warehouse cannot be written."""
-        for problem in self._seed()[1][:1]:
+        for problem in self._seed(flow)[1][:1]:
             raise problem
 
     def _tell(self, sentence: str) -> None:
@@ -266,14 +255,15 @@ class Project:
 
     def compile(self, name: str, *, provider: str | None = None) -> dict[str, Any]:
         """What a model becomes: its SQL, the JSON Schema and the first request. Sends nothing."""
+        flow = self._flow()
         picked = self.graph.one(name)
-        self._seed()
-        self.flow.check_seeds(picked)
+        self._seed(flow)
+        flow.check_seeds(picked)
         if picked.prompt is None:
             with self.files.open(warehouse="read", attached=True) as database:
                 described(database, picked)
             return {"sql": picked.query}
-        chosen = self.provider(self.flow.provider_name(picked, provider))
+        chosen = self.provider(flow.provider_name(picked, provider))
         with self.files.open(warehouse="read", attached=True) as database:
             work = draft.compile_for(database, self.config, chosen, picked, identity="")
             first = self._first_request(database, work, chosen.limits.bytes)
@@ -299,7 +289,7 @@ class Project:
         full_refresh: bool = False,
         max_cost: float | None = None,
         exclude: Sequence[str] = (),
-    ) -> Listed[Plan]:
+    ) -> CommandResult[Plan]:
         """What `run` would do with the named models, or all, in its order. Spends nothing.
 
         Seeds that changed are loaded. A model that reads what another's answers will change is not
@@ -308,17 +298,17 @@ class Project:
         """
         picked = self._picked(names, exclude)
         order = RunOptions(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
-        self.flow.problems.clear()
-        self.flow.problems.update({} if names else self.graph.broken)
+        flow = self._flow()
+        flow.problems.update({} if names else self.graph.broken)
         with run.turn(self.files):
-            self._seed()
-            self.flow.check(picked, provider, ready=False, refresh=full_refresh)
+            self._seed(flow)
+            flow.check(picked, provider, ready=False, refresh=full_refresh)
             settle_previews(self.files)
         plans: list[Plan] = []
         waits: dict[str, tuple[str, ...]] = {}
         for each in picked:
-            upstream = sorted(self.flow.upstream(each, picked))
-            if self.flow.spoiled_by(each) or each.name in self.flow.problems:
+            upstream = sorted(flow.upstream(each, picked))
+            if flow.spoiled_by(each) or each.name in flow.problems:
                 waits[each.name] = (each.name,)
                 continue
             after = tuple(dict.fromkeys(name for other in upstream for name in waits[other]))
@@ -332,22 +322,23 @@ class Project:
             except (Locked, DiskError):
                 raise
             except EnrichError as problem:
-                self.flow.fail(each.name, problem)
+                flow.fail(each.name, problem)
                 waits[each.name] = (each.name,)
                 continue
             plans.append(found)
             order = replace(order, foreseen=order.foreseen + found.spend)
             waits[each.name] = () if found.settled else (each.name,)
-        for first in self.flow.problems.values() if not plans else ():
+        for first in flow.problems.values() if not plans else ():
             raise first
-        return Listed(plans)
+        return CommandResult.of(plans, problems=flow.problems.values())
 
     def _foreseen(
         self, each: Model, provider: str | None, order: RunOptions, built: list[Model]
     ) -> Plan:
         """A model's plan; says so where its provider could not answer now. `built` are the models
         before it, of which the plain ones need not be there yet."""
-        chosen = self.provider(self.flow.provider_name(each, provider))
+        flow = self._flow()
+        chosen = self.provider(flow.provider_name(each, provider))
         if each.prompt is not None:
             try:
                 chosen.check(images=bool(each.prompt.images), endpoint=each.prompt.endpoint)
@@ -362,15 +353,16 @@ class Project:
     ) -> Preview:
         """Answer the first `limit` rows of a model now, of those that the SQL condition `where` is
         true for. What the ledger knows is not asked again, and what is asked now is in it."""
+        flow = self._flow()
         picked = self.graph.one(name)
         if picked.prompt is None:
             hint = "preview the model that asks, or look at this one: enrich sql"
             raise ProjectError(f"{picked.source}: '{name}' has no prompt", hint=hint)
         self.files.check_writable()
-        chosen = self.provider(self.flow.provider_name(picked, provider))
+        chosen = self.provider(flow.provider_name(picked, provider))
         with run.turn(self.files):
-            self._seed()
-            self.flow.check_built(picked)
+            self._seed(flow)
+            flow.check_built(picked)
             settle_previews(self.files)
             found = preview(self.files, self.config, chosen, picked, limit=limit, where=where)
         self._back_up()
@@ -389,13 +381,14 @@ class Project:
     ) -> Comparison:
         """Lay the working prompt's answers to a sample of `limit` rows beside those published, or,
         with `llm`, beside those that another llm gives to the same prompt."""
+        flow = self._flow()
         picked = self.graph.one(name)
         self._check_asks(picked)
         self.files.check_writable()
-        chosen = self.provider(self.flow.provider_name(picked, provider))
+        chosen = self.provider(flow.provider_name(picked, provider))
         with run.turn(self.files):
-            self._seed()
-            self.flow.check_built(picked)
+            self._seed(flow)
+            flow.check_built(picked)
             settle_previews(self.files)
             found = compare(
                 self.files,
@@ -421,6 +414,7 @@ class Project:
         `columns` says what the labels of output columns are called, where not like these. The
         figures are kept in `enrich.evaluations`.
         """
+        flow = self._flow()
         self.files.check_writable()
         picked = self.graph.one(name)
         if picked.prompt is None:
@@ -428,9 +422,9 @@ class Project:
             raise ProjectError(f"{picked.source}: '{name}' has no prompt", hint=hint)
         self._run_before(name)
         if labels in self.models:
-            self.flow.check_there(labels)
+            flow.check_there(labels)
         with run.turn(self.files):
-            self._seed()
+            self._seed(flow)
             with self.files.open(warehouse=True, ledger=True, attached=True) as database:
                 evaluate(database, name, picked.prompt, labels, columns or {})
                 publish.books(database)
@@ -451,7 +445,7 @@ class Project:
         exclude: Sequence[str] = (),
         accept_drift: bool = False,
         fail_fast: bool = False,
-    ) -> Listed[State]:
+    ) -> CommandResult[State]:
         """Run the named models, or all, in the order their SQL asks for; gives where they stand.
 
         For the names see `manifest.selection`. Waits for the batches unless `detach`. `retry` asks
@@ -463,27 +457,25 @@ class Project:
         self.files.check_writable()
         picked = self._picked(names, exclude)
         order = RunOptions(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
-        self.flow.accept_drift = accept_drift
-        self.flow.fail_fast = fail_fast
-        self.flow.problems.clear()
-        self.flow.problems.update({} if names else self.graph.broken)
-        self.flow.built.clear()
-        self.flow.results.clear()
+        flow = self._flow(accept_drift=accept_drift, fail_fast=fail_fast)
+        flow.problems.update({} if names else self.graph.broken)
         with run.turn(self.files):
-            self._seed()
-            self.flow.check(picked, provider, refresh=full_refresh)
+            self._seed(flow)
+            flow.check(picked, provider, refresh=full_refresh)
             settle_previews(self.files)
         try:
-            self.flow.run(picked, provider, order, detach=detach)
+            flow.run(picked, provider, order, detach=detach)
         except EnrichError:
             self._back_up()  # other models may have been answered
             raise
-        finally:
-            self.flow.accept_drift = self.flow.fail_fast = False  # another command says for itself
         self._back_up()
         found = {state.model: state for state in self._states([each.name for each in picked])}
-        found |= self.flow.built
-        return Listed(found[each.name] for each in picked if each.name in found)
+        found |= flow.built
+        return CommandResult.of(
+            (found[each.name] for each in picked if each.name in found),
+            tests=flow.tested,
+            problems=flow.problems.values(),
+        )
 
     def _picked(self, names: Sequence[str], exclude: Sequence[str] = ()) -> tuple[Model, ...]:
         picked = self.select(*names, exclude=exclude)
@@ -497,19 +489,19 @@ class Project:
             raise ProjectError(f"{self.config.models} holds no model yet", hint=hint)
         return picked
 
-    def status(self) -> Listed[State]:
+    def status(self) -> CommandResult[State]:
         """Poll, load and publish what has ended, and begin what waited for it; gives where every
         enrichment model stands."""
-        self.flow.problems.clear()
+        flow = self._flow()
         if self.files.copies is not None:
             self.talk.say(f"{self.config.root} cannot be written: nothing is fetched or published")
-            return self._states()
+            return CommandResult.of(self._states())
         with run.turn(self.files):
-            turn = self.flow.turn()
+            turn = flow.turn()
         self._back_up()
         for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for _, t in turn.troubles):
             self.talk.say(sentence)
-        return self._states()
+        return CommandResult.of(self._states(), tests=flow.tested, problems=flow.problems.values())
 
     def cancel(self, *names: str, forget: bool = False) -> tuple[Batch, ...]:
         """Stop the batches of the named models, or all; what was answered is kept.
@@ -517,6 +509,7 @@ class Project:
         `forget` waits no more for batches that their provider cannot stop or does not know: what it
         answers all the same is lost.
         """
+        flow = self._flow()
         self.files.check_writable()
         with self.files.open(ledger=True) as database:
             known = {batch.model for batch in unread(database)}
@@ -543,7 +536,7 @@ class Project:
                     problems.append(problem)
                     after = batch
                 stopped.append(after)
-            self.flow.turn()
+            flow.turn()
             if forget:
                 given_up = self._forget({batch.batch for batch in todo})
                 stopped = [given_up.get(batch.batch, batch) for batch in stopped]
@@ -555,15 +548,17 @@ class Project:
 
     def _forget(self, stopped: set[str]) -> dict[str, Batch]:
         """Give up on what was to be stopped and is still unread, in whatever state it is."""
+        flow = self._flow()
         with self.files.open(ledger=True) as database:
             left = [batch for batch in unread(database) if batch.batch in stopped]
         given_up = {batch.batch: give_up(self.files, batch, billed=batch.sent) for batch in left}
-        self.flow.turn()
+        flow.turn()
         return given_up
 
     def debug(self, *, provider: str | None = None) -> Iterator[Finding]:
         """What is there, what can be reached, and what would go wrong. Nothing is sent or spent."""
-        return debug.findings(self.flow, provider=provider, seed=self._check_seeds)
+        flow = self._flow()
+        return debug.findings(flow, provider=provider, seed=partial(self._check_seeds, flow))
 
     def test(self, *names: str, exclude: Sequence[str] = ()) -> Listed[Result]:
         """Run the tests of the named models, or all, on their tables as they would be published.
@@ -571,9 +566,10 @@ class Project:
         Nothing is published; failing rows stand in the schema `enrich_tests`. A SQL test is run
         once, with the last of the models that it reads.
         """
+        flow = self._flow()
         picked = self._picked(names, exclude)
         with run.turn(self.files):
-            return Listed(self.flow.test(picked, alone=not names and not exclude))
+            return Listed(flow.test(picked, alone=not names and not exclude))
 
     def failing(self, result: Result, *, limit: int = 10) -> Rows:
         """The first rows that a test found."""

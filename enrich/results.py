@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from enrich.errors import EnrichError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 T = TypeVar("T")
 
@@ -87,6 +87,26 @@ class Listed(tuple[T, ...]):
         columns = type(self[0]).SHOWN if self else ()  # type: ignore[attr-defined]
         rows = tuple(tuple(getattr(each, name) for name in columns) for each in self)
         return Rows(columns=tuple(name.replace("_", " ") for name in columns), rows=rows).html
+
+
+class CommandResult(Listed[T]):
+    """What a command found, with the `tests` that it ran and the `problems` that kept it from
+    running or publishing some of the models; these have been said already."""
+
+    tests: tuple[Any, ...] = ()
+    problems: tuple[EnrichError, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        found: Iterable[T],
+        *,
+        tests: Iterable[Any] = (),
+        problems: Iterable[EnrichError] = (),
+    ) -> CommandResult[T]:
+        result = cls(found)
+        result.tests, result.problems = tuple(tests), tuple(problems)
+        return result
 
 
 @dataclass(frozen=True, kw_only=True)

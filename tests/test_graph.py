@@ -258,10 +258,11 @@ def test_one_model_that_cannot_be_published_stops_no_other(tmp_path: Path) -> No
         ears = Ears()
         for _ in range(5):
             project = opened(root, ears)
-            states = {state.model: state for state in project.status()}
+            found = project.status()
+        states = {state.model: state for state in found}
         assert any("kinds is not published: the warehouse has a table" in s for s in ears.said)
         assert (states["other"].ok, states["other"].published_at is None) == (4, False)
-        assert len(project.problems) == 1
+        assert len(found.problems) == 1
         (state,) = opened(root).run("other")
         assert state.ok == 4
         opened(root).sql("DROP TABLE kinds")

@@ -15,10 +15,11 @@ from enrich.ledger.batch import NOW, unread
 from enrich.manifest.config import WORK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from enrich.ledger.state import State
     from enrich.project import Project
+    from enrich.results import CommandResult
 
 STOPPED = {
     "seed": "seeds that have been loaded stay loaded",
@@ -162,7 +163,7 @@ def _around(folder: Path) -> str:
 
 def finish(
     context: Context,
-    found: Sequence[State],
+    found: CommandResult[State],
     project: Project,
     *,
     as_json: bool,
@@ -171,7 +172,7 @@ def finish(
     """Show where the models stand, and end with the exit code that says so."""
     from enrich import report
 
-    context.found = report.results(found, project.results, project.problems)
+    context.found = report.results(found, found.tests, found.problems)
 
     if as_json:
         report.states_json(found)
@@ -183,12 +184,12 @@ def finish(
             hint = "mend it and start again; nothing of the failed batch was run or will be billed"
             report.error(EnrichError(f"{state.model}: a batch failed: {state.failure}", hint=hint))
             sys.exit(ERROR)
-    if project.problems:  # they were told
+    if found.problems:  # they were told
         sys.exit(ERROR)
     if any(state.busy for state in found):
         sys.exit(IN_PROGRESS)
     not_ok = any(
         state.failed or state.pending or state.held_back or state.stopped for state in found
     )
-    if not_ok or any(result.verdict == "fail" for result in project.results):
+    if not_ok or any(result.verdict == "fail" for result in found.tests):
         sys.exit(NOT_OK)

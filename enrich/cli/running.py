@@ -114,10 +114,9 @@ def plan(
             max_cost=max_cost,
             exclude=exclude,
         )
-        problems = project.problems
     (report.plans_json if as_json else report.plans)(found)
-    if problems:
-        report.error(problems[0])
+    if found.problems:
+        report.error(found.problems[0])
         sys.exit(ERROR)
 
 

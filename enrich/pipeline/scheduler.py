@@ -80,6 +80,11 @@ class Flow:
     spoiled: dict[str, EnrichError] = field(default_factory=dict)
 
     @property
+    def tested(self) -> tuple[Result, ...]:
+        """What the tests found that were run so far."""
+        return tuple(result for found in self.results.values() for result in found)
+
+    @property
     def graph(self) -> Graph:
         return self.load(self.variables)[0]
 

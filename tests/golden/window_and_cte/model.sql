@@ -1,0 +1,4 @@
+WITH item AS (
+    SELECT * FROM (VALUES (1, 'oak', 'tall', 3), (2, 'birch', NULL, 5)) AS item(id, name, note, stars)
+)
+SELECT id, name, note, row_number() OVER (ORDER BY stars) AS place FROM item

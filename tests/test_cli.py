@@ -412,3 +412,11 @@ def test_what_is_offered_to_type_can_be_typed(tmp_path: Path) -> None:
             assert enrich(root, *shlex.split(line)[1:]).exit_code == 0, line
         made = CliRunner().invoke(main, ["init", str(tmp_path / "my project")])
         assert f"cd '{tmp_path}/my project'" in made.stderr
+
+
+def test_every_command_is_a_line_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(main, ["--help"], terminal_width=80).output
+    listed = shown[shown.index("Commands:") :].splitlines()[1:]
+    assert len(listed) == len(main.commands)
+    assert not [line for line in listed if "..." in line or len(line) > 80]

@@ -40,6 +40,30 @@ def main(context: click.Context) -> None:
     context.ensure_object(Context)
 
 
+SUMMARIES = {
+    "cancel": "Stop batches; answers that have come in are kept.",
+    "compare": "Compare the working prompt with what is published.",
+    "compile": "Print the SQL, JSON Schema and first request of models.",
+    "cost": "Show what has been spent, in tokens and USD.",
+    "debug": "Check versions, files, locks, models, keys and providers.",
+    "evaluate": "Score published answers against a table of labels.",
+    "failures": "Show the rows that are not ok, and why.",
+    "graph": "Draw which model reads which.",
+    "history": "Show the life of one row.",
+    "init": "Create a small project that runs as it is.",
+    "ledger": "Check, export or import what was paid for.",
+    "list": "List the models in the order they run.",
+    "plan": "Show what a run would ask, why, and what it would cost.",
+    "preview": "Answer a few rows now, beside their inputs.",
+    "rehearse": "Play the Batch API on this machine, with injected faults.",
+    "run": "Ask what is new, wait for the answers, publish the tables.",
+    "seed": "Load the files of seeds/ as tables.",
+    "sql": "Run a query on the warehouse.",
+    "status": "Fetch and publish what has ended; show where models stand.",
+    "test": "Test the tables as they would be published now.",
+}
+"""What each command is, in a line of 80 columns."""
+
 for home in (running, judging, looking, rehearsing):
     for command in vars(home).values():
         if isinstance(command, click.Command):
@@ -47,3 +71,5 @@ for home in (running, judging, looking, rehearsing):
 for command in keeping.ledger.commands.values():
     common_options(command, hidden=True)
 main.add_command(keeping.ledger)
+for name, command in main.commands.items():
+    command.short_help = SUMMARIES[name]

@@ -19,7 +19,8 @@ from enrich.compiler import failing
 if TYPE_CHECKING:
     from enrich.manifest.prompt import Prompt
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent.parent / "golden"
+"""Not below tests/: the repository is a project, and SQL files there are its data tests."""
 API = {"type": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "sk-none"}
 NAMES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
 

@@ -74,3 +74,10 @@ def test_a_model_becomes_what_stands_in_its_folder(
 
 def test_there_are_about_twenty() -> None:
     assert len(NAMES) >= 20
+
+
+def test_the_repository_is_a_project_that_loads() -> None:
+    """Nothing that stands beside the example is taken for a part of it."""
+    graph = opened(GOLDEN.parent).graph
+    assert sorted(graph.models) == ["furniture_captions", "movies_by_category", "movies_categories"]
+    assert (dict(graph.broken), graph.unread) == ({}, ())

@@ -371,6 +371,34 @@ def test_a_ledger_without_a_version_is_migrated_once(tmp_path: Path, server: Reh
     assert found == [(max(migrations()),)]
 
 
+def test_a_ledger_of_long_ago_is_migrated_with_its_answers(
+    tmp_path: Path, server: Rehearsal
+) -> None:
+    """Columns and tables that came later are made, and their figures counted; nothing is asked."""
+    root = plants(tmp_path / "p", server)
+    (first,) = opened(root).run()
+    billed = server.bill.total
+    later = {
+        "identity": ("version",),
+        "batches": ("part", "output_tokens", "input_tokens", "cost", "outcomes", "read_number"),
+        "runs": ("stopped", "held", "limits", "invocation", "since"),
+        "prompts": ("params", "variables"),
+        "requests": ("bytes",),
+    }
+    with duckdb.connect(str(root / "ledger.duckdb")) as connection:
+        query = "SELECT sum(input_tokens) FROM batches"
+        tokens = connection.execute(query).fetchall()
+        for table, columns in later.items():
+            for column in columns:
+                connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        for table in ("unused_files", "waiting", "evaluations"):
+            connection.execute(f"DROP TABLE {table}")
+    assert opened(root).run()[0].ok == first.ok
+    assert server.bill.total == billed
+    with duckdb.connect(str(root / "ledger.duckdb"), read_only=True) as connection:
+        assert connection.execute(query).fetchall() == tokens
+
+
 def test_a_held_ledger_is_waited_for(tmp_path: Path, server: Rehearsal) -> None:
     root = plants(tmp_path / "p", server)
     opened(root).run()

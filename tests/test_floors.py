@@ -108,7 +108,7 @@ def test_help_is_quick() -> None:
 def test_sql_files_are_used() -> None:
     """Each constant statement is run by its name somewhere, and no name is missing."""
     text = "".join(path.read_text(encoding="utf-8") for path in modules().values())
-    used = set(re.findall(r'(?:script|statement)\(\s*f?"([\w{}]+)"', text))
+    used = set(re.findall(r'(?:call|statement)\(\s*f?"([\w{}]+)"', text))
     used |= {f"withdraw_{table}" for table in ("requests", "batches")} - {"withdraw_{table}"}
     used |= {"warehouse"}  # it is run when the file of its name is attached
     there = {path.stem for path in (PACKAGE / "db" / "sql").glob("*.sql")}

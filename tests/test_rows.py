@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from enrich.compiler import judge
 from enrich.db import quote
-from enrich.db.database import Database, migrate, statement
+from enrich.db.database import Ledger, statement
+from enrich.db.migration import migrate
 from enrich.errors import DatabaseError
 from enrich.manifest.output import Output
 from enrich.pipeline import read as responses
@@ -333,14 +334,14 @@ JUDGE = Judge(
 def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[bytes]]) -> list[Any]:
     """What the ledger holds of batches, by batch and custom_id, once their files were read."""
     with duckdb.connect() as connection:
-        database = Database(connection=connection)
-        database.run("ATTACH ':memory:' AS ledger")
+        database = Ledger(connection=connection)
+        database.execute("ATTACH ':memory:' AS ledger")
         migrate(database, Path("ledger"))
         ended = []
         for batch, ids in requests.items():
             for custom_id in ids:
                 values = {"batch": batch, "custom_id": custom_id}
-                database.run(
+                database.execute(
                     "INSERT INTO ledger.requests VALUES ($batch, $custom_id, $custom_id, 1, '', 2)",
                     **values,
                 )
@@ -353,7 +354,7 @@ def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[byte
         assert {batch: sum(many.values()) for batch, many in counts.items()} == {
             batch: len(ids) for batch, ids in requests.items()
         }
-        return database.run(
+        return database.execute(
             "SELECT batch, custom_id, outcome, content FROM ledger.responses ORDER BY ALL"
         )
 
@@ -400,10 +401,10 @@ def test_order_doubles_and_losses_change_nothing_for_the_rows_answered(data: st.
 def test_a_difference_is_an_error_that_names_the_batch(tmp_path: Path) -> None:
     """sent = ok + every other outcome, or nothing is kept."""
     with duckdb.connect() as connection:
-        database = Database(connection=connection)
-        database.run("ATTACH ':memory:' AS ledger")
+        database = Ledger(connection=connection)
+        database.execute("ATTACH ':memory:' AS ledger")
         migrate(database, Path("ledger"))
-        database.run("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '', 2)")
+        database.execute("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '', 2)")
         ended = Ended(batch="b", run=1, requests=2)
         with pytest.raises(DatabaseError, match="batch b: 2 requests were sent, but 1 have"):
             responses.read_files(database, [ended], JUDGE)

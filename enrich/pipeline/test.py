@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from enrich.compiler import failing
 from enrich.db import quote
-from enrich.db.database import made
+from enrich.db.creation import make_folder
 from enrich.errors import DatabaseError, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from enrich.db.database import Database
+    from enrich.db.database import Warehouse
     from enrich.manifest.data_test import DataTest, Severity
 
 SCHEMA = "enrich_tests"
@@ -61,7 +61,7 @@ def compares(tests: Sequence[DataTest]) -> bool:
 
 
 def run(
-    database: Database,
+    database: Warehouse,
     model: str,
     tests: Sequence[DataTest],
     *,
@@ -97,15 +97,17 @@ def run(
     return results
 
 
-def _counted(database: Database, model: str, test: DataTest, before: int) -> Result:
+def _counted(database: Warehouse, model: str, test: DataTest, before: int) -> Result:
     """Whether the table has lost more of its rows than it may."""
-    (now,) = database.one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")
+    (now,) = database.fetch_one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")
     lost = before - int(now)
     error = f"it would lose {lost:,} of {before:,} rows" if lost > test.limit * before else ""
     return Result(model=model, test=test.name, severity=test.severity, error=error)
 
 
-def _run(database: Database, model: str, test: DataTest, query: str | None, folder: Path) -> Result:
+def _run(
+    database: Warehouse, model: str, test: DataTest, query: str | None, folder: Path
+) -> Result:
     found = Result(model=model, test=test.name, severity=test.severity)
     if query is None:
         return found
@@ -115,7 +117,7 @@ def _run(database: Database, model: str, test: DataTest, query: str | None, fold
         columns = database.describe(f"SELECT * FROM (\n{query}\n)")
         kept = ", ".join(f"{_stored(kind, quote.name(name))}" for name, kind in columns.items())
         copy = f"COPY (SELECT {kept} FROM (\n{query}\n)) TO $path (FORMAT parquet)"
-        (many,) = database.one(copy, path=path)
+        (many,) = database.fetch_one(copy, path=path)
     except DatabaseError as problem:
         error = f"cannot be evaluated: {problem.message}"
         raise Broken(
@@ -155,26 +157,26 @@ def table_name(model: str, test: str) -> str:
     return f"{model}__{test}" if model else test
 
 
-def keep(database: Database, model: str, results: Sequence[Result], *, folder: Path) -> None:
+def keep(database: Warehouse, model: str, results: Sequence[Result], *, folder: Path) -> None:
     """Replace the tables of failing rows of a model's tests. Needs the warehouse."""
-    there = database.script("failing_tables", schema=SCHEMA, mark=_mark(model))
+    there = database.call("failing_tables", schema=SCHEMA, mark=_mark(model))
     found = [result for result in results if result.failures]
     if not there and not found:
         return
     with database.transaction():
-        database.run(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote.name(SCHEMA)}")
+        database.execute(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote.name(SCHEMA)}")
         for (name,) in there:
-            database.run(f"DROP TABLE {quote.name('warehouse', SCHEMA, name)}")
+            database.execute(f"DROP TABLE {quote.name('warehouse', SCHEMA, name)}")
         for result in found:
             name = table_name(model, result.test)
             table = quote.name("warehouse", SCHEMA, name)
             path = _file(folder, model, result.test)
-            database.run(
+            database.execute(
                 f"CREATE OR REPLACE TABLE {table} AS "
                 f"SELECT {_brought_back(result.columns)} FROM read_parquet($path)",
                 path=path,
             )
-            database.run(f"COMMENT ON TABLE {table} IS {quote.text(_mark(model))}")
+            database.execute(f"COMMENT ON TABLE {table} IS {quote.text(_mark(model))}")
     for result in found:
         _file(folder, model, result.test).unlink(missing_ok=True)
 
@@ -185,4 +187,4 @@ def _mark(model: str) -> str:
 
 
 def _file(folder: Path, model: str, test: str) -> Path:
-    return made(folder, "tests") / f"{model}.{test}.parquet"
+    return make_folder(folder, "tests") / f"{model}.{test}.parquet"

@@ -44,12 +44,12 @@ def figures(files: Files, rows: list[Any], script: str) -> dict[Any, tuple[Any, 
         (prompt,) = database.fetch_one("SELECT prompt FROM ledger.prompts")
         database.execute("DELETE FROM ledger.evaluations")
         database.execute(
-            "CREATE OR REPLACE TEMP TABLE scored (prompt VARCHAR, line BIGINT, answered BOOLEAN, "
-            "said VARCHAR[], expected VARCHAR[])"
+            "CREATE OR REPLACE TEMP TABLE _enrich_scored (prompt VARCHAR, line BIGINT, "
+            "answered BOOLEAN, said VARCHAR[], expected VARCHAR[])"
         )
         for line, (said, expected) in enumerate(rows):
             database.execute(
-                "INSERT INTO temp.scored VALUES ($prompt, $line, true, $said, $expected)",
+                "INSERT INTO temp._enrich_scored VALUES ($prompt, $line, true, $said, $expected)",
                 prompt=prompt,
                 line=line,
                 said=said,

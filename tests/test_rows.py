@@ -158,7 +158,7 @@ def test_any_partition_keeps_all_limits(
     have held the next one's first row."""
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TEMP TABLE todo AS SELECT row_number() OVER () - 1 AS n, bytes, "
+            "CREATE TEMP TABLE _enrich_todo AS SELECT row_number() OVER () - 1 AS n, bytes, "
             "sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto "
             "FROM (SELECT unnest($sizes) AS bytes)",
             {"sizes": sizes},
@@ -190,7 +190,8 @@ def test_a_run_of_many_gigabytes_is_cut() -> None:
     """Sums of bytes outgrow 32 bits."""
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TEMP TABLE todo AS SELECT n, n * 1000000 AS upto FROM range(5000) AS r(n)"
+            "CREATE TEMP TABLE _enrich_todo AS "
+            "SELECT n, n * 1000000 AS upto FROM range(5000) AS r(n)"
         )
         values = {"start": 2000, "before": 1_999_000_000, "requests": 50_000, "bytes": 200_000_000}
         row = connection.execute(statement("cut"), values).fetchone()

@@ -54,7 +54,7 @@ def compare(database: Both, work: Compiled, *, config: Config) -> Earlier:
     if known:
         database.execute(tables.known(work.model.name, answered=work.prompt.sample is not None))
     else:
-        database.call("nothing_known")
+        database.execute(tables.nothing_known())
     database.call("moved_none")
     versions = {}
     for (name,) in database.call("versions", version=work.version):
@@ -89,7 +89,7 @@ def keep(database: Ledger, found: Earlier, work: Compiled) -> None:
 
 
 def reasons(database: Ledger, found: Earlier) -> Changes:
-    """Where the rows stand, once `temp.todo` is made."""
+    """Where the rows stand, once `temp._enrich_todo` is made."""
     states: dict[str, int] = {}
     asked: dict[str, int] = {}
     for state, version, many in database.call("reasons"):

@@ -59,7 +59,7 @@ def evaluate(
             named = {"model": model, "labels": labels, "column": column.name}
             database.call("scores_dropped", **named)
             _score(database, scores.measure(column.type), named)
-        rows += database.fetch_one("SELECT count(*) FROM temp.scored")[0]
+        rows += database.fetch_one("SELECT count(*) FROM temp._enrich_scored")[0]
     if not rows:
         hint = f"see that the keys ({', '.join(key)}) are the same, and the labels not NULL"
         raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)

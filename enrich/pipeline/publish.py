@@ -160,8 +160,7 @@ def _replaced(
     """
     model, judge = run.model, Judge.of(database, run.prompt)
     with database.transaction():
-        database.execute(tables.present(model))
-        judge_again(database, judge)
+        judge_again(database, judge, tables.present(model))
     database.execute(tables.settled(model))
     database.execute(tables.kept(model, judge.output, judge.form))
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from enrich.compiler import judge as judging
-from enrich.compiler import reader
+from enrich.compiler import reader, tables
 from enrich.errors import DatabaseError
 from enrich.ledger.batch import now, update
 from enrich.manifest.output import Output
@@ -50,6 +50,10 @@ class Ended:
     requests: int
     files: tuple[Path, ...] = ()
     unrun: str = ""
+
+
+ASKED = "SELECT fingerprint FROM temp._enrich_asked"
+"""What a plan is about: the requests that the present version of the model asks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +120,7 @@ def _check_sum(ended: Ended, found: int) -> None:
 
 
 def _judge_lines(database: Ledger, judge: Judge, *, files: Sequence[Path]) -> None:
-    """Make `temp.judged`: at most one line for each request, with what is wrong with its answer.
+    """Make `temp._enrich_judged`: at most one line for each request, and what is wrong with it.
 
     Lines with an answer are read at once. Only where a file has others is every line looked at, for
     errors, refusals, and whatever servers write instead; and only where some are not JSON, they are
@@ -139,23 +143,25 @@ def _judge_files(
     database: Ledger, judge: Judge, files: list[Path], lines: int, longest: int
 ) -> None:
     _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
-    if int(database.fetch_one("SELECT count(*) FROM temp.judged")[0]) < lines:
+    if int(database.fetch_one("SELECT count(*) FROM temp._enrich_judged")[0]) < lines:
         _judge_odd(database, judge, files, longest)
     found, different = database.call("judged_counts")[0]
     if found > different:
-        database.execute(reader.single("judged"))
+        database.execute(reader.drop_doubles())
 
 
 def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) -> None:
     """Judge the lines that are not as usual; those that are not JSON are mended first."""
     database.execute(reader.odd_lines(judge.endpoint, longest=longest), files=files)
     _judge_more(database, judge)
-    broken = database.execute("SELECT DISTINCT filename FROM temp.lines WHERE custom_id IS NULL")
+    broken = database.execute(
+        "SELECT DISTINCT filename FROM temp._enrich_lines WHERE custom_id IS NULL"
+    )
     for (file,) in broken:
         mended = result_file.mend(Path(file))
         if not mended.stat().st_size:
             continue
-        whose = "SELECT batch FROM temp.result_files WHERE filename = $file"
+        whose = "SELECT batch FROM temp._enrich_result_files WHERE filename = $file"
         batch = str(database.fetch_one(whose, file=file)[0])
         database.call("result_files", files=[mended], batches=[batch])
         size = max(longest, result_file.survey(mended).longest + 1)
@@ -164,26 +170,28 @@ def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) 
 
 
 def _judge_more(database: Ledger, judge: Judge) -> None:
-    source = "SELECT * EXCLUDE (filename) FROM temp.lines WHERE custom_id IS NOT NULL"
+    source = "SELECT * EXCLUDE (filename) FROM temp._enrich_lines WHERE custom_id IS NOT NULL"
     more = judging.judged(source, judge.output, judge.form)
-    database.execute(f"INSERT INTO temp.judged\n{more}")
+    database.execute(f"INSERT INTO temp._enrich_judged\n{more}")
 
 
-def judge_again(database: Ledger, judge: Judge) -> None:
-    """Judge the answers to `temp._enrich_snapshot` anew where another output judged them last.
-
-    An answer that was paid for is used again whenever the present output accepts it.
-    """
-    database.call("misjudged", judged_by=judge.id)
-    many = int(database.fetch_one("SELECT count(*) FROM temp.misjudged")[0])
-    if many:
-        _judge(database, "SELECT * FROM temp.misjudged", judge)
-        database.call("judged_again", judged_by=judge.id)
+def judge_again(database: Ledger, judge: Judge, requests: str = ASKED) -> None:
+    """Judge the answers to `requests`, a query of fingerprints, again where another output judged
+    them last: an answer that was paid for is used whenever the present output accepts it."""
+    database.execute(tables.misjudged(requests), judged_by=judge.id)
+    if database.fetch_one("SELECT count(*) FROM temp._enrich_misjudged") == (0,):
+        return
+    again = judging.judged("SELECT * FROM temp._enrich_misjudged", judge.output, judge.form)
+    database.execute(f"""CREATE OR REPLACE TEMP TABLE _enrich_rejudged AS
+SELECT batch, custom_id, fault FROM (
+{again}
+)""")
+    database.call("judged_again", judged_by=judge.id)
 
 
 def _judge(database: Ledger, source: str, judge: Judge, **values: object) -> None:
     select = judging.judged(source, judge.output, judge.form)
-    database.execute(f"CREATE OR REPLACE TEMP TABLE judged AS\n{select}", **values)
+    database.execute(f"CREATE OR REPLACE TEMP TABLE _enrich_judged AS\n{select}", **values)
 
 
 def read_batches(

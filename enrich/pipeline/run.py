@@ -327,6 +327,7 @@ def _replan(
     judge = Judge.of(database, run.prompt)
     database.execute(tables.inputs_completed(run.model))
     database.execute(tables.failed(run.model), since=run.since)
+    database.execute(tables.asked("_enrich_failed"))
     if anew:
         withdraw(database, run.model)
     responses.judge_again(database, judge)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler import inputs
+from enrich.compiler import inputs, tables
 from enrich.compiler.body import REMOTE
 from enrich.compiler.compilation import select_failed
 from enrich.db import quote
@@ -30,15 +30,16 @@ def take(database: Warehouse, compiled: Compiled, *, config: Config, most_bytes:
     request is larger than `most_bytes`, has an `error` and no fingerprint. Raises InputError where
     the SELECT fails or the key is NULL or not unique.
     """
-    _render(database, compiled, config, table="snapshot")
+    _render(database, compiled, config, table="_enrich_snapshot")
+    database.execute(tables.asked("_enrich_snapshot"))
     _check_key(database, compiled)
     database.call("line_too_long", overhead=compiled.overhead, bytes=most_bytes)
     return int(database.fetch_one("SELECT count(*) FROM temp._enrich_snapshot")[0])
 
 
 def take_earlier(database: Warehouse, earlier: Compiled, *, config: Config) -> None:
-    """Make `temp._enrich_was`: the same rows as an earlier version would have asked them."""
-    _render(database, earlier, config, table="was")
+    """Make `temp._enrich_earlier`: the same rows as an earlier version would have asked them."""
+    _render(database, earlier, config, table="_enrich_earlier")
 
 
 def _render(database: Warehouse, compiled: Compiled, config: Config, *, table: str) -> None:
@@ -52,7 +53,7 @@ def _render_rows(database: Warehouse, compiled: Compiled, config: Config, *, tab
             database.execute(inputs.materialized(compiled.model.query))
         if compiled.body.images:
             _pictures(database, compiled, config)
-        database.execute(f"CREATE OR REPLACE TEMP TABLE _enrich_{table} AS\n{compiled.snapshot}")
+        database.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{compiled.snapshot}")
     except DatabaseError as problem:
         above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
         raise select_failed(compiled.model, problem, above=above) from problem

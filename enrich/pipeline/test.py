@@ -55,12 +55,12 @@ class Broken(Exception):
     result: Result
 
 
-def compares(tests: Sequence[DataTest]) -> bool:
+def need_published(tests: Sequence[DataTest]) -> bool:
     """Whether any test needs the table as it was published last."""
     return any(test.kind == "drift" and not test.counts for test in tests)
 
 
-def run(
+def run_tests(
     database: Warehouse,
     model: str,
     tests: Sequence[DataTest],
@@ -72,7 +72,8 @@ def run(
 ) -> list[Result]:
     """Run the tests on a table as the connection sees it, inside a transaction of the caller's.
 
-    Failing rows go to Parquet files below `folder`, which outlive the transaction: see `keep`.
+    Failing rows go to Parquet files below `folder`, which outlive the transaction: `keep_failing`
+    makes tables of them.
     `before`: `temp._enrich_before` is the table as published; it has `rows_before`. Raises Broken.
     """
     table = quote.name("warehouse", "main", model)
@@ -157,7 +158,9 @@ def table_name(model: str, test: str) -> str:
     return f"{model}__{test}" if model else test
 
 
-def keep(database: Warehouse, model: str, results: Sequence[Result], *, folder: Path) -> None:
+def keep_failing(
+    database: Warehouse, model: str, results: Sequence[Result], *, folder: Path
+) -> None:
     """Replace the tables of failing rows of a model's tests. Needs the warehouse."""
     there = database.call("failing_tables", schema=SCHEMA, mark=_mark(model))
     found = [result for result in results if result.failures]

@@ -149,7 +149,7 @@ def described() -> dict[str, dict[str, str]]:
         project = Project(root, environment={}, talk=_Quiet())
         project.run()
         project.evaluate("kinds", "labels")
-        found = {
+        found: dict[str, dict[str, str]] = {
             name: dict(
                 project.sql(f"SELECT column_name, column_type FROM (DESCRIBE enrich.{name})")
             )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 NAVIGATION = {
-    "Start here": ["tutorial"],
+    "Start here": ["tutorial", "installation"],
     "How-to guides": [
         "how-to/movies",
         "how-to/captions",
@@ -78,6 +78,7 @@ html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
 highlight_language = "none"  # of blocks that name no language
+suppress_warnings = ["misc.highlighting_failure"]  # DuckDB's SQL is not all that Pygments knows
 
 
 def add_navigation(_: Sphinx, name: str, source: list[str]) -> None:

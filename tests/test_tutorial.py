@@ -1,11 +1,13 @@
-"""The tutorial is replayed: its files are written, its commands are run, its output is compared.
+"""The tutorial and how-to guides are replayed: files written, commands run, output compared.
 
 A fenced block after a line that holds only a file's name in backticks is that file. A `console`
 block holds commands, each after `$ `, and what they print; `...` stands for lines left out. A
 command must end with 0, unless the next one is `echo $?`, which says how it ended. After the
 comment `<!-- answers -->` the words of a block are the rehearsal's, and only its form is compared.
 
-`pytest tests/test_tutorial.py --update` writes the output in the page anew.
+In a guide, the server plays the Batch API from the beginning; in the tutorial, the page starts it.
+
+`pytest tests/test_tutorial.py --update` writes the output in the pages anew.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = Path(__file__).parent.parent / "docs" / "tutorial.md"
+DOCS = Path(__file__).parent.parent / "docs"
+GUIDES = ("movies", "captions", "tickets", "reviews", "translations")
 FILE = re.compile(r"^`([\w./-]+)`\n\n```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CONSOLE = re.compile(r"^(<!-- answers -->\n)?```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ADDRESS = "http://127.0.0.1:8765/v1"
@@ -38,6 +41,8 @@ CHANGING = (
     (re.compile(r" +"), " "),
 )
 """What may be different each time, and what stands for it."""
+
+posix = pytest.mark.skipif(os.name != "posix", reason="the pages are written for a POSIX shell")
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ def replay(text: str, reader: Reader, address: str, *, keep: bool) -> Iterator[s
     for mark in marks:
         if mark.re is FILE:
             path = reader.folder / mark[1]
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(mark[2], encoding="utf-8")
             continue
         found = steps(mark)
@@ -167,17 +172,18 @@ def replay(text: str, reader: Reader, address: str, *, keep: bool) -> Iterator[s
             yield shown(step, printed)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the page is written for a POSIX shell")
-def test_the_tutorial_is_true(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Every command of the tutorial does what the page says."""
-    text = PAGE.read_text(encoding="utf-8")
+def follow(page: Path, folder: Path, *, update: bool, started: bool) -> int:
+    """Follow a page from an empty folder; gives how many commands it has. `started`: the Batch API
+    is played before the first of them."""
+    text = page.read_text(encoding="utf-8")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "ENRICH_"))}
-    reader = Reader(tmp_path, {**environment, "COLUMNS": "100"})
     with rehearsal() as address:
-        done = list(replay(text, reader, address, keep=request.config.getoption("--update")))
-    assert len(done) >= 15
-    if request.config.getoption("--update"):
-        PAGE.write_text(updated(text, iter(done)), encoding="utf-8")
+        here = {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "any"} if started else {}
+        reader = Reader(folder, {**environment, **here, "COLUMNS": "100"})
+        done = list(replay(text, reader, address, keep=update))
+    if update:
+        page.write_text(updated(text, iter(done)), encoding="utf-8")
+    return len(done)
 
 
 def updated(text: str, done: Iterator[str]) -> str:
@@ -188,3 +194,22 @@ def updated(text: str, done: Iterator[str]) -> str:
         return f"{match[1] or ''}```console\n{mine}```"
 
     return CONSOLE.sub(block, text)
+
+
+@pytest.fixture
+def update(request: pytest.FixtureRequest) -> bool:
+    """Whether the pages are to be written anew."""
+    return bool(request.config.getoption("--update"))
+
+
+@posix
+def test_the_tutorial_is_true(tmp_path: Path, update: bool) -> None:
+    """Every command of the tutorial does what the page says."""
+    assert follow(DOCS / "tutorial.md", tmp_path, update=update, started=False) >= 15
+
+
+@posix
+@pytest.mark.parametrize("name", GUIDES)
+def test_a_guide_is_true(name: str, tmp_path: Path, update: bool) -> None:
+    """Every command of a how-to guide that brings its project does what the page says."""
+    assert follow(DOCS / "how-to" / f"{name}.md", tmp_path, update=update, started=True) >= 2

@@ -264,10 +264,10 @@ def example(command: click.Command) -> str:
 
 
 def default_of(option: click.Option) -> str:
-    """An option's default where it has one that matters."""
+    """A sentence on an option's default, where it has one that matters."""
     value: Any = option.default
     plain = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return f"`{value}`" if plain and value != "" else ""
+    return f" Default: `{value}`." if plain and value != "" else ""
 
 
 def metavar(option: click.Option, command: click.Command) -> str:
@@ -290,8 +290,8 @@ def options(command: click.Command, *, hidden: bool = False) -> str:
         takes = f" `{value}`".replace("|", r"\|") if value else ""
         text = option.help or ""
         where = f" Also the variable `{option.envvar}`." if option.envvar else ""
-        lines.append(f"| {words}{takes} | {default_of(option)} | {text}{where} |")
-    return "\n".join(["| option | default | what it does |", "|---|---|---|", *lines])
+        lines.append(f"| {words}{takes} | {text}{where}{default_of(option)} |")
+    return "\n".join(["| option | what it does |", "|---|---|", *lines])
 
 
 def usage(name: str, command: click.Command) -> str:
@@ -340,7 +340,7 @@ Where a command takes `[MODEL]...`, see [Selecting models](selection.md).
 
 ## Options of every command
 
-These stand before the command or after it:
+They can come before or after the command:
 
 {options(cli.main)}
 

@@ -319,8 +319,9 @@ def test_the_readme_on_the_embedded_llm(tmp_path: Path) -> None:
     assert "is for trying things out, and its answers are poor" in result.stderr
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     query = "SELECT title, categories, summary FROM movies JOIN movies_categories USING (movie_id)"
-    assert f'$ enrich sql "{query} LIMIT 2"' in readme
-    table = enrich(tmp_path, "sql", f"{query} LIMIT 2").stdout
+    query += " ORDER BY movie_id LIMIT 2"
+    assert f'$ enrich sql "{query}"' in " ".join(readme.split())
+    table = enrich(tmp_path, "sql", query).stdout
     assert table.split()[:3] == ["title", "categories", "summary"]
     again = enrich(tmp_path, "run", "movies_categories")
     assert "8 rows: 8 answered, nothing to ask" in again.stderr or result.exit_code == 3

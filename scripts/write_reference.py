@@ -352,6 +352,7 @@ def written(text: str) -> str:
     """A page with its generated parts as they should be."""
 
     def replace(match: re.Match[str]) -> str:
+        """A generated part as it should be."""
         name = match[1]
         made = error_tree() if name == "errors" else table(TABLES[name](), match[2])
         return f"{MARK.format(name)}\n{made}<!-- end -->"

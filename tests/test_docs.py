@@ -1,4 +1,4 @@
-"""The docs: whatever can be named is named there, links lead somewhere, generated parts are true."""
+"""The docs: what can be named is named there, links lead somewhere, generated parts are true."""
 
 from __future__ import annotations
 

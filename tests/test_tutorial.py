@@ -190,6 +190,7 @@ def updated(text: str, done: Iterator[str]) -> str:
     """The page with what its commands print now."""
 
     def block(match: re.Match[str]) -> str:
+        """A block with what its commands print now."""
         mine = "".join(next(done) for _ in steps(match))
         return f"{match[1] or ''}```console\n{mine}```"
 

@@ -26,7 +26,7 @@ import click
 from enrich import cli, errors
 from enrich.cli.context import ALIASES
 from enrich.compiler.tables import PROVENANCE
-from enrich.db.database import MEMORY
+from enrich.db.files import MEMORY
 from enrich.errors import ProjectError
 from enrich.manifest import config, prompt
 from enrich.manifest.settings import Settings

@@ -12,6 +12,7 @@ from folders import write
 
 from enrich.cli import completing
 
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the shells are those of POSIX")
 PROGRAM = Path(sys.executable).parent / "enrich"
 FILES = {
     "project.yml": """

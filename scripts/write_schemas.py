@@ -148,6 +148,7 @@ def providers() -> Schema:
     ]
 
     def untyped(name: str) -> Schema:
+        """Settings that are those of `name` where they do not say their type."""
         bare: Schema = {"type": "object", "not": {"required": ["type"]}}
         return {"type": ["object", "null"], "allOf": [*typed, {"if": bare, "then": known[name]}]}
 

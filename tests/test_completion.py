@@ -174,6 +174,7 @@ def test_whatever_fails_completes_nothing() -> None:
 
     @completing.quiet
     def failing(_: click.Context, __: str) -> list[str]:
+        """It never gives a name."""
         raise RecursionError
 
     command = click.Command("run")

@@ -35,6 +35,7 @@ def quiet(find: Names) -> Completion:
     def complete(
         context: click.Context, _: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
+        """The names, each as click wants it."""
         from click.shell_completion import CompletionItem
 
         try:

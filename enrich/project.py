@@ -267,7 +267,11 @@ class Project:
         with self.files.open(warehouse="read", attached=True) as database:
             work = draft.compile_for(database, self.config, chosen, picked, identity="")
             first = self._first_request(database, work, chosen.limits.bytes)
-        return {"sql": work.snapshot, "schema": picked.prompt.output.schema(), "request": first}
+        return {
+            "sql": work.snapshot,
+            "schema": picked.prompt.output.render_schema(),
+            "request": first,
+        }
 
     def _first_request(
         self, database: Database, work: Compiled, most_bytes: int

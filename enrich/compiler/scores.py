@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from enrich.db import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from enrich.manifest.output import Type
-
-Measure = Literal["labels", "text", "value"]
-
-
-def measure(kind: Type) -> Measure:
-    """How a column is scored: by its labels (ENUM, BOOLEAN, lists of texts), as text, or as one
-    value that is right or wrong."""
-    item = kind.item.family if kind.item else kind.family
-    if item in ("enum", "boolean") or (kind.item and item == "text"):
-        return "labels"
-    return "text" if kind.family == "text" else "value"
+    from enrich.manifest.column_type import ColumnType
 
 
 def doubled(labels: str, key: Iterable[str]) -> str:
@@ -36,7 +25,7 @@ def scored(
     *,
     key: Mapping[str, str],
     column: str,
-    kind: Type,
+    kind: ColumnType,
     expected: str,
     given: str,
 ) -> str:
@@ -46,7 +35,7 @@ def scored(
     `key` maps its columns to their types. `given` is the type of the label's column `expected`.
     Labels compare without regard to case and outer spaces, other values as the output's type.
     """
-    of, listed = measure(kind), kind.family == "list"
+    of, listed = kind.family.choose_measure(kind), kind.is_list
     told, answers = (quote.name("warehouse", schema, model) for schema in ("enrich", "main"))
     answer, label = f"answers.{quote.name(column)}", f"labels.{quote.name(expected)}"
     if of == "labels":
@@ -76,9 +65,9 @@ def _split(text: str) -> str:
     return f"string_split_regex({inner}, '\\s*[,;|]\\s*')"
 
 
-def _cast(label: str, kind: Type, given: str) -> str:
+def _cast(label: str, kind: ColumnType, given: str) -> str:
     """A label as text, as a value of the output's type would be written; NULL where it is none."""
-    if kind.family == "list" and given == "VARCHAR":
+    if kind.is_list and given == "VARCHAR":
         bare = f"concat('[', {label}, ']')"
         label = f"CASE WHEN starts_with(trim({label}), '[') THEN {label} ELSE {bare} END"
     return f"CAST(TRY_CAST({label} AS {kind.sql}) AS VARCHAR)"

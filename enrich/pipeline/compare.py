@@ -171,7 +171,7 @@ def _compared(
     before = database.describe("SELECT answer.* FROM temp._enrich_was")
     lowered = {column.lower() for column in before}
     columns = [
-        (column.name, column.type.family == "list" and before[column.name].endswith("]"))
+        (column.name, column.type.is_list and before[column.name].endswith("]"))
         for column in work.prompt.output.columns
         if column.name.lower() in lowered and column.name in before
     ]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.db.database import Database
+    from enrich.manifest.column_type import Measure
     from enrich.manifest.output import Column
     from enrich.manifest.prompt import Prompt
 
@@ -58,14 +59,14 @@ def evaluate(
         with database.transaction():
             named = {"model": model, "labels": labels, "column": column.name}
             database.script("scores_dropped", **named)
-            _score(database, scores.measure(column.type), named)
+            _score(database, column.type.family.choose_measure(column.type), named)
         rows += database.one("SELECT count(*) FROM temp.scored")[0]
     if not rows:
         hint = f"see that the keys ({', '.join(key)}) are the same, and the labels not NULL"
         raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)
 
 
-def _score(database: Database, measure: scores.Measure, named: Mapping[str, str]) -> None:
+def _score(database: Database, measure: Measure, named: Mapping[str, str]) -> None:
     if measure == "labels":
         database.script("score_labels", **named)
     elif measure == "text":

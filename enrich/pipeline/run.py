@@ -23,6 +23,7 @@ from enrich.errors import DiskError, ProjectError, ProviderError, Unavailable
 from enrich.ledger.batch import FULL, hold, unread
 from enrich.ledger.budget import Left
 from enrich.ledger.run import Run
+from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.pipeline import diff, draft, plan, poll, snapshot
 from enrich.pipeline import read as responses
 from enrich.pipeline.plan import Plan, Terms
@@ -30,7 +31,7 @@ from enrich.pipeline.preview import settle_previews
 from enrich.pipeline.read import Judge, read_batches
 from enrich.pipeline.submit import tidy, withdraw
 from enrich.pricing import pictures
-from enrich.pricing.estimate import BYTES_PER_TOKEN, Pace
+from enrich.pricing.estimate import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

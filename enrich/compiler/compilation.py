@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler import failing, inputs, judge
+from enrich.compiler import inputs, judge
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
 from enrich.compiler.version import Version
@@ -301,13 +301,14 @@ def _check_tests(database: Database, model: Model, prompt: Prompt, key: Mapping[
     row = ", ".join(f"CAST(NULL AS {kind}) AS {quote.name(name)}" for name, kind in kinds.items())
     table = f"(SELECT {row}) AS {quote.name(model.name)}"
     for test in prompt.tests:
-        if test.kind != "check":
+        probe = test.render_probe(table)
+        if not probe:
             continue
         try:
-            database.describe(failing.condition(test.sql, table))
+            database.describe(probe)
         except DatabaseError as problem:
             if problem.unbound:
-                message = f"{prompt.source}: the test '{test.sql}': {problem.message}"
+                message = f"{prompt.source}: the test '{test.written}': {problem.message}"
                 raise ModelError(message, hint=problem.hint) from problem
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler.judge import parsed
 from enrich.db import quote
+from enrich.manifest.data_test import PUBLISHED_COPY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -220,6 +221,12 @@ SELECT key.*, answer.* FROM (
     FROM temp.settled AS settled JOIN ledger.responses AS response ON response.rowid = line
     WHERE settled.outcome = 'ok' OR stale
 )"""
+
+
+def published_kept(model: str) -> str:
+    """Keep the published table aside, for tests that compare with it."""
+    table = quote.name("warehouse", "main", model)
+    return f"CREATE OR REPLACE TEMP TABLE {PUBLISHED_COPY} AS FROM {table}"
 
 
 def previewed(output: Output, form: Format) -> str:

@@ -153,27 +153,27 @@ class TypeFamily:
     wire: str = ""
     pattern: str = ""
 
-    def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:  # noqa: ARG002
+    def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
         """The type that sqlglot parsed; None if its arguments make it none. Raises ModelError."""
         return ColumnType(family=self, sql=node.sql("duckdb", comments=False))
 
-    def render_schema(self, kind: ColumnType) -> dict[str, Any]:  # noqa: ARG002
+    def render_schema(self, kind: ColumnType) -> dict[str, Any]:
         """The JSON Schema of a value that is not null."""
         return dict(self.schema)
 
-    def describe(self, kind: ColumnType) -> str:  # noqa: ARG002
+    def describe(self, kind: ColumnType) -> str:
         """In words, for the llm, what a schema cannot say of a value; "" for nothing."""
         return ""
 
-    def count_tokens(self, kind: ColumnType) -> float:  # noqa: ARG002
+    def count_tokens(self, kind: ColumnType) -> float:
         """The tokens of a value, by rule of thumb."""
         return self.tokens
 
-    def choose_measure(self, kind: ColumnType) -> Measure:  # noqa: ARG002
+    def choose_measure(self, kind: ColumnType) -> Measure:
         """How a column of this type is scored."""
         return self.measure
 
-    def is_ambiguous(self, kind: ColumnType) -> bool:  # noqa: ARG002
+    def is_ambiguous(self, kind: ColumnType) -> bool:
         """Whether the JSON kind of a value never tells that it fits this type."""
         return False
 
@@ -185,11 +185,11 @@ class TypeFamily:
         """SQL for the value that a text stands for; NULL if it stands for none."""
         return f"try_cast({text} AS {kind.sql})"
 
-    def render_value(self, kind: ColumnType, value: str, depth: int) -> str:  # noqa: ARG002
+    def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
         """SQL for the value as it is published."""
         return self.render_cast(kind, value) if self.wire else value
 
-    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:  # noqa: ARG002
+    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
         """SQL for whether a value of an allowed JSON kind fits; "" if every one does."""
         return f"NOT coalesce({self.render_misfit(kind, value)}, false)" if self.wire else ""
 

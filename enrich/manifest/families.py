@@ -62,10 +62,10 @@ class TextFamily(TypeFamily):
     def describe(self, kind: ColumnType) -> str:
         return f"at most {kind.length} characters" if kind.length else ""
 
-    def render_cast(self, kind: ColumnType, text: str) -> str:  # noqa: ARG002
+    def render_cast(self, kind: ColumnType, text: str) -> str:
         return text
 
-    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:  # noqa: ARG002
+    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
         return f"NOT coalesce({self.render_misfit(kind, value)}, false)" if kind.length else ""
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
@@ -82,7 +82,7 @@ class TextFamily(TypeFamily):
 class IntegerFamily(TypeFamily):
     """Whole numbers: 5, 5.0 and 5e0 are the same one, and 5.7 is none."""
 
-    def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType:  # noqa: ARG002
+    def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType:
         sql = node.sql("duckdb", comments=False)
         return ColumnType(family=self, sql=sql, bounds=INTEGER_BOUNDS[node.this.name])
 
@@ -104,7 +104,7 @@ class IntegerFamily(TypeFamily):
 class NumberFamily(TypeFamily):
     """Numbers, without the NaN and Infinity that DuckDB takes for JSON."""
 
-    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:  # noqa: ARG002
+    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
         # A DECIMAL cannot hold NaN or Infinity, so reading them has failed already.
         exact = kind.sql.startswith("DECIMAL")
         return "" if exact else f"coalesce(isfinite({value}), true)"
@@ -129,10 +129,10 @@ class TimestampFamily(TypeFamily):
 class JsonFamily(TypeFamily):
     """Any JSON value, or a text that holds one, which is what a strict schema can ask for."""
 
-    def describe(self, kind: ColumnType) -> str:  # noqa: ARG002
+    def describe(self, kind: ColumnType) -> str:
         return "JSON, as text"
 
-    def render_value(self, kind: ColumnType, value: str, depth: int) -> str:  # noqa: ARG002
+    def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
         return (
             f"CASE json_type({value}) WHEN 'NULL' THEN NULL "
             f"WHEN 'VARCHAR' THEN try_cast({value}->>'$' AS JSON) ELSE {value} END"
@@ -232,7 +232,7 @@ class MapFamily(TypeFamily):
         sides = (side.family.count_tokens(side) + self.tokens for side in kind.entry)
         return ITEMS_GUESS * sum(sides)
 
-    def render_value(self, kind: ColumnType, value: str, depth: int) -> str:  # noqa: ARG002
+    def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
         key, held = kind.entry
         fields = {
             "key": key.family.render_cast(key, "e.key"),
@@ -241,7 +241,7 @@ class MapFamily(TypeFamily):
         pairs = f"list_transform({_render_pairs(value)}, lambda e: {quote.struct(fields)})"
         return f"try(map_from_entries({pairs}))"
 
-    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:  # noqa: ARG002
+    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
         return f"NOT coalesce({self.render_misfit(kind, f'CAST({value} AS VARCHAR)')}, false)"
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:

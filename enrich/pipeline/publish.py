@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler import failing, history, tables
+from enrich.compiler import history, tables
 from enrich.db import quote
 from enrich.db.ownership import MARK, check_free, cleared, comment, mark, mark_in
 from enrich.errors import ProjectError, reading
@@ -139,7 +139,8 @@ def check_answers(database: Database, model: Model, *, refresh: bool) -> None:
 def _version(database: Database, run: Run, tests: Sequence[DataTest]) -> str:
     """What the model's tables are made from."""
     rows_from, read = database.one(tables.state(run.model))
-    told = sha256("".join(t.told for t in tests).encode()).hexdigest()[:8] if tests else "none"
+    definitions = "".join(test.definition for test in tests)
+    told = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
     made_from = f"{run.prompt}, rows of run {rows_from}, {read} batches read"
     return f"{ASKED}{made_from}, tests {told}"
 
@@ -165,11 +166,11 @@ def _replaced(
     database.run(tables.settled(model))
     database.run(tables.kept(model, judge.output, judge.form))
     there: dict[str, str] = dict(database.script("exists", schema="main", name=model))
-    before = audit.compares(tests) and bool(there)
+    before = audit.needs_published(tests) and bool(there)
     table = quote.name("warehouse", "main", model)
     rows_before = database.one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
-        database.run(failing.before(model))
+        database.run(tables.published_kept(model))
 
     def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
         for schema in SCHEMAS:

@@ -29,7 +29,7 @@ from enrich.ledger.budget import Left
 from enrich.ledger.queue import Waiting
 from enrich.ledger.run import Run
 from enrich.ledger.state import State
-from enrich.manifest import data_test
+from enrich.manifest import declared_tests
 from enrich.pipeline import publish, run
 from enrich.pipeline.backoff import Wait
 from enrich.pipeline.listener import Progress
@@ -301,9 +301,11 @@ class Flow:
     def tests(self, model: Model, tests: Sequence[DataTest]) -> tuple[DataTest, ...]:
         """The tests of a model: its own, and those of files that read it, if all else that they
         read is there."""
-        own = data_test.with_lost(model.prompt.tests, model.prompt.source) if model.prompt else ()
+        own: tuple[DataTest, ...] = ()
+        if model.prompt:
+            own = declared_tests.add_implied_tests(model.prompt.tests, model.prompt.source)
         if self.accept_drift:
-            own = tuple(replace(t, severity="warn") if t.kind == "drift" else t for t in own)
+            own = tuple(replace(t, severity="warn") if t.compares else t for t in own)
         found = []
         names = {name.lower(): name for name in self.graph.models}
         for test in tests:
@@ -329,7 +331,7 @@ class Flow:
             with self.files.open(warehouse=True, attached=True) as database:
                 found += publish.test_alone(database, others, folder=self.files.work)
         for each in reversed(picked):
-            own = [t for t in self.tests(each, files) if t.kind != "sql" or t.name in left]
+            own = [t for t in self.tests(each, files) if not t.is_file or t.name in left]
             left -= {test.name for test in own}
             if not own:
                 continue

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from enrich.compiler import failing
 from enrich.db import quote
 from enrich.db.database import made
 from enrich.errors import DatabaseError, reading
+from enrich.manifest.data_test import PUBLISHED_COPY, CandidateTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,9 +55,9 @@ class Broken(Exception):
     result: Result
 
 
-def compares(tests: Sequence[DataTest]) -> bool:
+def needs_published(tests: Sequence[DataTest]) -> bool:
     """Whether any test needs the table as it was published last."""
-    return any(test.kind == "drift" and not test.counts for test in tests)
+    return any(test.compares and not test.counts for test in tests)
 
 
 def run(
@@ -73,35 +73,34 @@ def run(
     """Run the tests on a table as the connection sees it, inside a transaction of the caller's.
 
     Failing rows go to Parquet files below `folder`, which outlive the transaction: see `keep`.
-    `before`: `temp._enrich_before` is the table as published; it has `rows_before`. Raises Broken.
+    `before`: PUBLISHED_COPY is the table as published; it has `rows_before`. Raises Broken.
     """
     table = quote.name("warehouse", "main", model)
     columns = database.describe(f"FROM {table}") if model else {}
-    both = columns
+    shared = columns
     if before:
-        was = database.describe(f"FROM {failing.BEFORE}")
-        both = {column: kind for column, kind in columns.items() if column in was}
+        was = database.describe(f"FROM {PUBLISHED_COPY}")
+        shared = {column: kind for column, kind in columns.items() if column in was}
+    candidate = CandidateTable(model=model, columns=columns, shared=shared, key=key)
     results = []
     for test in tests:
         if test.counts:
             found = _counted(database, model, test, rows_before)
             results += [] if test.implied and found.verdict == "pass" else [found]
             continue
-        shared = test.kind == "drift"
-        if shared and not before:
+        if test.compares and not before:
             results.append(Result(model=model, test=test.name, severity=test.severity))
             continue
-        query = failing.rows(test, model, columns=both if shared else columns, key=key)
+        query = test.render_failures(candidate)
         with reading(f"{test.source}: test {test.name}"):
             results.append(_run(database, model, test, query, folder))
     return results
 
 
 def _counted(database: Database, model: str, test: DataTest, before: int) -> Result:
-    """Whether the table has lost more of its rows than it may."""
+    """What a test that only counts says of the table's rows and those `before`."""
     (now,) = database.one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")
-    lost = before - int(now)
-    error = f"it would lose {lost:,} of {before:,} rows" if lost > test.limit * before else ""
+    error = test.judge_counts(before=before, now=int(now))
     return Result(model=model, test=test.name, severity=test.severity, error=error)
 
 

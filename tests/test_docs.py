@@ -12,6 +12,8 @@ import pytest
 from enrich import cli, errors
 from enrich.compiler.tables import PROVENANCE
 from enrich.manifest.config import KEYS, RETRYABLE
+from enrich.manifest.data_test_types import DATA_TEST_TYPES, DRIFTS
+from enrich.manifest.families import FAMILIES
 from enrich.manifest.prompt import KEYS as PROMPT_KEYS
 from enrich.providers.local import KEYS as LOCAL_KEYS
 from enrich.providers.openai import KEYS as OPENAI_KEYS
@@ -51,6 +53,19 @@ def test_every_command_and_option_is_documented(name: str) -> None:
     assert re.search(r"Example:\s+enrich ", command.help)
 
 
+def test_every_type_of_column_and_of_test_is_documented() -> None:
+    """Each has its row in the reference, by the names that people write."""
+    for name in DATA_TEST_TYPES._fields:
+        assert f"| `{name}` |" in REFERENCE
+    for name in DRIFTS._fields:
+        assert f"`{name}`" in REFERENCE
+    rows = re.search(r"\| type \|.*?\n\n", REFERENCE, re.DOTALL)
+    assert rows
+    for family in FAMILIES:
+        for word in re.findall(r"[A-Z]{3,}", family.written):
+            assert word in rows[0]
+
+
 def test_every_fault_is_documented() -> None:
     """Each fault of a rehearsal stands in the reference."""
     for field in fields(Faults):
@@ -67,7 +82,8 @@ def test_every_error_is_documented() -> None:
 
 def test_links_lead_somewhere() -> None:
     """Each relative link of the docs is a file of the repository, each anchor a heading."""
-    for page in (ROOT / "README.md", ROOT / "docs" / "reference.md", ROOT / "ARCHITECTURE.md"):
+    docs = (ROOT / "docs" / f"{name}.md" for name in ("reference", "extending"))
+    for page in (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *docs):
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
             if "://" in target or "{{" in target:
                 continue

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from enrich.compiler import judge
 from enrich.errors import ModelError
-from enrich.manifest.families import SUPPORTED
+from enrich.manifest.families import SUPPORTED_TYPES
 from enrich.manifest.output import Output
 from enrich.rehearsal import Rehearsal
 
@@ -193,9 +193,11 @@ def judged(documents: list[str], ddl: str) -> list[tuple[str | None, Any]]:
         connection.execute(
             "CREATE TABLE said AS SELECT unnest($c::VARCHAR[]) AS content", {"c": documents}
         )
-        select = judge.judged("SELECT rowid AS n, content FROM said", output, "json_schema")
-        row = judge.parsed("content", output, "json_schema", strict=True)
-        loose = judge.parsed("content", output, "json_schema", strict=False)
+        select = judge.render_judgement(
+            "SELECT rowid AS n, content FROM said", output, "json_schema"
+        )
+        row = judge.render_answer("content", output, "json_schema", strict=True)
+        loose = judge.render_answer("content", output, "json_schema", strict=False)
         found = connection.execute(
             f"SELECT fault, CASE WHEN fault IS NULL THEN ({row}).v END, "
             f"CASE WHEN fault IS NULL THEN ({loose}).v END FROM ({select}) ORDER BY n"
@@ -241,9 +243,9 @@ def test_what_an_output_cannot_hold_is_said_with_all_it_can(ddl: str) -> None:
     with pytest.raises(ModelError, match=r"cannot (hold|be read)") as refused:
         Output.parse(f"v {ddl}", source="test")
     if "cannot hold" in refused.value.message:
-        assert refused.value.hint == SUPPORTED
+        assert refused.value.hint == SUPPORTED_TYPES
     for word in ("TIMESTAMPTZ", "TIME", "JSON", "MAP", "UUID", "VARCHAR(n)"):
-        assert word in SUPPORTED
+        assert word in SUPPORTED_TYPES
 
 
 SCALARS: dict[str, st.SearchStrategy[Any]] = {

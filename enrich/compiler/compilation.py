@@ -280,14 +280,16 @@ def _check_output(database: Database, prompt: Prompt) -> None:
 
     hint = "a CHECK is one condition on the output's columns: CHECK (len(tags) <= 4)"
     with database.bare() as bare:
-        for check, query in judge.checks_alone(prompt.output):
+        for check, query in judge.render_checks(prompt.output):
             message = f"{prompt.source}: CHECK ({check}) cannot be evaluated"
             try:
                 parsed = parse_one(check, read="duckdb")
                 guard.check_expression(check, source=prompt.source, line=None)
                 kind = next(iter(bare.describe(query).values()))
                 bare.run(query)
-                bare.run(judge.judged("SELECT '{}' AS content", prompt.output, "json_schema"))
+                bare.run(
+                    judge.render_judgement("SELECT '{}' AS content", prompt.output, "json_schema")
+                )
             except DatabaseError as problem:
                 raise ModelError(f"{message}: {problem.message}", hint=hint) from problem
             if kind != "BOOLEAN" or parsed.find(exp.Query, exp.AggFunc, exp.Window):

@@ -22,7 +22,7 @@ KIND_IN_WORDS = (
 )
 
 
-def judged(source: str, output: Output, form: Format) -> str:
+def render_judgement(source: str, output: Output, form: Format) -> str:
     """A SELECT of `source`'s columns and `fault`: why its `content` breaks the output, or NULL.
 
     `source` is a SELECT that has a column `content`; it may not have the columns of the output.
@@ -38,7 +38,7 @@ def judged(source: str, output: Output, form: Format) -> str:
             f"THEN {first.type.family.render_complaint(first.type, f'{first.name}: ', said)} END"
         )
     else:
-        row = f"try(from_json_strict(document, {quote.text(shape(output))}))"
+        row = f"try(from_json_strict(document, {quote.text(_render_shape(output))}))"
         fault = _fault(output)
     columns = ", ".join(
         f"{value} AS {quote.name(name)}" for name, value in _published_values(output).items()
@@ -62,7 +62,7 @@ FROM (
 )"""
 
 
-def parsed(content: str, output: Output, form: Format, *, strict: bool) -> str:
+def render_answer(content: str, output: Output, form: Format, *, strict: bool) -> str:
     """The answer in `content` as a STRUCT of the output's columns.
 
     Where it is not `strict`, columns that the answer lacks or that do not fit are NULL.
@@ -72,7 +72,7 @@ def parsed(content: str, output: Output, form: Format, *, strict: bool) -> str:
     document = answer.document(content)
     wire = {c.name: c.type.family.render_shape(c.type) for c in output.columns}
     row = (
-        f"from_json_strict({document}, {quote.text(shape(output))})"
+        f"from_json_strict({document}, {quote.text(_render_shape(output))})"
         if strict
         else f"try_cast({document} AS {render_wire_type(wire)})"
     )
@@ -83,7 +83,7 @@ def parsed(content: str, output: Output, form: Format, *, strict: bool) -> str:
     return f"list_transform([{row}], lambda answer: {read})[1]"
 
 
-def shape(output: Output) -> str:
+def _render_shape(output: Output) -> str:
     """The output as `from_json_strict` wants it: a JSON text of type names."""
     return render_strict_shape({column.name: column.type for column in output.columns})
 
@@ -96,7 +96,7 @@ def _published_values(output: Output) -> dict[str, str]:
     }
 
 
-def checks_alone(output: Output) -> Iterator[tuple[str, str]]:
+def render_checks(output: Output) -> Iterator[tuple[str, str]]:
     """Each CHECK, and a query of its value for an empty answer."""
     columns = ", ".join(
         f"CAST(NULL AS {column.type.sql}) AS {quote.name(column.name)}" for column in output.columns
@@ -147,6 +147,7 @@ def _plain(output: Output) -> str:
 
 
 def _allowed(kind: ColumnType, *, required: bool) -> tuple[str, ...]:
+    """The JSON kinds that may stand for a value."""
     return (*kind.family.json_kinds, *(() if required else ("NULL",)))
 
 

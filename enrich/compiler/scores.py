@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from enrich.manifest.column_type import ColumnType
 
 
-def doubled(labels: str, key: Iterable[str]) -> str:
+def render_doubled_key(labels: str, key: Iterable[str]) -> str:
     """A key that the labels have more than once, if any."""
     names = ", ".join(map(quote.name, key))
     twice = f"GROUP BY {names} HAVING count(*) > 1 LIMIT 1"
     return f"SELECT concat_ws(', ', {names}) FROM {labels} {twice}"
 
 
-def scored(
+def render_scores(
     model: str,
     labels: str,
     *,

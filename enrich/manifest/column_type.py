@@ -69,6 +69,7 @@ class ColumnType:
 
     @property
     def is_list(self) -> bool:
+        """Whether it is a list of another type."""
         return any(part.step == EACH for part in self.parts)
 
     @property

@@ -43,10 +43,12 @@ class CandidateTable:
 
     @property
     def name(self) -> str:
+        """Its name in SQL."""
         return quote.name("warehouse", "main", self.model)
 
     @property
     def provenance(self) -> str:
+        """The name of its provenance, one row for each row of the model."""
         return quote.name("warehouse", "enrich", self.model)
 
 
@@ -121,6 +123,7 @@ class DeclaredItem:
 
     @property
     def source(self) -> str:
+        """How messages name the file."""
         return self.settings.source
 
     def error(self, what: str, *, hint: str = f"as in:\n{TESTS_EXAMPLE}") -> ModelError:

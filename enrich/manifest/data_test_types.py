@@ -99,7 +99,7 @@ class AcceptedValuesTest(DataTest):
         there = [word for word in self.values if word is not None]
         if not there:
             return f"{value} IS NOT NULL"
-        # DuckDB would cast the words to the column's type, and fail on a word that is no label.
+        # Of `'oak' IN (1, 2)` DuckDB would cast the text to a number, and fail.
         if kind.startswith(("ENUM", "VARCHAR")) or any(isinstance(word, str) for word in there):
             value = f"CAST({value} AS VARCHAR)"
             there = [str(word).lower() if isinstance(word, bool) else str(word) for word in there]
@@ -151,6 +151,7 @@ class CheckTest(DataTest):
 
     @property
     def written(self) -> str:
+        """The condition."""
         return self.sql
 
     @classmethod
@@ -166,6 +167,7 @@ class CheckTest(DataTest):
         from sqlglot.errors import SqlglotError
 
         written, line = str(value), item.settings.lines.get("tests", 1)
+        # What is quoted in messages is what the user wrote, so variables are filled in a copy.
         sql = filled(written, item.values, source=item.source, line=line)
         try:
             (tree,) = [found for found in parse(sql, read="duckdb") if found]

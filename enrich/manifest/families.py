@@ -60,18 +60,25 @@ class TextFamily(TypeFamily):
     """Text, perhaps of at most so many characters."""
 
     def describe(self, kind: ColumnType) -> str:
+        """The most characters."""
+        # Strict structured outputs refuse maxLength, and take a string's `pattern` and `format`
+        # alone: https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
         return f"at most {kind.length} characters" if kind.length else ""
 
     def render_cast(self, kind: ColumnType, text: str) -> str:
+        """The text itself."""
         return text
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether it is short enough."""
         return f"NOT coalesce({self.render_misfit(kind, value)}, false)" if kind.length else ""
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
+        """Whether it is too long."""
         return f"length({text}) > {kind.length}" if kind.length else "false"
 
     def render_complaint(self, kind: ColumnType, where: str, text: str) -> str:
+        """How long it is, and how long it may be."""
         if not kind.length:
             return super().render_complaint(kind, where, text)
         most = f" characters, at most {kind.length} are allowed"
@@ -83,17 +90,21 @@ class IntegerFamily(TypeFamily):
     """Whole numbers: 5, 5.0 and 5e0 are the same one, and 5.7 is none."""
 
     def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType:
+        """A type with the bounds worth telling."""
         sql = node.sql("duckdb", comments=False)
         return ColumnType(family=self, sql=sql, bounds=INTEGER_BOUNDS[node.this.name])
 
     def render_schema(self, kind: ColumnType) -> dict[str, Any]:
+        """With the bounds."""
         bounds = zip(("minimum", "maximum"), kind.bounds, strict=True)
         return {**self.schema, **{word: bound for word, bound in bounds if bound is not None}}
 
     def is_ambiguous(self, kind: ColumnType) -> bool:
+        """Beyond 64 bits whole numbers and fractions are of one JSON kind."""
         return kind.sql in HUGE_TYPES
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
+        """Whether it is out of range, or has a fraction."""
         near = f"try_cast({text} AS DOUBLE)"
         whole = f"coalesce(floor({near}) = {near} AND abs({near}) < {EXACT_BELOW}, false)"
         digits = f"regexp_full_match({text}, '-?[0-9]+')"
@@ -105,11 +116,13 @@ class NumberFamily(TypeFamily):
     """Numbers, without the NaN and Infinity that DuckDB takes for JSON."""
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether it is finite."""
         # A DECIMAL cannot hold NaN or Infinity, so reading them has failed already.
         exact = kind.sql.startswith("DECIMAL")
         return "" if exact else f"coalesce(isfinite({value}), true)"
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
+        """Whether it is out of range or not finite."""
         finite = f"coalesce(isfinite(try_cast({text} AS DOUBLE)), false)"
         return f"({self.render_cast(kind, text)} IS NULL OR NOT {finite})"
 
@@ -119,8 +132,9 @@ class TimestampFamily(TypeFamily):
     """Points in time; without an offset one is in UTC."""
 
     def render_cast(self, kind: ColumnType, text: str) -> str:
+        """The point in time that the offset means."""
         if kind.sql == "TIMESTAMP":
-            # DuckDB's cast to TIMESTAMP drops the offset; by way of the zoned type it counts.
+            # The plain cast drops the offset; by way of the zoned type it counts.
             return f"CAST(try_cast({text} AS TIMESTAMP WITH TIME ZONE) AS TIMESTAMP)"
         return TypeFamily.render_cast(self, kind, text)
 
@@ -130,15 +144,18 @@ class JsonFamily(TypeFamily):
     """Any JSON value, or a text that holds one, which is what a strict schema can ask for."""
 
     def describe(self, kind: ColumnType) -> str:
+        """What a schema that asks for a text leaves out."""
         return "JSON, as text"
 
     def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
+        """The value, or what its text holds."""
         return (
             f"CASE json_type({value}) WHEN 'NULL' THEN NULL "
             f"WHEN 'VARCHAR' THEN try_cast({value}->>'$' AS JSON) ELSE {value} END"
         )
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether a text holds JSON."""
         absent = f"coalesce(json_type({value}), 'NULL') = 'NULL'"
         return f"({absent} OR {self.render_value(kind, value, depth)} IS NOT NULL)"
 
@@ -148,11 +165,12 @@ class EnumFamily(TypeFamily):
     """One of some labels, letter for letter."""
 
     def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
+        """An ENUM, or the text whose length stands in its place."""
         labels = tuple(label.name for label in node.expressions)
         if labels[:1] and labels[0].startswith(LENGTH_LABEL):
             length = int(labels[0].removeprefix(LENGTH_LABEL))
             if not length:
-                raise place.error("a text of no length holds nothing", hint=SUPPORTED)
+                raise place.error("a text of no length holds nothing", hint=SUPPORTED_TYPES)
             return ColumnType(family=FAMILIES.text, sql="VARCHAR", length=length)
         sql = node.sql("duckdb", comments=False)
         if len(set(labels)) < len(labels):
@@ -160,9 +178,11 @@ class EnumFamily(TypeFamily):
         return ColumnType(family=self, sql=sql, labels=labels) if labels else None
 
     def render_schema(self, kind: ColumnType) -> dict[str, Any]:
+        """With the labels."""
         return {**self.schema, "enum": list(kind.labels)}
 
     def name_choices(self, kind: ColumnType) -> str:
+        """The labels."""
         return f"one of {', '.join(kind.labels)}"
 
 
@@ -171,26 +191,31 @@ class StructFamily(TypeFamily):
     """Objects with every field of a STRUCT; a field may be null."""
 
     def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
+        """A STRUCT of fields that an output can hold."""
         fields = [(each.name, parse_type(each.args["kind"], place)) for each in node.expressions]
         sql = ", ".join(f"{quote.name(name)} {kind.sql}" for name, kind in fields)
         parts = (TypePart(step=name, type=kind, required=False) for name, kind in fields)
         return ColumnType(family=self, sql=f"STRUCT({sql})", parts=tuple(parts)) if fields else None
 
     def render_schema(self, kind: ColumnType) -> dict[str, Any]:
+        """An object with every field."""
         return render_object(
             {part.step: part.type.render_schema(required=part.required) for part in kind.parts}
         )
 
     def count_tokens(self, kind: ColumnType) -> float:
+        """The keys and the values."""
         return sum(
             count_key_tokens(part.step) + part.type.family.count_tokens(part.type)
             for part in kind.parts
         )
 
     def render_shape(self, kind: ColumnType) -> Shape:
+        """The fields' shapes by name."""
         return {part.step: part.type.family.render_shape(part.type) for part in kind.parts}
 
     def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
+        """The fields' values; NULL stays NULL."""
         if kind.is_published_as_read:
             return value
         fields = {
@@ -202,6 +227,7 @@ class StructFamily(TypeFamily):
         return f"CASE WHEN {value} IS NOT NULL THEN {quote.struct(fields)} END"
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether every field fits."""
         fits = (
             part.type.family.render_fit(part.type, f"{value}.{quote.name(part.step)}", depth)
             for part in kind.parts
@@ -215,6 +241,7 @@ class MapFamily(TypeFamily):
     keys, or an object."""
 
     def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
+        """A MAP of plain values by plain keys."""
         if len(node.expressions) != 2:
             return None
         key, value = (parse_type(side, place) for side in node.expressions)
@@ -225,14 +252,17 @@ class MapFamily(TypeFamily):
         return ColumnType(family=self, sql=f"MAP({key.sql}, {value.sql})", entry=(key, value))
 
     def render_schema(self, kind: ColumnType) -> dict[str, Any]:
+        """A list of pairs."""
         key, value = (side.render_schema(required=True) for side in kind.entry)
         return {**self.schema, "items": render_object({"key": key, "value": value})}
 
     def count_tokens(self, kind: ColumnType) -> float:
+        """The pairs."""
         sides = (side.family.count_tokens(side) + self.tokens for side in kind.entry)
         return ITEMS_GUESS * sum(sides)
 
     def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
+        """The MAP of the pairs."""
         key, held = kind.entry
         fields = {
             "key": key.family.render_cast(key, "e.key"),
@@ -242,6 +272,7 @@ class MapFamily(TypeFamily):
         return f"try(map_from_entries({pairs}))"
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether every pair fits."""
         return f"NOT coalesce({self.render_misfit(kind, f'CAST({value} AS VARCHAR)')}, false)"
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
@@ -267,6 +298,7 @@ class ListFamily(TypeFamily):
     """Lists of any length; an item may not be null."""
 
     def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
+        """A list of items that an output can hold."""
         if len(node.expressions) != 1 or node.args.get("values"):  # INTEGER[3] has a length
             return None
         item = parse_type(node.expressions[0], place)
@@ -274,9 +306,11 @@ class ListFamily(TypeFamily):
         return ColumnType(family=self, sql=f"{item.sql}[]", parts=(part,))
 
     def render_schema(self, kind: ColumnType) -> dict[str, Any]:
+        """With the items' schema."""
         return {**self.schema, "items": _item_of(kind).render_schema(required=True)}
 
     def count_tokens(self, kind: ColumnType) -> float:
+        """The items."""
         item = _item_of(kind)
         return ITEMS_GUESS * item.family.count_tokens(item)
 
@@ -285,10 +319,12 @@ class ListFamily(TypeFamily):
         return "value" if _item_of(kind).family.measure == "value" else "labels"
 
     def render_shape(self, kind: ColumnType) -> Shape:
+        """The item's shape."""
         item = _item_of(kind)
         return [item.family.render_shape(item)]
 
     def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
+        """The items' values."""
         if kind.is_published_as_read:
             return value
         item, name = _item_of(kind), f"v{depth}"
@@ -296,6 +332,7 @@ class ListFamily(TypeFamily):
         return f"list_transform({value}, lambda {name}: {inner})"
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether every item fits."""
         item, name = _item_of(kind), f"f{depth}"
         inner = item.family.render_fit(item, name, depth + 1)
         bad = f"list_filter({value}, lambda {name}: NOT ({inner}))"
@@ -479,7 +516,7 @@ FAMILIES = Families(
         limits=("minItems", "maxItems"),
     ),
 )
-SUPPORTED = f"use {', '.join(family.written for family in FAMILIES)}"
+SUPPORTED_TYPES = f"use {', '.join(family.written for family in FAMILIES)}"
 
 
 def parse_type(node: exp.DataType, place: DdlPlace) -> ColumnType:
@@ -488,5 +525,5 @@ def parse_type(node: exp.DataType, place: DdlPlace) -> ColumnType:
     kind = found.parse(node, place) if found else None
     if kind is None:
         sql = node.sql("duckdb", comments=False)
-        raise place.error(f"the output cannot hold {sql}", hint=SUPPORTED)
+        raise place.error(f"the output cannot hold {sql}", hint=SUPPORTED_TYPES)
     return kind

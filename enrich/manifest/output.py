@@ -122,12 +122,14 @@ def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
 
 
 def _tokens(sql: str) -> list[Token]:
+    """The tokens of a text; raises TokenError."""
     from sqlglot import tokenize
 
     return tokenize(sql, read="duckdb")
 
 
 def _depth(token: Token) -> int:
+    """How many brackets deeper a token leads."""
     return {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(token.text, 0)
 
 
@@ -186,6 +188,7 @@ def _marked(text: str) -> str:
 
 
 def _first(text: str) -> str:
+    """The first line of a text."""
     return text.strip().splitlines()[0].strip()
 
 
@@ -237,6 +240,7 @@ def _bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
 
 
 def _number(node: exp.Expr) -> int | float | None:
+    """The number that an expression is; None if it is no literal."""
     from sqlglot import exp
 
     if isinstance(node, exp.Neg):

@@ -141,7 +141,7 @@ def _check_published(files: Files, model: Model) -> None:
 def _answered(database: Database, side: str, asked: Asked) -> None:
     judge = Judge.of(database, asked.work.version)
     database.run(
-        comparison.asked(side, judge.output, judge.form),
+        comparison.render_asked_side(side, judge.output, judge.form),
         keys=asked.keys,
         fingerprints=asked.fingerprints,
     )
@@ -153,7 +153,7 @@ def _published(database: Database, now: Asked) -> Version:
     key = list(run_key(database, model))
     there = database.describe(f"FROM {quote.name('warehouse', 'main', model)}")
     columns = [column for column in there if column not in key]
-    database.run(comparison.published("was", model, key, columns), keys=now.keys)
+    database.run(comparison.render_published_side("was", model, key, columns), keys=now.keys)
     told = quote.name("warehouse", "enrich", model)
     return Version.of(database, database.one(f"SELECT mode(prompt) FROM {told}")[0])
 
@@ -175,12 +175,12 @@ def _compared(
         for column in work.prompt.output.columns
         if column.name.lower() in lowered and column.name in before
     ]
-    rows, both, *tokens = database.one(comparison.totals())
+    rows, both, *tokens = database.one(comparison.render_totals())
     if not rows:
         hint = "widen --where, or run the model: what is compared must be published"
         raise InputError(f"'{work.model.name}' has no row to compare", hint=hint)
     named = {column.name.lower() for column in work.prompt.output.columns}
-    agreed = database.run(comparison.agreement(columns)) if columns else []
+    agreed = database.run(comparison.render_agreement(columns)) if columns else []
     labels = dict(zip(asked[0].keys, asked[0].labels, strict=True))
     spent = [each.cost for each in asked]
     return Comparison(
@@ -192,7 +192,7 @@ def _compared(
         agreement=tuple(Agreement(column=c, share=s, changed=n) for c, s, n in agreed),
         differences=tuple(
             Difference(key=labels[key], column=column or "", was=old, now=new)
-            for key, column, old, new in database.run(comparison.differences(columns))
+            for key, column, old, new in database.run(comparison.render_differences(columns))
         ),
         only_was=tuple(column for column in before if column.lower() not in named),
         only_now=tuple(c.name for c in work.prompt.output.columns if c.name.lower() not in lowered),

@@ -39,14 +39,14 @@ def evaluate(
         raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
     key = _key(database, model, labels, given)
     pairs = _pairs(prompt, labels, given, columns)
-    double = database.run(scores.doubled(table, key))
+    double = database.run(scores.render_doubled_key(table, key))
     if double:
         what = f"'{labels}' has more than one row for the key {double[0][0]}"
         raise InputError(what, hint="labels are one row for each key: make a model that folds them")
     rows = 0
     for column, label in pairs:
         database.run(
-            scores.scored(
+            scores.render_scores(
                 model,
                 table,
                 key=key,

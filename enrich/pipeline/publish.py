@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from enrich.manifest.model import Model
     from enrich.pipeline.test import Result
 
-ASKED = "a model: prompt "
+ANSWERS_MARK = "a model: prompt "
 """How the mark of a table of answers goes on."""
 SCHEMAS = ("main", "enrich")
 """Where a model's tables stand: the published one, and its provenance."""
@@ -75,7 +75,7 @@ def publish(
         found = Published(model=model, same=True)
     else:
         found, outcomes, stale = _replaced(database, run, tests, version, folder, about=about)
-        audit.keep(database, model, found.results, folder=folder)
+        audit.keep_failures(database, model, found.results, folder=folder)
     held = list(found.held_back)
     database.script(
         "published",
@@ -100,7 +100,7 @@ def test(
         found, _, _ = _replaced(database, run, tests, version, folder, keep=False)
     else:
         found = _tested(database, model, tests, folder)
-    audit.keep(database, model, found.results, folder=folder)
+    audit.keep_failures(database, model, found.results, folder=folder)
     return found
 
 
@@ -109,7 +109,7 @@ def test_alone(
 ) -> tuple[Result, ...]:
     """Run SQL tests that belong to no model. Needs the warehouse."""
     found = _tested(database, "", tests, folder)
-    audit.keep(database, "", found.results, folder=folder)
+    audit.keep_failures(database, "", found.results, folder=folder)
     return found.results
 
 
@@ -127,7 +127,7 @@ def check_answers(database: Database, model: Model, *, refresh: bool) -> None:
     if model.prompt is not None:
         return
     found = database.script("exists", schema="main", name=model.name)
-    if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ASKED}"):
+    if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ANSWERS_MARK}"):
         prompt = f"{model.source.removesuffix('.sql')}.prompt.md"
         what = f"{model.source}: the table '{model.name}' holds answers, and there is no {prompt}"
         hint = (
@@ -142,7 +142,7 @@ def _version(database: Database, run: Run, tests: Sequence[DataTest]) -> str:
     definitions = "".join(test.definition for test in tests)
     told = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
     made_from = f"{run.prompt}, rows of run {rows_from}, {read} batches read"
-    return f"{ASKED}{made_from}, tests {told}"
+    return f"{ANSWERS_MARK}{made_from}, tests {told}"
 
 
 def _replaced(
@@ -170,7 +170,7 @@ def _replaced(
     table = quote.name("warehouse", "main", model)
     rows_before = database.one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
-        database.run(tables.published_kept(model))
+        database.run(tables.render_published_copy(model))
 
     def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
         for schema in SCHEMAS:
@@ -187,7 +187,7 @@ def _replaced(
             mark(database, "TABLE", schema, model, sealed, about=about, columns=columns)
         mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
         key = tuple(run_key(database, model))
-        results = audit.run(
+        results = audit.run_tests(
             database,
             model,
             trial,
@@ -241,7 +241,7 @@ def _tested(database: Database, model: str, tests: Sequence[DataTest], folder: P
     """The tests of a table or view as it stands."""
 
     def make(trial: Sequence[DataTest]) -> Made:
-        return audit.run(database, model, trial, key=(), folder=folder, before=False), "", 0
+        return audit.run_tests(database, model, trial, key=(), folder=folder, before=False), "", 0
 
     found, _ = _audited(database, model, tests, make, keep=False)
     return found
@@ -282,11 +282,11 @@ def build(
         with reading(model.source):
             database.run(f"CREATE {kind} {name} AS\n{model.query}")
         mark(database, kind, "main", model.name, "a model", about=model.description)
-        found = audit.run(database, model.name, trial, key=(), folder=folder, before=False)
+        found = audit.run_tests(database, model.name, trial, key=(), folder=folder, before=False)
         return found, "", 0
 
     found, _ = _audited(database, model.name, tests, make, keep=True)
-    audit.keep(database, model.name, found.results, folder=folder)
+    audit.keep_failures(database, model.name, found.results, folder=folder)
     return found
 
 

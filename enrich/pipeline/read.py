@@ -164,7 +164,7 @@ def _judge_odd(database: Database, judge: Judge, files: list[Path], longest: int
 
 def _judge_more(database: Database, judge: Judge) -> None:
     source = "SELECT * EXCLUDE (filename) FROM temp.lines WHERE custom_id IS NOT NULL"
-    more = judging.judged(source, judge.output, judge.form)
+    more = judging.render_judgement(source, judge.output, judge.form)
     database.run(f"INSERT INTO temp.judged\n{more}")
 
 
@@ -181,7 +181,7 @@ def judge_again(database: Database, judge: Judge) -> None:
 
 
 def _judge(database: Database, source: str, judge: Judge, **values: object) -> None:
-    select = judging.judged(source, judge.output, judge.form)
+    select = judging.render_judgement(source, judge.output, judge.form)
     database.run(f"CREATE OR REPLACE TEMP TABLE judged AS\n{select}", **values)
 
 

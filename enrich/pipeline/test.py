@@ -17,9 +17,18 @@ if TYPE_CHECKING:
     from enrich.db.database import Database
     from enrich.manifest.data_test import DataTest, Severity
 
-SCHEMA = "enrich_tests"
+FAILURES_SCHEMA = "enrich_tests"
 """Where the failing rows of each test stand."""
-LOSSY = ("HUGEINT", "UHUGEINT", "BIGNUM", "INTERVAL", "TIME WITH", "TIMETZ", "BIT", "UNION")
+LOSSY_IN_PARQUET = (
+    "HUGEINT",
+    "UHUGEINT",
+    "BIGNUM",
+    "INTERVAL",
+    "TIME WITH",
+    "TIMETZ",
+    "BIT",
+    "UNION",
+)
 """Types that do not come back from a Parquet file as they were."""
 Verdict = Literal["pass", "warn", "fail"]
 
@@ -60,7 +69,7 @@ def needs_published(tests: Sequence[DataTest]) -> bool:
     return any(test.compares and not test.counts for test in tests)
 
 
-def run(
+def run_tests(
     database: Database,
     model: str,
     tests: Sequence[DataTest],
@@ -72,8 +81,9 @@ def run(
 ) -> list[Result]:
     """Run the tests on a table as the connection sees it, inside a transaction of the caller's.
 
-    Failing rows go to Parquet files below `folder`, which outlive the transaction: see `keep`.
-    `before`: PUBLISHED_COPY is the table as published; it has `rows_before`. Raises Broken.
+    Failing rows go to Parquet files below `folder`, which outlive the transaction, for
+    `keep_failures`. `before`: PUBLISHED_COPY is the table as published; it has `rows_before`.
+    Raises Broken.
     """
     table = quote.name("warehouse", "main", model)
     columns = database.describe(f"FROM {table}") if model else {}
@@ -123,7 +133,7 @@ def _run(database: Database, model: str, test: DataTest, query: str | None, fold
     if not many:
         path.unlink(missing_ok=True)
         return found
-    table = f"{SCHEMA}.{table_name(model, test.name)}"
+    table = f"{FAILURES_SCHEMA}.{name_failures_table(model, test.name)}"
     return Result(
         model=model,
         test=test.name,
@@ -136,7 +146,7 @@ def _run(database: Database, model: str, test: DataTest, query: str | None, fold
 
 def _stored(kind: str, column: str) -> str:
     """A column as Parquet can hold it without loss."""
-    lossy = kind.startswith(LOSSY) and not kind.endswith("]")
+    lossy = kind.startswith(LOSSY_IN_PARQUET) and not kind.endswith("]")
     return f"CAST({column} AS VARCHAR) AS {column}" if lossy else column
 
 
@@ -149,24 +159,26 @@ def _brought_back(columns: Mapping[str, str]) -> str:
     return ", ".join(casts)
 
 
-def table_name(model: str, test: str) -> str:
+def name_failures_table(model: str, test: str) -> str:
     """What the table of a test's failing rows is called."""
     return f"{model}__{test}" if model else test
 
 
-def keep(database: Database, model: str, results: Sequence[Result], *, folder: Path) -> None:
+def keep_failures(
+    database: Database, model: str, results: Sequence[Result], *, folder: Path
+) -> None:
     """Replace the tables of failing rows of a model's tests. Needs the warehouse."""
-    there = database.script("failing_tables", schema=SCHEMA, mark=_mark(model))
+    there = database.script("failing_tables", schema=FAILURES_SCHEMA, mark=_mark(model))
     found = [result for result in results if result.failures]
     if not there and not found:
         return
     with database.transaction():
-        database.run(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote.name(SCHEMA)}")
+        database.run(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote.name(FAILURES_SCHEMA)}")
         for (name,) in there:
-            database.run(f"DROP TABLE {quote.name('warehouse', SCHEMA, name)}")
+            database.run(f"DROP TABLE {quote.name('warehouse', FAILURES_SCHEMA, name)}")
         for result in found:
-            name = table_name(model, result.test)
-            table = quote.name("warehouse", SCHEMA, name)
+            name = name_failures_table(model, result.test)
+            table = quote.name("warehouse", FAILURES_SCHEMA, name)
             path = _file(folder, model, result.test)
             database.run(
                 f"CREATE OR REPLACE TABLE {table} AS "

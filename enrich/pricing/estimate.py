@@ -27,7 +27,7 @@ LEAST = 0.05
 """The least uncertainty, as a share: rows to come differ from those seen."""
 FEW = 5
 """So many answers tell nothing of how they vary."""
-LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+LIMIT_PARAMETERS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,9 @@ class Pace:
         """The rule of thumb: four bytes of text a token, pictures as llms count them; the output
         by the types of its columns."""
         tokens = prompt.output.count_tokens()
-        most = min((params[word] for word in LIMITS if _number(params.get(word))), default=tokens)
+        most = min(
+            (params[word] for word in LIMIT_PARAMETERS if _number(params.get(word))), default=tokens
+        )
         pictures = bool(prompt.images)
         return cls(
             answers=0,

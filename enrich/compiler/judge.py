@@ -27,6 +27,8 @@ def render_judgement(source: str, output: Output, form: Format) -> str:
 
     `source` is a SELECT that has a column `content`; it may not have the columns of the output.
     """
+    # The source's row goes through as one STRUCT, so that its columns and the output's, which may
+    # have any name, do not meet.
     first = output.columns[0]
     if form == "text":
         said = answer.text("content")
@@ -79,6 +81,7 @@ def render_answer(content: str, output: Output, form: Format, *, strict: bool) -
     if all(column.type.is_published_as_read for column in output.columns):
         return row
     columns = quote.struct(_published_values(output))
+    # The lambda gives the row a name: written out, it would be read again for every column.
     read = f"CASE WHEN answer IS NOT NULL THEN {columns} END"
     return f"list_transform([{row}], lambda answer: {read})[1]"
 
@@ -139,6 +142,7 @@ def _plain(output: Output) -> str:
     fits = (
         c.type.family.render_fit(c.type, f"answer.{quote.name(c.name)}", 0) for c in output.columns
     )
+    # One call for all paths: each call of json_type parses the document.
     top = (
         f"(list_transform([json_type(document, [{paths}])], "
         f"lambda kinds: {' AND '.join(kinds)}))[1]"
@@ -205,6 +209,8 @@ def _missing(steps: tuple[str, ...]) -> str:
         return f"{kinds}[1] IS NULL"
     if steps[-1] == EACH:
         return "false"
+    # A key that is absent from an object in a list has no place in the list of kinds: there are
+    # fewer kinds than objects then.
     owner = f"json_type(document, {quote.path(*steps[:-1])})"
     if EACH not in steps:
         return f"{owner} = 'OBJECT' AND {kinds}[1] IS NULL"

@@ -39,14 +39,17 @@ def render_scores(
     told, answers = (quote.name("warehouse", schema, model) for schema in ("enrich", "main"))
     answer, label = f"answers.{quote.name(column)}", f"labels.{quote.name(expected)}"
     if of == "labels":
+        # A CSV file cannot hold a list: `a; b` and `[a, b]` are how people write one there.
         split = listed and given == "VARCHAR"
         wanted = _split(label) if split else label
         said = _folded(answer, listed=listed)
         right = _folded(wanted, listed=split or given.endswith("]"))
     else:
+        # By way of the output's type, so that 1 and 1.0, or two ways to write a date, are the same.
         plain = f"CAST({label} AS VARCHAR)"
         value = plain if of == "text" else f"coalesce({_cast(label, kind, given)}, {plain})"
         said, right = _alone(answer), _alone(value)
+    # A label's key is what a file made of it, text where the model has a number.
     same = " AND ".join(
         f"TRY_CAST(labels.{quote.name(name)} AS {type_}) = told.{quote.name(name)}"
         for name, type_ in key.items()

@@ -192,11 +192,14 @@ class TypeFamily:
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
         """SQL for whether a value of an allowed JSON kind fits; "" if every one does."""
+        # A value of its own type has passed `from_json_strict`, which reads no other.
         return f"NOT coalesce({self.render_misfit(kind, value)}, false)" if self.wire else ""
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
         """SQL that is true for a text which does not fit though its JSON kind is allowed; "false"
         if every text does. Of a value that is not text, `text` is its JSON."""
+        # A cast alone takes more than an answer may be: to DuckDB 'epoch' is a DATE, and so is
+        # 2024-1-5.
         cast = f"{self.render_cast(kind, text)} IS NULL"
         if not self.pattern:
             return cast

@@ -71,6 +71,7 @@ class DataTest(ABC):
     source: str
     severity: Severity = "error"
     implied: bool = False
+    # Not in the definition: a set has another order in each process.
     reads: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
@@ -128,6 +129,7 @@ class DeclaredItem:
 
     def error(self, what: str, *, hint: str = f"as in:\n{TESTS_EXAMPLE}") -> ModelError:
         """The error that `tests` is wrong, with file and line."""
+        # Settings know which class of error their file has; a test is always a model's.
         problem = self.settings.wrong("tests", what, hint=hint)
         return ModelError(problem.message, hint=problem.hint)
 
@@ -146,6 +148,7 @@ class DeclaredItem:
 
     def read_share(self, kind: str, value: object) -> float:
         """A share from 0 to 1."""
+        # YAML's `true` is an int to Python.
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise self.error(f"needs a share from 0 to 1 for '{kind}'", hint=f"{kind}: 0.98")
         return float(value)

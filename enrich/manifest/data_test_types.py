@@ -139,6 +139,7 @@ class RelationshipsTest(DataTest):
             orphans = f"({items}) ANTI JOIN {parent} ON {field} = _enrich_item"
             listed = f"SELECT list(_enrich_item) FROM {orphans} WHERE _enrich_item IS NOT NULL"
             return f"SELECT * FROM {table.name} WHERE list_has_any({column}, ({listed}))"
+        # An ANTI JOIN keeps NULLs, and a row without a value is no orphan.
         children = f"{table.name} AS child ANTI JOIN {parent} ON {field} = child.{column}"
         return f"SELECT child.* FROM {children}\nWHERE child.{column} IS NOT NULL"
 
@@ -178,6 +179,7 @@ class CheckTest(DataTest):
             hint = "a query of failing rows is a file of its own: tests/NAME.sql"
             raise item.error(f"cannot hold the query '{written}'", hint=hint)
         guard.check_expression(sql, source=item.source, line=None)
+        # The name becomes a table's: long enough to tell conditions apart, short enough to type.
         slug = re.sub(r"\W+", "_", written.lower()).strip("_")[:40].rstrip("_")
         yield CheckTest(name=f"check_{slug}", source=item.source, sql=sql)
 
@@ -190,6 +192,7 @@ class CheckTest(DataTest):
         """The same of any table."""
         from sqlglot import exp, parse_one
 
+        # An aggregate in a subquery or a window is of that, not of the table.
         aggregates = any(
             not node.find_ancestor(exp.Query, exp.Window)
             for node in parse_one(self.sql, read="duckdb").find_all(exp.AggFunc)
@@ -213,6 +216,7 @@ class MinOkTest(DataTest):
 
     def render_failures(self, table: CandidateTable) -> str:
         """The rows of the provenance that are not ok, where there are too many."""
+        # count(outcome) leaves out the rows that still wait for their answer.
         came = f"FROM {table.provenance}"
         share = f"(SELECT count(*) FILTER (outcome = 'ok') / count(outcome) {came})"
         return f"SELECT * {came} WHERE outcome <> 'ok' AND {share} < {self.limit!r}"
@@ -245,6 +249,7 @@ class ColumnDriftTest(DriftTest):
         """What moved too far; None if the tables cannot be compared."""
         key = {column.lower() for column in table.key}
         output = {name: kind for name, kind in table.shared.items() if name.lower() not in key}
+        # A join on a column that one side lacks would be an error, which ends the transaction.
         if not output or len(table.shared) < len(output) + len(key):  # the key is another one now
             return None
         return self.render_moved(table, output)
@@ -260,6 +265,7 @@ class ChangedDriftTest(ColumnDriftTest):
 
     def render_moved(self, table: CandidateTable, output: Mapping[str, str]) -> str:
         """The rows with another answer, and what it was."""
+        # As texts, for a column may have had another type when it was published.
         now, was = (
             f"({', '.join(f'CAST({side}.{quote.name(c)} AS VARCHAR)' for c in output)})"
             for side in ("now", "was")
@@ -290,6 +296,7 @@ class LabelsDriftTest(ColumnDriftTest):
     def _render_column(self, column: str, kind: str, table: str) -> str:
         """The labels of one column."""
         name = quote.name(column)
+        # A label that is twice in a list counts once: shares are of rows.
         label = f"unnest(list_distinct({name}))" if kind.endswith("]") else name
         before, now = (
             f"""(SELECT CAST(label AS VARCHAR) AS label,

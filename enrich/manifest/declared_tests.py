@@ -33,6 +33,7 @@ def parse_tests(
         hint = f"as in:\n{TESTS_EXAMPLE}"
         raise settings.wrong("tests", "must be a list of tests", hint=hint)
     found: list[DataTest] = []
+    # DuckDB tells the tables of failing rows apart without regard to case.
     for item in items:
         for test in _parse_item(DeclaredItem(settings, columns, values), item):
             name = _find_free_name(test.name, {known.name.lower() for known in found})
@@ -106,6 +107,7 @@ def _parse_item(item: DeclaredItem, given: object) -> Iterator[DataTest]:
     if name and not name.replace("_", "").isalnum():
         raise item.error(f"cannot call a test '{name}'", hint="letters, digits and _")
     tests = list(types[kinds[0]].parse(item, given[kinds[0]]))
+    # An item may mean several tests; the name that it gives them is told apart by a number.
     for number, test in enumerate(tests):
         whole = f"{name}_{number + 1}" if len(tests) > 1 else name
         yield replace(test, severity=cast("Severity", severity), name=whole if name else test.name)

@@ -105,6 +105,7 @@ class IntegerFamily(TypeFamily):
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
         """Whether it is out of range, or has a fraction."""
+        # As text DuckDB would round 5.7, so what is not digits must be a double without a fraction.
         near = f"try_cast({text} AS DOUBLE)"
         whole = f"coalesce(floor({near}) = {near} AND abs({near}) < {EXACT_BELOW}, false)"
         digits = f"regexp_full_match({text}, '-?[0-9]+')"
@@ -194,6 +195,7 @@ class StructFamily(TypeFamily):
         """A STRUCT of fields that an output can hold."""
         fields = [(each.name, parse_type(each.args["kind"], place)) for each in node.expressions]
         sql = ", ".join(f"{quote.name(name)} {kind.sql}" for name, kind in fields)
+        # Strict structured outputs want every field, so one that is not known must be null.
         parts = (TypePart(step=name, type=kind, required=False) for name, kind in fields)
         return ColumnType(family=self, sql=f"STRUCT({sql})", parts=tuple(parts)) if fields else None
 
@@ -224,6 +226,7 @@ class StructFamily(TypeFamily):
             )
             for part in kind.parts
         }
+        # Without the CASE, a STRUCT that is NULL would become one of NULLs.
         return f"CASE WHEN {value} IS NOT NULL THEN {quote.struct(fields)} END"
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
@@ -268,6 +271,7 @@ class MapFamily(TypeFamily):
             "key": key.family.render_cast(key, "e.key"),
             "value": held.family.render_cast(held, _render_text("e.value")),
         }
+        # `try`, for answers to an earlier output, which may have a key twice, are read as well.
         pairs = f"list_transform({_render_pairs(value)}, lambda e: {quote.struct(fields)})"
         return f"try(map_from_entries({pairs}))"
 
@@ -278,6 +282,7 @@ class MapFamily(TypeFamily):
     def render_misfit(self, kind: ColumnType, text: str) -> str:
         """True where a pair has a key or a value that does not fit, or where two pairs have one
         key."""
+        # A key is a JSON string whatever its type, so only the value's JSON kind is looked at.
         key, held = kind.entry
         bad = (
             f"e.key IS NULL OR {key.family.render_misfit(key, 'e.key')} "
@@ -453,7 +458,7 @@ FAMILIES = Families(
         pattern=rf"{DAY_PATTERN}([T ]{HOUR_PATTERN}( ?(Z|[+-]\d{{2}}(:?\d{{2}})?))?)?",
     ),
     uuid=TypeFamily(
-        names=("UUID",),
+        names=("UUID",),  # the pattern refuses braces, which DuckDB takes
         written="UUID",
         schema={"type": "string", "format": "uuid"},
         json_kinds=("VARCHAR",),
@@ -466,7 +471,7 @@ FAMILIES = Families(
     json=JsonFamily(
         names=("JSON",),
         written="JSON",
-        schema={"type": "string"},
+        schema={"type": "string"},  # no strict schema says "anything", so it is asked for as text
         json_kinds=(*WHOLE_KINDS, "DOUBLE", "VARCHAR", "BOOLEAN", "ARRAY", "OBJECT"),
         expected="JSON",
         tokens=40,

@@ -41,6 +41,7 @@ class Column:
         family = self.type.family
         bounds = {word: limit for word, limit in self.bounds if word in family.limits}
         schema = self.type.render_schema(required=self.required) | bounds
+        # The comment comes first: it says what to answer, the rest in which form.
         said = "; ".join(filter(None, (self.description, family.describe(self.type))))
         return schema | ({"description": said} if said else {})
 
@@ -99,6 +100,8 @@ def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
     except TokenError as problem:
         hint = "close every quote and every bracket"
         raise ModelError(f"{source}:{line}: the output cannot be read", hint=hint) from problem
+    # Items are cut out before they are parsed: a comment behind a comma is about the column before
+    # it, and sqlglot would give it to the one after.
     depth = 0
     start = 0
     while start < len(ddl):
@@ -140,6 +143,7 @@ def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str
 
     hint = "write it as in CREATE TABLE: mood ENUM('light', 'dark') NOT NULL  -- what it means"
     try:
+        # A line of its own for the bracket, or a trailing comment would swallow it.
         table = parse_one(f"CREATE TABLE t (\n{_marked(text)}\n)", read="duckdb")
         items = table.this.expressions
     except (SqlglotError, AttributeError, RecursionError) as problem:
@@ -177,6 +181,7 @@ def _marked(text: str) -> str:
     """The text with an ENUM of one label in the place of each VARCHAR(n): sqlglot leaves the length
     of texts out, but for those in a list (30.30)."""
     tokens = _tokens(text)
+    # From the end, so that the places of the tokens before stay true.
     for number in range(len(tokens) - 4, -1, -1):
         name, opening, length, closing = tokens[number : number + 4]
         sized = name.text.upper() in SIZED_TEXTS and opening.text == "(" and closing.text == ")"
@@ -233,6 +238,7 @@ def _bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
         number = _number(limit)
         if number is None:
             continue
+        # Lengths are whole numbers, so `> 2` is `minItems: 3`; other limits are exclusive.
         if step and not (sized and isinstance(number, int)):
             yield word.replace("m", "exclusiveM", 1), number
         else:

@@ -52,6 +52,7 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
+        """What it means for the table."""
         if not self.failures and not self.error:
             return "pass"
         return "warn" if self.severity == "warn" else "fail"
@@ -98,7 +99,7 @@ def run_tests(
             found = _counted(database, model, test, rows_before)
             results += [] if test.implied and found.verdict == "pass" else [found]
             continue
-        if test.compares and not before:
+        if test.compares and not before:  # a first table passes
             results.append(Result(model=model, test=test.name, severity=test.severity))
             continue
         query = test.render_failures(candidate)
@@ -115,14 +116,16 @@ def _counted(database: Database, model: str, test: DataTest, before: int) -> Res
 
 
 def _run(database: Database, model: str, test: DataTest, query: str | None, folder: Path) -> Result:
+    """What the query of failing rows finds; none of them if there is no query. Raises Broken."""
     found = Result(model=model, test=test.name, severity=test.severity)
     if query is None:
         return found
     path = _file(folder, model, test.name)
-    path.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)  # a process that was killed may have left one
     try:
         columns = database.describe(f"SELECT * FROM (\n{query}\n)")
         kept = ", ".join(f"{_stored(kind, quote.name(name))}" for name, kind in columns.items())
+        # To a file, for a rollback takes tables back.
         copy = f"COPY (SELECT {kept} FROM (\n{query}\n)) TO $path (FORMAT parquet)"
         (many,) = database.one(copy, path=path)
     except DatabaseError as problem:
@@ -168,6 +171,7 @@ def keep_failures(
     database: Database, model: str, results: Sequence[Result], *, folder: Path
 ) -> None:
     """Replace the tables of failing rows of a model's tests. Needs the warehouse."""
+    # By their comment, so that a table which somebody else put there stays.
     there = database.script("failing_tables", schema=FAILURES_SCHEMA, mark=_mark(model))
     found = [result for result in results if result.failures]
     if not there and not found:
@@ -196,4 +200,5 @@ def _mark(model: str) -> str:
 
 
 def _file(folder: Path, model: str, test: str) -> Path:
+    """Where the failing rows wait for the end of the transaction."""
     return made(folder, "tests") / f"{model}.{test}.parquet"

@@ -144,7 +144,8 @@ def child(words: list[str], said: str, moment: Moment | None, disk: int | None) 
 
 def watch(at: Callable[..., None]) -> None:
     """Call `at` before and after each step of enrich in this process: SQL and provider calls."""
-    from enrich.db import database
+    from enrich.db.database import Database
+    from enrich.db.files import Files
     from enrich.providers.openai import OpenAIProvider
 
     def watched(call: Callable[..., Any], name_of: Callable[..., str]) -> Callable[..., Any]:
@@ -160,9 +161,9 @@ def watch(at: Callable[..., None]) -> None:
     def of(name: str) -> Callable[..., str]:
         return lambda *_: name
 
-    door: Any = database.Database
-    door.run = watched(door.run, lambda _, sql: "sql: " + " ".join(sql.split())[:40])
-    files: Any = database.Files
+    door: Any = Database
+    door.execute = watched(door.execute, lambda _, sql: "sql: " + " ".join(sql.split())[:40])
+    files: Any = Files
     files._detach = watched(files._detach, lambda _, name: f"detach {name}")
     provider: Any = OpenAIProvider
     for name in ("upload", "ready", "submit", "find", "poll", "fetch", "uploaded", "discard"):

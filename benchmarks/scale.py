@@ -247,7 +247,7 @@ def directions(folder: Path, rows: int) -> None:
     work.mkdir()
     model = bench.models["categories"]
     start = seconds(lambda: run.start(files, bench.config, free, model, RunOptions()))
-    with files.open(ledger=True) as database:
+    with files.open_ledger() as database:
         planned = unread(database)
     ended: list[Batch] = []
     write = seconds(lambda: ended.extend(advance(files, free, b) for b in planned))
@@ -258,7 +258,7 @@ def directions(folder: Path, rows: int) -> None:
     read = seconds(lambda: read_batches(files, ended))
 
     def published() -> None:
-        with files.open(warehouse=True, ledger=True) as database:
+        with files.open_both() as database:
             publish.publish(database, "categories", (), folder=files.work)
 
     publish_seconds = seconds(published)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from enrich.compiler import history, tables
 from enrich.compiler.compilation import described
 from enrich.db import quote
-from enrich.db.database import Files, statement
+from enrich.db.database import statement
+from enrich.db.files import Files
 from enrich.errors import (
     Damaged,
     DatabaseError,
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from enrich.compiler.compilation import Compiled
-    from enrich.db.database import Access, Database
+    from enrich.db.database import Database, Warehouse
+    from enrich.db.files import Access
     from enrich.ledger.batch import Batch
     from enrich.ledger.copy import Export
     from enrich.ledger.costs import By
@@ -149,7 +151,7 @@ class Project:
         if not self.config.warehouse.exists() or not hidden.may_hide(found):
             return found
         try:
-            with self.files.open(warehouse="read") as database:
+            with self.files.open_warehouse("read") as database:
                 return replace(found, models=hidden.resolved(database, found.models))
         except Locked as problem:
             self.talk.say(f"{problem.message}: what macros and views hide is not known")
@@ -195,7 +197,7 @@ class Project:
         problems = {name: p for name, p in found.problems.items() if not names or name in names}
         loaded: list[str] = []
         if wanted or self.config.sources:
-            with self.files.open(warehouse=True) as database:
+            with self.files.open_warehouse() as database:
                 problems |= self._load_sources(database)
                 for name, each in wanted.items():
                     try:
@@ -223,7 +225,7 @@ class Project:
             self.talk.say(sentence)
             self._told.add(sentence)
 
-    def _load_sources(self, database: Database) -> dict[str, EnrichError]:
+    def _load_sources(self, database: Warehouse) -> dict[str, EnrichError]:
         """Make the views of sources; gives what is wrong with those that cannot be made."""
         problems: dict[str, EnrichError] = {}
         seeds.forget_sources(database, self.config.sources)
@@ -260,11 +262,11 @@ class Project:
         self._seed(flow)
         flow.check_seeds(picked)
         if picked.prompt is None:
-            with self.files.open(warehouse="read", attached=True) as database:
+            with self.files.open_warehouse("read", attached=True) as database:
                 described(database, picked)
             return {"sql": picked.query}
         chosen = self.provider(flow.provider_name(picked, provider))
-        with self.files.open(warehouse="read", attached=True) as database:
+        with self.files.open_warehouse("read", attached=True) as database:
             work = draft.compile_for(database, self.config, chosen, picked, identity="")
             first = self._first_request(database, work, chosen.limits.bytes)
         return {
@@ -274,10 +276,10 @@ class Project:
         }
 
     def _first_request(
-        self, database: Database, work: Compiled, most_bytes: int
+        self, database: Warehouse, work: Compiled, most_bytes: int
     ) -> dict[str, Any] | None:
         snapshot.take(database, work, config=self.config, most_bytes=most_bytes)
-        rows = database.run(
+        rows = database.execute(
             "SELECT custom_id, tail FROM temp._enrich_snapshot WHERE error IS NULL LIMIT 1"
         )
         if not rows:
@@ -429,12 +431,12 @@ class Project:
             flow.check_there(labels)
         with run.turn(self.files):
             self._seed(flow)
-            with self.files.open(warehouse=True, ledger=True, attached=True) as database:
+            with self.files.open_both(attached=True) as database:
                 evaluate(database, name, picked.prompt, labels, columns or {})
                 publish.books(database)
                 named = {"model": name, "labels": labels}
                 figures = _rows(database, statement("scores"), **named)
-                latest = database.script("latest_scored", **named)[0][0]
+                latest = database.call("latest_scored", **named)[0][0]
                 found = _rows(database, statement("scores_by_label"), **named, prompt=latest)
         return Evaluation(figures=figures, labels=found, prompt=latest)
 
@@ -515,7 +517,7 @@ class Project:
         """
         flow = self._flow()
         self.files.check_writable()
-        with self.files.open(ledger=True) as database:
+        with self.files.open_ledger() as database:
             known = {batch.model for batch in unread(database)}
             known |= {each.model for each in queue.queue(database)}
         for name in set(names) - known:
@@ -523,7 +525,7 @@ class Project:
         stopped: list[Batch] = []
         problems: list[EnrichError] = []
         with run.turn(self.files):
-            with self.files.open(ledger=True) as database:
+            with self.files.open_ledger() as database:
                 todo = [b for b in unread(database) if not names or b.model in names]
                 left = [
                     each.model
@@ -553,7 +555,7 @@ class Project:
     def _forget(self, stopped: set[str]) -> dict[str, Batch]:
         """Give up on what was to be stopped and is still unread, in whatever state it is."""
         flow = self._flow()
-        with self.files.open(ledger=True) as database:
+        with self.files.open_ledger() as database:
             left = [batch for batch in unread(database) if batch.batch in stopped]
         given_up = {batch.batch: give_up(self.files, batch, billed=batch.sent) for batch in left}
         flow.turn()
@@ -577,7 +579,7 @@ class Project:
 
     def failing(self, result: Result, *, limit: int = 10) -> Rows:
         """The first rows that a test found."""
-        with self.files.open(warehouse="read") as database:
+        with self.files.open_warehouse("read") as database:
             return _rows(database, f"FROM {result.table} LIMIT {limit}")
 
     def history(self, name: str, *key: str) -> Rows:
@@ -586,7 +588,7 @@ class Project:
         `key` are the values of its key's columns, in order, as text. Times are UTC.
         """
         picked = self._run_before(name)
-        with self.files.open(ledger=True) as database:
+        with self.files.open_ledger() as database:
             kinds = publish.run_key(database, picked.name)
             if len(key) != len(kinds):
                 columns = " ".join(f"--key {column.upper()}" for column in kinds)
@@ -603,9 +605,9 @@ class Project:
         """The rows of a model that are not ok: the first `limit`, and how many there are of each
         kind."""
         picked = self._run_before(name)
-        with self.files.open(ledger=True) as database:
-            database.run(tables.inputs_completed(picked.name))
-            database.run(tables.settled(picked.name))
+        with self.files.open_ledger() as database:
+            database.execute(tables.inputs_completed(picked.name))
+            database.execute(tables.settled(picked.name))
             counts = _rows(database, statement("failed_counts"))
             return Failures(rows=_rows(database, tables.failures(), limit=limit), counts=counts)
 
@@ -618,20 +620,20 @@ class Project:
     def _run_before(self, name: str) -> Model:
         """A model that was run already."""
         picked = self.graph.one(name)
-        with self.files.open(ledger=True) as database:
-            if not database.script("latest_run", model=name):
+        with self.files.open_ledger() as database:
+            if not database.call("latest_run", model=name):
                 self._check_asks(picked)
                 raise ProjectError(f"'{name}' has not been run yet", hint=f"enrich run {name}")
         return picked
 
     def cost(self, by: By = "model") -> Rows:
         """What was spent by model, llm, prompt, day or batch; `enrich.costs` is made anew."""
-        with self.files.open(warehouse=True, ledger=True) as database:
+        with self.files.open_both() as database:
             publish.books(database)
             return _rows(database, costs.summed(by))
 
     def _states(self, names: list[str] | None = None) -> Listed[State]:
-        with self.files.open(ledger=True) as database:
+        with self.files.open_ledger() as database:
             return Listed(states(database, names))
 
     def ledger_check(self) -> tuple[ledgercopy.Part, ...]:
@@ -679,8 +681,8 @@ class Project:
         free = replace(self.files, reach=None, attached=tuple(there))
         if set(variables.used(query)) <= set(self.variables):
             query = variables.filled(query, self.variables, source="the query")
-        access: Access = "read" if self.files.copies else True
-        with free.open(warehouse=access, ledger="read", attached=True) as database:
+        access: Access = "read" if self.files.copies else "write"
+        with free.open_both(warehouse=access, ledger="read", attached=True) as database:
             return _rows(database, query)
 
 
@@ -692,6 +694,6 @@ def _usual_talk() -> Talk:
 
 
 def _rows(database: Database, query: str, **values: Any) -> Rows:  # noqa: ANN401  # any SQL value
-    rows = database.run(query, **values)
+    rows = database.execute(query, **values)
     columns = tuple(column[0] for column in database.connection.description or ())
     return Rows(columns=columns, rows=tuple(rows))

@@ -229,8 +229,8 @@ def test_a_table_that_was_not_published_is_published_next(tmp_path: Path) -> Non
         project = opened(root)
         project.run()
         before = project.sql("SELECT * FROM kinds ORDER BY id").rows
-        with project.files.open(ledger=True) as database:
-            database.run("UPDATE ledger.runs SET published_number = NULL, outcomes = NULL")
+        with project.files.open_ledger() as database:
+            database.execute("UPDATE ledger.runs SET published_number = NULL, outcomes = NULL")
         (root / "warehouse.duckdb").unlink()
         (state,) = opened(root).status()
         assert state.ok == 4

@@ -476,3 +476,14 @@ def test_a_table_that_would_lose_too_many_rows_is_held_back(
             assert state.held_back == ()
             assert project.sql("SELECT count(*) FROM kinds").rows == ((rows,),)
         assert server.bill.requests.total() == 4
+
+
+@pytest.mark.parametrize("name", ["settled", "todo", "judged", "lines", "reading", "scored"])
+def test_a_test_reads_the_users_table_whatever_its_name(tmp_path: Path, name: str) -> None:
+    """enrich's own temporary tables hide none that a test reads."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {f"seeds/{name}.csv": "id\n1\n2\n3\n4\n"})
+        write(root, {"models/kinds.prompt.md": prompt(f"relationships: {{id: {name}.id}}")})
+        (found,) = opened(root).run().tests
+    assert (found.verdict, found.error) == ("pass", "")

@@ -124,8 +124,8 @@ def test_a_month_counts_all_of_it(tmp_path: Path) -> None:
         state = one(root)
         assert 15 <= state.ok <= 22
         assert "for a month" in (state.held[0].held or "")
-        with opened(root).files.open(ledger=True) as database:
-            database.run(
+        with opened(root).files.open_ledger() as database:
+            database.execute(
                 "UPDATE ledger.batches SET submitted_at = submitted_at - INTERVAL 40 DAY, "
                 "intended_at = intended_at - INTERVAL 40 DAY WHERE read_at IS NOT NULL"
             )

@@ -98,10 +98,10 @@ import duckdb
 from enrich.db.database import Database
 
 database = Database(connection=duckdb.connect())
-database.run("SELECT 1")  # DuckDB's first statement imports modules, and swallows what they raise
+database.execute("SELECT 1")  # the first one imports modules, and swallows what they raise
 try:
     print("go", flush=True)
-    database.run("SELECT sum(a.range % (b.range + 1)) FROM range(9999999) a, range(9999999) b")
+    database.execute("SELECT sum(a.range % (b.range + 1)) FROM range(9999999) a, range(9999999) b")
 except KeyboardInterrupt:
     print("ctrl-c")
 """

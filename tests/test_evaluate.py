@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from enrich.db.database import Files
+    from enrich.db.files import Files
 
 LABELS = st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True, max_size=3).map(sorted)
 TEXTS = st.lists(
@@ -40,23 +40,23 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
 
 def figures(files: Files, rows: list[Any], script: str) -> dict[Any, tuple[Any, ...]]:
     """The figures of (said, expected) rows, by average and label."""
-    with files.open(ledger=True) as database, database.undone():
-        (prompt,) = database.one("SELECT prompt FROM ledger.prompts")
-        database.run("DELETE FROM ledger.evaluations")
-        database.run(
-            "CREATE OR REPLACE TEMP TABLE scored (prompt VARCHAR, line BIGINT, answered BOOLEAN, "
-            "said VARCHAR[], expected VARCHAR[])"
+    with files.open_ledger() as database, database.undone():
+        (prompt,) = database.fetch_one("SELECT prompt FROM ledger.prompts")
+        database.execute("DELETE FROM ledger.evaluations")
+        database.execute(
+            "CREATE OR REPLACE TEMP TABLE _enrich_scored (prompt VARCHAR, line BIGINT, "
+            "answered BOOLEAN, said VARCHAR[], expected VARCHAR[])"
         )
         for line, (said, expected) in enumerate(rows):
-            database.run(
-                "INSERT INTO temp.scored VALUES ($prompt, $line, true, $said, $expected)",
+            database.execute(
+                "INSERT INTO temp._enrich_scored VALUES ($prompt, $line, true, $said, $expected)",
                 prompt=prompt,
                 line=line,
                 said=said,
                 expected=expected,
             )
-        database.script(script, model="m", labels="l", column="c")
-        found = database.run(
+        database.call(script, model="m", labels="l", column="c")
+        found = database.execute(
             'SELECT average, label, "rows", accuracy, "precision", recall, f1, exact, normalized '
             "FROM ledger.evaluations"
         )

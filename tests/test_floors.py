@@ -108,7 +108,7 @@ def test_help_is_quick() -> None:
 def test_sql_files_are_used() -> None:
     """Each constant statement is run by its name somewhere, and no name is missing."""
     text = "".join(path.read_text(encoding="utf-8") for path in modules().values())
-    used = set(re.findall(r'(?:script|statement)\(\s*f?"([\w{}]+)"', text))
+    used = set(re.findall(r'(?:call|statement)\(\s*f?"([\w{}]+)"', text))
     used |= {f"withdraw_{table}" for table in ("requests", "batches")} - {"withdraw_{table}"}
     used |= {"warehouse"}  # it is run when the file of its name is attached
     there = {path.stem for path in (PACKAGE / "db" / "sql").glob("*.sql")}
@@ -132,3 +132,21 @@ def test_every_type_that_a_public_method_returns_is_public() -> None:
     assert set(enrich.__all__) <= set(dir(enrich))
     for name in enrich.__all__:
         assert (getattr(enrich, name).__doc__ or "").strip(), name
+
+
+def test_each_temporary_table_is_declared_once() -> None:
+    """One statement gives it its columns; it is named as ARCHITECTURE.md lists it, and no table of
+    the user's can be called so."""
+    sources = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.sql")]
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    made = re.findall(r"CREATE (?:OR REPLACE )?TEMP (?:TABLE|VIEW|\{kind\}) ([\w{}.()]+)", text)
+    made.remove("{quote.name(name)}")  # a plain model, seen by one connection as its view
+    made.remove("{table}")
+    made += ["_enrich_snapshot", "_enrich_earlier"]  # by that one statement
+    made.remove("_enrich_{side}")
+    made += ["_enrich_was", "_enrich_now"]  # by that one
+    assert len(made) == len(set(made))
+    assert set(re.findall(r"temp\.(\w+)", text)) <= {*made, "_enrich_", "_enrich_SIDE"}
+    listed = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    listed = listed.split("## Temporary tables", 1)[1].split("\n## ", 1)[0]
+    assert set(re.findall(r"`(_enrich_\w+)`", listed)) == set(made)

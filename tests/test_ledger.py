@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from folders import PROMPT, Ears, opened, plants, settings, write
 
 from enrich import cli
-from enrich.db.database import migrations
+from enrich.db.migration import migrations
 from enrich.errors import (
     Damaged,
     DatabaseError,

@@ -182,8 +182,8 @@ def test_the_log_of_a_folder_with_a_question_mark(tmp_path: Path, server: Rehear
     assert logs(root / "ledger.duckdb")[0] == tmp_path / "what.wal?" / "ledger.duckdb"
     code = (
         "import os, sys; from enrich import Project\n"
-        "with Project(sys.argv[1]).files.open(ledger=True) as database:\n"
-        "    database.run('CREATE TABLE ledger.mine AS SELECT 42 AS a')\n"
+        "with Project(sys.argv[1]).files.open_ledger() as database:\n"
+        "    database.execute('CREATE TABLE ledger.mine AS SELECT 42 AS a')\n"
         "    os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(root)], check=True)

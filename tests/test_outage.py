@@ -181,8 +181,10 @@ def test_a_cancelling_batch_can_be_forgotten(tmp_path: Path) -> None:
         opened(root).run(detach=True)
         server.script(POLL, ["ok", 503, 503, 503, 503, 503, 503])
         opened(root).cancel(forget=True)
-        with opened(root).files.open(ledger=True) as database:
-            assert database.one("SELECT count(*) FROM ledger.batches WHERE read_at IS NULL") == (0,)
+        with opened(root).files.open_ledger() as database:
+            assert database.fetch_one(
+                "SELECT count(*) FROM ledger.batches WHERE read_at IS NULL"
+            ) == (0,)
     root = plants(tmp_path / "gone", server, max_requests=2)
     with Rehearsal(faults=Faults(batch_stuck=(0, 1))) as other:
         write(root, {"project.yml": settings(other)})
@@ -207,8 +209,10 @@ def test_an_overdue_batch_is_called_so(tmp_path: Path) -> None:
     with Rehearsal(faults=Faults(batch_stuck=(0,))) as server:
         root = plants(tmp_path, server)
         opened(root).run(detach=True)
-        with opened(root).files.open(ledger=True) as database:
-            database.run("UPDATE ledger.batches SET submitted_at = submitted_at - INTERVAL 30 HOUR")
+        with opened(root).files.open_ledger() as database:
+            database.execute(
+                "UPDATE ledger.batches SET submitted_at = submitted_at - INTERVAL 30 HOUR"
+            )
         found = enrich(root, "status")
         assert found.exit_code == 4
         assert "is overdue" in found.output

@@ -511,8 +511,8 @@ def test_batches_keep_every_limit_and_the_budget(
     price = Price(input=400, cached=400, output=1000, source="")
     with duckdb.connect() as connection:
         database = Database(connection=connection)
-        database.run(
-            "CREATE TEMP TABLE todo AS SELECT n - 1 AS n, upto FROM ("
+        database.execute(
+            "CREATE TEMP TABLE _enrich_todo AS SELECT n - 1 AS n, upto FROM ("
             "SELECT unnest(range(1, len($sizes) + 1)) AS n, "
             "unnest(list_transform(range(1, len($sizes) + 1), lambda i: list_sum($sizes[:i]))) "
             "AS upto)",

@@ -188,9 +188,9 @@ def test_a_first_preview_that_was_left(tmp_path: Path) -> None:
 
 def left(root: Path) -> None:
     """Make the ledger as it was just before the preview was read."""
-    with opened(root).files.open(ledger=True) as database:
-        database.run("DELETE FROM ledger.responses")
-        database.run(
+    with opened(root).files.open_ledger() as database:
+        database.execute("DELETE FROM ledger.responses")
+        database.execute(
             "UPDATE ledger.batches SET status = 'in_progress', ended_at = NULL, read_at = NULL, "
             "read_number = NULL, outcomes = NULL, result_files = NULL WHERE run = 0"
         )

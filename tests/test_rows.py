@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from enrich.compiler import judge
 from enrich.db import quote
-from enrich.db.database import Database, migrate, statement
+from enrich.db.database import Ledger, statement
+from enrich.db.migration import migrate
 from enrich.errors import DatabaseError
 from enrich.manifest.output import Output
 from enrich.pipeline import read as responses
@@ -157,7 +158,7 @@ def test_any_partition_keeps_all_limits(
     have held the next one's first row."""
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TEMP TABLE todo AS SELECT row_number() OVER () - 1 AS n, bytes, "
+            "CREATE TEMP TABLE _enrich_todo AS SELECT row_number() OVER () - 1 AS n, bytes, "
             "sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto "
             "FROM (SELECT unnest($sizes) AS bytes)",
             {"sizes": sizes},
@@ -189,7 +190,8 @@ def test_a_run_of_many_gigabytes_is_cut() -> None:
     """Sums of bytes outgrow 32 bits."""
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TEMP TABLE todo AS SELECT n, n * 1000000 AS upto FROM range(5000) AS r(n)"
+            "CREATE TEMP TABLE _enrich_todo AS "
+            "SELECT n, n * 1000000 AS upto FROM range(5000) AS r(n)"
         )
         values = {"start": 2000, "before": 1_999_000_000, "requests": 50_000, "bytes": 200_000_000}
         row = connection.execute(statement("cut"), values).fetchone()
@@ -335,14 +337,14 @@ JUDGE = Judge(
 def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[bytes]]) -> list[Any]:
     """What the ledger holds of batches, by batch and custom_id, once their files were read."""
     with duckdb.connect() as connection:
-        database = Database(connection=connection)
-        database.run("ATTACH ':memory:' AS ledger")
+        database = Ledger(connection=connection)
+        database.execute("ATTACH ':memory:' AS ledger")
         migrate(database, Path("ledger"))
         ended = []
         for batch, ids in requests.items():
             for custom_id in ids:
                 values = {"batch": batch, "custom_id": custom_id}
-                database.run(
+                database.execute(
                     "INSERT INTO ledger.requests VALUES ($batch, $custom_id, $custom_id, 1, '', 2)",
                     **values,
                 )
@@ -355,7 +357,7 @@ def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[byte
         assert {batch: sum(many.values()) for batch, many in counts.items()} == {
             batch: len(ids) for batch, ids in requests.items()
         }
-        return database.run(
+        return database.execute(
             "SELECT batch, custom_id, outcome, content FROM ledger.responses ORDER BY ALL"
         )
 
@@ -402,10 +404,10 @@ def test_order_doubles_and_losses_change_nothing_for_the_rows_answered(data: st.
 def test_a_difference_is_an_error_that_names_the_batch(tmp_path: Path) -> None:
     """sent = ok + every other outcome, or nothing is kept."""
     with duckdb.connect() as connection:
-        database = Database(connection=connection)
-        database.run("ATTACH ':memory:' AS ledger")
+        database = Ledger(connection=connection)
+        database.execute("ATTACH ':memory:' AS ledger")
         migrate(database, Path("ledger"))
-        database.run("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '', 2)")
+        database.execute("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '', 2)")
         ended = Ended(batch="b", run=1, requests=2)
         with pytest.raises(DatabaseError, match="batch b: 2 requests were sent, but 1 have"):
             responses.read_files(database, [ended], JUDGE)

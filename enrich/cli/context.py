@@ -135,7 +135,7 @@ def _sent(folder: Path) -> str:
 
     try:
         project = Project(folder, lock_timeout=1)
-        with project.files.open(ledger="read") as database:
+        with project.files.open_ledger("read") as database:
             left = [batch for batch in unread(database) if batch.remote != NOW]
     except EnrichError:
         return "nothing is lost; enrich status shows what is under way"

@@ -19,10 +19,21 @@ TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 def render_asked_side(side: str, output: Output, form: Format) -> str:
     """Make `temp._enrich_SIDE` of the requests $fingerprints of the rows $keys: key, outcome,
     error, answer (a STRUCT, NULL where it is not ok) and tokens."""
-    return f"""CREATE OR REPLACE TEMP TABLE _enrich_{side} AS
-SELECT sample.key, fingerprint, outcome, error, answer, {", ".join(TOKENS)} FROM (
+    return declared(
+        side,
+        f"""SELECT * FROM (
     SELECT unnest($keys::VARCHAR[]) AS key, unnest($fingerprints::VARCHAR[]) AS fingerprint
-) AS sample LEFT JOIN ({previewed(output, form)}) AS found USING (fingerprint)"""
+) AS sample LEFT JOIN ({previewed(output, form)}) AS found USING (fingerprint)""",
+    )
+
+
+def declared(side: str, rows: str) -> str:
+    """Declare `temp._enrich_was` or `temp._enrich_now`, the two sides of a comparison: `answer` is
+    a STRUCT of the output's columns, NULL where there is none."""
+    return f"""CREATE OR REPLACE TEMP TABLE _enrich_{side} AS
+SELECT key, fingerprint, outcome, error, answer, {", ".join(TOKENS)} FROM (
+{rows}
+)"""
 
 
 def render_published_side(side: str, model: str, key: Sequence[str], columns: Sequence[str]) -> str:
@@ -33,11 +44,13 @@ def render_published_side(side: str, model: str, key: Sequence[str], columns: Se
     answers = quote.name("warehouse", "main", model)
     same = " AND ".join(f"told.{name} = answers.{name}" for name in map(quote.name, key))
     tokens = ", ".join(f"told.{word}" for word in TOKENS)
-    return f"""CREATE OR REPLACE TEMP TABLE _enrich_{side} AS
-SELECT CAST({stands} AS VARCHAR) AS key, told.fingerprint, 'ok' AS outcome,
+    return declared(
+        side,
+        f"""SELECT CAST({stands} AS VARCHAR) AS key, told.fingerprint, 'ok' AS outcome,
     CAST(NULL AS VARCHAR) AS error, {answer} AS answer, {tokens}
 FROM {told} AS told JOIN {answers} AS answers ON {same}
-WHERE list_contains($keys, CAST({stands} AS VARCHAR))"""
+WHERE list_contains($keys, CAST({stands} AS VARCHAR))""",
+    )
 
 
 def render_agreement(columns: Sequence[tuple[str, bool]]) -> str:

@@ -12,7 +12,7 @@ from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
 from enrich.compiler.version import Version
 from enrich.db import quote
-from enrich.db.database import problem_line
+from enrich.db.complaint import problem_line
 from enrich.errors import DatabaseError, InputError, ModelError, nearest, reading
 from enrich.manifest import guard, tree, variables
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sqlglot import exp
 
-    from enrich.db.database import Database
+    from enrich.db.database import Warehouse
     from enrich.manifest.model import Model
     from enrich.manifest.prompt import Prompt
     from enrich.manifest.template import Expression
@@ -114,7 +114,7 @@ class Compiled:
 
 
 def compiled(
-    database: Database, model: Model, *, llm: str, identity: str, params: Mapping[str, Any]
+    database: Warehouse, model: Model, *, llm: str, identity: str, params: Mapping[str, Any]
 ) -> Compiled:
     """Check the model against the warehouse and compile it; nothing is read or written."""
     prompt = model.prompt
@@ -143,7 +143,7 @@ def compiled(
     return draft
 
 
-def earlier(database: Database, now: Compiled, before: Version) -> Compiled:
+def earlier(database: Warehouse, now: Compiled, before: Version) -> Compiled:
     """An earlier version of the model over its rows as they are now: what would it have asked?
 
     Raises EnrichError where its prompt names columns that are there no more.
@@ -159,7 +159,7 @@ def earlier(database: Database, now: Compiled, before: Version) -> Compiled:
     )
 
 
-def described(database: Database, model: Model) -> dict[str, str]:
+def described(database: Warehouse, model: Model) -> dict[str, str]:
     """The columns of a model's SELECT and their types."""
     _check_shadows(database)
     _check_macros(database, model.calls, source=model.source)
@@ -170,17 +170,17 @@ def described(database: Database, model: Model) -> dict[str, str]:
         raise select_failed(model, problem) from problem
 
 
-def _check_shadows(database: Database) -> None:
+def _check_shadows(database: Warehouse) -> None:
     """Macros of the user's own must not be called like DuckDB's functions: enrich's SQL, and with
     it what is asked and what is kept, would call them instead."""
-    for (name,) in database.script("shadows"):
+    for (name,) in database.call("shadows"):
         message = f"the warehouse has a macro '{name}', which hides DuckDB's own function"
         raise InputError(
             message, hint=f"give it another name, and DROP MACRO {quote.readable(name)}"
         )
 
 
-def _check_macros(database: Database, calls: Iterable[str], *, source: str) -> None:
+def _check_macros(database: Warehouse, calls: Iterable[str], *, source: str) -> None:
     """The user's own macros are SQL of the model as well; other functions must be listed.
 
     One that is not there at all is left to DuckDB, which offers the nearest.
@@ -189,7 +189,7 @@ def _check_macros(database: Database, calls: Iterable[str], *, source: str) -> N
     while left:
         name = left.pop()
         seen.add(name)
-        for whose, definition in database.script("function", name=name):
+        for whose, definition in database.call("function", name=name):
             if definition is None and not database.free:
                 hint = "a function of an extension needs external_access: true in project.yml"
                 message = f"{source}: {name}() is not known to read only ({whose})"
@@ -235,7 +235,7 @@ def _key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[str, 
 
 
 def _check(
-    database: Database, expression: Expression, prompt: Prompt, columns: Mapping[str, str]
+    database: Warehouse, expression: Expression, prompt: Prompt, columns: Mapping[str, str]
 ) -> None:
     """An expression must be one scalar expression over the SELECT's columns."""
     from sqlglot import exp, parse_one
@@ -270,7 +270,7 @@ def _check_condition(where: str) -> None:
         raise InputError(problem.message, hint=WHERE) from problem
 
 
-def _check_output(database: Database, prompt: Prompt) -> None:
+def _check_output(database: Warehouse, prompt: Prompt) -> None:
     """Each CHECK must be one condition on the answer's own columns, which reading can evaluate.
 
     Answers are judged long after they were paid for, without the warehouse, so this is tried on an
@@ -286,8 +286,8 @@ def _check_output(database: Database, prompt: Prompt) -> None:
                 parsed = parse_one(check, read="duckdb")
                 guard.check_expression(check, source=prompt.source, line=None)
                 kind = next(iter(bare.describe(query).values()))
-                bare.run(query)
-                bare.run(
+                bare.execute(query)
+                bare.execute(
                     judge.render_judgement("SELECT '{}' AS content", prompt.output, "json_schema")
                 )
             except DatabaseError as problem:
@@ -296,7 +296,7 @@ def _check_output(database: Database, prompt: Prompt) -> None:
                 raise ModelError(f"{message}: it is no condition on one answer", hint=hint)
 
 
-def _check_tests(database: Database, model: Model, prompt: Prompt, key: Mapping[str, str]) -> None:
+def _check_tests(database: Warehouse, model: Model, prompt: Prompt, key: Mapping[str, str]) -> None:
     """Let DuckDB bind each condition under `tests:` to a row of the table to be. What it says of
     tables that are not there yet is left to the test itself."""
     kinds = {**key, **{column.name: column.type.sql for column in prompt.output.columns}}
@@ -332,13 +332,13 @@ def _columns(parsed: exp.Expr) -> Iterator[str]:
 
 
 def _blobs(
-    database: Database, model: Model, prompt: Prompt, images: tuple[str, ...]
+    database: Warehouse, model: Model, prompt: Prompt, images: tuple[str, ...]
 ) -> tuple[bool, ...]:
     """Which images are BLOBs; one that is neither BLOB nor text is refused."""
     if not images:
         return ()
     try:
-        kinds = database.run(inputs.described(model.query, images))
+        kinds = database.execute(inputs.described(model.query, images))
     except DatabaseError as problem:
         raise ModelError(f"{prompt.source}: {problem.message}", hint=problem.hint) from problem
     for row, image in zip(kinds, images, strict=True):
@@ -348,7 +348,7 @@ def _blobs(
     return tuple(row[1] == "BLOB" for row in kinds)
 
 
-def _bind(database: Database, draft: Compiled) -> None:
+def _bind(database: Warehouse, draft: Compiled) -> None:
     """Let DuckDB bind each expression by itself, so that an error can name its line."""
     images = {image.source for image in draft.prompt.images}
     for expression in draft.prompt.expressions:

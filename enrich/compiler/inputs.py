@@ -103,12 +103,12 @@ def paths(images: tuple[str, ...]) -> str:
 
 
 def data_urls() -> str:
-    """A table of pictures: path, `data:` URL, and what is wrong with the file, if anything.
+    """Fill `temp._enrich_pictures`.
 
     $given and $found are lists of equal length: the path in the cell, the file to read or NULL;
     $faults says what is wrong where there is no file.
     """
-    return f"""CREATE OR REPLACE TEMP TABLE _enrich_pictures AS
+    return f"""INSERT INTO temp._enrich_pictures
 WITH wanted AS (
     SELECT unnest($given) AS path, unnest($found) AS file, unnest($faults) AS fault
 ), files AS (
@@ -123,6 +123,7 @@ FROM wanted LEFT JOIN files ON filename = file"""
 
 
 def no_pictures() -> str:
+    """Declare `temp._enrich_pictures`: a file as a `data:` URL, or what is wrong with it."""
     return (
         "CREATE OR REPLACE TEMP TABLE _enrich_pictures "
         f"(path VARCHAR, size {SIZE}, url VARCHAR, error VARCHAR)"

@@ -159,7 +159,8 @@ STATUSES = ("$.status_code", "$.status", "$.error.status_code", "$.error.status"
 def lines(endpoint: Endpoint, *, longest: int) -> str:
     """A SELECT of those lines of the result files $files that hold an answer in its usual place.
 
-    `temp.result_files` says which file is whose: filename, batch. `longest`: bytes of a line.
+    `temp._enrich_result_files` says which file is whose: filename, batch. `longest`: bytes of a
+    line.
     """
     shape = SHAPES[endpoint]
     response = f"STRUCT(status_code INTEGER, body {shape.type})"
@@ -171,7 +172,7 @@ def lines(endpoint: Endpoint, *, longest: int) -> str:
     FROM (
         SELECT batch, custom_id, response.status_code, response.body AS body
         FROM read_ndjson($files, columns = {columns}, filename = true, ignore_errors = true,
-            maximum_object_size = {longest}) JOIN temp.result_files USING (filename)
+            maximum_object_size = {longest}) JOIN temp._enrich_result_files USING (filename)
     )
     WHERE custom_id IS NOT NULL AND status_code = 200
         AND coalesce(json_type(body.error), 'NULL') = 'NULL'
@@ -183,7 +184,7 @@ def odd_lines(endpoint: Endpoint, *, longest: int) -> str:
     is not JSON is one without a custom_id."""
     shape = SHAPES[endpoint]
     body = "$.response.body"
-    return f"""CREATE OR REPLACE TEMP TABLE lines AS
+    return f"""CREATE OR REPLACE TEMP TABLE _enrich_lines AS
 WITH odd AS (
     SELECT batch, filename, json->>'$.custom_id' AS custom_id, json->>'$.unreadable' AS unreadable,
         json->'$.response' AS response, json->'$.error' AS error,
@@ -192,7 +193,7 @@ WITH odd AS (
             WHEN 'NULL' THEN NULL ELSE json->'{body}'
         END, json->'$.body', json->'$.response') AS document
     FROM read_ndjson_objects($files, filename = true, ignore_errors = true,
-        maximum_object_size = {longest}) JOIN temp.result_files USING (filename)
+        maximum_object_size = {longest}) JOIN temp._enrich_result_files USING (filename)
 ), told AS (
     SELECT *, try_cast(document AS {shape.type}) AS body, {shape.message} AS message,
         coalesce(
@@ -202,7 +203,7 @@ WITH odd AS (
         coalesce({_first("error", CODES)}, {_first("document", CODES)},
             document->>'$.error.type', error->>'$.type') AS code
     FROM odd ANTI JOIN (
-        SELECT batch, custom_id FROM temp.judged WHERE fault IS NULL AND ending = 'whole'
+        SELECT batch, custom_id FROM temp._enrich_judged WHERE fault IS NULL AND ending = 'whole'
     ) AS known USING (batch, custom_id)
 ), said AS (
     SELECT *, coalesce(unreadable, {_content("message")}) AS content,
@@ -224,17 +225,18 @@ SELECT batch, filename, custom_id,
 FROM said"""
 
 
-def single(table: str) -> str:
-    """One line for each request: of doubles the best answer, and among equals always the same."""
-    return f"""CREATE OR REPLACE TEMP TABLE {table} AS
-SELECT * FROM temp.{table}
-QUALIFY row_number() OVER (
-    PARTITION BY batch, custom_id
-    ORDER BY
-        (status_code = 200 AND content IS NOT NULL AND fault IS NULL AND ending = 'whole') DESC
-            NULLS LAST,
-        (status_code = 200) DESC NULLS LAST, (content IS NOT NULL) DESC, content, message
-) = 1"""
+def drop_doubles() -> str:
+    """Leave one line for each request: the best answer, and among equals always the same."""
+    return """DELETE FROM temp._enrich_judged WHERE rowid NOT IN (
+    SELECT rowid FROM temp._enrich_judged
+    QUALIFY row_number() OVER (
+        PARTITION BY batch, custom_id
+        ORDER BY
+            (status_code = 200 AND content IS NOT NULL AND fault IS NULL AND ending = 'whole') DESC
+                NULLS LAST,
+            (status_code = 200) DESC NULLS LAST, (content IS NOT NULL) DESC, content, message
+    ) = 1
+)"""
 
 
 def no_lines(endpoint: Endpoint) -> str:

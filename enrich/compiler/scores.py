@@ -29,8 +29,8 @@ def render_scores(
     expected: str,
     given: str,
 ) -> str:
-    """Make `temp.scored`: one row for each row of the model that has a label: prompt, line, whether
-    it is answered, and what was said and expected, as lists of texts.
+    """Declare `temp._enrich_scored`: one row for each row of the model that has a label: prompt,
+    line, whether it is answered, and what was said and expected, as lists of texts.
 
     `key` maps its columns to their types. `given` is the type of the label's column `expected`.
     Labels compare without regard to case and outer spaces, other values as the output's type.
@@ -55,7 +55,7 @@ def render_scores(
         for name, type_ in key.items()
     )
     there = " AND ".join(f"told.{name} = answers.{name}" for name in map(quote.name, key))
-    return f"""CREATE OR REPLACE TEMP TABLE scored AS
+    return f"""CREATE OR REPLACE TEMP TABLE _enrich_scored AS
 SELECT told.prompt, row_number() OVER () AS line, answers.{quote.name(next(iter(key)))} IS NOT NULL
     AS answered, {said} AS said, {right} AS expected
 FROM {labels} AS labels JOIN {told} AS told ON {same} LEFT JOIN {answers} AS answers ON {there}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler.judge import render_answer
 from enrich.db import quote
-from enrich.manifest.data_test import PUBLISHED_COPY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,16 +68,44 @@ def known(model: str, *, answered: bool) -> str:
     rows = f"""SELECT key, fingerprint, coalesce(was.prompt, run.prompt) AS version, from_run
 FROM {inputs(model)} AS was JOIN ledger.runs AS run ON run.run = from_run"""
     if not answered:
-        return f"CREATE OR REPLACE TEMP VIEW _enrich_known AS\n{rows} WHERE until_run IS NULL"
-    return f"""CREATE OR REPLACE TEMP TABLE _enrich_known AS
-SELECT key, arg_max_null(fingerprint, rank) AS fingerprint, arg_max(version, rank) AS version
+        return known_as(f"{rows} WHERE until_run IS NULL")
+    return known_as(
+        f"""SELECT key, arg_max_null(fingerprint, rank) AS fingerprint,
+    arg_max(version, rank) AS version
 FROM (
     SELECT *, (fingerprint IN (
         SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
     ), from_run) AS rank
     FROM ({rows})
 ) SEMI JOIN (SELECT key FROM {inputs(model)} WHERE until_run IS NULL) USING (key)
-GROUP BY key"""
+GROUP BY key""",
+        once=True,
+    )
+
+
+def nothing_known() -> str:
+    """Make it of a model that has no rows with such a key in the ledger."""
+    rows = "SELECT key, fingerprint, '' AS version FROM temp._enrich_snapshot WHERE false"
+    return known_as(rows)
+
+
+def known_as(rows: str, *, once: bool = False) -> str:
+    """Declare `temp._enrich_known`: what the ledger knows of a model's rows; `once`: it is dear to
+    find out, so it is kept."""
+    kind = "TABLE" if once else "VIEW"
+    return f"""CREATE OR REPLACE TEMP {kind} _enrich_known AS
+SELECT key, fingerprint, version FROM (
+{rows}
+)"""
+
+
+def asked(source: str) -> str:
+    """Declare `temp._enrich_asked`: the requests of `source`, a snapshot or the requests that
+    failed, that this version of the model asks; `line` is a row's place there. What keeps an
+    earlier version's answer asks nothing."""
+    return f"""CREATE OR REPLACE TEMP VIEW _enrich_asked AS
+SELECT rowid AS line, custom_id, fingerprint, tail FROM temp.{source}
+WHERE fingerprint IS NOT NULL AND prompt IS NULL"""
 
 
 def keeping(output: Output, form: Format) -> str:
@@ -134,8 +161,8 @@ def answered(model: str) -> str:
 
 def failed(model: str) -> str:
     """The model's present requests without an `ok` answer that was read after the $since-th batch,
-    as a snapshot to ask from again."""
-    return f"""CREATE OR REPLACE TEMP TABLE _enrich_snapshot AS
+    as `temp._enrich_failed`, to ask again."""
+    return f"""CREATE OR REPLACE TEMP TABLE _enrich_failed AS
 WITH failed AS (
     SELECT fingerprint, min(custom_id) AS custom_id FROM {inputs(model)} ANTI JOIN (
         SELECT fingerprint FROM ledger.responses
@@ -152,19 +179,27 @@ FROM ledger.requests JOIN failed USING (fingerprint) GROUP BY fingerprint"""
 
 
 def present(model: str) -> str:
-    """The fingerprints of the model's present rows, as a table `snapshot`; what is kept from an
-    earlier version is judged by that."""
-    return f"""CREATE OR REPLACE TEMP TABLE _enrich_snapshot AS
-SELECT DISTINCT fingerprint, prompt FROM {inputs(model)}
+    """The fingerprints of the model's present rows; what is kept from an earlier version is not
+    among them, for it is judged by that."""
+    return f"""SELECT fingerprint FROM {inputs(model)}
 WHERE until_run IS NULL AND prompt IS NULL"""
 
 
+def misjudged(requests: str) -> str:
+    """Declare `temp._enrich_misjudged`: the answers to `requests`, a query of fingerprints, that
+    another output than $judged_by judged last: batch, custom_id, content."""
+    return f"""CREATE OR REPLACE TEMP TABLE _enrich_misjudged AS
+SELECT batch, custom_id, content FROM ledger.responses
+WHERE outcome IN ('ok', 'invalid') AND judged_by <> $judged_by AND status_code = 200
+    AND fingerprint IN ({requests})"""
+
+
 def settled(model: str) -> str:
-    """A table `settled` of the model's current rows, each with the best response there is.
+    """Declare `temp._enrich_settled`: the model's current rows, each with its best response.
 
     `line` is the response's rowid in the ledger.
     """
-    return f"""CREATE OR REPLACE TEMP TABLE settled AS
+    return f"""CREATE OR REPLACE TEMP TABLE _enrich_settled AS
 WITH present AS (
     SELECT key, fingerprint, error, prompt FROM {inputs(model)} WHERE until_run IS NULL
 ), best AS (
@@ -187,11 +222,14 @@ def kept(model: str, output: Output, form: Format) -> str:
     latest `ok` answer to an earlier one, if any of its columns still has a place in the output."""
     texts = _texts(output)
     answer = render_answer("content", output, form, strict=False)
-    return f"""UPDATE temp.settled SET stale = true, line = kept.line, prompt = kept.prompt FROM (
+    return f"""UPDATE temp._enrich_settled AS settled
+SET stale = true, line = kept.line, prompt = kept.prompt FROM (
     SELECT key, line, asked.prompt AS prompt, {answer} AS answer FROM (
         SELECT key, arg_max(response.rowid, (from_run, received_at)) AS line
         FROM {inputs(model)} AS was
-            SEMI JOIN (SELECT key FROM temp.settled WHERE outcome IS DISTINCT FROM 'ok') USING (key)
+            SEMI JOIN (
+                SELECT key FROM temp._enrich_settled WHERE outcome IS DISTINCT FROM 'ok'
+            ) USING (key)
             JOIN ledger.responses AS response USING (fingerprint)
             JOIN ledger.batches AS batch ON batch.batch = response.batch
             JOIN ledger.prompts AS prompt ON prompt.prompt = batch.prompt
@@ -218,15 +256,15 @@ def published(model: str, output: Output, form: Format) -> str:
     return f"""CREATE OR REPLACE TABLE {quote.name("warehouse", "main", model)} AS
 SELECT key.*, answer.* FROM (
     SELECT key, CASE WHEN stale OR kept THEN {stale} ELSE {fresh} END AS answer
-    FROM temp.settled AS settled JOIN ledger.responses AS response ON response.rowid = line
+    FROM temp._enrich_settled AS settled JOIN ledger.responses AS response ON response.rowid = line
     WHERE settled.outcome = 'ok' OR stale
 )"""
 
 
 def render_published_copy(model: str) -> str:
-    """Keep the published table aside, for tests that compare with it."""
+    """Keep the published table aside, for tests that compare with it: see PUBLISHED_COPY."""
     table = quote.name("warehouse", "main", model)
-    return f"CREATE OR REPLACE TEMP TABLE {PUBLISHED_COPY} AS FROM {table}"
+    return f"CREATE OR REPLACE TEMP TABLE _enrich_before AS FROM {table}"
 
 
 def previewed(output: Output, form: Format) -> str:
@@ -249,7 +287,7 @@ FROM (
 def provenance(model: str) -> str:
     """`enrich.NAME`: one row for each row of the model, and what became of it."""
     return f"""CREATE OR REPLACE TABLE {quote.name("warehouse", "enrich", model)} AS
-SELECT key.*, {", ".join(PROVENANCE)} FROM temp.settled"""
+SELECT key.*, {", ".join(PROVENANCE)} FROM temp._enrich_settled"""
 
 
 IMAGES = "'data:image/[^\"]{40,}', 'data:image/...', 'g'"
@@ -257,8 +295,8 @@ IMAGES = "'data:image/[^\"]{40,}', 'data:image/...', 'g'"
 
 
 def failures() -> str:
-    """The rows of `temp.settled` that are not ok, the first $limit of them: key, outcome, error,
-    the last message they were asked with, and what came back, as it came."""
+    """The rows of `temp._enrich_settled` that are not ok, the first $limit of them: key, outcome,
+    error, the last message they were asked with, and what came back, as it came."""
     body = "(prefix || tail)"
     said = ", ".join(
         f"json_extract_string({body}, '$.{place}[#-1].content')" for place in ("messages", "input")
@@ -266,7 +304,7 @@ def failures() -> str:
     return f"""SELECT key.*, settled.outcome, settled.error,
     regexp_replace(coalesce({said}), {IMAGES}) AS input, content AS answer,
     settled.llm, settled.attempt, settled.batch, settled.stale
-FROM temp.settled AS settled
+FROM temp._enrich_settled AS settled
     LEFT JOIN (
         SELECT rowid AS line, batch, custom_id, content FROM ledger.responses
     ) AS response USING (line)

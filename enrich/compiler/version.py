@@ -12,7 +12,7 @@ from enrich.manifest.output import Output
 from enrich.manifest.prompt import Prompt, said
 
 if TYPE_CHECKING:
-    from enrich.db.database import Database
+    from enrich.db.database import Ledger
     from enrich.manifest.prompt import Endpoint, Format
 
 
@@ -36,11 +36,11 @@ class Version:
     variables: str | None
 
     @classmethod
-    def of(cls, database: Database, prompt: str) -> Version:
+    def of(cls, database: Ledger, prompt: str) -> Version:
         """The version with this id. Needs the ledger."""
         names = ", ".join(field.name for field in fields(cls))
         query = f"SELECT {names} FROM ledger.prompts WHERE prompt = $prompt"
-        return cls(**database.dicts(query, prompt=prompt)[0])
+        return cls(**database.fetch_dicts(query, prompt=prompt)[0])
 
     @property
     def columns(self) -> Output:

@@ -16,13 +16,13 @@ from enrich.errors import ProjectError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.db.database import Database
+    from enrich.db.database import Warehouse
 
 MARK = "made by enrich from "
 LEDGER = re.compile(r" \(ledger ([0-9a-f-]+)\)$")
 
 
-def comment(database: Database, source: str, about: str = "") -> str:
+def comment(database: Warehouse, source: str, about: str = "") -> str:
     """What is said of a table or view that this project made from `source`; what it is `about`
     comes first, for people."""
     made = f"{MARK}{source} (ledger {database.owner})"
@@ -35,18 +35,18 @@ def mark_in(comment: str) -> str:
     return found + rest
 
 
-def is_ours(database: Database, comment: str) -> bool:
+def is_ours(database: Warehouse, comment: str) -> bool:
     """Whether this project's ledger made it; an earlier enrich did not say which one did."""
     named = LEDGER.search(comment)
     return MARK in comment and (named is None or named[1] == database.owner)
 
 
-def check_free(database: Database, name: str, source: str, *, schema: str = "main") -> str:
+def check_free(database: Warehouse, name: str, source: str, *, schema: str = "main") -> str:
     """Refuse a name that stands for what enrich did not make, or made from something else.
 
     Gives TABLE or VIEW if there is one that may be replaced, else nothing.
     """
-    found = database.script("exists", schema=schema, name=name)
+    found = database.call("exists", schema=schema, name=name)
     if not found:
         return ""
     kind, said = found[0][0], mark_in(str(found[0][1] or ""))
@@ -64,15 +64,15 @@ def check_free(database: Database, name: str, source: str, *, schema: str = "mai
     return str(kind)
 
 
-def cleared(database: Database, name: str, source: str) -> None:
+def cleared(database: Warehouse, name: str, source: str) -> None:
     """Make room for a table or view."""
     kind = check_free(database, name, source)
     if kind:
-        database.run(f"DROP {kind} {quote.name('warehouse', 'main', name)}")
+        database.execute(f"DROP {kind} {quote.name('warehouse', 'main', name)}")
 
 
 def mark(
-    database: Database,
+    database: Warehouse,
     kind: str,
     schema: str,
     name: str,
@@ -85,6 +85,6 @@ def mark(
     and in those of its `columns` what they hold."""
     where = quote.name("warehouse", schema, name)
     said = comment(database, source, about)
-    database.run(f"COMMENT ON {kind} {where} IS {quote.text(said)}")
+    database.execute(f"COMMENT ON {kind} {where} IS {quote.text(said)}")
     for column, what in (columns or {}).items():
-        database.run(f"COMMENT ON COLUMN {where}.{quote.name(column)} IS {quote.text(what)}")
+        database.execute(f"COMMENT ON COLUMN {where}.{quote.name(column)} IS {quote.text(what)}")

@@ -12,14 +12,15 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from enrich.db.database import made
+from enrich.db.creation import make_folder
 from enrich.errors import ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enrich.db.database import Database, Files
+    from enrich.db.database import Ledger
+    from enrich.db.files import Files
     from enrich.providers import Provider, Remote
 
 
@@ -123,10 +124,10 @@ def standing(batch: Batch) -> str:
     return batch.status or ("held" if batch.held else "waiting")
 
 
-def unread(database: Database) -> tuple[Batch, ...]:
+def unread(database: Ledger) -> tuple[Batch, ...]:
     """Every batch that was not read yet, the oldest first. Needs the ledger."""
     names = [field.name for field in fields(Batch)]
-    rows = database.dicts(
+    rows = database.fetch_dicts(
         f"SELECT {', '.join(names)} FROM ledger.batches "
         "JOIN (SELECT prompt, identity FROM ledger.prompts) USING (prompt) "
         "WHERE read_at IS NULL ORDER BY planned_at, part, batch"
@@ -151,7 +152,7 @@ def check_whose(provider: Provider, batch: Batch) -> None:
 
 def folder(files: Files, batch: Batch) -> Path:
     """Where a batch's request and result files are; made where it is absent."""
-    return made(files.work, "batches", batch.batch)
+    return make_folder(files.work, "batches", batch.batch)
 
 
 def file_name(batch: str) -> str:
@@ -205,15 +206,15 @@ def waited(batch: Batch, missed: int, patience: float) -> bool:
 def save(files: Files, batch: Batch, **changes: object) -> Batch:
     if replace(batch, **changes) == batch:  # type: ignore[arg-type]
         return batch
-    with files.open(ledger=True) as database:
+    with files.open_ledger() as database:
         return update(database, batch, **changes)
 
 
-def update(database: Database, batch: Batch, **changes: object) -> Batch:
+def update(database: Ledger, batch: Batch, **changes: object) -> Batch:
     """Commit changes to a batch; gives the batch as it is then."""
     columns = ", ".join(f"{name} = ${name}" for name in changes)
     values = {name: list(v) if isinstance(v, tuple) else v for name, v in changes.items()}
-    database.run(
+    database.execute(
         f"UPDATE ledger.batches SET {columns} WHERE batch = $batch", batch=batch.batch, **values
     )
     return replace(batch, **changes)  # type: ignore[arg-type]

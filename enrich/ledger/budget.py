@@ -14,7 +14,7 @@ from enrich.pricing.price import usd
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.db.database import Database
+    from enrich.db.database import Ledger
     from enrich.manifest.budget import Budget
 
 SCOPES = {
@@ -53,7 +53,7 @@ class Left:
     @classmethod
     def of(
         cls,
-        database: Database,
+        database: Ledger,
         limits: Mapping[str, float],
         *,
         model: str,
@@ -66,9 +66,9 @@ class Left:
         `foreseen`: USD that it would have, if its plans were carried out."""
         if not limits:
             return cls()
-        row = database.script(
-            "spent", model=model, run=run, invocation=invocation, planned=planned
-        )[0]
+        row = database.call("spent", model=model, run=run, invocation=invocation, planned=planned)[
+            0
+        ]
         spent = dict(zip(SCOPES, row, strict=True))
         for scope in ("run", "month"):
             spent[scope] += foreseen

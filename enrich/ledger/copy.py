@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.db import quote
 from enrich.db.alias import logs
-from enrich.db.database import FULL, ROWS, private
+from enrich.db.complaint import DISK_FULL
+from enrich.db.creation import keep_private
+from enrich.db.files import LEDGER_ROW_GROUP
 from enrich.errors import Damaged, DatabaseError, DiskError, ProjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from enrich.db.database import Database, Files
+    from enrich.db.database import Ledger
+    from enrich.db.files import Files
     from enrich.manifest.backup import Backup
 
 MANIFEST = "manifest.json"
@@ -113,7 +116,7 @@ def check(files: Files) -> tuple[Part, ...]:
     Raises Damaged where the ledger cannot even be opened.
     """
     _check_there(files)
-    with files.open(ledger="read") as database:
+    with files.open_ledger("read") as database:
         found = {name: _read(database, name, columns) for name, columns in _tables(database)}
         readable = not any(part.unread for part in found.values())
         if readable and {"batches", "prompts", "runs", "requests", "responses"} <= found.keys():
@@ -130,18 +133,18 @@ def _check_there(files: Files) -> None:
         raise ProjectError(f"there is no ledger: {files.ledger}", hint=hint)
 
 
-def _references(database: Database) -> list[tuple[Any, ...]]:
+def _references(database: Ledger) -> list[tuple[Any, ...]]:
     try:
-        return database.script("ledger_references")
+        return database.call("ledger_references")
     except DatabaseError:  # an earlier enrich made it, and some columns are not there yet
         return []
 
 
-def _tables(database: Database) -> list[tuple[str, dict[str, str]]]:
+def _tables(database: Ledger) -> list[tuple[str, dict[str, str]]]:
     """The ledger's tables by name, `inputs.NAME` for those of models, and their columns."""
     return [
         (name, dict(zip(columns, kinds, strict=True)))
-        for name, columns, kinds in database.script("ledger_tables")
+        for name, columns, kinds in database.call("ledger_tables")
     ]
 
 
@@ -150,23 +153,23 @@ def _quoted(table: str) -> str:
     return quote.name("ledger", schema or "main", name)
 
 
-def _read(database: Database, table: str, columns: Mapping[str, str]) -> Part:
+def _read(database: Ledger, table: str, columns: Mapping[str, str]) -> Part:
     """Read a table whole; if that fails, a piece at a time, to say how much is left of it."""
     listed = ", ".join(quote.name(column) for column in columns)
     query = f"SELECT count(*), bit_xor(hash({listed})) FROM {_quoted(table)}"
     try:
-        rows = int(database.one(query)[0])
+        rows = int(database.fetch_one(query)[0])
     except Damaged:
         rows, unread = _in_pieces(
-            database, table, lambda part, _: int(database.one(query + part)[0])
+            database, table, lambda part, _: int(database.fetch_one(query + part)[0])
         )
         fault = f"up to {unread:,} of its rows cannot be read"
         return Part(table=table, rows=rows + unread, unread=unread, faults=(fault,))
-    for (column,) in database.script("ledger_keys", table=table):
+    for (column,) in database.call("ledger_keys", table=table):
         name = quote.name(column)
         try:  # a constant would be looked for by a scan, and the index not be read
-            for (key,) in database.run(f"SELECT {name} FROM {_quoted(table)}"):
-                database.run(
+            for (key,) in database.execute(f"SELECT {name} FROM {_quoted(table)}"):
+                database.execute(
                     f"SELECT 1 FROM {_quoted(table)} WHERE {name} = (SELECT $key)", key=key
                 )
         except Damaged:
@@ -174,23 +177,23 @@ def _read(database: Database, table: str, columns: Mapping[str, str]) -> Part:
     return Part(table=table, rows=rows)
 
 
-def _in_pieces(database: Database, table: str, read: Callable[[str, bool], int]) -> tuple[int, int]:
+def _in_pieces(database: Ledger, table: str, read: Callable[[str, bool], int]) -> tuple[int, int]:
     """Call `read` with a condition for each piece of a table, and, where that is damaged, for
     smaller ones, with the word that there are none; gives how many rows were read in all, and how
     many could not be."""
     try:
-        (most,) = database.one(f"SELECT coalesce(max(rowid), -1) FROM {_quoted(table)}")
+        (most,) = database.fetch_one(f"SELECT coalesce(max(rowid), -1) FROM {_quoted(table)}")
     except Damaged:
         most = -1
     rows, unread = 0, 0
-    left = [(first, ROWS) for first in range(0, int(most) + 1, ROWS)][::-1]
+    left = [(first, LEDGER_ROW_GROUP) for first in range(0, int(most) + 1, LEDGER_ROW_GROUP)][::-1]
     while left:
         first, many = left.pop()
         last = min(first + many - 1, int(most))
         try:
             rows += read(f" WHERE rowid BETWEEN {first} AND {last}", many == VECTOR)
         except Damaged:
-            if many == ROWS:
+            if many == LEDGER_ROW_GROUP:
                 left += [(each, VECTOR) for each in range(first, last + 1, VECTOR)][::-1]
             else:
                 unread += last - first + 1
@@ -209,7 +212,7 @@ def export(files: Files, folder: Path, *, skip_damaged: bool = False) -> Export:
         raise DiskError(f"{folder} is there already, and is not empty", hint=hint)
     draft = folder.with_name(f".{folder.name}.part")
     try:
-        with private():
+        with keep_private():
             _remove(draft)
             (draft / "inputs").mkdir(parents=True)
             manifest = _written(files, draft, skip_damaged=skip_damaged)
@@ -222,7 +225,7 @@ def export(files: Files, folder: Path, *, skip_damaged: bool = False) -> Export:
         with suppress(OSError):
             _remove(draft)
         hint = "make room, or name a folder that you may write to"
-        what = FULL if problem.errno == 28 else problem.strerror
+        what = DISK_FULL if problem.errno == 28 else problem.strerror
         raise DiskError(f"{folder} cannot be written: {what}", hint=hint) from problem
     except BaseException:
         with suppress(OSError):
@@ -253,12 +256,12 @@ def _written(files: Files, draft: Path, *, skip_damaged: bool) -> dict[str, Any]
     """Write the tables into a folder; gives the manifest of it."""
     tables: dict[str, Any] = {}
     reaching = _reaching(files, draft)
-    with reaching.open(ledger="read") as database:
+    with reaching.open_ledger("read") as database:
         identity, state = _identity(database), ledger_state(database)
         for name, columns in _tables(database):
             path = draft / _file(name)
             lost = _write_table(database, name, columns, path, skip_damaged=skip_damaged)
-            (rows,) = database.one("SELECT count(*) FROM read_parquet($path)", path=path)
+            (rows,) = database.fetch_one("SELECT count(*) FROM read_parquet($path)", path=path)
             tables[name] = {
                 "rows": rows,
                 "unread": lost[0],
@@ -276,16 +279,16 @@ def _written(files: Files, draft: Path, *, skip_damaged: bool) -> dict[str, Any]
     }
 
 
-def _identity(database: Database) -> str:
+def _identity(database: Ledger) -> str:
     with suppress(Damaged, DatabaseError):  # absent where the first run was killed
-        return "".join(str(row[0]) for row in database.run("SELECT id FROM ledger.identity"))
+        return "".join(str(row[0]) for row in database.execute("SELECT id FROM ledger.identity"))
     return ""
 
 
-def ledger_state(database: Database) -> str:
+def ledger_state(database: Ledger) -> str:
     """Changes with whatever the ledger holds; "" where that cannot be read."""
     with suppress(Damaged, DatabaseError):
-        return str(database.script("ledger_state")[0][0])
+        return str(database.call("ledger_state")[0][0])
     return ""
 
 
@@ -305,7 +308,7 @@ def _sum(path: Path) -> dict[str, Any]:
 
 
 def _write_table(
-    database: Database, name: str, columns: Mapping[str, str], path: Path, *, skip_damaged: bool
+    database: Ledger, name: str, columns: Mapping[str, str], path: Path, *, skip_damaged: bool
 ) -> tuple[int, int]:
     """Write a table as Parquet; gives how many of its rows are not in it, and how many lack a value
     that can be done without."""
@@ -313,46 +316,46 @@ def _write_table(
     query = f"SELECT {', '.join(parts.values())} FROM {_quoted(name)}"
     target = "TO $path (FORMAT parquet, COMPRESSION zstd)"
     try:
-        database.run(f"COPY ({query}) {target}", path=path)
+        database.execute(f"COPY ({query}) {target}", path=path)
         return 0, 0
     except Damaged:
         if not skip_damaged:
             raise
-    database.run(f"CREATE OR REPLACE TEMP TABLE _enrich_readable AS {query} LIMIT 0")
+    database.execute(f"CREATE OR REPLACE TEMP TABLE _enrich_readable AS {query} LIMIT 0")
     insert = "INSERT INTO temp._enrich_readable"
     incomplete = 0
 
     def read(piece: str, smallest: bool) -> int:
         nonlocal incomplete
         try:
-            return int(database.one(f"{insert} {query}{piece}")[0])
+            return int(database.fetch_one(f"{insert} {query}{piece}")[0])
         except Damaged:
             lost = _unreadable(database, name, columns, piece) if smallest else set()
             if not lost:
                 raise
         listed = (f"NULL AS {quote.name(c)}" if c in lost else parts[c] for c in columns)
         most = f"SELECT {', '.join(listed)} FROM {_quoted(name)}{piece}"
-        (many,) = database.one(f"{insert} {most}")
+        (many,) = database.fetch_one(f"{insert} {most}")
         incomplete += int(many)
         return int(many)
 
     _, unread = _in_pieces(database, name, read)
-    database.run(f"COPY temp._enrich_readable {target}", path=path)
+    database.execute(f"COPY temp._enrich_readable {target}", path=path)
     return unread, incomplete
 
 
-def _unreadable(database: Database, table: str, columns: Mapping[str, str], piece: str) -> set[str]:
+def _unreadable(database: Ledger, table: str, columns: Mapping[str, str], piece: str) -> set[str]:
     """The columns of a piece of a table that cannot be read and can be done without."""
     lost = set()
     for column in OPTIONAL.get(table, frozenset()) & columns.keys():
         try:
-            database.run(f"SELECT max({quote.name(column)}) FROM {_quoted(table)}{piece}")
+            database.execute(f"SELECT max({quote.name(column)}) FROM {_quoted(table)}{piece}")
         except Damaged:
             lost.add(column)
     return lost
 
 
-def _stored(database: Database, table: str, column: str, kind: str) -> str:
+def _stored(database: Ledger, table: str, column: str, kind: str) -> str:
     """A column as Parquet can hold it: what it cannot hold is text, also inside a key."""
     name = quote.name(column)
     if column == "key" and table.startswith(INPUTS):
@@ -440,7 +443,7 @@ def import_(files: Files, folder: Path, *, replace_ledger: bool = False) -> Path
         for path in (draft, *logs(draft)):
             path.unlink(missing_ok=True)
         target = replace(_reaching(files, folder), ledger=draft)
-        with target.open(ledger=True) as database, database.transaction():
+        with target.open_ledger() as database, database.transaction():
             _fill(database, folder, said["tables"])
         _sync(draft)
         return _put_in_place(files, draft)
@@ -471,15 +474,15 @@ def _check_file(folder: Path, name: str, said: Mapping[str, Any]) -> None:
 
 def _is_empty(files: Files) -> bool:
     """Whether the ledger holds nothing that was asked or answered."""
-    with files.open(ledger="read") as database:
+    with files.open_ledger("read") as database:
         return not any(
-            database.one(f"SELECT count(*) FROM {_quoted(name)}")[0]
+            database.fetch_one(f"SELECT count(*) FROM {_quoted(name)}")[0]
             for name, _ in _tables(database)
             if name != "identity"
         )
 
 
-def _fill(database: Database, folder: Path, tables: Mapping[str, Any]) -> None:
+def _fill(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> None:
     """Fill the tables of a new ledger, and make those of models."""
     there = dict(_tables(database))
     for name, said in tables.items():
@@ -494,11 +497,13 @@ def _fill(database: Database, folder: Path, tables: Mapping[str, Any]) -> None:
         )
         query = f"SELECT {casts} FROM read_parquet($path)"
         if name in there:
-            database.run(f"DELETE FROM {_quoted(name)}")
-            database.run(f"INSERT INTO {_quoted(name)} BY NAME {query}", path=folder / _file(name))
+            database.execute(f"DELETE FROM {_quoted(name)}")
+            database.execute(
+                f"INSERT INTO {_quoted(name)} BY NAME {query}", path=folder / _file(name)
+            )
         else:
-            database.run(f"CREATE TABLE {_quoted(name)} AS {query}", path=folder / _file(name))
-        (rows,) = database.one(f"SELECT count(*) FROM {_quoted(name)}")
+            database.execute(f"CREATE TABLE {_quoted(name)} AS {query}", path=folder / _file(name))
+        (rows,) = database.fetch_one(f"SELECT count(*) FROM {_quoted(name)}")
         if rows != said["rows"]:
             message = f"{folder} is damaged: {name} has {rows:,} rows, not {said['rows']:,}"
             raise DiskError(message, hint=EXPORT_AGAIN)
@@ -511,7 +516,7 @@ def _put_in_place(files: Files, draft: Path) -> Path | None:
     """
     ledger, aside = files.ledger, None
     if ledger.exists():
-        with suppress(Damaged), files.open(ledger=True):
+        with suppress(Damaged), files.open_ledger():
             pass  # nobody else is at it, and its log is in it
         aside = _free(ledger.with_name(f"{ledger.name}.{datetime.now(UTC).strftime(ASIDE)}"))
         _keep(ledger, aside)
@@ -543,7 +548,7 @@ def _keep(path: Path, name: Path) -> None:
 
 def back_up(files: Files, backup: Backup) -> Export | None:
     """Export the ledger if it is not as it was last exported; old exports make room."""
-    with files.open(ledger="read") as database:
+    with files.open_ledger("read") as database:
         state = ledger_state(database)
     known = latest(backup.made())
     if known is not None and state and known.state == state:
@@ -564,7 +569,7 @@ def latest(folders: Sequence[Path]) -> Export | None:
 def note(files: Files, made: Export) -> None:
     """Keep in mind where an export went, so that it can be said how old it is."""
     said = {"folder": str(made.folder)}
-    with suppress(OSError), private():
+    with suppress(OSError), keep_private():
         _noted(files).write_text(json.dumps(said), encoding="utf-8")
 
 

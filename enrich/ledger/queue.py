@@ -15,7 +15,7 @@ from enrich.manifest.variables import dumped, loaded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from enrich.db.database import Database
+    from enrich.db.database import Ledger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Waiting:
     variables: Mapping[str, Any]
 
 
-def put(database: Database, each: Waiting) -> None:
+def put(database: Ledger, each: Waiting) -> None:
     """Let a model wait. Needs the ledger.
 
     If it waited already, it waits for all of it, and is run as this command says.
@@ -38,7 +38,7 @@ def put(database: Database, each: Waiting) -> None:
     before = [other.after for other in queue(database) if other.model == each.model]
     drop(database, [each.model])
     after = dict.fromkeys(name for names in (*before, each.after) for name in names)
-    database.script(
+    database.call(
         "wait",
         model=each.model,
         command=each.command,
@@ -52,9 +52,9 @@ def put(database: Database, each: Waiting) -> None:
     )
 
 
-def queue(database: Database) -> tuple[Waiting, ...]:
+def queue(database: Ledger) -> tuple[Waiting, ...]:
     """Every model that waits, in the order they were put there. Needs the ledger."""
-    rows = database.dicts('SELECT * FROM ledger.waiting ORDER BY since, "after", model')
+    rows = database.fetch_dicts('SELECT * FROM ledger.waiting ORDER BY since, "after", model')
     return tuple(
         Waiting(
             model=row["model"],
@@ -73,28 +73,28 @@ def queue(database: Database) -> tuple[Waiting, ...]:
     )
 
 
-def begun(database: Database, command: str, run: int) -> None:
+def begun(database: Ledger, command: str, run: int) -> None:
     """The first run of a command has begun: those that wait belong to it."""
     sentence = "UPDATE ledger.waiting SET invocation = coalesce(invocation, $run)"
-    database.run(f"{sentence} WHERE command = $command", run=run, command=command)
+    database.execute(f"{sentence} WHERE command = $command", run=run, command=command)
 
 
-def drop(database: Database, models: Iterable[str]) -> None:
+def drop(database: Ledger, models: Iterable[str]) -> None:
     """Let these models wait no more."""
     statement = "DELETE FROM ledger.waiting WHERE list_contains($models::VARCHAR[], model)"
-    database.run(statement, models=list(models))
+    database.execute(statement, models=list(models))
 
 
-def stuck(database: Database, each: Waiting) -> tuple[str, str] | None:
+def stuck(database: Ledger, each: Waiting) -> tuple[str, str] | None:
     """The first model that this one waits for and which will not come through, and why."""
     for name in each.after:
-        row = database.script("obstacle", model=name)
+        row = database.call("obstacle", model=name)
         if row and row[0][0]:
             return name, row[0][0]
     return None
 
 
-def ready(database: Database) -> tuple[Waiting, ...]:
+def ready(database: Ledger) -> tuple[Waiting, ...]:
     """Those that wait for nothing any more: what they come after is answered and published."""
     found = queue(database)
     busy = {each.model for each in found} | {batch.model for batch in unread(database)}

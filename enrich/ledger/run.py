@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.db.database import Database
+    from enrich.db.database import Ledger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,9 @@ class Run:
     limits: Mapping[str, float]
 
     @classmethod
-    def latest(cls, database: Database, model: str) -> Run:
+    def latest(cls, database: Ledger, model: str) -> Run:
         """The model's latest run."""
-        row = database.script("latest_run", model=model)[0]
+        row = database.call("latest_run", model=model)[0]
         values = dict(zip(cls.__dataclass_fields__, row, strict=True))
         fixed = {"retry": tuple(values["retry"]), "limits": dict(values["limits"] or {})}
         return cls(**values | fixed)

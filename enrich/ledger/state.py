@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from enrich.db.database import Database
+    from enrich.db.database import Ledger
     from enrich.ledger.batch import Batch
     from enrich.manifest.model import Kind
 
@@ -74,7 +74,7 @@ class State:
         return bool(self.batches or self.after)
 
 
-def states(database: Database, names: list[str] | None = None) -> tuple[State, ...]:
+def states(database: Ledger, names: list[str] | None = None) -> tuple[State, ...]:
     """Where the named models stand, or all that were ever run. Needs the ledger."""
     under_way = unread(database)
     queue = waiting.queue(database)
@@ -84,7 +84,7 @@ def states(database: Database, names: list[str] | None = None) -> tuple[State, .
         for each in queue
     }
     found = []
-    for row in database.dicts(statement("states")):
+    for row in database.fetch_dicts(statement("states")):
         if names is not None and row["model"] not in names:
             continue
         own = tuple(batch for batch in under_way if batch.model == row["model"])

@@ -14,7 +14,7 @@ from enrich.manifest import model, tree
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from enrich.db.database import Database
+    from enrich.db.database import Warehouse
     from enrich.manifest.graph import Graph
     from enrich.manifest.model import Model
 
@@ -25,10 +25,10 @@ def may_hide(graph: Graph) -> bool:
     return any(each.reads - known or each.calls - tree.builtin() for each in graph.models.values())
 
 
-def resolved(database: Database, models: Mapping[str, Model]) -> dict[str, Model]:
+def resolved(database: Warehouse, models: Mapping[str, Model]) -> dict[str, Model]:
     """The models with all they read, directly or behind macros and views. Needs the warehouse."""
     behind = {
-        str(name): _named(str(sql)) for name, sql in database.script("hidden", mark=f"%{MARK}%")
+        str(name): _named(str(sql)) for name, sql in database.call("hidden", mark=f"%{MARK}%")
     }
     if not behind:
         return dict(models)

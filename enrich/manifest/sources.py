@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich.db import quote
-from enrich.db.database import Attached
+from enrich.db.files import Attached
 from enrich.errors import ProjectError, nearest
 from enrich.manifest.variables import literal
 

@@ -10,7 +10,7 @@ from enrich.pipeline import read
 from enrich.pipeline.read import UNRUN, Ended, Judge, closed
 
 if TYPE_CHECKING:
-    from enrich.db.database import Files
+    from enrich.db.files import Files
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 
@@ -28,10 +28,10 @@ def cancel(files: Files, provider: Provider, batch: Batch) -> Batch:
 
 def _dropped(files: Files, batch: Batch) -> Batch:
     """Forget a batch that was never sent: its rows count as not asked."""
-    with files.open(ledger=True) as database, database.transaction():
-        database.script("unused_files", model=batch.model, batch=batch.batch)
+    with files.open_ledger() as database, database.transaction():
+        database.call("unused_files", model=batch.model, batch=batch.batch)
         for table in ("requests", "batches"):
-            database.run(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.batch)
+            database.execute(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.batch)
     return replace(batch, status="cancelled", cancelled_at=now(), ended_at=now(), read_at=now())
 
 
@@ -40,13 +40,13 @@ def give_up(files: Files, batch: Batch, *, billed: bool = False) -> Batch:
 
     `billed`: the provider may run it, and what was reserved for it stays spent.
     """
-    with files.open(ledger=True) as database, database.transaction():
+    with files.open_ledger() as database, database.transaction():
         judge = Judge.of(database, batch.prompt)
         ended = Ended(
             batch=batch.batch, run=batch.run, requests=batch.requests, unrun=UNRUN["given up"]
         )
         read.read_files(database, [ended], judge)
-        database.script("unused_files", model=batch.model, batch=batch.batch)
+        database.call("unused_files", model=batch.model, batch=batch.batch)
         moment = now()
         batch = update(database, batch, status="cancelled", cancelled_at=moment, ended_at=moment)
         return closed(database, batch, {"expired": batch.requests}, billed=billed)

@@ -21,7 +21,8 @@ from enrich.results import Rows
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from enrich.db.database import Database, Files
+    from enrich.db.database import Both, Database, Ledger
+    from enrich.db.files import Files
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
     from enrich.pipeline.preview import Asked
@@ -104,7 +105,7 @@ def compare(
     if not llm or prompt is None:
         _check_published(files, model)
         now = ask(files, config, provider, model, limit=limit, where=where, among=model.name)
-        with files.open(warehouse="read", ledger=True) as database:
+        with files.open_both(warehouse="read") as database:
             _answered(database, "now", now)
             version = _published(database, now)
             run = Run.latest(database, model.name)
@@ -114,7 +115,7 @@ def compare(
     other = replace(model, prompt=replace(prompt, llm=llm))
     first = ask(files, config, provider, model, limit=limit, where=where, among="")
     second = ask(files, config, provider, other, limit=limit, where=where, among="")
-    with files.open(warehouse="read", ledger=True) as database:
+    with files.open_both(warehouse="read") as database:
         _answered(database, "was", first)
         _answered(database, "now", second)
         sides = (_name(first), provider), (_name(second), provider)
@@ -131,31 +132,31 @@ def _name(asked: Asked, what: str = "") -> tuple[str, str]:
 
 
 def _check_published(files: Files, model: Model) -> None:
-    with files.open(warehouse="read", ledger=True) as database:
-        there = database.script("exists", schema="main", name=model.name)
-        if not there or not database.script("latest_run", model=model.name):
+    with files.open_both(warehouse="read") as database:
+        there = database.call("exists", schema="main", name=model.name)
+        if not there or not database.call("latest_run", model=model.name):
             hint = f"enrich run {model.name}, or compare two llms: --llm NAME"
             raise InputError(f"nothing is published of '{model.name}' yet", hint=hint)
 
 
-def _answered(database: Database, side: str, asked: Asked) -> None:
+def _answered(database: Ledger, side: str, asked: Asked) -> None:
     judge = Judge.of(database, asked.work.version)
-    database.run(
+    database.execute(
         comparison.render_asked_side(side, judge.output, judge.form),
         keys=asked.keys,
         fingerprints=asked.fingerprints,
     )
 
 
-def _published(database: Database, now: Asked) -> Version:
+def _published(database: Both, now: Asked) -> Version:
     """The published answers to the same rows; gives the version that most of them are from."""
     model = now.work.model.name
     key = list(run_key(database, model))
     there = database.describe(f"FROM {quote.name('warehouse', 'main', model)}")
     columns = [column for column in there if column not in key]
-    database.run(comparison.render_published_side("was", model, key, columns), keys=now.keys)
+    database.execute(comparison.render_published_side("was", model, key, columns), keys=now.keys)
     told = quote.name("warehouse", "enrich", model)
-    return Version.of(database, database.one(f"SELECT mode(prompt) FROM {told}")[0])
+    return Version.of(database, database.fetch_one(f"SELECT mode(prompt) FROM {told}")[0])
 
 
 def _compared(
@@ -175,12 +176,12 @@ def _compared(
         for column in work.prompt.output.columns
         if column.name.lower() in lowered and column.name in before
     ]
-    rows, both, *tokens = database.one(comparison.render_totals())
+    rows, both, *tokens = database.fetch_one(comparison.render_totals())
     if not rows:
         hint = "widen --where, or run the model: what is compared must be published"
         raise InputError(f"'{work.model.name}' has no row to compare", hint=hint)
     named = {column.name.lower() for column in work.prompt.output.columns}
-    agreed = database.run(comparison.render_agreement(columns)) if columns else []
+    agreed = database.execute(comparison.render_agreement(columns)) if columns else []
     labels = dict(zip(asked[0].keys, asked[0].labels, strict=True))
     spent = [each.cost for each in asked]
     return Comparison(
@@ -192,7 +193,7 @@ def _compared(
         agreement=tuple(Agreement(column=c, share=s, changed=n) for c, s, n in agreed),
         differences=tuple(
             Difference(key=labels[key], column=column or "", was=old, now=new)
-            for key, column, old, new in database.run(comparison.render_differences(columns))
+            for key, column, old, new in database.execute(comparison.render_differences(columns))
         ),
         only_was=tuple(column for column in before if column.lower() not in named),
         only_now=tuple(c.name for c in work.prompt.output.columns if c.name.lower() not in lowered),

@@ -113,7 +113,7 @@ def _file(flow: Flow, name: str, path: Path) -> Finding:
         )
     files = replace(flow.files, lock_timeout=0.0, say=lambda _: None)
     try:
-        with files.open(warehouse="read") if name == "warehouse" else files.open(ledger="read"):
+        with files.open_warehouse("read") if name == "warehouse" else files.open_ledger("read"):
             pass
     except Locked as problem:
         return Finding(what=name, verdict="warn", detail=problem.message, hint=problem.hint)
@@ -127,7 +127,7 @@ def _under_way(flow: Flow) -> Iterator[Finding]:
     """What is left of earlier commands."""
     if not flow.config.ledger.exists():
         return
-    with flow.files.open(ledger=True) as database:
+    with flow.files.open_ledger() as database:
         left, queue = unread(database), waiting.queue(database)
     held = [batch for batch in left if batch.held]
     going = f"{len(left) - len(held)} batches under way, {len(queue)} models wait"
@@ -149,7 +149,7 @@ def _last_export(flow: Flow) -> Iterator[Finding]:
         detail = "the ledger is the only copy of what was paid for: there is no export of it"
         yield Finding(what="export", verdict="warn", detail=detail, hint=hint)
         return
-    with flow.files.open(ledger="read") as database:
+    with flow.files.open_ledger("read") as database:
         same = copy.ledger_state(database) == made.state
     old = _age(datetime.now(UTC) - made.exported_at)
     rest = "the ledger has not changed since" if same else "the ledger has changed since"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.compiler.compilation import Compiled
-    from enrich.db.database import Database
+    from enrich.db.database import Both, Ledger
     from enrich.manifest.config import Config
 
 
@@ -45,61 +45,61 @@ class Earlier:
     rekeyed: bool
 
 
-def compare(database: Database, work: Compiled, *, config: Config) -> Earlier:
+def compare(database: Both, work: Compiled, *, config: Config) -> Earlier:
     """Make `temp._enrich_known` and `temp._enrich_moved` for `temp._enrich_snapshot`.
 
     Needs warehouse and ledger, and no transaction: an earlier version may fail on rows as they are.
     """
     known = known_rows(database, work)
     if known:
-        database.run(tables.known(work.model.name, answered=work.prompt.sample is not None))
+        database.execute(tables.known(work.model.name, answered=work.prompt.sample is not None))
     else:
-        database.script("nothing_known")
-    database.script("moved_none")
+        database.execute(tables.nothing_known())
+    database.call("moved_none")
     versions = {}
-    for (name,) in database.script("versions", version=work.version):
+    for (name,) in database.call("versions", version=work.version):
         versions[name] = Version.of(database, name)
         try:
             before = earlier(database, work, versions[name])
             snapshot.take_earlier(database, before, config=config)
         except EnrichError:
             continue  # its columns are gone, or hold what it cannot take: every row has changed
-        database.script("moved", version=name)
-    there = bool(database.script("inputs_key", model=work.model.name))
+        database.call("moved", version=name)
+    there = bool(database.call("inputs_key", model=work.model.name))
     return Earlier(now=work.kept, versions=versions, rekeyed=there and not known)
 
 
-def known_rows(database: Database, work: Compiled) -> bool:
+def known_rows(database: Ledger, work: Compiled) -> bool:
     """Whether the ledger has the model's rows under a key of the same columns and types."""
     model = work.model.name
-    kind = database.script("inputs_key", model=model)
+    kind = database.call("inputs_key", model=model)
     if not kind or database.describe("SELECT key FROM temp._enrich_snapshot")["key"] != kind[0][0]:
         return False
-    database.run(tables.inputs_completed(model))
+    database.execute(tables.inputs_completed(model))
     return True
 
 
-def keep(database: Database, found: Earlier, work: Compiled) -> None:
+def keep(database: Ledger, found: Earlier, work: Compiled) -> None:
     """Rows whose own cells are as before keep the answer that an earlier version gave, if anything
     of it can still be shown and the present version has none; `sample` of all rows do not."""
     read = [name for name, version in found.versions.items() if found.now.reads(version)]
     if read:
         keeping = tables.keeping(work.prompt.output, work.prompt.response_format)
-        database.run(keeping, versions=read, sample=work.prompt.sample)
+        database.execute(keeping, versions=read, sample=work.prompt.sample)
 
 
-def reasons(database: Database, found: Earlier) -> Changes:
-    """Where the rows stand, once `temp.todo` is made."""
+def reasons(database: Ledger, found: Earlier) -> Changes:
+    """Where the rows stand, once `temp._enrich_todo` is made."""
     states: dict[str, int] = {}
     asked: dict[str, int] = {}
-    for state, version, many in database.script("reasons"):
+    for state, version, many in database.call("reasons"):
         if state in STATES:
             states[state] = many
             continue
         why = "rekeyed" if state == "new" and found.rekeyed else state
         word = ASKED.get(why) or _changed(found, version)
         asked[word] = asked.get(word, 0) + many
-    gone, same = database.script("still")[0]
+    gone, same = database.call("still")[0]
     return Changes(states=states, reasons=asked, gone=gone, same=same)
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from enrich.compiler.compilation import Compiled
-    from enrich.db.database import Database, Files
+    from enrich.db.database import Both, Ledger, Warehouse
+    from enrich.db.files import Files
     from enrich.ledger.run import RunOptions
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
@@ -42,7 +43,7 @@ class Drawn:
 
 
 def compile_for(
-    database: Database, config: Config, provider: Provider, model: Model, *, identity: str
+    database: Warehouse, config: Config, provider: Provider, model: Model, *, identity: str
 ) -> Compiled:
     """Compile a model for a provider; `identity` is the provider's where answers are looked up."""
     prompt = model.prompt
@@ -51,7 +52,9 @@ def compile_for(
     return compiled(database, model, llm=llm, identity=identity, params=params)
 
 
-def compile_ready(database: Database, config: Config, provider: Provider, model: Model) -> Compiled:
+def compile_ready(
+    database: Warehouse, config: Config, provider: Provider, model: Model
+) -> Compiled:
     """Compile a model for a provider that could answer it now."""
     if model.prompt is not None:
         images = bool(model.prompt.images)
@@ -72,9 +75,9 @@ def foresee(
 
     `views` are plain models that the SELECT reads, and which need not be made yet.
     """
-    with files.open(warehouse="read", ledger=True, attached=True) as database:
+    with files.open_both(warehouse="read", attached=True) as database:
         for view in views:
-            database.run(tables.view(view.name, view.query))
+            database.execute(tables.view(view.name, view.query))
         work = compile_for(database, config, provider, model, identity=provider.identity)
         snapshot.take(database, work, config=config, most_bytes=provider.limits.bytes)
         found = diff.compare(database, work, config=config)
@@ -83,7 +86,7 @@ def foresee(
 
 
 def drawn(
-    database: Database,
+    database: Both,
     config: Config,
     provider: Provider,
     work: Compiled,
@@ -92,7 +95,7 @@ def drawn(
 ) -> Drawn:
     """Plan what to ask of `temp._enrich_snapshot`, inside a transaction of the caller's."""
     run = _numbered(database, config, provider, work, order)
-    before = database.script("latest_run", model=run.model)
+    before = database.call("latest_run", model=run.model)
     now, last = found.now, Version.of(database, before[0][2]) if before else found.now
     keep(database, work)
     withdraw(database, run.model)
@@ -132,7 +135,7 @@ def drawn(
 
 
 def _terms(
-    database: Database,
+    database: Both,
     provider: Provider,
     work: Compiled,
     run: Run,
@@ -153,19 +156,19 @@ def _terms(
     return Terms(pace=pace, price=price, budget=budget)
 
 
-def _shown(database: Database, model: str) -> bool:
+def _shown(database: Both, model: str) -> bool:
     """Whether the model's table is there, is not held back, and no batch was read since."""
-    there = database.script("exists", schema="main", name=model)
+    there = database.call("exists", schema="main", name=model)
     return (
         bool(there)
         and not _obstacle(database, model)
-        and not database.script("read_since", model=model)[0][0]
+        and not database.call("read_since", model=model)[0][0]
     )
 
 
-def _obstacle(database: Database, model: str) -> str:
+def _obstacle(database: Ledger, model: str) -> str:
     """Why the latest run of a model did not come through; "" if it did."""
-    found = database.script("obstacle", model=model)
+    found = database.call("obstacle", model=model)
     return (found[0][0] or "") if found else ""
 
 
@@ -177,10 +180,10 @@ def _settled(now: Version, last: Version, rows: Changes) -> bool:
 
 
 def _numbered(
-    database: Database, config: Config, provider: Provider, work: Compiled, order: RunOptions
+    database: Ledger, config: Config, provider: Provider, work: Compiled, order: RunOptions
 ) -> Run:
     """The run to be."""
-    number = int(database.one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
+    number = int(database.fetch_one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
     prompt = work.prompt
     return Run(
         run=number,
@@ -196,20 +199,20 @@ def _numbered(
     )
 
 
-def _since(database: Database, work: Compiled, order: RunOptions) -> int:
+def _since(database: Ledger, work: Compiled, order: RunOptions) -> int:
     """From which batch on answers count: from now on for a full refresh, and from its beginning for
     a run that goes on with one which did not come to its end."""
     if order.full_refresh:
-        read = database.one("SELECT coalesce(max(read_number), 0) FROM ledger.batches")[0]
+        read = database.fetch_one("SELECT coalesce(max(read_number), 0) FROM ledger.batches")[0]
         return max(1, int(read))
-    if not database.script("latest_run", model=work.model.name):
+    if not database.call("latest_run", model=work.model.name):
         return 0
     last = Run.latest(database, work.model.name)
-    same = last.prompt == work.version and database.script("unsent", model=work.model.name)[0][0]
+    same = last.prompt == work.version and database.call("unsent", model=work.model.name)[0][0]
     return last.since if same else 0
 
 
-def left(database: Database, run: Run, *, foreseen: float = 0.0) -> Left:
+def left(database: Ledger, run: Run, *, foreseen: float = 0.0) -> Left:
     """What this run may still plan to spend."""
     return Left.of(
         database,
@@ -222,6 +225,6 @@ def left(database: Database, run: Run, *, foreseen: float = 0.0) -> Left:
     )
 
 
-def keep(database: Database, work: Compiled) -> None:
+def keep(database: Ledger, work: Compiled) -> None:
     """Keep this version of the model: its answers can be read without its files."""
-    database.script("prompt_kept", query=work.model.query, **asdict(work.kept))
+    database.call("prompt_kept", query=work.model.query, **asdict(work.kept))

@@ -15,21 +15,21 @@ from enrich.pipeline.publish import run_key
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.db.database import Database
+    from enrich.db.database import Both
     from enrich.manifest.column_type import Measure
     from enrich.manifest.output import Column
     from enrich.manifest.prompt import Prompt
 
 
 def evaluate(
-    database: Database, model: str, prompt: Prompt, labels: str, columns: Mapping[str, str]
+    database: Both, model: str, prompt: Prompt, labels: str, columns: Mapping[str, str]
 ) -> None:
     """Score a model's published columns against the table `labels`, and keep the figures.
 
     The table has the model's key, and columns that are called like the output's, or as `columns`
     says: the label's by the output's name. Needs warehouse and ledger.
     """
-    if not database.script("exists", schema="main", name=model):
+    if not database.call("exists", schema="main", name=model):
         raise InputError(f"nothing is published of '{model}' yet", hint=f"enrich run {model}")
     table = quote.table(labels)
     try:
@@ -39,13 +39,13 @@ def evaluate(
         raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
     key = _key(database, model, labels, given)
     pairs = _pairs(prompt, labels, given, columns)
-    double = database.run(scores.render_doubled_key(table, key))
+    double = database.execute(scores.render_doubled_key(table, key))
     if double:
         what = f"'{labels}' has more than one row for the key {double[0][0]}"
         raise InputError(what, hint="labels are one row for each key: make a model that folds them")
     rows = 0
     for column, label in pairs:
-        database.run(
+        database.execute(
             scores.render_scores(
                 model,
                 table,
@@ -58,24 +58,24 @@ def evaluate(
         )
         with database.transaction():
             named = {"model": model, "labels": labels, "column": column.name}
-            database.script("scores_dropped", **named)
+            database.call("scores_dropped", **named)
             _score(database, column.type.family.choose_measure(column.type), named)
-        rows += database.one("SELECT count(*) FROM temp.scored")[0]
+        rows += database.fetch_one("SELECT count(*) FROM temp._enrich_scored")[0]
     if not rows:
         hint = f"see that the keys ({', '.join(key)}) are the same, and the labels not NULL"
         raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)
 
 
-def _score(database: Database, measure: Measure, named: Mapping[str, str]) -> None:
+def _score(database: Both, measure: Measure, named: Mapping[str, str]) -> None:
     if measure == "labels":
-        database.script("score_labels", **named)
+        database.call("score_labels", **named)
     elif measure == "text":
-        database.script("score_text", **named)
+        database.call("score_text", **named)
     else:
-        database.script("score_value", **named)
+        database.call("score_value", **named)
 
 
-def _key(database: Database, model: str, labels: str, given: Mapping[str, str]) -> dict[str, str]:
+def _key(database: Both, model: str, labels: str, given: Mapping[str, str]) -> dict[str, str]:
     """The key's columns with their types."""
     kinds = run_key(database, model)
     known = {column.lower(): column for column in given}

@@ -12,7 +12,7 @@ from enrich.pipeline import result_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.db.database import Files
+    from enrich.db.files import Files
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 

@@ -14,7 +14,7 @@ from enrich.pricing.price import usd
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from enrich.db.database import Database
+    from enrich.db.database import Database, Ledger
     from enrich.ledger.budget import Left
     from enrich.ledger.run import Run
     from enrich.manifest.model import Kind
@@ -152,20 +152,20 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """One batch to be: it begins with row `start` of `temp.todo`."""
+    """One batch to be: it begins with row `start` of `temp._enrich_todo`."""
 
     start: int
     requests: int
     bytes: int
 
 
-def todo(database: Database, run: Run, *, overhead: int) -> tuple[int, int]:
-    """Make `temp.todo`: which of `temp._enrich_snapshot` to send; gives their number and bytes.
+def todo(database: Ledger, run: Run, *, overhead: int) -> tuple[int, int]:
+    """Make `temp._enrich_todo`: which of `temp._enrich_asked` to send; gives how many, and bytes.
 
-    Needs the ledger. A request is left out when it is answered, in flight in any batch, or has no
+    A request is left out when it is answered, in flight in any batch, or has no
     tries left.
     """
-    database.script(
+    database.call(
         "todo",
         run=run.run,
         again=run.again or run.since > 0,
@@ -174,14 +174,16 @@ def todo(database: Database, run: Run, *, overhead: int) -> tuple[int, int]:
         max_attempts=run.max_attempts,
         overhead=overhead,
     )
-    many, size = database.one("SELECT count(*), coalesce(max(upto), 0) FROM temp.todo")
+    many, size = database.fetch_one(
+        "SELECT count(*), coalesce(max(upto), 0) FROM temp._enrich_todo"
+    )
     return int(many), int(size)
 
 
 def cut(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
-    """Cut `temp.todo` so that every limit of the provider is kept, and so that the first `paid`
-    requests, which the budgets pay for, are in batches of their own."""
-    total = int(database.one("SELECT count(*) FROM temp.todo")[0])
+    """Cut `temp._enrich_todo` so that every limit of the provider is kept, and so that the first
+    `paid` requests, which the budgets pay for, are in batches of their own."""
+    total = int(database.fetch_one("SELECT count(*) FROM temp._enrich_todo")[0])
     most_bytes = limits.bytes
     if limits.enqueued_tokens is not None:
         most_bytes = min(most_bytes, limits.enqueued_tokens * BYTES_PER_TOKEN)
@@ -189,33 +191,37 @@ def cut(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
     cuts: list[Cut] = []
     while start < total:
         most = min(limits.requests, paid - start) if start < paid else limits.requests
-        last, upto = database.script(
+        last, upto = database.call(
             "cut", start=start, before=before, requests=most, bytes=most_bytes
         )[0]
         if last is None:  # one request above the token limit alone: the provider will say so
-            last, upto = database.one("SELECT n, upto FROM temp.todo WHERE n = $n", n=start)
+            last, upto = database.fetch_one(
+                "SELECT n, upto FROM temp._enrich_todo WHERE n = $n", n=start
+            )
         cuts.append(Cut(start=start, requests=last - start + 1, bytes=int(upto) - before))
         start, before = last + 1, int(upto)
     return cuts
 
 
 def size_of(database: Database, requests: int) -> int:
-    """The bytes of the first so many of `temp.todo`."""
+    """The bytes of the first so many of `temp._enrich_todo`."""
     return int(
-        database.one("SELECT coalesce(max(upto), 0) FROM temp.todo WHERE n < $n", n=requests)[0]
+        database.fetch_one(
+            "SELECT coalesce(max(upto), 0) FROM temp._enrich_todo WHERE n < $n", n=requests
+        )[0]
     )
 
 
 def affordable(database: Database, terms: Terms) -> int:
-    """How many of `temp.todo`, from the first on, what is left of the budgets should pay for."""
+    """How many of `temp._enrich_todo`, from the first on, the rest of the budgets pays for."""
     left = terms.budget.usd
     if left is None or terms.price is None:
-        return int(database.one("SELECT count(*) FROM temp.todo")[0])
+        return int(database.fetch_one("SELECT count(*) FROM temp._enrich_todo")[0])
     bytewise, each = (
         terms.estimate(requests=requests, size=size).usd or 0.0
         for requests, size in ((0, 1), (1, 0))
     )
-    return int(database.script("affordable", bytewise=bytewise, each=each, left=left)[0][0])
+    return int(database.call("affordable", bytewise=bytewise, each=each, left=left)[0][0])
 
 
 def first_cut(terms: Terms, paid: int) -> int:
@@ -230,7 +236,7 @@ def first_cut(terms: Terms, paid: int) -> int:
 
 
 def assign(
-    database: Database, run: Run, cuts: Sequence[Cut], terms: Terms, *, paid: int
+    database: Ledger, run: Run, cuts: Sequence[Cut], terms: Terms, *, paid: int
 ) -> list[str]:
     """Put the cuts into the ledger as batches, with what each is estimated to cost; gives their
     ids. Those after the first `paid` requests are held by the budget."""
@@ -239,17 +245,15 @@ def assign(
         for part, each in enumerate(cuts)
     ]
     if batches:
-        database.script("assign", batches=batches, starts=[each.start for each in cuts])
+        database.call("assign", batches=batches, starts=[each.start for each in cuts])
     return batches
 
 
-def _planned(
-    database: Database, run: Run, each: Cut, terms: Terms, *, part: int, held: bool
-) -> str:
+def _planned(database: Ledger, run: Run, each: Cut, terms: Terms, *, part: int, held: bool) -> str:
     """A new batch; its id begins with the model's name, for those who see it."""
     batch = f"{re.sub(r'[^A-Za-z0-9_-]', '', run.model)[:40]}-{uuid4().hex[:12]}"
     price = terms.price
-    database.script(
+    database.call(
         "batch_planned",
         batch=batch,
         run=run.run,

@@ -9,7 +9,7 @@ from enrich.pipeline.fetch import fetch, patience
 from enrich.pipeline.submit import submit
 
 if TYPE_CHECKING:
-    from enrich.db.database import Files
+    from enrich.db.files import Files
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 

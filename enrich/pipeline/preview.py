@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.compiler.compilation import Compiled
-    from enrich.db.database import Database, Files
+    from enrich.db.database import Both, Ledger
+    from enrich.db.files import Files
     from enrich.ledger.batch import Batch, Done
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
@@ -94,7 +95,7 @@ def preview(
     ProviderError where the provider refuses every request; nothing is spent then.
     """
     done = ask(files, config, provider, model, limit=limit, where=where)
-    with files.open(ledger=True) as database:
+    with files.open_ledger() as database:
         found = _found(database, done.work, [each for each in done.fingerprints if each])
     rows = (
         found.get(
@@ -124,7 +125,7 @@ def ask(
     among: str | None = None,
 ) -> Asked:
     """Have rows answered: those of `Compiled.only`. What the ledger knows is not asked again."""
-    with files.open(warehouse="read", ledger=True, attached=True) as database:
+    with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
         few = work.only(where=where.strip(), limit=limit, among=among)
         try:
@@ -132,8 +133,8 @@ def ask(
         except InputError as problem:
             said = f"--where: {problem.message}" if where.strip() else problem.message
             raise InputError(said, hint=problem.hint) from problem
-        shown = database.dicts("SELECT * FROM temp._enrich_rows")
-        rows = database.run(inputs.asked(few.key))
+        shown = database.fetch_dicts("SELECT * FROM temp._enrich_rows")
+        rows = database.execute(inputs.asked(few.key))
         with database.transaction():
             batch = _planned(database, config, provider, few, model)
     cost: float | None = 0.0
@@ -158,14 +159,14 @@ def _answered(files: Files, provider: Provider, batch: Batch, *, whom: str) -> f
     done, troubles = read_batches(files, [ended])
     for _, trouble in troubles:
         raise trouble
-    with files.open(ledger=True) as database:
+    with files.open_ledger() as database:
         query = "SELECT cost FROM ledger.batches WHERE batch = $batch"
-        cost: float | None = database.one(query, batch=done[0][0].batch)[0]
+        cost: float | None = database.fetch_one(query, batch=done[0][0].batch)[0]
     return cost
 
 
 def _planned(
-    database: Database, config: Config, provider: Provider, work: Compiled, model: Model
+    database: Both, config: Config, provider: Provider, work: Compiled, model: Model
 ) -> Batch | None:
     """The requests that nobody has answered yet, as one batch that is under way; or None."""
     draft.keep(database, replace(work, model=model))
@@ -201,14 +202,16 @@ def _planned(
         raise OverBudget(what, hint="ask fewer rows with -n, or raise the budget")
     cut = Cut(start=0, requests=requests, bytes=size)
     (name,) = plan.assign(database, one, [cut], terms, paid=requests)
-    database.script("answering", batch=name)
+    database.call("answering", batch=name)
     return next(batch for batch in unread(database) if batch.batch == name)
 
 
-def _found(database: Database, work: Compiled, fingerprints: list[str]) -> dict[str, Answered]:
+def _found(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[str, Answered]:
     """What the ledger has for each request."""
     judge = Judge.of(database, work.version)
-    rows = database.dicts(tables.previewed(judge.output, judge.form), fingerprints=fingerprints)
+    rows = database.fetch_dicts(
+        tables.previewed(judge.output, judge.form), fingerprints=fingerprints
+    )
     return {
         row["fingerprint"]: Answered(
             inputs={},
@@ -229,7 +232,7 @@ def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
 
     Where the provider refused them all, it is as if nothing had been asked.
     """
-    with files.open(ledger=True) as database:
+    with files.open_ledger() as database:
         judge = Judge.of(database, batch.prompt)
         requests = folder(files, batch) / file_name(batch.batch)
         write_requests(database, requests, batch, judge)
@@ -237,9 +240,11 @@ def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
     try:
         provider.complete(requests, results)
     except ProviderError:
-        with files.open(ledger=True) as database, database.transaction():
+        with files.open_ledger() as database, database.transaction():
             for table in ("requests", "batches"):
-                database.run(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.batch)
+                database.execute(
+                    f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.batch
+                )
         raise
     except KeyboardInterrupt:  # what had been asked was waited for, and the rest was not
         _ended_now(files, batch, status="cancelled")
@@ -252,7 +257,7 @@ def settle_previews(files: Files) -> list[Done]:
 
     Of one that was killed nobody knows which of its calls were answered and billed.
     """
-    with files.open(ledger=True) as database:
+    with files.open_ledger() as database:
         left = [batch for batch in unread(database) if batch.remote == NOW]
     ended = [e if e.ended_at else _ended_now(files, e, status="interrupted") for e in left]
     done, troubles = read_batches(files, ended)

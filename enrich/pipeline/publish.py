@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from enrich.db.database import Database
+    from enrich.db.database import Both, Ledger, Warehouse
     from enrich.manifest.data_test import DataTest
     from enrich.manifest.model import Model
     from enrich.pipeline.test import Result
@@ -54,7 +54,7 @@ class Published:
 
 
 def publish(
-    database: Database,
+    database: Both,
     model: str,
     tests: Sequence[DataTest],
     *,
@@ -68,16 +68,16 @@ def publish(
     table's comment. Needs warehouse and ledger; `folder` is for working files.
     """
     run = Run.latest(database, model)
-    database.run(tables.inputs_completed(model))
+    database.execute(tables.inputs_completed(model))
     version = _version(database, run, tests)
     if _current(database, model, version, about):
-        outcomes, stale = database.one(tables.outcomes(model))
+        outcomes, stale = database.fetch_one(tables.outcomes(model))
         found = Published(model=model, same=True)
     else:
         found, outcomes, stale = _replaced(database, run, tests, version, folder, about=about)
         audit.keep_failures(database, model, found.results, folder=folder)
     held = list(found.held_back)
-    database.script(
+    database.call(
         "published",
         run=run.run,
         outcomes=outcomes,
@@ -89,13 +89,13 @@ def publish(
 
 
 def test(
-    database: Database, model: str, tests: Sequence[DataTest], *, folder: Path, asks: bool
+    database: Both, model: str, tests: Sequence[DataTest], *, folder: Path, asks: bool
 ) -> Published:
     """Test a model's table as `publish` would, without publishing it; a plain model's, which asks
     nothing, as it stands. Needs warehouse and ledger."""
-    if asks and database.script("latest_run", model=model):
+    if asks and database.call("latest_run", model=model):
         run = Run.latest(database, model)
-        database.run(tables.inputs_completed(model))
+        database.execute(tables.inputs_completed(model))
         version = _version(database, run, tests)
         found, _, _ = _replaced(database, run, tests, version, folder, keep=False)
     else:
@@ -105,7 +105,7 @@ def test(
 
 
 def test_alone(
-    database: Database, tests: Sequence[DataTest], *, folder: Path
+    database: Warehouse, tests: Sequence[DataTest], *, folder: Path
 ) -> tuple[Result, ...]:
     """Run SQL tests that belong to no model. Needs the warehouse."""
     found = _tested(database, "", tests, folder)
@@ -113,7 +113,7 @@ def test_alone(
     return found.results
 
 
-def check_names(database: Database, model: Model) -> None:
+def check_names(database: Warehouse, model: Model) -> None:
     """Refuse a model at whose names somebody else's tables stand. Needs the warehouse."""
     check_free(database, model.name, "a model")
     if model.prompt is not None:
@@ -121,12 +121,12 @@ def check_names(database: Database, model: Model) -> None:
             check_free(database, name, "a model", schema="enrich")
 
 
-def check_answers(database: Database, model: Model, *, refresh: bool) -> None:
+def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
     """Refuse a plain model whose table holds answers, unless it is to be made anew (`refresh`).
     Needs the warehouse."""
     if model.prompt is not None:
         return
-    found = database.script("exists", schema="main", name=model.name)
+    found = database.call("exists", schema="main", name=model.name)
     if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ANSWERS_MARK}"):
         prompt = f"{model.source.removesuffix('.sql')}.prompt.md"
         what = f"{model.source}: the table '{model.name}' holds answers, and there is no {prompt}"
@@ -136,9 +136,9 @@ def check_answers(database: Database, model: Model, *, refresh: bool) -> None:
         raise ProjectError(what, hint=f"{hint}enrich run {model.name} --full-refresh")
 
 
-def _version(database: Database, run: Run, tests: Sequence[DataTest]) -> str:
+def _version(database: Ledger, run: Run, tests: Sequence[DataTest]) -> str:
     """What the model's tables are made from."""
-    rows_from, read = database.one(tables.state(run.model))
+    rows_from, read = database.fetch_one(tables.state(run.model))
     definitions = "".join(test.definition for test in tests)
     told = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
     made_from = f"{run.prompt}, rows of run {rows_from}, {read} batches read"
@@ -146,7 +146,7 @@ def _version(database: Database, run: Run, tests: Sequence[DataTest]) -> str:
 
 
 def _replaced(
-    database: Database,
+    database: Both,
     run: Run,
     tests: Sequence[DataTest],
     version: str,
@@ -161,25 +161,24 @@ def _replaced(
     """
     model, judge = run.model, Judge.of(database, run.prompt)
     with database.transaction():
-        database.run(tables.present(model))
-        judge_again(database, judge)
-    database.run(tables.settled(model))
-    database.run(tables.kept(model, judge.output, judge.form))
-    there: dict[str, str] = dict(database.script("exists", schema="main", name=model))
+        judge_again(database, judge, tables.present(model))
+    database.execute(tables.settled(model))
+    database.execute(tables.kept(model, judge.output, judge.form))
+    there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
     before = audit.needs_published(tests) and bool(there)
     table = quote.name("warehouse", "main", model)
-    rows_before = database.one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
+    rows_before = database.fetch_one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
-        database.run(tables.render_published_copy(model))
+        database.execute(tables.render_published_copy(model))
 
     def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
         for schema in SCHEMAS:
             if check_free(database, model, "a model", schema=schema) == "VIEW":
                 cleared(database, model, "a model")
         check_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
-        database.run(tables.published(model, judge.output, judge.form))
-        database.run(tables.provenance(model))
-        database.run(history.history(model, judge.output, judge.form))
+        database.execute(tables.published(model, judge.output, judge.form))
+        database.execute(tables.provenance(model))
+        database.execute(history.history(model, judge.output, judge.form))
         words = {each.name: each.description for each in judge.output.columns if each.description}
         for schema in SCHEMAS:
             sealed = _sealed(database, schema, model, version)
@@ -196,7 +195,7 @@ def _replaced(
             before=before,
             rows_before=int(rows_before),
         )
-        return results, *database.one(tables.outcomes(model))
+        return results, *database.fetch_one(tables.outcomes(model))
 
     found, (outcomes, stale) = _audited(database, model, tests, make, keep=keep)
     return found, outcomes, stale
@@ -206,7 +205,7 @@ Made = tuple["list[Result]", "Any", "Any"]
 
 
 def _audited(
-    database: Database,
+    database: Warehouse,
     model: str,
     tests: Sequence[DataTest],
     make: Callable[[Sequence[DataTest]], Made],
@@ -220,7 +219,7 @@ def _audited(
     broken: dict[str, Result] = {}
     while True:
         trial = [test for test in tests if test.name not in broken]
-        database.run("BEGIN TRANSACTION")
+        database.execute("BEGIN TRANSACTION")
         done = False
         try:
             results, *rest = make(trial)
@@ -234,10 +233,10 @@ def _audited(
         except audit.Broken as problem:
             broken[problem.result.test] = problem.result
         finally:
-            database.run("COMMIT" if done else "ROLLBACK")
+            database.execute("COMMIT" if done else "ROLLBACK")
 
 
-def _tested(database: Database, model: str, tests: Sequence[DataTest], folder: Path) -> Published:
+def _tested(database: Warehouse, model: str, tests: Sequence[DataTest], folder: Path) -> Published:
     """The tests of a table or view as it stands."""
 
     def make(trial: Sequence[DataTest]) -> Made:
@@ -247,31 +246,31 @@ def _tested(database: Database, model: str, tests: Sequence[DataTest], folder: P
     return found
 
 
-def run_key(database: Database, model: str) -> dict[str, str]:
+def run_key(database: Ledger, model: str) -> dict[str, str]:
     """The columns of a model's key and their types, as the ledger has them."""
     return database.describe(f"SELECT key.* FROM {tables.inputs(model)}")
 
 
-def _current(database: Database, model: str, version: str, about: str) -> bool:
+def _current(database: Warehouse, model: str, version: str, about: str) -> bool:
     """Whether both tables were made from just this, and have their rows still."""
     for schema in SCHEMAS:
-        found = database.script("exists", schema=schema, name=model)
+        found = database.call("exists", schema=schema, name=model)
         if not found or found[0][0] != "TABLE":
             return False
         if found[0][1] != comment(database, _sealed(database, schema, model, version), about):
             return False
-    return bool(database.script("exists", schema="enrich", name=f"{model}{HISTORY}"))
+    return bool(database.call("exists", schema="enrich", name=f"{model}{HISTORY}"))
 
 
-def _sealed(database: Database, schema: str, model: str, version: str) -> str:
+def _sealed(database: Warehouse, schema: str, model: str, version: str) -> str:
     """The version with a hash of all that is in the table: a change by anybody shows."""
     table = quote.name("warehouse", schema, model)
-    rows, seal = database.one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
+    rows, seal = database.fetch_one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
     return f"{version}, {rows} rows, seal {seal or 0:x}"
 
 
 def build(
-    database: Database, model: Model, tests: Sequence[DataTest], *, folder: Path
+    database: Warehouse, model: Model, tests: Sequence[DataTest], *, folder: Path
 ) -> Published:
     """Make a plain SQL model's view or table, unless a test fails. Needs the warehouse."""
     kind = model.kind.upper()
@@ -280,7 +279,7 @@ def build(
         cleared(database, model.name, "a model")
         name = quote.name("warehouse", "main", model.name)
         with reading(model.source):
-            database.run(f"CREATE {kind} {name} AS\n{model.query}")
+            database.execute(f"CREATE {kind} {name} AS\n{model.query}")
         mark(database, kind, "main", model.name, "a model", about=model.description)
         found = audit.run_tests(database, model.name, trial, key=(), folder=folder, before=False)
         return found, "", 0
@@ -290,7 +289,7 @@ def build(
     return found
 
 
-def books(database: Database) -> None:
+def books(database: Both) -> None:
     """Make anew what enrich tells of all models: `enrich.costs`, `.prompts` and `.evaluations`.
 
     Needs warehouse and ledger.
@@ -298,8 +297,8 @@ def books(database: Database) -> None:
     with database.transaction():
         for name in TAKEN:
             check_free(database, name, name, schema="enrich")
-        database.script("costs")
-        database.script("prompts")
-        database.script("evaluations")
+        database.call("costs")
+        database.call("prompts")
+        database.call("evaluations")
         for name in TAKEN:
             mark(database, "TABLE", "enrich", name, name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from enrich.compiler import judge as judging
-from enrich.compiler import reader
+from enrich.compiler import reader, tables
 from enrich.errors import DatabaseError
 from enrich.ledger.batch import now, update
 from enrich.manifest.output import Output
@@ -19,7 +19,8 @@ from enrich.pipeline.fetch import result_paths
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from enrich.db.database import Database, Files
+    from enrich.db.database import Ledger
+    from enrich.db.files import Files
     from enrich.ledger.batch import Batch, Done
     from enrich.manifest.prompt import Endpoint, Format
 
@@ -51,6 +52,10 @@ class Ended:
     unrun: str = ""
 
 
+ASKED = "SELECT fingerprint FROM temp._enrich_asked"
+"""What a plan is about: the requests that the present version of the model asks."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Judge:
     """What answers are read and judged by: the output and the form of one version of a model."""
@@ -61,9 +66,9 @@ class Judge:
     prefix: str
 
     @classmethod
-    def of(cls, database: Database, prompt: str) -> Judge:
+    def of(cls, database: Ledger, prompt: str) -> Judge:
         """The judge of version `prompt`, from the ledger."""
-        endpoint, form, ddl, prefix = database.one(
+        endpoint, form, ddl, prefix = database.fetch_one(
             "SELECT endpoint, response_format, output, prefix FROM ledger.prompts "
             "WHERE prompt = $prompt",
             prompt=prompt,
@@ -82,7 +87,7 @@ class Judge:
 
 
 def read_files(
-    database: Database, ended: Sequence[Ended], judge: Judge
+    database: Ledger, ended: Sequence[Ended], judge: Judge
 ) -> dict[str, Mapping[str, int]]:
     """Give every request of these batches its response, from their result files.
 
@@ -90,17 +95,17 @@ def read_files(
     transaction of the caller's.
     """
     files = {path: each.batch for each in ended for path in each.files if path.stat().st_size}
-    database.script("result_files", files=list(files), batches=list(files.values()))
+    database.call("result_files", files=list(files), batches=list(files.values()))
     _judge_lines(database, judge, files=list(files))
-    database.script(
+    database.call(
         "reading",
         batches=[each.batch for each in ended],
         runs=[each.run for each in ended],
         unrun=[each.unrun for each in ended],
     )
-    database.script("settle", judged_by=judge.id, whole=judge.form != "text")
+    database.call("settle", judged_by=judge.id, whole=judge.form != "text")
     counts: dict[str, Mapping[str, int]] = {each.batch: {} for each in ended}
-    for batch, outcomes in database.script("counts"):
+    for batch, outcomes in database.call("counts"):
         counts[batch] = dict(outcomes)
     for each in ended:
         _check_sum(each, sum(counts[each.batch].values()))
@@ -114,8 +119,8 @@ def _check_sum(ended: Ended, found: int) -> None:
         raise DatabaseError(f"batch {ended.batch}: {what}", hint=hint)
 
 
-def _judge_lines(database: Database, judge: Judge, *, files: Sequence[Path]) -> None:
-    """Make `temp.judged`: at most one line for each request, with what is wrong with its answer.
+def _judge_lines(database: Ledger, judge: Judge, *, files: Sequence[Path]) -> None:
+    """Make `temp._enrich_judged`: at most one line for each request, and what is wrong with it.
 
     Lines with an answer are read at once. Only where a file has others is every line looked at, for
     errors, refusals, and whatever servers write instead; and only where some are not JSON, they are
@@ -135,54 +140,60 @@ def _judge_lines(database: Database, judge: Judge, *, files: Sequence[Path]) -> 
 
 
 def _judge_files(
-    database: Database, judge: Judge, files: list[Path], lines: int, longest: int
+    database: Ledger, judge: Judge, files: list[Path], lines: int, longest: int
 ) -> None:
     _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
-    if int(database.one("SELECT count(*) FROM temp.judged")[0]) < lines:
+    if int(database.fetch_one("SELECT count(*) FROM temp._enrich_judged")[0]) < lines:
         _judge_odd(database, judge, files, longest)
-    found, different = database.script("judged_counts")[0]
+    found, different = database.call("judged_counts")[0]
     if found > different:
-        database.run(reader.single("judged"))
+        database.execute(reader.drop_doubles())
 
 
-def _judge_odd(database: Database, judge: Judge, files: list[Path], longest: int) -> None:
+def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) -> None:
     """Judge the lines that are not as usual; those that are not JSON are mended first."""
-    database.run(reader.odd_lines(judge.endpoint, longest=longest), files=files)
+    database.execute(reader.odd_lines(judge.endpoint, longest=longest), files=files)
     _judge_more(database, judge)
-    broken = database.run("SELECT DISTINCT filename FROM temp.lines WHERE custom_id IS NULL")
+    broken = database.execute(
+        "SELECT DISTINCT filename FROM temp._enrich_lines WHERE custom_id IS NULL"
+    )
     for (file,) in broken:
         mended = result_file.mend(Path(file))
         if not mended.stat().st_size:
             continue
-        whose = "SELECT batch FROM temp.result_files WHERE filename = $file"
-        batch = str(database.one(whose, file=file)[0])
-        database.script("result_files", files=[mended], batches=[batch])
+        whose = "SELECT batch FROM temp._enrich_result_files WHERE filename = $file"
+        batch = str(database.fetch_one(whose, file=file)[0])
+        database.call("result_files", files=[mended], batches=[batch])
         size = max(longest, result_file.survey(mended).longest + 1)
-        database.run(reader.odd_lines(judge.endpoint, longest=size), files=[mended])
+        database.execute(reader.odd_lines(judge.endpoint, longest=size), files=[mended])
         _judge_more(database, judge)
 
 
-def _judge_more(database: Database, judge: Judge) -> None:
-    source = "SELECT * EXCLUDE (filename) FROM temp.lines WHERE custom_id IS NOT NULL"
+def _judge_more(database: Ledger, judge: Judge) -> None:
+    source = "SELECT * EXCLUDE (filename) FROM temp._enrich_lines WHERE custom_id IS NOT NULL"
     more = judging.render_judgement(source, judge.output, judge.form)
-    database.run(f"INSERT INTO temp.judged\n{more}")
+    database.execute(f"INSERT INTO temp._enrich_judged\n{more}")
 
 
-def judge_again(database: Database, judge: Judge) -> None:
-    """Judge the answers to `temp._enrich_snapshot` anew where another output judged them last.
+def judge_again(database: Ledger, judge: Judge, requests: str = ASKED) -> None:
+    """Judge the answers to `requests`, a query of fingerprints, again where another output judged
+    them last: an answer that was paid for is used whenever the present output accepts it."""
+    database.execute(tables.misjudged(requests), judged_by=judge.id)
+    if database.fetch_one("SELECT count(*) FROM temp._enrich_misjudged") == (0,):
+        return
+    again = judging.render_judgement(
+        "SELECT * FROM temp._enrich_misjudged", judge.output, judge.form
+    )
+    database.execute(f"""CREATE OR REPLACE TEMP TABLE _enrich_rejudged AS
+SELECT batch, custom_id, fault FROM (
+{again}
+)""")
+    database.call("judged_again", judged_by=judge.id)
 
-    An answer that was paid for is used again whenever the present output accepts it.
-    """
-    database.script("misjudged", judged_by=judge.id)
-    many = int(database.one("SELECT count(*) FROM temp.misjudged")[0])
-    if many:
-        _judge(database, "SELECT * FROM temp.misjudged", judge)
-        database.script("judged_again", judged_by=judge.id)
 
-
-def _judge(database: Database, source: str, judge: Judge, **values: object) -> None:
+def _judge(database: Ledger, source: str, judge: Judge, **values: object) -> None:
     select = judging.render_judgement(source, judge.output, judge.form)
-    database.run(f"CREATE OR REPLACE TEMP TABLE judged AS\n{select}", **values)
+    database.execute(f"CREATE OR REPLACE TEMP TABLE _enrich_judged AS\n{select}", **values)
 
 
 def read_batches(
@@ -215,7 +226,7 @@ def read_batches(
 
 
 def _read_together(files: Files, some: list[Batch]) -> list[Done]:
-    with files.open(ledger=True) as database, database.transaction():
+    with files.open_ledger() as database, database.transaction():
         judge = Judge.of(database, some[0].prompt)
         run = [_results(files, batch) for batch in some if not batch.unrun]
         outcomes = read_files(database, run, judge) if run else {}
@@ -224,16 +235,16 @@ def _read_together(files: Files, some: list[Batch]) -> list[Done]:
 
 
 def closed(
-    database: Database, batch: Batch, outcomes: Mapping[str, int], *, billed: bool = False
+    database: Ledger, batch: Batch, outcomes: Mapping[str, int], *, billed: bool = False
 ) -> Batch:
     """The batch is read: nothing will be asked of it again."""
     # From 2 on, so that a full refresh (`since` 1) of a ledger without answers counts them all.
-    (number,) = database.one("SELECT coalesce(max(read_number), 1) + 1 FROM ledger.batches")
+    (number,) = database.fetch_one("SELECT coalesce(max(read_number), 1) + 1 FROM ledger.batches")
     batch = update(
         database, batch, read_at=now(), read_number=number, outcomes=json.dumps(outcomes)
     )
     billed = billed or batch.status == "interrupted"
-    database.script("true_up", batch=batch.batch, billed=billed)
+    database.call("true_up", batch=batch.batch, billed=billed)
     return batch
 
 

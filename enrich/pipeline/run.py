@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from enrich.compiler import tables
 from enrich.compiler.body import line_overhead
 from enrich.compiler.version import Version
-from enrich.db.database import made
+from enrich.db.creation import make_folder
 from enrich.db.ownership import check_free
 from enrich.errors import DiskError, ProjectError, ProviderError, Unavailable
 from enrich.ledger.batch import FULL, hold, unread
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from enrich.compiler.compilation import Compiled
-    from enrich.db.database import Database, Files
+    from enrich.db.database import Ledger
+    from enrich.db.files import Files
     from enrich.errors import EnrichError
     from enrich.ledger.batch import Batch
     from enrich.ledger.run import RunOptions
@@ -94,7 +95,7 @@ def turn(files: Files) -> Iterator[None]:
     """The project's turn: whoever holds it may plan, submit and read; nobody holds it waiting."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(made(files.work) / "turn.lock", mode=0o600)
+    lock = FileLock(make_folder(files.work) / "turn.lock", mode=0o600)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -116,7 +117,7 @@ def check(
 
     `ready`: its provider must be able to answer now.
     """
-    with files.open(warehouse="read", attached=True) as database:
+    with files.open_warehouse("read", attached=True) as database:
         for schema in ("main", "enrich"):
             check_free(database, model.name, "a model", schema=schema)
         if ready:
@@ -128,7 +129,7 @@ def start(
     files: Files, config: Config, provider: Provider, model: Model, order: RunOptions
 ) -> Started:
     """Snapshot the model's rows and plan what to ask; one transaction, nothing is sent."""
-    with files.open(warehouse="read", ledger=True, attached=True) as database:
+    with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
         snapshot.take(database, work, config=config, most_bytes=provider.limits.bytes)
         found = diff.compare(database, work, config=config)
@@ -137,7 +138,7 @@ def start(
             run = drawn.run
             _remember(database, work, run)
             plan.assign(database, run, drawn.cuts, drawn.terms, paid=drawn.plan.first)
-            database.script(
+            database.call(
                 "run_started",
                 run=run.run,
                 model=run.model,
@@ -153,17 +154,17 @@ def start(
                 budgets=list(run.limits),
                 limits=list(run.limits.values()),
             )
-        answered = bool(database.run(tables.answered(model.name)))
+        answered = bool(database.execute(tables.answered(model.name)))
     return Started(run=run.run, plan=drawn.plan, answered=answered)
 
 
-def _remember(database: Database, work: Compiled, run: Run) -> None:
+def _remember(database: Ledger, work: Compiled, run: Run) -> None:
     """Record which row stands for which request from this run on."""
     model = work.model.name
     if not diff.known_rows(database, work):
-        database.run(tables.inputs_created(model, work.key))
-    database.run(tables.inputs_closed(model), run=run.run)
-    database.run(tables.inputs_opened(model), run=run.run)
+        database.execute(tables.inputs_created(model, work.key))
+    database.execute(tables.inputs_closed(model), run=run.run)
+    database.execute(tables.inputs_opened(model), run=run.run)
 
 
 def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
@@ -175,10 +176,10 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
     """
     result = Turn()
     previews = settle_previews(files)
-    with files.open(ledger=True) as database:
+    with files.open_ledger() as database:
         _stop_hopeless(files, database, unread(database))
         todo = unread(database)
-        proven = {str(row[0]) for row in database.script("proven")}
+        proven = {str(row[0]) for row in database.call("proven")}
     stopped: set[str] = set()
     fetched: list[Batch] = []
     for batch in todo:
@@ -197,7 +198,7 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
             if batch.sent or isinstance(problem, Unavailable):
                 result.batches.append(batch)
                 continue
-            with files.open(ledger=True) as database, database.transaction():
+            with files.open_ledger() as database, database.transaction():
                 stop(database, batch.model, f"a batch was refused: {problem.message}")
             stopped.add(batch.model)
             continue
@@ -214,13 +215,13 @@ def advance(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
     return result
 
 
-def stop(database: Database, model: str, why: str) -> None:
+def stop(database: Ledger, model: str, why: str) -> None:
     """Send no more of a model's latest run. Needs the ledger, in a transaction."""
     withdraw(database, model)
-    database.script("stopped", model=model, why=why)
+    database.call("stopped", model=model, why=why)
 
 
-def _stop_hopeless(files: Files, database: Database, todo: tuple[Batch, ...]) -> None:
+def _stop_hopeless(files: Files, database: Ledger, todo: tuple[Batch, ...]) -> None:
     """Stop the models of which nearly all answers so far failed in the same way: what was not sent
     would fail so, too, and cost as much."""
     for model in sorted({batch.model for batch in todo if not batch.sent}):
@@ -231,17 +232,17 @@ def _stop_hopeless(files: Files, database: Database, todo: tuple[Batch, ...]) ->
             files.say(f"{model} is stopped: {why}")
 
 
-def _hopeless(database: Database, run: Run) -> str:
+def _hopeless(database: Ledger, run: Run) -> str:
     """Why asking more of a run makes no sense: nearly all answers to its version failed alike.
 
     "" if it does make sense, or if the run was told to ask failed rows anew. Needs the ledger.
     """
     if run.again or run.since:
         return ""
-    ok, sent = database.script("ok_share", prompt=run.prompt)[0]
+    ok, sent = database.call("ok_share", prompt=run.prompt)[0]
     if ok > (1 - ALIKE) * sent:  # told by the batches alone, without a look at each answer
         return ""
-    found = database.script("alike", prompt=run.prompt)
+    found = database.call("alike", prompt=run.prompt)
     if not found:
         return ""
     outcome, many, total, reason = found[0]
@@ -290,7 +291,7 @@ def _unheld(files: Files, batch: Batch) -> Batch:
     to be planned anew, for meanwhile somebody else may have asked the same."""
     if batch.sent or batch.held:
         return batch
-    with files.open(ledger=True) as database:
+    with files.open_ledger() as database:
         run = Run.latest(database, batch.model)
         left = Left.of(
             database, run.limits, model=run.model, run=run.run, invocation=run.invocation
@@ -305,7 +306,7 @@ def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn)
     held = {batch.model for batch in result.batches if batch.held} if result.read else set()
     for model in sorted(failed | held):
         waiting = [b for b in result.batches if b.model == model and b.held]
-        with files.open(ledger=True) as database, database.transaction():
+        with files.open_ledger() as database, database.transaction():
             run = Run.latest(database, model)
             cancelled = any(b.run == run.run and b.cancelled_at for b, _ in result.read)
             why = "it was cancelled" if cancelled else _hopeless(database, run)
@@ -319,14 +320,15 @@ def _again(files: Files, open_provider: Callable[[str], Provider], result: Turn)
 
 
 def _replan(
-    database: Database, open_provider: Callable[[str], Provider], run: Run, *, anew: bool
+    database: Ledger, open_provider: Callable[[str], Provider], run: Run, *, anew: bool
 ) -> int:
     """Plan what of a run's requests should be asked; gives how many that are. `anew`: what was
     planned and not sent is planned again, too."""
     version = Version.of(database, run.prompt)
     judge = Judge.of(database, run.prompt)
-    database.run(tables.inputs_completed(run.model))
-    database.run(tables.failed(run.model), since=run.since)
+    database.execute(tables.inputs_completed(run.model))
+    database.execute(tables.failed(run.model), since=run.since)
+    database.execute(tables.asked("_enrich_failed"))
     if anew:
         withdraw(database, run.model)
     responses.judge_again(database, judge)

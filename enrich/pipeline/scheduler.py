@@ -38,7 +38,7 @@ from enrich.pipeline.publish import check_answers, check_names
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from enrich.db.database import Files
+    from enrich.db.files import Files
     from enrich.ledger.run import RunOptions
     from enrich.manifest.config import Config
     from enrich.manifest.data_test import DataTest
@@ -108,12 +108,12 @@ class Flow:
         """Compile whatever does not wait for another model, before anything is spent; `ready`:
         its provider must be able to answer now, `refresh`: a plain model may replace answers. What
         is wrong with one model stops no other."""
-        with self.files.open(warehouse="read") as database:
+        with self.files.open_warehouse("read") as database:
             for each in picked:
                 check_names(database, each)
         for each in picked:
             try:
-                with self.files.open(warehouse="read") as database:
+                with self.files.open_warehouse("read") as database:
                     check_answers(database, each, refresh=refresh)
                 if not self.upstream(each, picked) and not self.spoiled_by(each):
                     self.check_one(each, provider, ready=ready)
@@ -129,7 +129,7 @@ class Flow:
             chosen = self.provider(self.provider_name(each, provider))
             run.check(self.files, self.config, chosen, each, ready=ready)
             return
-        with self.files.open(warehouse="read", attached=True) as database:
+        with self.files.open_warehouse("read", attached=True) as database:
             described(database, each)
 
     def spoiled_by(self, each: Model) -> EnrichError | None:
@@ -165,8 +165,8 @@ class Flow:
         names = sorted(self.graph.parents[each.name])
         if not names:
             return ()
-        with self.files.open(warehouse="read") as database:
-            return tuple(n for n in names if not database.script("exists", schema="main", name=n))
+        with self.files.open_warehouse("read") as database:
+            return tuple(n for n in names if not database.call("exists", schema="main", name=n))
 
     def run(
         self, picked: Sequence[Model], provider: str | None, order: RunOptions, *, detach: bool
@@ -184,7 +184,7 @@ class Flow:
                     self._show(turn)
                 self._raise(turn, names)
                 self._raise_held_back(names)
-            with self.files.open(ledger=True) as database:
+            with self.files.open_ledger() as database:
                 left = [each for each in queue.queue(database) if each.command == command]
             under_way = {name for name in names if turn.open(name)}
             still = all(batch.held for batch in turn.batches)  # nothing would change by waiting
@@ -214,9 +214,9 @@ class Flow:
     def _account(self, names: set[str]) -> None:
         """Say what was spent of the budgets of these models' runs, of each budget once."""
         told: dict[str, None] = {}
-        with self.files.open(ledger=True) as database:
+        with self.files.open_ledger() as database:
             for name in sorted(names):
-                if not database.script("latest_run", model=name):
+                if not database.call("latest_run", model=name):
                     continue
                 run = Run.latest(database, name)
                 left = Left.of(
@@ -241,7 +241,7 @@ class Flow:
             turn = self._advance()
             turn.troubles[:0] = troubles
             turn.read[:0] = done
-            with self.files.open(ledger=True) as database:
+            with self.files.open_ledger() as database:
                 ready = [each for each in queue.ready(database) if each.model not in tried]
             if not ready:
                 return turn
@@ -278,14 +278,14 @@ class Flow:
 
     def _publish(self, name: str, model: Model | None, tests: Sequence[DataTest]) -> None:
         if model is not None and model.prompt is None:  # its answers stay in the ledger
-            with self.files.open(ledger=True) as database:
-                database.script("left_alone", model=name)
+            with self.files.open_ledger() as database:
+                database.call("left_alone", model=name)
             return
         own = self.tests(model, tests) if model else ()
         whole, under_way = not all(test.counts for test in own), self._under_way(name)
         if whole and under_way:
             return  # tests judge a whole table: bit by bit any change would look small
-        with self.files.open(warehouse=True, ledger=True, attached=whole) as database:
+        with self.files.open_both(attached=whole) as database:
             found = publish.publish(
                 database,
                 name,
@@ -328,16 +328,16 @@ class Flow:
         others = [test for test in files if not test.reads & names] if alone else []
         found: list[Result] = []
         if others:
-            with self.files.open(warehouse=True, attached=True) as database:
+            with self.files.open_warehouse(attached=True) as database:
                 found += publish.test_alone(database, others, folder=self.files.work)
         for each in reversed(picked):
             own = [t for t in self.tests(each, files) if not t.is_file or t.name in left]
             left -= {test.name for test in own}
             if not own:
                 continue
-            with self.files.open(warehouse=True, ledger=True, attached=True) as database:
-                there = database.script("exists", schema="main", name=each.name)
-                if not there and not database.script("latest_run", model=each.name):
+            with self.files.open_both(attached=True) as database:
+                there = database.call("exists", schema="main", name=each.name)
+                if not there and not database.call("latest_run", model=each.name):
                     self.talk.say(f"skipped the tests of {each.name}: it has not been run yet")
                     continue
                 folder, asks = self.files.work, each.prompt is not None
@@ -348,11 +348,11 @@ class Flow:
     def _there(self, names: set[str]) -> bool:
         if not names:
             return True
-        with self.files.open(warehouse="read") as database:
-            return all(database.script("exists", schema="main", name=name) for name in names)
+        with self.files.open_warehouse("read") as database:
+            return all(database.call("exists", schema="main", name=name) for name in names)
 
     def _under_way(self, name: str) -> bool:
-        with self.files.open(ledger=True) as database:
+        with self.files.open_ledger() as database:
             return any(b.model == name and not b.held for b in unread(database))
 
     def _tell(self, found: Published) -> None:
@@ -394,7 +394,7 @@ class Flow:
                 stopped.setdefault(each.name, NOT_PUBLISHED)
             if each.name in self.built and self.built[each.name].held_back:
                 stopped[each.name] = "was held back by its tests"
-        with self.files.open(ledger=True) as database, database.transaction():
+        with self.files.open_ledger() as database, database.transaction():
             for name, after in later.items():
                 cause = next((other for other in after if other in stopped), "")
                 if cause:
@@ -416,7 +416,7 @@ class Flow:
         try:
             yield
         except EnrichError:
-            with self.files.open(ledger=True) as database:
+            with self.files.open_ledger() as database:
                 left = [each.model for each in queue.queue(database) if each.command == command]
                 queue.drop(database, left)
             raise
@@ -427,7 +427,7 @@ class Flow:
         self.check_seeds(each)
         if each.prompt is None:
             tests = self.tests(each, self.load(self.variables)[1])
-            with self.files.open(warehouse=True, attached=True) as database:
+            with self.files.open_warehouse(attached=True) as database:
                 check_answers(database, each, refresh=order.full_refresh)
                 described(database, each)
                 found = publish.build(database, each, tests, folder=self.files.work)
@@ -452,7 +452,7 @@ class Flow:
 
     def _go_on(self, each: Waiting, command: str) -> None:
         """Begin a model that waited, unless one before it did not come through."""
-        with self.files.open(ledger=True) as database:
+        with self.files.open_ledger() as database:
             stuck = queue.stuck(database, each)
             if stuck:
                 queue.drop(database, [each.model])
@@ -476,7 +476,7 @@ class Flow:
         built = self.built.get(each.model)
         if built and built.held_back:
             why = "was held back by its tests"
-        with self.files.open(ledger=True) as database:
+        with self.files.open_ledger() as database:
             queue.drop(database, [each.model])
             if order.invocation:
                 queue.begun(database, each.command, order.invocation)
@@ -492,7 +492,7 @@ class Flow:
 
     def _skip_after(self, name: str, why: str) -> None:
         """Let no model wait for one that does not come through."""
-        with self.files.open(ledger=True) as database:
+        with self.files.open_ledger() as database:
             left = [each.model for each in queue.queue(database) if name in each.after]
             queue.drop(database, left)
         for other in left:
@@ -511,22 +511,22 @@ class Flow:
                 continue
             parts = ", ".join(f"{many:,} {word}" for word, many in outcomes.items())
             self.talk.say(f"{batch.batch} {batch.status}: {batch.requests:,} sent = {parts}")
-        with self.files.open(ledger=True) as database:
-            unpublished = {str(row[0]) for row in database.script("unpublished")}
+        with self.files.open_ledger() as database:
+            unpublished = {str(row[0]) for row in database.call("unpublished")}
         self.publish(unpublished)
         if turn.read or unpublished:
             self.books()
         if turn.planned:
             self.talk.say(f"{turn.planned:,} requests are asked again")
         if turn.replanned:
-            with self.files.open(ledger=True) as database:
+            with self.files.open_ledger() as database:
                 turn.batches = list(unread(database))
         return turn
 
     def books(self) -> None:
         """Make anew what enrich tells of all models."""
         try:
-            with self.files.open(warehouse=True, ledger=True) as database:
+            with self.files.open_both() as database:
                 publish.books(database)
         except ProjectError as problem:  # somebody else's table stands there
             self.talk.say(f"{problem.message}; {problem.hint}")
@@ -537,8 +537,8 @@ class Flow:
         names = sorted({batch.model for batch in seen})
         if not names:
             return
-        with self.files.open(ledger=True) as database:
-            figures = {name: database.script("progress", model=name)[0] for name in names}
+        with self.files.open_ledger() as database:
+            figures = {name: database.call("progress", model=name)[0] for name in names}
         for name, (total, answered, _, failed, spent) in figures.items():
             own = [batch for batch in seen if batch.model == name]
             words = {"read" if batch.read_at else standing(batch) for batch in own}

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import IO, TYPE_CHECKING, cast
 
 from enrich.db import quote
-from enrich.db.database import made
+from enrich.db.creation import make_folder
 from enrich.db.ownership import MARK, cleared, comment, is_ours, mark
 from enrich.errors import DatabaseError, DiskError, InputError, nearest, reading
 from enrich.manifest.variables import literal
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from enrich.db.database import Database
+    from enrich.db.database import Warehouse
     from enrich.manifest.seed_file import SeedFile
     from enrich.manifest.sources import Source
 
@@ -51,13 +51,13 @@ SAY_HOW = (
 )
 
 
-def seed(database: Database, each: SeedFile, *, work: Path) -> bool:
+def seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
     """Load a seed file as a table, unless it was loaded as it is now. Needs the warehouse.
 
     Raises InputError, with file and line, where it cannot be read; the table stays as it was.
     """
     known = comment(database, f"a seed: {each.version}")
-    found = database.script("exists", schema="main", name=each.name)
+    found = database.call("exists", schema="main", name=each.name)
     if found and found[0][1] == known:
         return False
     _check_options(database, each)
@@ -68,7 +68,7 @@ def seed(database: Database, each: SeedFile, *, work: Path) -> bool:
         cleared(database, each.name, "a seed")
         name = quote.name("warehouse", "main", each.name)
         try:
-            database.run(f"CREATE TABLE {name} AS {_select(each)}", path=path)
+            database.execute(f"CREATE TABLE {name} AS {_select(each)}", path=path)
             _check_columns(database, each, path)
         except DatabaseError as problem:
             raise _unloaded(each, _pointed(database, each, path, problem)) from problem
@@ -86,10 +86,10 @@ def _select(each: SeedFile, **more: object) -> str:
     return f"SELECT * FROM {each.reader}($path{listed})"
 
 
-def _check_options(database: Database, each: SeedFile) -> None:
+def _check_options(database: Warehouse, each: SeedFile) -> None:
     known = {
         str(name)
-        for (names,) in database.run(
+        for (names,) in database.execute(
             "SELECT parameters FROM duckdb_functions() WHERE function_name = $reader",
             reader=each.reader,
         )
@@ -101,17 +101,17 @@ def _check_options(database: Database, each: SeedFile) -> None:
             raise InputError(what, hint=nearest(option, known))
 
 
-def _check_columns(database: Database, each: SeedFile, path: Path) -> None:
+def _check_columns(database: Warehouse, each: SeedFile, path: Path) -> None:
     """DuckDB makes one column of a CSV whose lines do not fit together: that is no table."""
     table = quote.name("warehouse", "main", each.name)
     columns = list(database.describe(f"FROM {table}"))
     if each.reader != "read_csv" or len(columns) > 1 or {"delim", "sep"} & set(each.options):
         return
-    values = [str(value) for (value,) in database.run(f"FROM {table} LIMIT {FIRST}")]
+    values = [str(value) for (value,) in database.execute(f"FROM {table} LIMIT {FIRST}")]
     separator = next((c for c in SEPARATORS if c in columns[0]), "")
     inside = next((c for c in SEPARATORS if values and all(c in each for each in values)), "")
     if separator:
-        database.run(f"SELECT count(*) FROM ({_select(each, delim=separator)})", path=path)
+        database.execute(f"SELECT count(*) FROM ({_select(each, delim=separator)})", path=path)
     if separator or inside:
         what = f"{each.source} was read as one column, '{columns[0][:60]}'"
         how = SAY_HOW if separator else SAY_HOW.replace("delim: ';'", "skip: 1")
@@ -119,7 +119,7 @@ def _check_columns(database: Database, each: SeedFile, path: Path) -> None:
 
 
 def _pointed(
-    database: Database, each: SeedFile, path: Path, problem: DatabaseError
+    database: Warehouse, each: SeedFile, path: Path, problem: DatabaseError
 ) -> DatabaseError:
     """An error that names a line, where DuckDB only says that it made nothing of a CSV."""
     if "sniffing" not in str(problem.__cause__):
@@ -131,7 +131,7 @@ def _pointed(
     plain = {"auto_detect": False, "columns": columns, "delim": separator, "header": True}
     try:
         with database.bare() as beside:
-            beside.run(f"SELECT count(*) FROM ({_select(each, **plain)})", path=path)
+            beside.execute(f"SELECT count(*) FROM ({_select(each, **plain)})", path=path)
     except DatabaseError as found:
         return found
     return problem
@@ -171,7 +171,7 @@ def _readable(each: SeedFile, work: Path) -> Iterator[Path]:
     except LookupError as problem:
         what = f"project.yml: the seed '{each.name}' has an unknown encoding, '{each.encoding}'"
         raise InputError(what, hint="such as latin-1, windows-1252, utf-16, shift_jis") from problem
-    copy = made(work, "seeds") / f"{each.name}.txt"
+    copy = make_folder(work, "seeds") / f"{each.name}.txt"
     try:
         _transcode(replace(each, encoding=encoding), copy)
         yield copy
@@ -217,23 +217,23 @@ def _transcode(each: SeedFile, copy: Path) -> None:
         ) from problem
 
 
-def forget_sources(database: Database, sources: Sequence[Source]) -> None:
+def forget_sources(database: Warehouse, sources: Sequence[Source]) -> None:
     """Drop the views of sources that are not declared any more. Needs the warehouse."""
     known = {each.name for each in sources}
-    for name, said in database.script("source_views", mark=f"{MARK}a source"):
+    for name, said in database.call("source_views", mark=f"{MARK}a source"):
         if name not in known and is_ours(database, said):
-            database.run(f"DROP VIEW {quote.name('warehouse', 'main', name)}")
+            database.execute(f"DROP VIEW {quote.name('warehouse', 'main', name)}")
 
 
-def source(database: Database, source: Source) -> bool:
+def source(database: Warehouse, source: Source) -> bool:
     """Make the view of a source's files, unless it is there. Needs the warehouse."""
     version = f"a source: {sha256(source.query.encode()).hexdigest()[:12]}"
-    found = database.script("exists", schema="main", name=source.name)
+    found = database.call("exists", schema="main", name=source.name)
     if found and found[0][1] == comment(database, version):
         return False
     with database.transaction():
         cleared(database, source.name, "a source")
         name = quote.name("warehouse", "main", source.name)
-        database.run(f"CREATE VIEW {name} AS\n{source.query}")
+        database.execute(f"CREATE VIEW {name} AS\n{source.query}")
         mark(database, "VIEW", "main", source.name, version)
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler import inputs
+from enrich.compiler import inputs, tables
 from enrich.compiler.body import REMOTE
 from enrich.compiler.compilation import select_failed
 from enrich.db import quote
@@ -16,51 +16,52 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enrich.compiler.compilation import Compiled
-    from enrich.db.database import Database
+    from enrich.db.database import Warehouse
     from enrich.manifest.config import Config
 
 MOST_BYTES = 50_000_000
 """What a request may hold of pictures: OpenAI refuses more (measured; its guide says 512 MB)."""
 
 
-def take(database: Database, compiled: Compiled, *, config: Config, most_bytes: int) -> int:
+def take(database: Warehouse, compiled: Compiled, *, config: Config, most_bytes: int) -> int:
     """Make `temp._enrich_snapshot`: see `inputs.snapshot`.
 
     Gives the number of rows. Needs the warehouse. A row whose picture cannot be read, or whose
     request is larger than `most_bytes`, has an `error` and no fingerprint. Raises InputError where
     the SELECT fails or the key is NULL or not unique.
     """
-    _render(database, compiled, config, table="snapshot")
+    _render(database, compiled, config, table="_enrich_snapshot")
+    database.execute(tables.asked("_enrich_snapshot"))
     _check_key(database, compiled)
-    database.script("line_too_long", overhead=compiled.overhead, bytes=most_bytes)
-    return int(database.one("SELECT count(*) FROM temp._enrich_snapshot")[0])
+    database.call("line_too_long", overhead=compiled.overhead, bytes=most_bytes)
+    return int(database.fetch_one("SELECT count(*) FROM temp._enrich_snapshot")[0])
 
 
-def take_earlier(database: Database, earlier: Compiled, *, config: Config) -> None:
-    """Make `temp._enrich_was`: the same rows as an earlier version would have asked them."""
-    _render(database, earlier, config, table="was")
+def take_earlier(database: Warehouse, earlier: Compiled, *, config: Config) -> None:
+    """Make `temp._enrich_earlier`: the same rows as an earlier version would have asked them."""
+    _render(database, earlier, config, table="_enrich_earlier")
 
 
-def _render(database: Database, compiled: Compiled, config: Config, *, table: str) -> None:
+def _render(database: Warehouse, compiled: Compiled, config: Config, *, table: str) -> None:
     with reading(compiled.model.source):
         _render_rows(database, compiled, config, table=table)
 
 
-def _render_rows(database: Database, compiled: Compiled, config: Config, *, table: str) -> None:
+def _render_rows(database: Warehouse, compiled: Compiled, config: Config, *, table: str) -> None:
     try:
         if compiled.keeps_rows:
-            database.run(inputs.materialized(compiled.model.query))
+            database.execute(inputs.materialized(compiled.model.query))
         if compiled.body.images:
             _pictures(database, compiled, config)
-        database.run(f"CREATE OR REPLACE TEMP TABLE _enrich_{table} AS\n{compiled.snapshot}")
+        database.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{compiled.snapshot}")
     except DatabaseError as problem:
         above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
         raise select_failed(compiled.model, problem, above=above) from problem
 
 
-def _check_key(database: Database, compiled: Compiled) -> None:
+def _check_key(database: Warehouse, compiled: Compiled) -> None:
     named = ", ".join(compiled.key)
-    for fault, keys, many in database.run(inputs.key_faults(compiled.key)):
+    for fault, keys, many in database.execute(inputs.key_faults(compiled.key)):
         shown = ", ".join(keys) + (", ..." if many > len(keys) else "")
         hint = "add a column to `key:` that tells the rows apart, or select them DISTINCT"
         if fault == "NULL":
@@ -70,33 +71,33 @@ def _check_key(database: Database, compiled: Compiled) -> None:
             hint = f"leave such rows out of the SELECT: WHERE {present}"
         where = f"{compiled.prompt.source}: the key ({named})"
         raise InputError(f"{where} is {fault} in {compiled.model.source}: {shown}", hint=hint)
-    for custom_id, keys in database.run(inputs.same_ids(compiled.key)):
+    for custom_id, keys in database.execute(inputs.same_ids(compiled.key)):
         what = f"{compiled.prompt.source}: these keys would share the custom_id {custom_id}"
         hint = "make the key a text or a number in the SELECT, such as CAST(id AS VARCHAR) AS id"
         raise InputError(f"{what}: {', '.join(keys)}", hint=hint)
 
 
-def _pictures(database: Database, compiled: Compiled, config: Config) -> None:
+def _pictures(database: Warehouse, compiled: Compiled, config: Config) -> None:
     """Make `temp._enrich_pictures`: each file that the rows name, as a `data:` URL or a fault."""
-    database.run(inputs.no_pictures())
+    database.execute(inputs.no_pictures())
     named = tuple(
         image for image, blob in zip(compiled.body.images, compiled.blobs, strict=True) if not blob
     )
     if not named:
         return
-    given = [row[0] for row in database.run(inputs.paths(named))]
+    given = [row[0] for row in database.execute(inputs.paths(named))]
     checked = [_found(config, path) for path in given]
     found = [file for file, _ in checked if file]
     if not given:
         return
     if not found:
-        database.run(
+        database.execute(
             "INSERT INTO temp._enrich_pictures SELECT unnest($given), NULL, NULL, unnest($faults)",
             given=given,
             faults=[fault for _, fault in checked],
         )
         return
-    database.run(
+    database.execute(
         inputs.data_urls(),
         given=given,
         found=[file for file, _ in checked],
@@ -128,13 +129,15 @@ def _found(config: Config, path: str) -> tuple[Path | None, str | None]:
         return None, f"the image '{path}' cannot be read: it is a link in a circle"
 
 
-def content(database: Database, work: Compiled) -> Content:
+def content(database: Warehouse, work: Compiled) -> Content:
     """What the rows of `temp._enrich_snapshot` that can be asked hold, where they show pictures.
 
     Pictures at a fixed address are in each row.
     """
     images = work.prompt.images
-    requests, text = database.one(inputs.texts(), overhead=work.overhead) if images else (0, 0)
+    requests, text = (
+        database.fetch_one(inputs.texts(), overhead=work.overhead) if images else (0, 0)
+    )
     if not requests:
         return Content(text=0.0, pictures=pictures.NO_TOKENS)
     llm = work.body.llm
@@ -143,7 +146,7 @@ def content(database: Database, work: Compiled) -> Content:
     ]
     moving = [each for each in images if each not in fixed]
     found = pictures.total([pictures.of(llm, None, each.detail) for each in fixed]).times(requests)
-    for place, width, height, many in database.run(inputs.sizes()):
+    for place, width, height, many in database.execute(inputs.sizes()):
         size = None if width is None else (int(width), int(height))
         found += pictures.of(llm, size, moving[place - 1].detail).times(many)
     return Content(text=float(text) / requests, pictures=found.times(1 / requests))

@@ -18,19 +18,20 @@ from enrich.pipeline.write import write_requests
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from enrich.db.database import Database, Files
+    from enrich.db.database import Ledger
+    from enrich.db.files import Files
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider, Remote
 
 
-def withdraw(database: Database, model: str) -> None:
+def withdraw(database: Ledger, model: str) -> None:
     """Forget the model's batches that nobody was asked to run; `tidy` deletes what was uploaded.
 
     Needs the ledger.
     """
-    database.script("unused_files", model=model, batch=None)
+    database.call("unused_files", model=model, batch=None)
     for table in ("requests", "batches"):
-        database.script(f"withdraw_{table}", model=model)
+        database.call(f"withdraw_{table}", model=model)
 
 
 def submit(files: Files, provider: Provider, batch: Batch) -> Batch:
@@ -88,16 +89,16 @@ def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int,
     An upload that was begun before may be there: it is used, and what other copies there are, or
     come to light later, are left to `tidy`.
     """
-    with files.open(ledger=True) as database:
+    with files.open_ledger() as database:
         judge = Judge.of(database, batch.prompt)
-        attempt = int(database.script("attempt", batch=batch.batch)[0][0])
+        attempt = int(database.call("attempt", batch=batch.batch)[0][0])
         if batch.input_file is not None:
             return judge.endpoint, attempt, batch.input_file
         path = folder(files, batch) / file_name(batch.batch)
         again = batch.uploading_at is not None
         write_requests(database, path, batch, judge)
         if again:
-            database.script("spare_files", batch=batch.batch)
+            database.call("spare_files", batch=batch.batch)
         else:
             update(database, batch, uploading_at=now())
     known = provider.uploaded(path.name) if again else ()
@@ -106,8 +107,8 @@ def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int,
 
 def tidy(files: Files, open_provider: Callable[[str], Provider]) -> None:
     """Delete at their providers what was uploaded and is of no use; what fails is tried again."""
-    with files.open(ledger=True) as database:
-        unused = database.dicts(statement("unused"))
+    with files.open_ledger() as database:
+        unused = database.fetch_dicts(statement("unused"))
     for each in unused:
         try:
             provider = open_provider(each["provider"])
@@ -117,6 +118,6 @@ def tidy(files: Files, open_provider: Callable[[str], Provider]) -> None:
                     provider.discard(file)
         except (ProviderError, ProjectError):
             continue
-        with files.open(ledger=True) as database:
+        with files.open_ledger() as database:
             forget = "DELETE FROM ledger.unused_files WHERE batch = $batch"
-            database.run(forget, batch=each["batch"])
+            database.execute(forget, batch=each["batch"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from enrich.db import quote
-from enrich.db.database import made
+from enrich.db.creation import make_folder
 from enrich.errors import DatabaseError, reading
 from enrich.manifest.data_test import PUBLISHED_COPY, CandidateTable
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from enrich.db.database import Database
+    from enrich.db.database import Warehouse
     from enrich.manifest.data_test import DataTest, Severity
 
 FAILURES_SCHEMA = "enrich_tests"
@@ -71,7 +71,7 @@ def needs_published(tests: Sequence[DataTest]) -> bool:
 
 
 def run_tests(
-    database: Database,
+    database: Warehouse,
     model: str,
     tests: Sequence[DataTest],
     *,
@@ -108,14 +108,16 @@ def run_tests(
     return results
 
 
-def _counted(database: Database, model: str, test: DataTest, before: int) -> Result:
+def _counted(database: Warehouse, model: str, test: DataTest, before: int) -> Result:
     """What a test that only counts says of the table's rows and those `before`."""
-    (now,) = database.one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")
+    (now,) = database.fetch_one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")
     error = test.judge_counts(before=before, now=int(now))
     return Result(model=model, test=test.name, severity=test.severity, error=error)
 
 
-def _run(database: Database, model: str, test: DataTest, query: str | None, folder: Path) -> Result:
+def _run(
+    database: Warehouse, model: str, test: DataTest, query: str | None, folder: Path
+) -> Result:
     """What the query of failing rows finds; none of them if there is no query. Raises Broken."""
     found = Result(model=model, test=test.name, severity=test.severity)
     if query is None:
@@ -127,7 +129,7 @@ def _run(database: Database, model: str, test: DataTest, query: str | None, fold
         kept = ", ".join(f"{_stored(kind, quote.name(name))}" for name, kind in columns.items())
         # To a file, for a rollback takes tables back.
         copy = f"COPY (SELECT {kept} FROM (\n{query}\n)) TO $path (FORMAT parquet)"
-        (many,) = database.one(copy, path=path)
+        (many,) = database.fetch_one(copy, path=path)
     except DatabaseError as problem:
         error = f"cannot be evaluated: {problem.message}"
         raise Broken(
@@ -168,28 +170,28 @@ def name_failures_table(model: str, test: str) -> str:
 
 
 def keep_failures(
-    database: Database, model: str, results: Sequence[Result], *, folder: Path
+    database: Warehouse, model: str, results: Sequence[Result], *, folder: Path
 ) -> None:
     """Replace the tables of failing rows of a model's tests. Needs the warehouse."""
     # By their comment, so that a table which somebody else put there stays.
-    there = database.script("failing_tables", schema=FAILURES_SCHEMA, mark=_mark(model))
+    there = database.call("failing_tables", schema=FAILURES_SCHEMA, mark=_mark(model))
     found = [result for result in results if result.failures]
     if not there and not found:
         return
     with database.transaction():
-        database.run(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote.name(FAILURES_SCHEMA)}")
+        database.execute(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote.name(FAILURES_SCHEMA)}")
         for (name,) in there:
-            database.run(f"DROP TABLE {quote.name('warehouse', FAILURES_SCHEMA, name)}")
+            database.execute(f"DROP TABLE {quote.name('warehouse', FAILURES_SCHEMA, name)}")
         for result in found:
             name = name_failures_table(model, result.test)
             table = quote.name("warehouse", FAILURES_SCHEMA, name)
             path = _file(folder, model, result.test)
-            database.run(
+            database.execute(
                 f"CREATE OR REPLACE TABLE {table} AS "
                 f"SELECT {_brought_back(result.columns)} FROM read_parquet($path)",
                 path=path,
             )
-            database.run(f"COMMENT ON TABLE {table} IS {quote.text(_mark(model))}")
+            database.execute(f"COMMENT ON TABLE {table} IS {quote.text(_mark(model))}")
     for result in found:
         _file(folder, model, result.test).unlink(missing_ok=True)
 
@@ -201,4 +203,4 @@ def _mark(model: str) -> str:
 
 def _file(folder: Path, model: str, test: str) -> Path:
     """Where the failing rows wait for the end of the transaction."""
-    return made(folder, "tests") / f"{model}.{test}.parquet"
+    return make_folder(folder, "tests") / f"{model}.{test}.parquet"

@@ -10,19 +10,19 @@ from enrich.errors import DatabaseError, DiskError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.db.database import Database
+    from enrich.db.database import Ledger
     from enrich.ledger.batch import Batch
     from enrich.pipeline.read import Judge
 
 
-def write_requests(database: Database, path: Path, batch: Batch, judge: Judge) -> None:
+def write_requests(database: Ledger, path: Path, batch: Batch, judge: Judge) -> None:
     """The request file: complete or absent, and nobody else's to read."""
     part = path.with_suffix(".part")
     try:
         part.touch(mode=0o600)
         with database.unordered():
             write = request_lines(judge.endpoint, judge.prefix)
-            database.run(write, batch=batch.batch, path=part)
+            database.execute(write, batch=batch.batch, path=part)
         part.chmod(0o600)
         part.replace(path)
     except OSError as problem:

@@ -17,7 +17,7 @@ from enrich.pricing.price import Price, usd
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.db.database import Database
+    from enrich.db.database import Ledger
     from enrich.manifest.prompt import Prompt
     from enrich.pricing.pictures import Content
 
@@ -51,7 +51,7 @@ class Pace:
     @classmethod
     def seen(
         cls,
-        database: Database,
+        database: Ledger,
         prompt: str,
         work: Prompt,
         params: Mapping[str, Any],
@@ -59,7 +59,7 @@ class Pace:
     ) -> Pace:
         """From the ledger: the answers to this version if there are any, else to the model's
         earlier ones by the same llm; without any the rule of thumb, by what a request holds."""
-        found = database.script("pace", prompt=prompt)
+        found = database.call("pace", prompt=prompt)
         pace = cls.guessed(work, params, content)
         if not found or not found[0][0]:
             return pace

@@ -1,8 +1,8 @@
 -- Requests enter the ledger, each with the batch whose cut begins last before it.
 INSERT INTO ledger.requests
 SELECT batch, custom_id, fingerprint, attempt, tail, bytes
-FROM temp._enrich_snapshot AS snapshot JOIN (
-    SELECT batch, line, attempt, bytes FROM temp.todo AS todo ASOF JOIN (
+FROM temp._enrich_asked AS asked JOIN (
+    SELECT batch, line, attempt, bytes FROM temp._enrich_todo AS todo ASOF JOIN (
         SELECT unnest($batches) AS batch, unnest($starts) AS start
     ) AS cuts ON n >= start
-) AS placed ON snapshot.rowid = line
+) AS placed USING (line)

@@ -1,4 +1,4 @@
 -- The batches being read, and why a request of theirs without a line was not run.
-CREATE OR REPLACE TEMP TABLE reading AS
+CREATE OR REPLACE TEMP TABLE _enrich_reading AS
 SELECT unnest($batches::VARCHAR[]) AS batch, unnest($runs::BIGINT[]) AS run,
     unnest($unrun::VARCHAR[]) AS unrun

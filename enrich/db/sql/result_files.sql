@@ -1,3 +1,3 @@
 -- Which result file is whose.
-CREATE OR REPLACE TEMP TABLE result_files AS
+CREATE OR REPLACE TEMP TABLE _enrich_result_files AS
 SELECT unnest($files::VARCHAR[]) AS filename, unnest($batches::VARCHAR[]) AS batch

@@ -2,9 +2,9 @@
 -- was said (micro).
 INSERT INTO ledger.evaluations
 WITH said AS (
-    SELECT prompt, line, unnest(said) AS label, true AS given FROM temp.scored WHERE answered
+    SELECT prompt, line, unnest(said) AS label, true AS given FROM temp._enrich_scored WHERE answered
 ), expected AS (
-    SELECT prompt, line, unnest(expected) AS label, true AS wanted FROM temp.scored WHERE answered
+    SELECT prompt, line, unnest(expected) AS label, true AS wanted FROM temp._enrich_scored WHERE answered
 ), counted AS (
     SELECT prompt, label, count(*) FILTER (given AND wanted) AS right_ones,
         count(*) FILTER (given AND wanted IS NULL) AS wrong, count(*) FILTER (given IS NULL) AS lost
@@ -17,7 +17,7 @@ WITH said AS (
 ), overall AS (
     SELECT prompt, count(*) AS many, count(*) FILTER (answered) AS answered,
         avg((said = expected)::INTEGER) FILTER (answered) AS accuracy
-    FROM temp.scored GROUP BY prompt
+    FROM temp._enrich_scored GROUP BY prompt
 ), averaged AS (
     SELECT prompt, 'macro' AS average, avg(coalesce(hit, 0)) AS hit, avg(coalesce(found, 0)) AS found,
         avg(balance) AS balance

@@ -6,7 +6,7 @@ WITH texts AS (
         trim(regexp_replace(strip_accents(lower(said[1])), '[^\p{L}\p{N}]+', ' ', 'g')) AS plain,
         trim(regexp_replace(strip_accents(lower(expected[1])), '[^\p{L}\p{N}]+', ' ', 'g'))
             AS plain_expected
-    FROM temp.scored
+    FROM temp._enrich_scored
 ), overall AS (
     SELECT prompt, count(*) AS many, count(*) FILTER (answered) AS answered,
         avg((said IS NOT DISTINCT FROM expected)::INTEGER) FILTER (answered) AS exact,

@@ -3,7 +3,7 @@ INSERT INTO ledger.evaluations
 WITH overall AS (
     SELECT prompt, count(*) AS many, count(*) FILTER (answered) AS answered,
         avg((said = expected)::INTEGER) FILTER (answered) AS accuracy
-    FROM temp.scored GROUP BY prompt
+    FROM temp._enrich_scored GROUP BY prompt
 )
 SELECT $model, prompt, version.llm, $labels, $column, NULL, NULL, many, overall.answered, accuracy,
     NULL, NULL, NULL, NULL, NULL, now()::TIMESTAMP

@@ -35,6 +35,6 @@ SELECT run, request.batch, request.custom_id, request.fingerprint, request.attem
     END,
     status_code, finish, coalesce(content, refusal), llm, input_tokens, cached_tokens,
     output_tokens, reasoning_tokens, $judged_by, now()::TIMESTAMP
-FROM ledger.requests AS request JOIN temp.reading AS reading ON reading.batch = request.batch
-    LEFT JOIN temp.judged AS line
+FROM ledger.requests AS request JOIN temp._enrich_reading AS reading ON reading.batch = request.batch
+    LEFT JOIN temp._enrich_judged AS line
         ON line.batch = request.batch AND line.custom_id = request.custom_id

@@ -1,17 +1,17 @@
--- Which requests of temp._enrich_snapshot to send: one for each fingerprint that has no ok answer, is not in
--- flight and has tries left; `line` is its rowid there. $again forgives what failed before run $run,
+-- Which requests of temp._enrich_asked to send: one for each fingerprint that has no ok answer, is not in
+-- flight and has tries left; `line` is its place there. $again forgives what failed before run $run,
 -- only what was read after the $since-th batch counts as answered. What failed twice for the same reason
 -- that lies in the request is not sent a third time, and what a person cancelled not by the same run.
-CREATE OR REPLACE TEMP TABLE todo AS
+CREATE OR REPLACE TEMP TABLE _enrich_todo AS
 WITH wanted AS (
-    SELECT fingerprint, min(rowid) AS first FROM temp._enrich_snapshot
+    SELECT fingerprint, min(line) AS first FROM temp._enrich_asked
     ANTI JOIN (
         SELECT fingerprint FROM ledger.responses
         WHERE outcome = 'ok' AND batch IN (
             SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
         )
     ) USING (fingerprint)
-    WHERE fingerprint IS NOT NULL GROUP BY fingerprint
+    GROUP BY fingerprint
 ), said AS (
     SELECT fingerprint, run, outcome, attempt, received_at,
         outcome = 'error' AND coalesce(status_code, 0) BETWEEN 400 AND 499
@@ -48,6 +48,6 @@ WITH wanted AS (
 SELECT row_number() OVER () - 1 AS n, *, sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto FROM (
     SELECT first AS line, picked.fingerprint, attempt,
         strlen(tail) + strlen(custom_id) + $overhead AS bytes
-    FROM picked JOIN temp._enrich_snapshot AS snapshot ON snapshot.rowid = first
+    FROM picked JOIN temp._enrich_asked AS asked ON asked.line = first
     ORDER BY first
 )

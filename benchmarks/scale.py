@@ -261,7 +261,7 @@ def directions(folder: Path, rows: int) -> None:
             publish.publish_model(database, "categories", (), folder=files.work)
 
     publish_seconds = seconds(published)
-    schema = model.prompt.output.schema() if model.prompt else {}
+    schema = model.prompt.output.render_schema() if model.prompt else {}
     python_out = seconds(lambda: python_write(bench.config.root, work / "python.jsonl", schema))
     python_in = seconds(lambda: python_read([Path(p) for p in kept], work / "python.duckdb"))
     with plain(folder) as connection:

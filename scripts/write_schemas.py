@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from enrich.manifest import backup, budget, config, data_test, prompt, sources
+from enrich.manifest.data_test_types import DATA_TEST_TYPES
+from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import local, openai, opening, registry
 
 if TYPE_CHECKING:
@@ -268,32 +270,9 @@ PROJECT = {
     ),
 }
 
-LISTED: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-TARGET: Schema = {"type": "string", "pattern": r".\..", "description": "table.column"}
 TESTS = {
-    "unique": said("A column, or columns together, that no two rows share.", LISTED),
-    "not_null": said("Columns that have a value in each row.", LISTED),
-    "accepted_values": said(
-        "Columns, and the list of values that each may have.",
-        {
-            "type": "object",
-            "additionalProperties": {"type": "array", "minItems": 1},
-            "minProperties": 1,
-        },
-    ),
-    "relationships": said(
-        "Columns, and the table.column that holds each of their values.",
-        {"type": "object", "additionalProperties": TARGET, "minProperties": 1},
-    ),
-    "check": said(
-        "A condition in SQL that is false for no row, or an aggregate.",
-        {"type": ["string", "boolean"]},
-    ),
-    "min_ok": said("The least share of rows that are ok.", SHARE),
-    "drift": said(
-        "How far the table may move from the published one: shares by what they measure.",
-        closed(data_test.DRIFTS, dict.fromkeys(data_test.DRIFTS, SHARE), minProperties=1),
-    ),
+    word: said(str(kind.render_schema.__doc__), kind.render_schema())
+    for word, kind in zip(DATA_TEST_TYPES._fields, DATA_TEST_TYPES, strict=True)
 }
 OF_A_TEST = {
     "name": said("What the test is called.", {"type": "string", "pattern": r"^\w*$"}),
@@ -308,12 +287,12 @@ OF_A_TEST = {
 def tests() -> Schema:
     """The value under `tests:` of a prompt: a list of tests, or a mapping with each kind once."""
     item = closed(
-        (*data_test.KINDS, *data_test.SETTINGS),
+        (*TESTS, *ITEM_SETTINGS),
         {**TESTS, **OF_A_TEST},
-        oneOf=[{"required": [kind]} for kind in data_test.KINDS],
+        oneOf=[{"required": [kind]} for kind in TESTS],
     )
     listed: Schema = {"type": "array", "items": {"anyOf": [{"type": "string"}, item]}}
-    return {"anyOf": [listed, closed(data_test.KINDS, TESTS)]}
+    return {"anyOf": [listed, closed(TESTS, TESTS)]}
 
 
 PROMPT = {

@@ -16,7 +16,8 @@ import pytest
 from enrich import cli, errors
 from enrich.compiler.tables import PROVENANCE
 from enrich.manifest.config import KEYS, RETRYABLE
-from enrich.manifest.data_test import DRIFTS, KINDS
+from enrich.manifest.data_test_types import DATA_TEST_TYPES, DRIFTS
+from enrich.manifest.families import FAMILIES
 from enrich.manifest.prompt import KEYS as PROMPT_KEYS
 from enrich.providers.local import KEYS as LOCAL_KEYS
 from enrich.providers.openai import KEYS as OPENAI_KEYS
@@ -41,7 +42,7 @@ COMMANDS = {
 }
 WORDS = (
     *(*KEYS, *PROMPT_KEYS, *OPENAI_KEYS, *LOCAL_KEYS, *LIMITS, *PROVENANCE, *RETRYABLE),
-    *(*KINDS, *DRIFTS),
+    *(*DATA_TEST_TYPES._fields, *DRIFTS._fields),
 )
 WIDEST = 120
 """Columns of a line of README."""
@@ -70,6 +71,19 @@ def test_every_command_and_option_is_documented(name: str) -> None:
             assert f"`{option.opts[0]}`" in (page if option.hidden else section), option.opts
     assert command.help
     assert re.search(r"Example:\s+enrich ", command.help)
+
+
+def test_every_type_of_column_and_of_test_is_documented() -> None:
+    """Each has its row in the reference, by the names that people write."""
+    for name in DATA_TEST_TYPES._fields:
+        assert f"| `{name}` |" in REFERENCE
+    for name in DRIFTS._fields:
+        assert f"`{name}`" in REFERENCE
+    rows = re.search(r"^\| type \|.*?\n\n", REFERENCE, re.DOTALL | re.MULTILINE)
+    assert rows
+    for family in FAMILIES:
+        for word in re.findall(r"[A-Z]{3,}", family.written):
+            assert word in rows[0]
 
 
 def test_every_fault_is_documented() -> None:

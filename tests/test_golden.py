@@ -14,7 +14,7 @@ import pytest
 import yaml
 from folders import opened, write
 
-from enrich.compiler import failing
+from enrich.manifest.data_test import CandidateTable
 
 if TYPE_CHECKING:
     from enrich.manifest.prompt import Prompt
@@ -52,11 +52,8 @@ def failing_rows(prompt: Prompt) -> str:
     columns = dict.fromkeys(prompt.key, "INTEGER") | {
         column.name: column.type.sql for column in prompt.output.columns
     }
-    found = []
-    for test in prompt.tests:
-        query = failing.rows(test, "golden", columns=columns, key=prompt.key)
-        found.append(f"-- {test.name}\n{query}\n")
-    return "\n".join(found)
+    table = CandidateTable(model="golden", columns=columns, shared=columns, key=prompt.key)
+    return "\n".join(f"-- {test.name}\n{test.render_failures(table)}\n" for test in prompt.tests)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -265,7 +265,9 @@ def judged(contents: list[str | None], ddl: str = DDL) -> list[str]:
         connection.execute(
             "CREATE TABLE answers AS SELECT unnest($c::VARCHAR[]) AS content", {"c": contents}
         )
-        select = judge.judged("SELECT rowid AS n, content FROM answers", output, "json_schema")
+        select = judge.render_judgement(
+            "SELECT rowid AS n, content FROM answers", output, "json_schema"
+        )
         rows = connection.execute(f"SELECT fault FROM ({select}) ORDER BY n").fetchall()
     return [row[0] or "" for row in rows]
 
@@ -316,7 +318,7 @@ def test_an_answer_without_a_fault_can_be_parsed(change: dict[str, Any]) -> None
     (fault,) = judged([content])
     if not fault:
         output = Output.parse(DDL, source="test")
-        row = judge.parsed("content", output, "json_schema", strict=True)
+        row = judge.render_answer("content", output, "json_schema", strict=True)
         with duckdb.connect() as connection:
             select = f"SELECT a.s, a.n, a.kind FROM (SELECT {row} AS a FROM (SELECT $c AS content))"
             answer = connection.execute(select, {"c": content}).fetchone()

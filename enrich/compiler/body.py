@@ -96,7 +96,7 @@ def _head(prompt: Prompt, llm: str, params: Mapping[str, Any]) -> str:
     """The body up to its first message."""
     form: dict[str, Any] = {"type": prompt.response_format}
     if prompt.response_format == "json_schema":
-        form |= {"name": SCHEMA_NAME, "strict": True, "schema": prompt.output.schema()}
+        form |= {"name": SCHEMA_NAME, "strict": True, "schema": prompt.output.render_schema()}
     settings: dict[str, Any] = {"model": llm, **params}
     if prompt.endpoint == "/v1/responses":
         settings["text"] = {"format": form}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 
 
-def asked(side: str, output: Output, form: Format) -> str:
+def render_asked_side(side: str, output: Output, form: Format) -> str:
     """Make `temp._enrich_SIDE` of the requests $fingerprints of the rows $keys: key, outcome,
     error, answer (a STRUCT, NULL where it is not ok) and tokens."""
     return declared(
@@ -36,7 +36,7 @@ SELECT key, fingerprint, outcome, error, answer, {", ".join(TOKENS)} FROM (
 )"""
 
 
-def published(side: str, model: str, key: Sequence[str], columns: Sequence[str]) -> str:
+def render_published_side(side: str, model: str, key: Sequence[str], columns: Sequence[str]) -> str:
     """Make the same of the rows $keys as they are published."""
     stands = quote.struct({column: f"told.{quote.name(column)}" for column in key})
     answer = quote.struct({column: f"answers.{quote.name(column)}" for column in columns})
@@ -53,7 +53,7 @@ WHERE list_contains($keys, CAST({stands} AS VARCHAR))""",
     )
 
 
-def agreement(columns: Sequence[tuple[str, bool]]) -> str:
+def render_agreement(columns: Sequence[tuple[str, bool]]) -> str:
     """For each column, with whether it is a list: its name, the share of rows that agree, of those
     with both answers, and how many do not. Lists agree that hold the same items."""
     sides = (
@@ -66,7 +66,7 @@ WHERE was.answer IS NOT NULL AND now.answer IS NOT NULL"""
     return "\nUNION ALL\n".join(sides)
 
 
-def differences(columns: Sequence[tuple[str, bool]]) -> str:
+def render_differences(columns: Sequence[tuple[str, bool]]) -> str:
     """One row for each cell that differs: key, column, was, now; an outcome other than ok stands
     for all of a row's cells, its column is NULL."""
     cells = (
@@ -84,7 +84,7 @@ WHERE was.answer IS NULL OR now.answer IS NULL"""
     return f'SELECT key, "column", was, now FROM ({every}) ORDER BY key, place'
 
 
-def totals() -> str:
+def render_totals() -> str:
     """How many rows there are, how many have both answers, and the tokens of each side, of each
     request once."""
     sums = ", ".join(

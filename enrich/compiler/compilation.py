@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler import failing, inputs, judge
+from enrich.compiler import inputs, judge
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
 from enrich.compiler.version import Version
@@ -277,14 +277,16 @@ def _check_output(database: Warehouse, prompt: Prompt) -> None:
 
     hint = "a CHECK is one condition on the output's columns: CHECK (len(tags) <= 4)"
     with database.bare() as bare:
-        for check, query in judge.checks_alone(prompt.output):
+        for check, query in judge.render_checks(prompt.output):
             message = f"{prompt.source}: CHECK ({check}) cannot be evaluated"
             try:
                 parsed = parse_one(check, read="duckdb")
                 guard.check_expression(check, source=prompt.source, line=None)
                 kind = next(iter(bare.describe(query).values()))
                 bare.execute(query)
-                bare.execute(judge.judged("SELECT '{}' AS content", prompt.output, "json_schema"))
+                bare.execute(
+                    judge.render_judgement("SELECT '{}' AS content", prompt.output, "json_schema")
+                )
             except DatabaseError as problem:
                 raise ModelError(f"{message}: {problem.message}", hint=hint) from problem
             if kind != "BOOLEAN" or parsed.find(exp.Query, exp.AggFunc, exp.Window):
@@ -298,13 +300,14 @@ def _check_tests(database: Warehouse, model: Model, prompt: Prompt, key: Mapping
     row = ", ".join(f"CAST(NULL AS {kind}) AS {quote.name(name)}" for name, kind in kinds.items())
     table = f"(SELECT {row}) AS {quote.name(model.name)}"
     for test in prompt.tests:
-        if test.kind != "check":
+        probe = test.render_probe(table)
+        if not probe:
             continue
         try:
-            database.describe(failing.condition(test.sql, table))
+            database.describe(probe)
         except DatabaseError as problem:
             if problem.unbound:
-                message = f"{prompt.source}: the test '{test.sql}': {problem.message}"
+                message = f"{prompt.source}: the test '{test.written}': {problem.message}"
                 raise ModelError(message, hint=problem.hint) from problem
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler.judge import parsed
+from enrich.compiler.judge import render_answer
 from enrich.compiler.tables import COST, inputs
 from enrich.db import quote
 
@@ -58,7 +58,7 @@ def history(model: str, output: Output, form: Format) -> str:
     """`enrich.NAME_history`: the answers that each row had before, as far as they fit into the
     present columns, and as they came; the version that asked, and from when until when they held.
     """
-    answer = parsed("content", output, form, strict=False)
+    answer = render_answer("content", output, form, strict=False)
     table = quote.name("warehouse", "enrich", f"{model}_history")
     moved = f"""key IN (
         SELECT key FROM {inputs(model)} WHERE until_run IS NOT NULL

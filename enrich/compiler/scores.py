@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from enrich.db import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from enrich.manifest.output import Type
-
-Measure = Literal["labels", "text", "value"]
+    from enrich.manifest.column_type import ColumnType
 
 
-def measure(kind: Type) -> Measure:
-    """How a column is scored: by its labels (ENUM, BOOLEAN, lists of texts), as text, or as one
-    value that is right or wrong."""
-    item = kind.item.family if kind.item else kind.family
-    if item in ("enum", "boolean") or (kind.item and item == "text"):
-        return "labels"
-    return "text" if kind.family == "text" else "value"
-
-
-def doubled(labels: str, key: Iterable[str]) -> str:
+def render_doubled_key(labels: str, key: Iterable[str]) -> str:
     """A key that the labels have more than once, if any."""
     names = ", ".join(map(quote.name, key))
     twice = f"GROUP BY {names} HAVING count(*) > 1 LIMIT 1"
     return f"SELECT concat_ws(', ', {names}) FROM {labels} {twice}"
 
 
-def scored(
+def render_scores(
     model: str,
     labels: str,
     *,
     key: Mapping[str, str],
     column: str,
-    kind: Type,
+    kind: ColumnType,
     expected: str,
     given: str,
 ) -> str:
@@ -46,18 +35,21 @@ def scored(
     `key` maps its columns to their types. `given` is the type of the label's column `expected`.
     Labels compare without regard to case and outer spaces, other values as the output's type.
     """
-    of, listed = measure(kind), kind.family == "list"
+    of, listed = kind.family.choose_measure(kind), kind.is_list
     told, answers = (quote.name("warehouse", schema, model) for schema in ("enrich", "main"))
     answer, label = f"answers.{quote.name(column)}", f"labels.{quote.name(expected)}"
     if of == "labels":
+        # A CSV file cannot hold a list: `a; b` and `[a, b]` are how people write one there.
         split = listed and given == "VARCHAR"
         wanted = _split(label) if split else label
         said = _folded(answer, listed=listed)
         right = _folded(wanted, listed=split or given.endswith("]"))
     else:
+        # By way of the output's type, so that 1 and 1.0, or two ways to write a date, are the same.
         plain = f"CAST({label} AS VARCHAR)"
         value = plain if of == "text" else f"coalesce({_cast(label, kind, given)}, {plain})"
         said, right = _alone(answer), _alone(value)
+    # A label's key is what a file made of it, text where the model has a number.
     same = " AND ".join(
         f"TRY_CAST(labels.{quote.name(name)} AS {type_}) = told.{quote.name(name)}"
         for name, type_ in key.items()
@@ -76,9 +68,9 @@ def _split(text: str) -> str:
     return f"string_split_regex({inner}, '\\s*[,;|]\\s*')"
 
 
-def _cast(label: str, kind: Type, given: str) -> str:
+def _cast(label: str, kind: ColumnType, given: str) -> str:
     """A label as text, as a value of the output's type would be written; NULL where it is none."""
-    if kind.family == "list" and given == "VARCHAR":
+    if kind.is_list and given == "VARCHAR":
         bare = f"concat('[', {label}, ']')"
         label = f"CASE WHEN starts_with(trim({label}), '[') THEN {label} ELSE {bare} END"
     return f"CAST(TRY_CAST({label} AS {kind.sql}) AS VARCHAR)"

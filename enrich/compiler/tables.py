@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler.judge import parsed
+from enrich.compiler.judge import render_answer
 from enrich.db import quote
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def keeping(output: Output, form: Format) -> str:
     """Mark in `temp._enrich_snapshot` the rows that keep the answer which one of the $versions gave
     them, and of which anything can still be shown; of all rows $sample do not."""
     texts = _texts(output)
-    answer = parsed("content", output, form, strict=False)
+    answer = render_answer("content", output, form, strict=False)
     return f"""UPDATE temp._enrich_snapshot AS snapshot
 SET fingerprint = moved.fingerprint, prompt = moved.version
 FROM temp._enrich_moved AS moved
@@ -221,7 +221,7 @@ def kept(model: str, output: Output, form: Format) -> str:
     """Rows of `settled` without an `ok` answer to their present request keep, marked stale, the
     latest `ok` answer to an earlier one, if any of its columns still has a place in the output."""
     texts = _texts(output)
-    answer = parsed("content", output, form, strict=False)
+    answer = render_answer("content", output, form, strict=False)
     return f"""UPDATE temp._enrich_settled AS settled
 SET stale = true, line = kept.line, prompt = kept.prompt FROM (
     SELECT key, line, asked.prompt AS prompt, {answer} AS answer FROM (
@@ -251,8 +251,8 @@ def _texts(output: Output) -> str:
 
 def published(model: str, output: Output, form: Format) -> str:
     """The published table: the key's columns and the output's, one row for each answered row."""
-    fresh = parsed("content", output, form, strict=True)
-    stale = parsed("content", output, form, strict=False)
+    fresh = render_answer("content", output, form, strict=True)
+    stale = render_answer("content", output, form, strict=False)
     return f"""CREATE OR REPLACE TABLE {quote.name("warehouse", "main", model)} AS
 SELECT key.*, answer.* FROM (
     SELECT key, CASE WHEN stale OR kept THEN {stale} ELSE {fresh} END AS answer
@@ -261,10 +261,16 @@ SELECT key.*, answer.* FROM (
 )"""
 
 
+def render_published_copy(model: str) -> str:
+    """Keep the published table aside, for tests that compare with it: see PUBLISHED_COPY."""
+    table = quote.name("warehouse", "main", model)
+    return f"CREATE OR REPLACE TEMP TABLE _enrich_before AS FROM {table}"
+
+
 def previewed(output: Output, form: Format) -> str:
     """What became of the requests $fingerprints: fingerprint, outcome, error, the answer (a STRUCT
     where it is ok, else NULL), its raw text, tokens and cost in USD."""
-    answer = parsed("content", output, form, strict=True)
+    answer = render_answer("content", output, form, strict=True)
     return f"""WITH best AS (
     SELECT arg_max(rowid, (outcome = 'ok', attempt, rowid)) AS line FROM ledger.responses
     WHERE list_contains($fingerprints, fingerprint) GROUP BY fingerprint

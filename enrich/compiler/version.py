@@ -64,7 +64,7 @@ class Version:
             "provider": (self.identity, self.endpoint) != (before.identity, before.endpoint),
             "parameters": before.params is not None and self.params != before.params,
             "output": self.response_format != before.response_format
-            or self.columns.schema() != before.columns.schema(),
+            or self.columns.render_schema() != before.columns.render_schema(),
             "variables": (self.variables or "{}") != (before.variables or "{}"),
             "prompt": said(self.text) != said(before.text),
         }

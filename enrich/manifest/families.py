@@ -1,111 +1,534 @@
-"""Families of output types: one entry for each says all that differs between them.
+"""The table of output types: one entry for each family says all that differs between them.
 
-Values are JSON (RFC 8259); dates and times are ISO 8601 as RFC 3339 profiles it.
+A new type is a field of `Families` and its entry in `FAMILIES`: the type checker refuses one
+without the other. Where data do not suffice, the entry is of a subclass that overrides what does
+not hold for it.
+Dates and times are ISO 8601 as RFC 3339 profiles it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-Family = Literal[
-    "text",
-    "integer",
-    "number",
-    "boolean",
-    "date",
-    "time",
-    "timestamp",
-    "uuid",
-    "json",
-    "enum",
-    "list",
-    "map",
-    "struct",
-]
+from enrich.db import quote
+from enrich.manifest.column_type import (
+    EACH,
+    ColumnType,
+    TypeFamily,
+    TypePart,
+    count_key_tokens,
+    render_object,
+)
 
-DAY = r"\d{4}-\d{2}-\d{2}"
-HOUR = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?"
-WHOLE = ("UBIGINT", "BIGINT", "HUGEINT", "UHUGEINT")
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+    from enrich.manifest.column_type import DdlPlace, Measure, Shape
+
+DAY_PATTERN = r"\d{4}-\d{2}-\d{2}"
+HOUR_PATTERN = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?"
+WHOLE_KINDS = ("UBIGINT", "BIGINT", "HUGEINT", "UHUGEINT")
 """DuckDB's names for whole numbers in JSON."""
+HUGE_TYPES = ("INT128", "UINT128")
+"""DuckDB's JSON reader calls a whole number of more than 64 bits a DOUBLE, like a fraction."""
+EXACT_BELOW = 2**53
+"""Below this every whole number is a DOUBLE (IEEE 754)."""
+ITEMS_GUESS = 3
+"""How many items a list or a MAP has, by rule of thumb."""
+NUMBER_LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+LENGTH_LABEL = "a text of length "
+"""How the label begins that stands for a text's length while it is parsed: see `output`."""
+INTEGER_BOUNDS: dict[str, tuple[int | None, int | None]] = {
+    "TINYINT": (-(2**7), 2**7 - 1),
+    "SMALLINT": (-(2**15), 2**15 - 1),
+    "INT": (-(2**31), 2**31 - 1),
+    "BIGINT": (None, None),
+    "INT128": (None, None),
+    "UTINYINT": (0, 2**8 - 1),
+    "USMALLINT": (0, 2**16 - 1),
+    "UINT": (0, 2**32 - 1),
+    "UBIGINT": (0, None),
+    "UINT128": (0, None),
+}
+"""sqlglot's names of DuckDB's integers, and the bounds worth telling the llm: JSON numbers are
+doubles to many readers, which cannot hold the greatest integer of 64 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Traits:
-    """What a family is.
+class TextFamily(TypeFamily):
+    """Text, perhaps of at most so many characters."""
 
-    `schema`, `format` and `told`, a pattern, are for JSON Schema; `kinds` are DuckDB's names of the
-    JSON values that may stand for it, and `expected` is the same in words; `tokens` are those that
-    a value takes by rule of thumb; its text must match `pattern` as a whole; `wire` is the type it
-    is read as before it is converted, where that is not its own.
-    """
+    def describe(self, kind: ColumnType) -> str:
+        """The most characters."""
+        # Strict structured outputs refuse maxLength, and take a string's `pattern` and `format`
+        # alone: https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
+        return f"at most {kind.length} characters" if kind.length else ""
 
-    schema: str
-    kinds: tuple[str, ...]
-    expected: str
-    tokens: float = 0
-    format: str = ""
-    told: str = ""
-    pattern: str = ""
-    wire: str = ""
+    def render_cast(self, kind: ColumnType, text: str) -> str:
+        """The text itself."""
+        return text
+
+    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether it is short enough."""
+        return f"NOT coalesce({self.render_misfit(kind, value)}, false)" if kind.length else ""
+
+    def render_misfit(self, kind: ColumnType, text: str) -> str:
+        """Whether it is too long."""
+        return f"length({text}) > {kind.length}" if kind.length else "false"
+
+    def render_complaint(self, kind: ColumnType, where: str, text: str) -> str:
+        """How long it is, and how long it may be."""
+        if not kind.length:
+            return super().render_complaint(kind, where, text)
+        most = f" characters, at most {kind.length} are allowed"
+        return f"{quote.text(f'{where}has ')} || length({text}) || {quote.text(most)}"
 
 
-FAMILIES: dict[Family, Traits] = {
-    "text": Traits(schema="string", kinds=("VARCHAR",), expected="text", tokens=30),
-    "integer": Traits(schema="integer", kinds=WHOLE, expected="a whole number", tokens=3),
-    "number": Traits(schema="number", kinds=(*WHOLE, "DOUBLE"), expected="a number", tokens=4),
-    "boolean": Traits(schema="boolean", kinds=("BOOLEAN",), expected="true or false", tokens=2),
-    "date": Traits(
-        schema="string",
-        format="date",
-        kinds=("VARCHAR",),
+@dataclass(frozen=True, kw_only=True)
+class IntegerFamily(TypeFamily):
+    """Whole numbers: 5, 5.0 and 5e0 are the same one, and 5.7 is none."""
+
+    def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType:
+        """A type with the bounds worth telling."""
+        sql = node.sql("duckdb", comments=False)
+        return ColumnType(family=self, sql=sql, bounds=INTEGER_BOUNDS[node.this.name])
+
+    def render_schema(self, kind: ColumnType) -> dict[str, Any]:
+        """With the bounds."""
+        bounds = zip(("minimum", "maximum"), kind.bounds, strict=True)
+        return {**self.schema, **{word: bound for word, bound in bounds if bound is not None}}
+
+    def is_ambiguous(self, kind: ColumnType) -> bool:
+        """Beyond 64 bits whole numbers and fractions are of one JSON kind."""
+        return kind.sql in HUGE_TYPES
+
+    def render_misfit(self, kind: ColumnType, text: str) -> str:
+        """Whether it is out of range, or has a fraction."""
+        # As text DuckDB would round 5.7, so what is not digits must be a double without a fraction.
+        near = f"try_cast({text} AS DOUBLE)"
+        whole = f"coalesce(floor({near}) = {near} AND abs({near}) < {EXACT_BELOW}, false)"
+        digits = f"regexp_full_match({text}, '-?[0-9]+')"
+        return f"({self.render_cast(kind, text)} IS NULL OR NOT ({digits} OR {whole}))"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberFamily(TypeFamily):
+    """Numbers, without the NaN and Infinity that DuckDB takes for JSON."""
+
+    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether it is finite."""
+        # A DECIMAL cannot hold NaN or Infinity, so reading them has failed already.
+        exact = kind.sql.startswith("DECIMAL")
+        return "" if exact else f"coalesce(isfinite({value}), true)"
+
+    def render_misfit(self, kind: ColumnType, text: str) -> str:
+        """Whether it is out of range or not finite."""
+        finite = f"coalesce(isfinite(try_cast({text} AS DOUBLE)), false)"
+        return f"({self.render_cast(kind, text)} IS NULL OR NOT {finite})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimestampFamily(TypeFamily):
+    """Points in time; without an offset one is in UTC."""
+
+    def render_cast(self, kind: ColumnType, text: str) -> str:
+        """The point in time that the offset means."""
+        if kind.sql == "TIMESTAMP":
+            # The plain cast drops the offset; by way of the zoned type it counts.
+            return f"CAST(try_cast({text} AS TIMESTAMP WITH TIME ZONE) AS TIMESTAMP)"
+        return TypeFamily.render_cast(self, kind, text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonFamily(TypeFamily):
+    """Any JSON value, or a text that holds one, which is what a strict schema can ask for."""
+
+    def describe(self, kind: ColumnType) -> str:
+        """What a schema that asks for a text leaves out."""
+        return "JSON, as text"
+
+    def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
+        """The value, or what its text holds."""
+        return (
+            f"CASE json_type({value}) WHEN 'NULL' THEN NULL "
+            f"WHEN 'VARCHAR' THEN try_cast({value}->>'$' AS JSON) ELSE {value} END"
+        )
+
+    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether a text holds JSON."""
+        absent = f"coalesce(json_type({value}), 'NULL') = 'NULL'"
+        return f"({absent} OR {self.render_value(kind, value, depth)} IS NOT NULL)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnumFamily(TypeFamily):
+    """One of some labels, letter for letter."""
+
+    def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
+        """An ENUM, or the text whose length stands in its place."""
+        labels = tuple(label.name for label in node.expressions)
+        if labels[:1] and labels[0].startswith(LENGTH_LABEL):
+            length = int(labels[0].removeprefix(LENGTH_LABEL))
+            if not length:
+                raise place.error("a text of no length holds nothing", hint=SUPPORTED_TYPES)
+            return ColumnType(family=FAMILIES.text, sql="VARCHAR", length=length)
+        sql = node.sql("duckdb", comments=False)
+        if len(set(labels)) < len(labels):
+            raise place.error(f"duplicate label in {sql}", hint="keep one")
+        return ColumnType(family=self, sql=sql, labels=labels) if labels else None
+
+    def render_schema(self, kind: ColumnType) -> dict[str, Any]:
+        """With the labels."""
+        return {**self.schema, "enum": list(kind.labels)}
+
+    def name_choices(self, kind: ColumnType) -> str:
+        """The labels."""
+        return f"one of {', '.join(kind.labels)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructFamily(TypeFamily):
+    """Objects with every field of a STRUCT; a field may be null."""
+
+    def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
+        """A STRUCT of fields that an output can hold."""
+        fields = [(each.name, parse_type(each.args["kind"], place)) for each in node.expressions]
+        sql = ", ".join(f"{quote.name(name)} {kind.sql}" for name, kind in fields)
+        # Strict structured outputs want every field, so one that is not known must be null.
+        parts = (TypePart(step=name, type=kind, required=False) for name, kind in fields)
+        return ColumnType(family=self, sql=f"STRUCT({sql})", parts=tuple(parts)) if fields else None
+
+    def render_schema(self, kind: ColumnType) -> dict[str, Any]:
+        """An object with every field."""
+        return render_object(
+            {part.step: part.type.render_schema(required=part.required) for part in kind.parts}
+        )
+
+    def count_tokens(self, kind: ColumnType) -> float:
+        """The keys and the values."""
+        return sum(
+            count_key_tokens(part.step) + part.type.family.count_tokens(part.type)
+            for part in kind.parts
+        )
+
+    def render_shape(self, kind: ColumnType) -> Shape:
+        """The fields' shapes by name."""
+        return {part.step: part.type.family.render_shape(part.type) for part in kind.parts}
+
+    def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
+        """The fields' values; NULL stays NULL."""
+        if kind.is_published_as_read:
+            return value
+        fields = {
+            part.step: part.type.family.render_value(
+                part.type, f"{value}.{quote.name(part.step)}", depth
+            )
+            for part in kind.parts
+        }
+        # Without the CASE, a STRUCT that is NULL would become one of NULLs.
+        return f"CASE WHEN {value} IS NOT NULL THEN {quote.struct(fields)} END"
+
+    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether every field fits."""
+        fits = (
+            part.type.family.render_fit(part.type, f"{value}.{quote.name(part.step)}", depth)
+            for part in kind.parts
+        )
+        return " AND ".join(filter(None, fits))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapFamily(TypeFamily):
+    """Plain values by plain keys, each key once: a list of pairs, for a strict schema knows no free
+    keys, or an object."""
+
+    def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
+        """A MAP of plain values by plain keys."""
+        if len(node.expressions) != 2:
+            return None
+        key, value = (parse_type(side, place) for side in node.expressions)
+        if not (key.family.is_plain and value.family.is_plain):
+            sql = node.sql("duckdb", comments=False)
+            hint = "a MAP holds plain values by plain keys: MAP(VARCHAR, DOUBLE)"
+            raise place.error(f"the output cannot hold {sql}", hint=hint)
+        return ColumnType(family=self, sql=f"MAP({key.sql}, {value.sql})", entry=(key, value))
+
+    def render_schema(self, kind: ColumnType) -> dict[str, Any]:
+        """A list of pairs."""
+        key, value = (side.render_schema(required=True) for side in kind.entry)
+        return {**self.schema, "items": render_object({"key": key, "value": value})}
+
+    def count_tokens(self, kind: ColumnType) -> float:
+        """The pairs."""
+        sides = (side.family.count_tokens(side) + self.tokens for side in kind.entry)
+        return ITEMS_GUESS * sum(sides)
+
+    def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
+        """The MAP of the pairs."""
+        key, held = kind.entry
+        fields = {
+            "key": key.family.render_cast(key, "e.key"),
+            "value": held.family.render_cast(held, _render_text("e.value")),
+        }
+        # `try`, for answers to an earlier output, which may have a key twice, are read as well.
+        pairs = f"list_transform({_render_pairs(value)}, lambda e: {quote.struct(fields)})"
+        return f"try(map_from_entries({pairs}))"
+
+    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether every pair fits."""
+        return f"NOT coalesce({self.render_misfit(kind, f'CAST({value} AS VARCHAR)')}, false)"
+
+    def render_misfit(self, kind: ColumnType, text: str) -> str:
+        """True where a pair has a key or a value that does not fit, or where two pairs have one
+        key."""
+        # A key is a JSON string whatever its type, so only the value's JSON kind is looked at.
+        key, held = kind.entry
+        bad = (
+            f"e.key IS NULL OR {key.family.render_misfit(key, 'e.key')} "
+            f"OR coalesce(json_type(e.value), 'NULL') "
+            f"NOT IN ({quote.texts(held.family.json_kinds)}) "
+            f"OR {held.family.render_misfit(held, _render_text('e.value'))}"
+        )
+        pairs = _render_pairs(f"try_cast({text} AS JSON)")
+        keys = f"list_transform({pairs}, lambda e: {key.family.render_cast(key, 'e.key')})"
+        return (
+            f"({pairs} IS NULL OR len(list_filter({pairs}, lambda e: {bad})) > 0 "
+            f"OR len(list_distinct({keys})) < len({keys}))"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListFamily(TypeFamily):
+    """Lists of any length; an item may not be null."""
+
+    def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
+        """A list of items that an output can hold."""
+        if len(node.expressions) != 1 or node.args.get("values"):  # INTEGER[3] has a length
+            return None
+        item = parse_type(node.expressions[0], place)
+        part = TypePart(step=EACH, type=item, required=True)
+        return ColumnType(family=self, sql=f"{item.sql}[]", parts=(part,))
+
+    def render_schema(self, kind: ColumnType) -> dict[str, Any]:
+        """With the items' schema."""
+        return {**self.schema, "items": _item_of(kind).render_schema(required=True)}
+
+    def count_tokens(self, kind: ColumnType) -> float:
+        """The items."""
+        item = _item_of(kind)
+        return ITEMS_GUESS * item.family.count_tokens(item)
+
+    def choose_measure(self, kind: ColumnType) -> Measure:
+        """Texts in a list are tags: they are scored like labels."""
+        return "value" if _item_of(kind).family.measure == "value" else "labels"
+
+    def render_shape(self, kind: ColumnType) -> Shape:
+        """The item's shape."""
+        item = _item_of(kind)
+        return [item.family.render_shape(item)]
+
+    def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
+        """The items' values."""
+        if kind.is_published_as_read:
+            return value
+        item, name = _item_of(kind), f"v{depth}"
+        inner = item.family.render_value(item, name, depth + 1)
+        return f"list_transform({value}, lambda {name}: {inner})"
+
+    def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
+        """Whether every item fits."""
+        item, name = _item_of(kind), f"f{depth}"
+        inner = item.family.render_fit(item, name, depth + 1)
+        bad = f"list_filter({value}, lambda {name}: NOT ({inner}))"
+        return f"coalesce(len({bad}), 0) = 0" if inner else ""
+
+
+def _item_of(kind: ColumnType) -> ColumnType:
+    """The type of a list's items."""
+    (part,) = kind.parts
+    return part.type
+
+
+def _render_pairs(value: str) -> str:
+    """SQL for the pairs of a MAP, given as the schema has it or as an object, as a list of
+    {key VARCHAR, value JSON}."""
+    pairs = """'[{"key":"VARCHAR","value":"JSON"}]'"""
+    return f"""CASE json_type({value})
+        WHEN 'OBJECT' THEN try(map_entries(from_json({value}, '"MAP(VARCHAR,JSON)"')))
+        ELSE try(from_json({value}, {pairs})) END"""
+
+
+def _render_text(value: str) -> str:
+    """SQL for the text of a JSON value."""
+    return f"({value}->>'$')"
+
+
+class Families(NamedTuple):
+    """Every family that an output may have, in the order in which hints list them."""
+
+    text: TypeFamily
+    integer: TypeFamily
+    number: TypeFamily
+    boolean: TypeFamily
+    date: TypeFamily
+    time: TypeFamily
+    timestamp: TypeFamily
+    uuid: TypeFamily
+    json: TypeFamily
+    enum: TypeFamily
+    struct: TypeFamily
+    map: TypeFamily
+    list: TypeFamily
+
+
+FAMILIES = Families(
+    text=TextFamily(
+        names=("TEXT", "VARCHAR", "CHAR"),
+        written="VARCHAR, VARCHAR(n)",
+        schema={"type": "string"},
+        json_kinds=("VARCHAR",),
+        expected="text",
+        tokens=30,
+        measure="text",
+    ),
+    integer=IntegerFamily(
+        names=tuple(INTEGER_BOUNDS),
+        written="an integer type",
+        schema={"type": "integer"},
+        json_kinds=(*WHOLE_KINDS, "DOUBLE"),
+        doubtful_kinds=("DOUBLE",),
+        expected="a whole number",
+        tokens=3,
+        measure="value",
+        limits=NUMBER_LIMITS,
+    ),
+    number=NumberFamily(
+        names=("FLOAT", "DOUBLE", "DECIMAL"),
+        written="FLOAT, DOUBLE, DECIMAL(p, s)",
+        schema={"type": "number"},
+        json_kinds=(*WHOLE_KINDS, "DOUBLE"),
+        expected="a number",
+        tokens=4,
+        measure="value",
+        limits=NUMBER_LIMITS,
+    ),
+    boolean=TypeFamily(
+        names=("BOOLEAN",),
+        written="BOOLEAN",
+        schema={"type": "boolean"},
+        json_kinds=("BOOLEAN",),
+        is_decided_by_kind=True,
+        expected="true or false",
+        tokens=2,
+        measure="labels",
+    ),
+    date=TypeFamily(
+        names=("DATE",),
+        written="DATE",
+        schema={"type": "string", "format": "date"},
+        json_kinds=("VARCHAR",),
         expected="a date",
         tokens=7,
-        pattern=DAY,
+        measure="value",
         wire="VARCHAR",
+        pattern=DAY_PATTERN,
     ),
-    "time": Traits(
-        schema="string",
-        # RFC 3339's time, which the format means, must have an offset; a TIME has none.
-        told="^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$",
-        kinds=("VARCHAR",),
+    time=TypeFamily(
+        names=("TIME",),
+        written="TIME",
+        # RFC 3339's time, which JSON Schema's format means, must have an offset; a TIME has none.
+        schema={"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"},
+        json_kinds=("VARCHAR",),
         expected="a time",
         tokens=6,
-        pattern=rf"{HOUR}(Z|[+-]00:00)?",
+        measure="value",
         wire="VARCHAR",
+        pattern=rf"{HOUR_PATTERN}(Z|[+-]00:00)?",
     ),
-    "timestamp": Traits(
-        schema="string",
-        format="date-time",
-        kinds=("VARCHAR",),
+    timestamp=TimestampFamily(
+        names=("TIMESTAMP", "TIMESTAMPNTZ", "TIMESTAMPTZ"),
+        written="TIMESTAMP, TIMESTAMPTZ",
+        schema={"type": "string", "format": "date-time"},
+        json_kinds=("VARCHAR",),
         expected="a timestamp",
         tokens=14,
-        pattern=rf"{DAY}([T ]{HOUR}( ?(Z|[+-]\d{{2}}(:?\d{{2}})?))?)?",
+        measure="value",
         wire="VARCHAR",
+        pattern=rf"{DAY_PATTERN}([T ]{HOUR_PATTERN}( ?(Z|[+-]\d{{2}}(:?\d{{2}})?))?)?",
     ),
-    "uuid": Traits(
-        schema="string",
-        format="uuid",
-        kinds=("VARCHAR",),
+    uuid=TypeFamily(
+        names=("UUID",),  # the pattern refuses braces, which DuckDB takes
+        written="UUID",
+        schema={"type": "string", "format": "uuid"},
+        json_kinds=("VARCHAR",),
         expected="a UUID",
         tokens=20,
-        pattern=r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
+        measure="value",
         wire="VARCHAR",
+        pattern=r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
     ),
-    "json": Traits(
-        schema="string",
-        kinds=(*WHOLE, "DOUBLE", "VARCHAR", "BOOLEAN", "ARRAY", "OBJECT"),
+    json=JsonFamily(
+        names=("JSON",),
+        written="JSON",
+        schema={"type": "string"},  # no strict schema says "anything", so it is asked for as text
+        json_kinds=(*WHOLE_KINDS, "DOUBLE", "VARCHAR", "BOOLEAN", "ARRAY", "OBJECT"),
         expected="JSON",
         tokens=40,
+        measure="value",
+        is_plain=False,
         wire="JSON",
     ),
-    "enum": Traits(schema="string", kinds=("VARCHAR",), expected="a label", tokens=4),
-    "list": Traits(schema="array", kinds=("ARRAY",), expected="a list"),
-    "map": Traits(
-        schema="array",
-        kinds=("ARRAY", "OBJECT"),
+    enum=EnumFamily(
+        names=("ENUM",),
+        written="ENUM('a', 'b')",
+        schema={"type": "string"},
+        json_kinds=("VARCHAR",),
+        expected="a label",
+        tokens=4,
+        measure="labels",
+    ),
+    struct=StructFamily(
+        names=("STRUCT",),
+        written="STRUCT(...)",
+        schema={"type": "object"},
+        json_kinds=("OBJECT",),
+        expected="an object",
+        tokens=0,
+        measure="value",
+        is_plain=False,
+    ),
+    map=MapFamily(
+        names=("MAP",),
+        written="MAP(key, value)",
+        schema={"type": "array"},
+        json_kinds=("ARRAY", "OBJECT"),
         expected="a list of keys and values",
+        tokens=3,  # the word `key` or `value` before each of a pair's sides
+        measure="value",
+        is_plain=False,
         wire="JSON",
     ),
-    "struct": Traits(schema="object", kinds=("OBJECT",), expected="an object"),
-}
+    list=ListFamily(
+        names=("ARRAY", "LIST"),
+        written="or a list of one of these",
+        schema={"type": "array"},
+        json_kinds=("ARRAY",),
+        expected="a list",
+        tokens=0,
+        measure="value",
+        is_plain=False,
+        limits=("minItems", "maxItems"),
+    ),
+)
+SUPPORTED_TYPES = f"use {', '.join(family.written for family in FAMILIES)}"
+
+
+def parse_type(node: exp.DataType, place: DdlPlace) -> ColumnType:
+    """A type as sqlglot parsed it; raises ModelError for one that an output cannot hold."""
+    found = next((family for family in FAMILIES if node.this.name in family.names), None)
+    kind = found.parse(node, place) if found else None
+    if kind is None:
+        sql = node.sql("duckdb", comments=False)
+        raise place.error(f"the output cannot hold {sql}", hint=SUPPORTED_TYPES)
+    return kind

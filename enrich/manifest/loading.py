@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import DiskError, ProjectError
-from enrich.manifest import data_test, model, seed_file, strays, variables
+from enrich.manifest import declared_tests, model, seed_file, strays, variables
 from enrich.manifest.config import NAME, READABLE
 from enrich.manifest.graph import Graph
 from enrich.manifest.located import located
@@ -62,7 +62,7 @@ def tests(config: Config, values: Mapping[str, Any]) -> tuple[DataTest, ...]:
         said = model.header(text, TESTS, source=source)
         select = model.select(variables.filled(text, values, source=source), source)
         severity = said.get("severity", "error")
-        found[path.stem] = data_test.from_file(
+        found[path.stem] = declared_tests.read_test_file(
             located(select.query, config.root),
             severity,
             name=path.stem,

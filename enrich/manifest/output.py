@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import ModelError
-from enrich.manifest.families import FAMILIES
+from enrich.manifest.column_type import DdlPlace, count_key_tokens, render_object
+from enrich.manifest.families import FAMILIES, LENGTH_LABEL, parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,105 +20,10 @@ if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.tokenizer_core import Token
 
-    from enrich.manifest.families import Family, Traits
+    from enrich.manifest.column_type import ColumnType
 
-INTEGERS: dict[str, tuple[int | None, int | None]] = {
-    "TINYINT": (-(2**7), 2**7 - 1),
-    "SMALLINT": (-(2**15), 2**15 - 1),
-    "INT": (-(2**31), 2**31 - 1),
-    "BIGINT": (None, None),
-    "INT128": (None, None),
-    "UTINYINT": (0, 2**8 - 1),
-    "USMALLINT": (0, 2**16 - 1),
-    "UINT": (0, 2**32 - 1),
-    "UBIGINT": (0, None),
-    "UINT128": (0, None),
-}
-"""sqlglot's names of DuckDB's integers, and the bounds worth telling the llm."""
-
-NAMES: dict[str, Family] = {
-    "TEXT": "text",
-    "VARCHAR": "text",
-    "CHAR": "text",
-    "FLOAT": "number",
-    "DOUBLE": "number",
-    "DECIMAL": "number",
-    "BOOLEAN": "boolean",
-    "DATE": "date",
-    "TIME": "time",
-    "TIMESTAMP": "timestamp",
-    "TIMESTAMPNTZ": "timestamp",
-    "TIMESTAMPTZ": "timestamp",
-    "UUID": "uuid",
-    "JSON": "json",
-    "ENUM": "enum",
-    **dict.fromkeys(INTEGERS, "integer"),
-}
-"""sqlglot's names of the types that hold one value, and their families."""
-SIZED = ("VARCHAR", "TEXT", "CHAR", "BPCHAR", "NVARCHAR", "STRING")
+SIZED_TEXTS = ("VARCHAR", "TEXT", "CHAR", "BPCHAR", "NVARCHAR", "STRING")
 """Types whose length is kept."""
-LENGTH = "a text of length "
-"""How the label begins that stands for a text's length while it is parsed."""
-SUPPORTED = (
-    "use VARCHAR, VARCHAR(n), an integer type, FLOAT, DOUBLE, DECIMAL(p, s), BOOLEAN, DATE, TIME, "
-    "TIMESTAMP, TIMESTAMPTZ, UUID, JSON, ENUM('a', 'b'), STRUCT(...), MAP(key, value), or a list "
-    "of one of these"
-)
-
-
-@dataclass(frozen=True)
-class Type:
-    """A column's type: its family, as DuckDB writes it, and what it is made of: the `labels` of an
-    ENUM, the `item` of a list, the `fields` of a STRUCT, the `entry` of a MAP (key and value); the
-    `length` of a text, and the `bounds` of an integer."""
-
-    family: Family
-    sql: str
-    labels: tuple[str, ...] = ()
-    item: Type | None = None
-    fields: tuple[tuple[str, Type], ...] = ()
-    bounds: tuple[int | None, int | None] = (None, None)
-    entry: tuple[Type, Type] | None = None
-    length: int | None = None
-
-    @property
-    def traits(self) -> Traits:
-        return FAMILIES[self.family]
-
-    @property
-    def note(self) -> str:
-        """What a schema cannot say of a value, in words."""
-        if self.family == "json":
-            return "JSON, as text"
-        return f"at most {self.length} characters" if self.length else ""
-
-    def schema(self, *, required: bool) -> dict[str, Any]:
-        """The JSON Schema of a value of this type, or null where it is not `required`."""
-        schema: dict[str, Any] = {"type": self.traits.schema}
-        if self.note:
-            schema["description"] = self.note
-        if self.traits.format:
-            schema["format"] = self.traits.format
-        elif self.traits.told:
-            schema["pattern"] = self.traits.told
-        elif self.family == "enum":
-            schema["enum"] = list(self.labels)
-        elif self.item:
-            schema["items"] = self.item.schema(required=True)
-        elif self.entry:
-            key, value = (kind.schema(required=True) for kind in self.entry)
-            schema["items"] = _object(iter([("key", key), ("value", value)]))
-        elif self.family == "struct":
-            schema |= _object((name, kind.schema(required=False)) for name, kind in self.fields)
-        elif self.family == "integer":
-            low, high = self.bounds
-            schema |= {} if low is None else {"minimum": low}
-            schema |= {} if high is None else {"maximum": high}
-        if not required:
-            schema["type"] = [schema["type"], "null"]
-            if self.family == "enum":
-                schema["enum"] = [*self.labels, None]
-        return schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,19 +31,18 @@ class Column:
     """An output column."""
 
     name: str
-    type: Type
+    type: ColumnType
     required: bool
     description: str
     bounds: tuple[tuple[str, int | float], ...]
 
-    def schema(self) -> dict[str, Any]:
-        sized = self.type.family == "list"
-        counted = self.type.family in ("integer", "number")
-        bounds = {
-            word: limit for word, limit in self.bounds if (sized if "Items" in word else counted)
-        }
-        schema = self.type.schema(required=self.required) | bounds
-        said = "; ".join(filter(None, (self.description, self.type.note)))
+    def render_schema(self) -> dict[str, Any]:
+        """The JSON Schema of the column's value, with its comment and what its CHECKs say."""
+        family = self.type.family
+        bounds = {word: limit for word, limit in self.bounds if word in family.limits}
+        schema = self.type.render_schema(required=self.required) | bounds
+        # The comment comes first: it says what to answer, the rest in which form.
+        said = "; ".join(filter(None, (self.description, family.describe(self.type))))
         return schema | ({"description": said} if said else {})
 
 
@@ -152,11 +57,18 @@ class Output:
     @property
     def is_text(self) -> bool:
         """Whether it is one VARCHAR, as `response_format: text` needs."""
-        return len(self.columns) == 1 and self.columns[0].type.family == "text"
+        return len(self.columns) == 1 and self.columns[0].type.family is FAMILIES.text
 
-    def schema(self) -> dict[str, Any]:
+    def render_schema(self) -> dict[str, Any]:
         """The JSON Schema of an answer."""
-        return _object((column.name, column.schema()) for column in self.columns)
+        return render_object({column.name: column.render_schema() for column in self.columns})
+
+    def count_tokens(self) -> float:
+        """The tokens of an answer, by rule of thumb."""
+        return sum(
+            count_key_tokens(column.name) + column.type.family.count_tokens(column.type)
+            for column in self.columns
+        )
 
     @classmethod
     def parse(cls, ddl: str, *, source: str, line: int = 1) -> Output:
@@ -178,16 +90,6 @@ class Output:
         return cls(ddl=ddl, columns=tuple(columns), checks=tuple(checks))
 
 
-def _object(properties: Iterator[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    known = dict(properties)
-    return {
-        "type": "object",
-        "properties": known,
-        "required": list(known),
-        "additionalProperties": False,
-    }
-
-
 def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
     """Each item of the list as written, with its trailing comment, and the line it starts on."""
     from sqlglot.errors import TokenError
@@ -198,6 +100,8 @@ def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
     except TokenError as problem:
         hint = "close every quote and every bracket"
         raise ModelError(f"{source}:{line}: the output cannot be read", hint=hint) from problem
+    # Items are cut out before they are parsed: a comment behind a comma is about the column before
+    # it, and sqlglot would give it to the one after.
     depth = 0
     start = 0
     while start < len(ddl):
@@ -221,12 +125,14 @@ def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
 
 
 def _tokens(sql: str) -> list[Token]:
+    """The tokens of a text; raises TokenError."""
     from sqlglot import tokenize
 
     return tokenize(sql, read="duckdb")
 
 
 def _depth(token: Token) -> int:
+    """How many brackets deeper a token leads."""
     return {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(token.text, 0)
 
 
@@ -237,6 +143,7 @@ def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str
 
     hint = "write it as in CREATE TABLE: mood ENUM('light', 'dark') NOT NULL  -- what it means"
     try:
+        # A line of its own for the bracket, or a trailing comment would swallow it.
         table = parse_one(f"CREATE TABLE t (\n{_marked(text)}\n)", read="duckdb")
         items = table.this.expressions
     except (SqlglotError, AttributeError, RecursionError) as problem:
@@ -262,7 +169,7 @@ def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str
     comments = [comment.strip() for node in item.walk() for comment in node.comments or ()]
     column = Column(
         name=item.name,
-        type=_type(item.args["kind"], source=source, line=line),
+        type=parse_type(item.args["kind"], DdlPlace(source, line)),
         required=required,
         description=" ".join(comments),
         bounds=tuple(bounds),
@@ -274,56 +181,20 @@ def _marked(text: str) -> str:
     """The text with an ENUM of one label in the place of each VARCHAR(n): sqlglot leaves the length
     of texts out, but for those in a list (30.30)."""
     tokens = _tokens(text)
+    # From the end, so that the places of the tokens before stay true.
     for number in range(len(tokens) - 4, -1, -1):
         name, opening, length, closing = tokens[number : number + 4]
-        sized = name.text.upper() in SIZED and opening.text == "(" and closing.text == ")"
+        sized = name.text.upper() in SIZED_TEXTS and opening.text == "(" and closing.text == ")"
         if sized and length.text.isdigit():
-            text = f"{text[: name.start]}ENUM('{LENGTH}{length.text}'){text[closing.end + 1 :]}"
+            text = (
+                f"{text[: name.start]}ENUM('{LENGTH_LABEL}{length.text}'){text[closing.end + 1 :]}"
+            )
     return text
 
 
 def _first(text: str) -> str:
+    """The first line of a text."""
     return text.strip().splitlines()[0].strip()
-
-
-def _type(kind: exp.DataType, *, source: str, line: int) -> Type:
-    """DuckDB's type as a Type; what strict structured outputs cannot carry is refused."""
-    name = kind.this.name
-    sql = kind.sql("duckdb", comments=False)
-    if name in ("ARRAY", "LIST") and len(kind.expressions) == 1 and not kind.args.get("values"):
-        item = _type(kind.expressions[0], source=source, line=line)
-        return Type("list", f"{item.sql}[]", item=item)
-    if name == "STRUCT" and kind.expressions:
-        fields = tuple(
-            (field.name, _type(field.args["kind"], source=source, line=line))
-            for field in kind.expressions
-        )
-        return Type(
-            "struct", f"STRUCT({', '.join(_field(*each) for each in fields)})", fields=fields
-        )
-    if name == "MAP" and len(kind.expressions) == 2:
-        key, value = (_type(side, source=source, line=line) for side in kind.expressions)
-        if {key.family, value.family} & {"list", "struct", "map", "json"}:
-            hint = "a MAP holds plain values by plain keys: MAP(VARCHAR, DOUBLE)"
-            raise ModelError(f"{source}:{line}: the output cannot hold {sql}", hint=hint)
-        return Type("map", f"MAP({key.sql}, {value.sql})", entry=(key, value))
-    family = NAMES.get(name)
-    labels = tuple(label.name for label in kind.expressions) if family == "enum" else ()
-    if family is None or (family == "enum" and not labels):
-        raise ModelError(f"{source}:{line}: the output cannot hold {sql}", hint=SUPPORTED)
-    if labels[:1] and labels[0].startswith(LENGTH):
-        length = int(labels[0].removeprefix(LENGTH))
-        if not length:
-            raise ModelError(f"{source}:{line}: a text of no length holds nothing", hint=SUPPORTED)
-        return Type("text", "VARCHAR", length=length)
-    if len(set(labels)) < len(labels):
-        raise ModelError(f"{source}:{line}: duplicate label in {sql}", hint="keep one")
-    return Type(family, sql, labels=labels, bounds=INTEGERS.get(name, (None, None)))
-
-
-def _field(name: str, kind: Type) -> str:
-    quoted = name.replace('"', '""')
-    return f'"{quoted}" {kind.sql}'
 
 
 def _checks(text: str) -> Iterator[str]:
@@ -367,6 +238,7 @@ def _bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
         number = _number(limit)
         if number is None:
             continue
+        # Lengths are whole numbers, so `> 2` is `minItems: 3`; other limits are exclusive.
         if step and not (sized and isinstance(number, int)):
             yield word.replace("m", "exclusiveM", 1), number
         else:
@@ -374,6 +246,7 @@ def _bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
 
 
 def _number(node: exp.Expr) -> int | float | None:
+    """The number that an expression is; None if it is no literal."""
     from sqlglot import exp
 
     if isinstance(node, exp.Neg):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from enrich.errors import DiskError, ModelError
-from enrich.manifest import data_test, template, variables
+from enrich.manifest import declared_tests, template, variables
 from enrich.manifest.budget import PROMPT_KEYS, Budget
 from enrich.manifest.config import READABLE, RETRIED, outcomes
 from enrich.manifest.output import Output
@@ -164,11 +164,13 @@ class Prompt:
             budget=Budget.of(settings, PROMPT_KEYS),
             variables={
                 name: values[name]
-                for sql in (*_written(written), *data_test.conditions(settings))
+                for sql in (*_written(written), *declared_tests.find_conditions(settings))
                 for name in variables.used(sql)
                 if name in values  # whoever fills them says which are not there
             },
-            tests=data_test.parse(settings, (*key, *(c.name for c in output.columns)), values),
+            tests=declared_tests.parse_tests(
+                settings, (*key, *(c.name for c in output.columns)), values
+            ),
         )
         prompt._check(settings)
         return prompt

@@ -141,7 +141,7 @@ def _check_published(files: Files, model: Model) -> None:
 def _answered(database: Ledger, side: str, asked: Asked) -> None:
     judge = Judge.of(database, asked.work.version_id)
     database.execute(
-        comparison.asked(side, judge.output, judge.form),
+        comparison.render_asked_side(side, judge.output, judge.form),
         keys=asked.keys,
         fingerprints=asked.fingerprints,
     )
@@ -153,7 +153,7 @@ def _published(database: Both, now: Asked) -> Version:
     key = list(find_key(database, model))
     there = database.describe(f"FROM {quote.name('warehouse', 'main', model)}")
     columns = [column for column in there if column not in key]
-    database.execute(comparison.published("was", model, key, columns), keys=now.keys)
+    database.execute(comparison.render_published_side("was", model, key, columns), keys=now.keys)
     told = quote.name("warehouse", "enrich", model)
     return Version.of(database, database.fetch_one(f"SELECT mode(prompt) FROM {told}")[0])
 
@@ -171,16 +171,16 @@ def _compared(
     before = database.describe("SELECT answer.* FROM temp._enrich_was")
     lowered = {column.lower() for column in before}
     columns = [
-        (column.name, column.type.family == "list" and before[column.name].endswith("]"))
+        (column.name, column.type.is_list and before[column.name].endswith("]"))
         for column in work.prompt.output.columns
         if column.name.lower() in lowered and column.name in before
     ]
-    rows, both, *tokens = database.fetch_one(comparison.totals())
+    rows, both, *tokens = database.fetch_one(comparison.render_totals())
     if not rows:
         hint = "widen --where, or run the model: what is compared must be published"
         raise InputError(f"'{work.model.name}' has no row to compare", hint=hint)
     named = {column.name.lower() for column in work.prompt.output.columns}
-    agreed = database.execute(comparison.agreement(columns)) if columns else []
+    agreed = database.execute(comparison.render_agreement(columns)) if columns else []
     labels = dict(zip(asked[0].keys, asked[0].labels, strict=True))
     spent = [each.cost for each in asked]
     return Comparison(
@@ -192,7 +192,7 @@ def _compared(
         agreement=tuple(Agreement(column=c, share=s, changed=n) for c, s, n in agreed),
         differences=tuple(
             Difference(key=labels[key], column=column or "", was=old, now=new)
-            for key, column, old, new in database.execute(comparison.differences(columns))
+            for key, column, old, new in database.execute(comparison.render_differences(columns))
         ),
         only_was=tuple(column for column in before if column.lower() not in named),
         only_now=tuple(c.name for c in work.prompt.output.columns if c.name.lower() not in lowered),

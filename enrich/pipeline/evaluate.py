@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.db.database import Both
+    from enrich.manifest.column_type import Measure
     from enrich.manifest.output import Column
     from enrich.manifest.prompt import Prompt
     from enrich.pipeline.flow import Flow
@@ -44,14 +45,14 @@ def score_answers(
         raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
     key = _key(database, model, labels, given)
     pairs = _pairs(prompt, labels, given, columns)
-    double = database.execute(scores.doubled(table, key))
+    double = database.execute(scores.render_doubled_key(table, key))
     if double:
         what = f"'{labels}' has more than one row for the key {double[0][0]}"
         raise InputError(what, hint="labels are one row for each key: make a model that folds them")
     rows = 0
     for column, label in pairs:
         database.execute(
-            scores.scored(
+            scores.render_scores(
                 model,
                 table,
                 key=key,
@@ -64,14 +65,14 @@ def score_answers(
         with database.transaction():
             named = {"model": model, "labels": labels, "column": column.name}
             database.call("scores_dropped", **named)
-            _score(database, scores.measure(column.type), named)
+            _score(database, column.type.family.choose_measure(column.type), named)
         rows += database.fetch_one("SELECT count(*) FROM temp._enrich_scored")[0]
     if not rows:
         hint = f"see that the keys ({', '.join(key)}) are the same, and the labels not NULL"
         raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)
 
 
-def _score(database: Both, measure: scores.Measure, named: Mapping[str, str]) -> None:
+def _score(database: Both, measure: Measure, named: Mapping[str, str]) -> None:
     if measure == "labels":
         database.call("score_labels", **named)
     elif measure == "text":

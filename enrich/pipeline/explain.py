@@ -37,4 +37,8 @@ def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]
             "url": work.body.endpoint,
             "body": body,
         }
-    return {"sql": work.snapshot, "schema": model.own_prompt.output.schema(), "request": first}
+    return {
+        "sql": work.snapshot,
+        "schema": model.own_prompt.output.render_schema(),
+        "request": first,
+    }

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
-from enrich.pricing.estimate import BYTES_PER_TOKEN, Estimate
+from enrich.manifest.column_type import BYTES_PER_TOKEN
+from enrich.pricing.estimate import Estimate
 from enrich.pricing.price import usd
 
 if TYPE_CHECKING:

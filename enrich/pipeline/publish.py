@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler import failing, history, tables
+from enrich.compiler import history, tables
 from enrich.db import quote
 from enrich.db.ownership import MARK, check_free, cleared, comment, mark, mark_in
 from enrich.errors import ProjectError, reading
 from enrich.ledger.run import Run
 from enrich.manifest.model import HISTORY, TAKEN
 from enrich.pipeline.read import Judge, judge_again
-from enrich.pipeline.test import Broken, keep_failing, need_published, run_tests
+from enrich.pipeline.test import Broken, keep_failures, needs_published, run_tests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from enrich.manifest.model import Model
     from enrich.pipeline.test import Result
 
-ASKED = "a model: prompt "
+ANSWERS_MARK = "a model: prompt "
 """How the mark of a table of answers goes on."""
 SCHEMAS = ("main", "enrich")
 """Where a model's tables stand: the published one, and its provenance."""
@@ -75,7 +75,7 @@ def publish_model(
         found = Published(model=model, same=True)
     else:
         found, outcomes, stale = _replaced(database, run, tests, version, folder, about=about)
-        keep_failing(database, model, found.results, folder=folder)
+        keep_failures(database, model, found.results, folder=folder)
     held = list(found.held_back)
     database.call(
         "published",
@@ -100,7 +100,7 @@ def test_model(
         found, _, _ = _replaced(database, run, tests, version, folder, keep=False)
     else:
         found = _tested(database, model, tests, folder)
-    keep_failing(database, model, found.results, folder=folder)
+    keep_failures(database, model, found.results, folder=folder)
     return found
 
 
@@ -109,7 +109,7 @@ def test_alone(
 ) -> tuple[Result, ...]:
     """Run SQL tests that belong to no model. Needs the warehouse."""
     found = _tested(database, "", tests, folder)
-    keep_failing(database, "", found.results, folder=folder)
+    keep_failures(database, "", found.results, folder=folder)
     return found.results
 
 
@@ -127,7 +127,7 @@ def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
     if model.asks:
         return
     found = database.call("exists", schema="main", name=model.name)
-    if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ASKED}"):
+    if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ANSWERS_MARK}"):
         prompt = f"{model.source.removesuffix('.sql')}.prompt.md"
         what = f"{model.source}: the table '{model.name}' holds answers, and there is no {prompt}"
         hint = (
@@ -139,9 +139,10 @@ def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
 def _version(database: Ledger, run: Run, tests: Sequence[DataTest]) -> str:
     """What the model's tables are made from."""
     rows_from, read = database.fetch_one(tables.state(run.model))
-    told = sha256("".join(t.told for t in tests).encode()).hexdigest()[:8] if tests else "none"
+    definitions = "".join(test.definition for test in tests)
+    told = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
     made_from = f"{run.version_id}, rows of run {rows_from}, {read} batches read"
-    return f"{ASKED}{made_from}, tests {told}"
+    return f"{ANSWERS_MARK}{made_from}, tests {told}"
 
 
 def _replaced(
@@ -164,11 +165,11 @@ def _replaced(
     database.execute(tables.settled(model))
     database.execute(tables.kept(model, judge.output, judge.form))
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
-    before = need_published(tests) and bool(there)
+    before = needs_published(tests) and bool(there)
     table = quote.name("warehouse", "main", model)
     rows_before = database.fetch_one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
-        database.execute(failing.before(model))
+        database.execute(tables.render_published_copy(model))
 
     def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
         for schema in SCHEMAS:
@@ -284,7 +285,7 @@ def build_model(
         return found, "", 0
 
     found, _ = _audited(database, model.name, tests, make, keep=True)
-    keep_failing(database, model.name, found.results, folder=folder)
+    keep_failures(database, model.name, found.results, folder=folder)
     return found
 
 

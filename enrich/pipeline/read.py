@@ -171,7 +171,7 @@ def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) 
 
 def _judge_more(database: Ledger, judge: Judge) -> None:
     source = "SELECT * EXCLUDE (filename) FROM temp._enrich_lines WHERE custom_id IS NOT NULL"
-    more = judging.judged(source, judge.output, judge.form)
+    more = judging.render_judgement(source, judge.output, judge.form)
     database.execute(f"INSERT INTO temp._enrich_judged\n{more}")
 
 
@@ -181,7 +181,9 @@ def judge_again(database: Ledger, judge: Judge, requests: str = ASKED) -> None:
     database.execute(tables.misjudged(requests), judged_by=judge.id)
     if database.fetch_one("SELECT count(*) FROM temp._enrich_misjudged") == (0,):
         return
-    again = judging.judged("SELECT * FROM temp._enrich_misjudged", judge.output, judge.form)
+    again = judging.render_judgement(
+        "SELECT * FROM temp._enrich_misjudged", judge.output, judge.form
+    )
     database.execute(f"""CREATE OR REPLACE TEMP TABLE _enrich_rejudged AS
 SELECT batch, custom_id, fault FROM (
 {again}
@@ -190,7 +192,7 @@ SELECT batch, custom_id, fault FROM (
 
 
 def _judge(database: Ledger, source: str, judge: Judge, **values: object) -> None:
-    select = judging.judged(source, judge.output, judge.form)
+    select = judging.render_judgement(source, judge.output, judge.form)
     database.execute(f"CREATE OR REPLACE TEMP TABLE _enrich_judged AS\n{select}", **values)
 
 

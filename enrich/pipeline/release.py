@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from enrich.errors import DatabaseError, EnrichError, InputError, Locked, ModelError, ProjectError
 from enrich.ledger.batch import unread
-from enrich.manifest import data_test
+from enrich.manifest import declared_tests
 from enrich.pipeline import publish
 
 if TYPE_CHECKING:
@@ -78,9 +78,11 @@ def _is_under_way(flow: Flow, name: str) -> bool:
 def find_tests(flow: Flow, model: Model, tests: Sequence[DataTest]) -> tuple[DataTest, ...]:
     """The tests of a model: its own, and those of SQL files that read it, if all else that they
     read is there."""
-    own = data_test.with_lost(model.prompt.tests, model.prompt.source) if model.prompt else ()
+    own: tuple[DataTest, ...] = ()
+    if model.prompt:
+        own = declared_tests.add_implied_tests(model.prompt.tests, model.prompt.source)
     if flow.accept_drift:
-        own = tuple(replace(t, severity="warn") if t.kind == "drift" else t for t in own)
+        own = tuple(replace(t, severity="warn") if t.compares else t for t in own)
     names = {name.lower(): name for name in flow.graph.models}
     taken = {test.name.lower() for test in own}
     found = []
@@ -107,7 +109,7 @@ def test_models(flow: Flow, picked: Sequence[Model], *, alone: bool) -> tuple[Re
         with flow.files.open_warehouse(attached=True) as database:
             found += publish.test_alone(database, others, folder=flow.files.work)
     for each in reversed(picked):
-        own = [t for t in find_tests(flow, each, sql_tests) if t.kind != "sql" or t.name in left]
+        own = [t for t in find_tests(flow, each, sql_tests) if not t.is_file or t.name in left]
         left -= {test.name for test in own}
         if own:
             found = [*_test_one(flow, each, own), *found]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from enrich.compiler import failing
 from enrich.db import quote
 from enrich.db.creation import make_folder
 from enrich.errors import DatabaseError, reading
+from enrich.manifest.data_test import PUBLISHED_COPY, CandidateTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,9 +17,18 @@ if TYPE_CHECKING:
     from enrich.db.database import Warehouse
     from enrich.manifest.data_test import DataTest, Severity
 
-SCHEMA = "enrich_tests"
+FAILURES_SCHEMA = "enrich_tests"
 """Where the failing rows of each test stand."""
-LOSSY = ("HUGEINT", "UHUGEINT", "BIGNUM", "INTERVAL", "TIME WITH", "TIMETZ", "BIT", "UNION")
+LOSSY_IN_PARQUET = (
+    "HUGEINT",
+    "UHUGEINT",
+    "BIGNUM",
+    "INTERVAL",
+    "TIME WITH",
+    "TIMETZ",
+    "BIT",
+    "UNION",
+)
 """Types that do not come back from a Parquet file as they were."""
 Verdict = Literal["pass", "warn", "fail"]
 
@@ -43,6 +52,7 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
+        """What it means for the table."""
         if not self.failures and not self.error:
             return "pass"
         return "warn" if self.severity == "warn" else "fail"
@@ -55,9 +65,9 @@ class Broken(Exception):
     result: Result
 
 
-def need_published(tests: Sequence[DataTest]) -> bool:
+def needs_published(tests: Sequence[DataTest]) -> bool:
     """Whether any test needs the table as it was published last."""
-    return any(test.kind == "drift" and not test.counts for test in tests)
+    return any(test.compares and not test.counts for test in tests)
 
 
 def run_tests(
@@ -72,51 +82,52 @@ def run_tests(
 ) -> list[Result]:
     """Run the tests on a table as the connection sees it, inside a transaction of the caller's.
 
-    Failing rows go to Parquet files below `folder`, which outlive the transaction: `keep_failing`
-    makes tables of them.
-    `before`: `temp._enrich_before` is the table as published; it has `rows_before`. Raises Broken.
+    Failing rows go to Parquet files below `folder`, which outlive the transaction, for
+    `keep_failures`. `before`: PUBLISHED_COPY is the table as published; it has `rows_before`.
+    Raises Broken.
     """
     table = quote.name("warehouse", "main", model)
     columns = database.describe(f"FROM {table}") if model else {}
-    both = columns
+    shared = columns
     if before:
-        was = database.describe(f"FROM {failing.BEFORE}")
-        both = {column: kind for column, kind in columns.items() if column in was}
+        was = database.describe(f"FROM {PUBLISHED_COPY}")
+        shared = {column: kind for column, kind in columns.items() if column in was}
+    candidate = CandidateTable(model=model, columns=columns, shared=shared, key=key)
     results = []
     for test in tests:
         if test.counts:
             found = _counted(database, model, test, rows_before)
             results += [] if test.implied and found.verdict == "pass" else [found]
             continue
-        shared = test.kind == "drift"
-        if shared and not before:
+        if test.compares and not before:  # a first table passes
             results.append(Result(model=model, test=test.name, severity=test.severity))
             continue
-        query = failing.rows(test, model, columns=both if shared else columns, key=key)
+        query = test.render_failures(candidate)
         with reading(f"{test.source}: test {test.name}"):
             results.append(_run(database, model, test, query, folder))
     return results
 
 
 def _counted(database: Warehouse, model: str, test: DataTest, before: int) -> Result:
-    """Whether the table has lost more of its rows than it may."""
+    """What a test that only counts says of the table's rows and those `before`."""
     (now,) = database.fetch_one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")
-    lost = before - int(now)
-    error = f"it would lose {lost:,} of {before:,} rows" if lost > test.limit * before else ""
+    error = test.judge_counts(before=before, now=int(now))
     return Result(model=model, test=test.name, severity=test.severity, error=error)
 
 
 def _run(
     database: Warehouse, model: str, test: DataTest, query: str | None, folder: Path
 ) -> Result:
+    """What the query of failing rows finds; none of them if there is no query. Raises Broken."""
     found = Result(model=model, test=test.name, severity=test.severity)
     if query is None:
         return found
     path = _file(folder, model, test.name)
-    path.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)  # a process that was killed may have left one
     try:
         columns = database.describe(f"SELECT * FROM (\n{query}\n)")
         kept = ", ".join(f"{_stored(kind, quote.name(name))}" for name, kind in columns.items())
+        # To a file, for a rollback takes tables back.
         copy = f"COPY (SELECT {kept} FROM (\n{query}\n)) TO $path (FORMAT parquet)"
         (many,) = database.fetch_one(copy, path=path)
     except DatabaseError as problem:
@@ -127,7 +138,7 @@ def _run(
     if not many:
         path.unlink(missing_ok=True)
         return found
-    table = f"{SCHEMA}.{table_name(model, test.name)}"
+    table = f"{FAILURES_SCHEMA}.{name_failures_table(model, test.name)}"
     return Result(
         model=model,
         test=test.name,
@@ -140,7 +151,7 @@ def _run(
 
 def _stored(kind: str, column: str) -> str:
     """A column as Parquet can hold it without loss."""
-    lossy = kind.startswith(LOSSY) and not kind.endswith("]")
+    lossy = kind.startswith(LOSSY_IN_PARQUET) and not kind.endswith("]")
     return f"CAST({column} AS VARCHAR) AS {column}" if lossy else column
 
 
@@ -153,26 +164,27 @@ def _brought_back(columns: Mapping[str, str]) -> str:
     return ", ".join(casts)
 
 
-def table_name(model: str, test: str) -> str:
+def name_failures_table(model: str, test: str) -> str:
     """What the table of a test's failing rows is called."""
     return f"{model}__{test}" if model else test
 
 
-def keep_failing(
+def keep_failures(
     database: Warehouse, model: str, results: Sequence[Result], *, folder: Path
 ) -> None:
     """Replace the tables of failing rows of a model's tests. Needs the warehouse."""
-    there = database.call("failing_tables", schema=SCHEMA, mark=_mark(model))
+    # By their comment, so that a table which somebody else put there stays.
+    there = database.call("failing_tables", schema=FAILURES_SCHEMA, mark=_mark(model))
     found = [result for result in results if result.failures]
     if not there and not found:
         return
     with database.transaction():
-        database.execute(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote.name(SCHEMA)}")
+        database.execute(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote.name(FAILURES_SCHEMA)}")
         for (name,) in there:
-            database.execute(f"DROP TABLE {quote.name('warehouse', SCHEMA, name)}")
+            database.execute(f"DROP TABLE {quote.name('warehouse', FAILURES_SCHEMA, name)}")
         for result in found:
-            name = table_name(model, result.test)
-            table = quote.name("warehouse", SCHEMA, name)
+            name = name_failures_table(model, result.test)
+            table = quote.name("warehouse", FAILURES_SCHEMA, name)
             path = _file(folder, model, result.test)
             database.execute(
                 f"CREATE OR REPLACE TABLE {table} AS "
@@ -190,4 +202,5 @@ def _mark(model: str) -> str:
 
 
 def _file(folder: Path, model: str, test: str) -> Path:
+    """Where the failing rows wait for the end of the transaction."""
     return make_folder(folder, "tests") / f"{model}.{test}.parquet"

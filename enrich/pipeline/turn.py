@@ -12,12 +12,12 @@ from enrich.errors import ProjectError, ProviderError, Unavailable
 from enrich.ledger.batch import FULL, hold, unread
 from enrich.ledger.budget import Remaining
 from enrich.ledger.run import Run
+from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.pipeline import poll
 from enrich.pipeline.preview import settle_previews
 from enrich.pipeline.read import read_batches
 from enrich.pipeline.retry import plan_retries, stop_hopeless, stop_run
 from enrich.pipeline.submit import discard_unused
-from enrich.pricing.estimate import BYTES_PER_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
+from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.pricing.pictures import NO_TOKENS, Tokens
 from enrich.pricing.price import Price, usd
 
@@ -17,22 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.db.database import Ledger
-    from enrich.manifest.output import Output, Type
     from enrich.manifest.prompt import Prompt
     from enrich.pricing.pictures import Content
 
-BYTES_PER_TOKEN = 4
-"""A rule of thumb for English text."""
 GUESS = (0.6, 1.6)
 """How far off a rule of thumb may be, as factors: for input tokens, and thrice that for output."""
 LEAST = 0.05
 """The least uncertainty, as a share: rows to come differ from those seen."""
 FEW = 5
 """So many answers tell nothing of how they vary."""
-LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-
-ITEMS = 3
-"""How many items a list has, by rule of thumb."""
+LIMIT_PARAMETERS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +79,10 @@ class TokenRate:
     def guessed(cls, prompt: Prompt, params: Mapping[str, Any], content: Content) -> TokenRate:
         """The rule of thumb: four bytes of text a token, pictures as llms count them; the output
         by the types of its columns."""
-        tokens = _output_tokens(prompt.output)
-        most = min((params[word] for word in LIMITS if _number(params.get(word))), default=tokens)
+        tokens = prompt.output.count_tokens()
+        most = min(
+            (params[word] for word in LIMIT_PARAMETERS if _number(params.get(word))), default=tokens
+        )
         pictures = bool(prompt.images)
         return cls(
             answers=0,
@@ -176,21 +173,6 @@ def _cost(price: Price, inside: Range, out: Range, cached: float) -> Range:
         )
     )
     return Range(likely=likely, low=low, high=high)
-
-
-def _output_tokens(output: Output) -> float:
-    names = sum(2 + len(column.name) / BYTES_PER_TOKEN for column in output.columns)
-    return names + sum(_tokens(column.type) for column in output.columns)
-
-
-def _tokens(kind: Type) -> float:
-    if kind.item:
-        return ITEMS * _tokens(kind.item)
-    if kind.fields:
-        return sum(len(name) / BYTES_PER_TOKEN + 2 + _tokens(field) for name, field in kind.fields)
-    if kind.entry:
-        return ITEMS * sum(_tokens(side) + 3 for side in kind.entry)
-    return kind.traits.tokens
 
 
 def _number(value: object) -> bool:

@@ -115,7 +115,7 @@ class Patches:
 
 Counter = Tiles | Patches
 
-FAMILIES: tuple[tuple[str, Counter], ...] = (
+PICTURE_COUNTERS: tuple[tuple[str, Counter], ...] = (
     (r"gpt-4o-mini", Tiles(2833, 5667)),
     (r"(gpt-4\.1|gpt-5)-mini", Patches(1.62)),
     (r"(gpt-4\.1|gpt-5)-nano", Patches(2.46)),
@@ -137,7 +137,7 @@ UNKNOWN = Tokens(1000, 64, 40_000)
 def counter(llm: str) -> Counter | None:
     """How an llm of this name counts pictures; None where nobody tells."""
     name = llm.lower().rpartition("/")[2]
-    return next((how for family, how in FAMILIES if re.match(family, name)), None)
+    return next((how for family, how in PICTURE_COUNTERS if re.match(family, name)), None)
 
 
 def of(llm: str, size: tuple[int, int] | None, detail: str) -> Tokens:

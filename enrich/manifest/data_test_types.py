@@ -1,0 +1,440 @@
+"""The types of data tests, one class each: what its settings mean, and which rows fail.
+
+A new type is a class, a field of `DataTestTypes`, and its entry in `DATA_TEST_TYPES`: the type
+checker refuses one without the others, and a class that lacks a method.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from enrich.db import quote
+from enrich.errors import nearest
+from enrich.manifest import guard
+from enrich.manifest.data_test import PUBLISHED_COPY, DataTest, Schema
+from enrich.manifest.variables import filled, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from enrich.manifest.data_test import CandidateTable, DataTestType, DeclaredItem
+
+NAMES: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+BY_COLUMN: Schema = {"type": "object", "minProperties": 1}
+TARGET: Schema = {"type": "string", "pattern": r".\..", "description": "table.column"}
+SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+
+LOST_SHARE = 0.5
+"""The share of its rows that a table may lose, unless its tests say another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniqueTest(DataTest):
+    """No two rows have the same values in these columns; NULL is no value."""
+
+    columns: tuple[str, ...]
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """A column, or columns together, that no two rows share."""
+        return NAMES
+
+    @classmethod
+    def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
+        """`unique: a`, or `unique: [a, b]` of both together."""
+        columns = item.find_columns(value)
+        yield UniqueTest(name=f"unique_{'_'.join(columns)}", source=item.source, columns=columns)
+
+    def render_failures(self, table: CandidateTable) -> str:
+        """The rows whose values occur twice."""
+        names = ", ".join(map(quote.name, self.columns))
+        there = " AND ".join(f"{quote.name(column)} IS NOT NULL" for column in self.columns)
+        many = f"count(*) OVER (PARTITION BY {names})"
+        return f"SELECT * FROM {table.name} WHERE {there} QUALIFY {many} > 1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotNullTest(DataTest):
+    """Each row has a value in this column."""
+
+    column: str
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """Columns that have a value in each row."""
+        return NAMES
+
+    @classmethod
+    def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
+        """`not_null: a`, or `not_null: [a, b]`, a test of each."""
+        for column in item.find_columns(value):
+            yield NotNullTest(name=f"not_null_{column}", source=item.source, column=column)
+
+    def render_failures(self, table: CandidateTable) -> str:
+        """The rows without a value."""
+        return f"SELECT * FROM {table.name} WHERE {quote.name(self.column)} IS NULL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceptedValuesTest(DataTest):
+    """A column, or each item of a list, holds one of these values; NULL is always accepted, for
+    `not_null` is a test of its own."""
+
+    column: str
+    values: tuple[Any, ...]
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """Columns, and the list of values that each may have."""
+        return BY_COLUMN | {"additionalProperties": {"type": "array", "minItems": 1}}
+
+    @classmethod
+    def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
+        """`accepted_values: {a: [x, y]}`, a test of each column."""
+        example = "mood: [light, dark]"
+        for word, values in item.read_mapping("accepted_values", value, example).items():
+            column = item.find_column(word)
+            if not isinstance(values, list) or not values:
+                raise item.error(f"needs a list of values for '{word}'", hint=f"{word}: [a, b]")
+            name = f"accepted_values_{column}"
+            yield AcceptedValuesTest(
+                name=name, source=item.source, column=column, values=tuple(values)
+            )
+
+    def render_failures(self, table: CandidateTable) -> str:
+        """The rows with another value."""
+        column, kind = quote.name(self.column), table.columns.get(self.column, "")
+        if kind.endswith("]"):
+            wrong = self._render_rejected("item", kind)
+            wrong = f"len(list_filter({column}, lambda item: {wrong})) > 0"
+        else:
+            wrong = self._render_rejected(column, kind)
+        return f"SELECT * FROM {table.name} WHERE {wrong}"
+
+    def _render_rejected(self, value: str, kind: str) -> str:
+        """That a value is none of those accepted; labels and texts compare as texts."""
+        there = [word for word in self.values if word is not None]
+        if not there:
+            return f"{value} IS NOT NULL"
+        # Of `'oak' IN (1, 2)` DuckDB would cast the text to a number, and fail.
+        if kind.startswith(("ENUM", "VARCHAR")) or any(isinstance(word, str) for word in there):
+            value = f"CAST({value} AS VARCHAR)"
+            there = [str(word).lower() if isinstance(word, bool) else str(word) for word in there]
+        return f"{value} NOT IN ({', '.join(map(literal, there))})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelationshipsTest(DataTest):
+    """The value of a column, or each item of a list, stands in the column `field` of a table."""
+
+    column: str
+    table: str
+    field: str
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """Columns, and the table.column that holds each of their values."""
+        return BY_COLUMN | {"additionalProperties": TARGET}
+
+    @classmethod
+    def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
+        """`relationships: {a: table.column}`, a test of each column."""
+        example = "movie_id: movies.movie_id"
+        for word, target in item.read_mapping("relationships", value, example).items():
+            column = item.find_column(word)
+            table, _, field = str(target).rpartition(".")
+            if not table or not field:
+                what = f"needs a table and its column for '{word}'"
+                raise item.error(what, hint=f"{word}: table.column")
+            name = f"relationships_{column}"
+            yield RelationshipsTest(
+                name=name, source=item.source, column=column, table=table, field=field
+            )
+
+    def render_failures(self, table: CandidateTable) -> str:
+        """The rows whose value the other table does not hold."""
+        column = quote.name(self.column)
+        parent = f"{quote.table(self.table)} AS parent"
+        field = f"parent.{quote.name(self.field)}"
+        if table.columns.get(self.column, "").endswith("]"):
+            items = f"SELECT unnest({column}) AS _enrich_item FROM {table.name}"
+            orphans = f"({items}) ANTI JOIN {parent} ON {field} = _enrich_item"
+            listed = f"SELECT list(_enrich_item) FROM {orphans} WHERE _enrich_item IS NOT NULL"
+            return f"SELECT * FROM {table.name} WHERE list_has_any({column}, ({listed}))"
+        # An ANTI JOIN keeps NULLs, and a row without a value is no orphan.
+        children = f"{table.name} AS child ANTI JOIN {parent} ON {field} = child.{column}"
+        return f"SELECT child.* FROM {children}\nWHERE child.{column} IS NOT NULL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckTest(DataTest):
+    """A condition is false for no row; one that aggregates is not false of all of them."""
+
+    sql: str
+
+    @property
+    def written(self) -> str:
+        """The condition."""
+        return self.sql
+
+    @classmethod
+    def find_conditions(cls, value: object) -> Iterator[str]:
+        """The condition."""
+        if isinstance(value, str):
+            yield value
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """A condition in SQL that is false for no row, or an aggregate."""
+        return {"type": ["string", "boolean"]}
+
+    @classmethod
+    def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
+        """`check: condition`."""
+        from sqlglot import exp, parse
+        from sqlglot.errors import SqlglotError
+
+        written, line = str(value), item.settings.lines.get("tests", 1)
+        # What is quoted in messages is what the user wrote, so variables are filled in a copy.
+        sql = filled(written, item.values, source=item.source, line=line)
+        try:
+            (tree,) = [found for found in parse(sql, read="duckdb") if found]
+        except (SqlglotError, RecursionError, ValueError) as problem:
+            hint = "one condition on the table's columns: len(summary) < 200"
+            raise item.error(f"cannot read '{written}'", hint=hint) from problem
+        if isinstance(tree, exp.Query):
+            hint = "a query of failing rows is a file of its own: tests/NAME.sql"
+            raise item.error(f"cannot hold the query '{written}'", hint=hint)
+        guard.check_expression(sql, source=item.source, line=None)
+        # The name becomes a table's: long enough to tell conditions apart, short enough to type.
+        slug = re.sub(r"\W+", "_", written.lower()).strip("_")[:40].rstrip("_")
+        yield CheckTest(name=f"check_{slug}", source=item.source, sql=sql)
+
+    def render_failures(self, table: CandidateTable) -> str:
+        """The rows for which the condition is false; where it aggregates, one row that counts
+        them."""
+        return self.render_probe(table.name)
+
+    def render_probe(self, table: str) -> str:
+        """The same of any table."""
+        from sqlglot import exp, parse_one
+
+        # An aggregate in a subquery or a window is of that, not of the table.
+        aggregates = any(
+            not node.find_ancestor(exp.Query, exp.Window)
+            for node in parse_one(self.sql, read="duckdb").find_all(exp.AggFunc)
+        )
+        if aggregates:
+            return f"SELECT count(*) AS rows FROM {table} HAVING NOT {quote.written(self.sql)}"
+        return f"SELECT * FROM {table} WHERE NOT {quote.written(self.sql)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinOkTest(DataTest):
+    """Of the rows that came back, at least this share is ok."""
+
+    limit: float
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """The least share of rows that are ok."""
+        return SHARE
+
+    @classmethod
+    def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
+        """`min_ok: share`."""
+        limit = item.read_share("min_ok", value)
+        yield MinOkTest(name="min_ok", source=item.source, limit=limit)
+
+    def render_failures(self, table: CandidateTable) -> str:
+        """The rows of the provenance that are not ok, where there are too many."""
+        # count(outcome) leaves out the rows that still wait for their answer.
+        came = f"FROM {table.provenance}"
+        share = f"(SELECT count(*) FILTER (outcome = 'ok') / count(outcome) {came})"
+        return f"SELECT * {came} WHERE outcome <> 'ok' AND {share} < {self.limit!r}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftTest(DataTest):
+    """The table has not moved by more than this share from the published one: see `Drifts`."""
+
+    compares: ClassVar[bool] = True
+
+    limit: float
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """How far the table may move from the published one: shares by what they measure."""
+        words = dict.fromkeys(DRIFTS._fields, SHARE)
+        return BY_COLUMN | {"properties": words, "additionalProperties": False}
+
+    @classmethod
+    def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
+        """`drift: {changed: share, lost: share}`, a test of each."""
+        known = dict(zip(DRIFTS._fields, DRIFTS, strict=True))
+        for word, share in item.read_mapping("drift", value, "changed: 0.2").items():
+            if word not in known:
+                raise item.error(f"has no drift of '{word}'", hint=nearest(str(word), known))
+            limit = item.read_share(str(word), share)
+            yield known[word](name=f"drift_{word}", source=item.source, limit=limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnDriftTest(DriftTest):
+    """A drift that shows in the output's columns."""
+
+    def render_failures(self, table: CandidateTable) -> str | None:
+        """What moved too far; None if the tables cannot be compared."""
+        key = {column.lower() for column in table.key}
+        output = {name: kind for name, kind in table.shared.items() if name.lower() not in key}
+        # A join on a column that one side lacks would be an error, which ends the transaction.
+        if not output or len(table.shared) < len(output) + len(key):  # the key is another one now
+            return None
+        return self.render_moved(table, output)
+
+    @abstractmethod
+    def render_moved(self, table: CandidateTable, output: Mapping[str, str]) -> str | None:
+        """The same, of the output's columns that both tables have, with their types."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedDriftTest(ColumnDriftTest):
+    """Rows that both tables have keep their answer."""
+
+    def render_moved(self, table: CandidateTable, output: Mapping[str, str]) -> str:
+        """The rows with another answer, and what it was."""
+        # As texts, for a column may have had another type when it was published.
+        now, was = (
+            f"({', '.join(f'CAST({side}.{quote.name(c)} AS VARCHAR)' for c in output)})"
+            for side in ("now", "was")
+        )
+        same = ", ".join(map(quote.name, table.key))
+        old = quote.struct({column: f"was.{quote.name(column)}" for column in output})
+        both = f"{table.name} AS now JOIN {PUBLISHED_COPY} AS was USING ({same})"
+        return f"""SELECT now.*, {old} AS was FROM {both}
+WHERE {now} IS DISTINCT FROM {was} AND (
+    SELECT avg(CAST({now} IS DISTINCT FROM {was} AS INTEGER))
+    FROM {both}
+) > {self.limit!r}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsDriftTest(ColumnDriftTest):
+    """The labels of an ENUM, or of a list of them, keep their shares of the rows."""
+
+    def render_moved(self, table: CandidateTable, output: Mapping[str, str]) -> str | None:
+        """The labels whose share moved too far; None without an ENUM."""
+        moved = (
+            self._render_column(column, kind, table.name)
+            for column, kind in output.items()
+            if "ENUM" in kind
+        )
+        return "\nUNION ALL\n".join(moved) or None
+
+    def _render_column(self, column: str, kind: str, table: str) -> str:
+        """The labels of one column."""
+        name = quote.name(column)
+        # A label that is twice in a list counts once: shares are of rows.
+        label = f"unnest(list_distinct({name}))" if kind.endswith("]") else name
+        before, now = (
+            f"""(SELECT CAST(label AS VARCHAR) AS label,
+        count(*) / (SELECT count(*) FROM {side}) AS share
+    FROM (SELECT {label} AS label FROM {side}) WHERE label IS NOT NULL GROUP BY label)"""
+            for side in (PUBLISHED_COPY, table)
+        )
+        return f"""SELECT * FROM (
+    SELECT {quote.text(column)} AS "column", label,
+        coalesce(was.share, 0) AS before, coalesce(present.share, 0) AS now
+    FROM {before} AS was FULL JOIN {now} AS present USING (label)
+) WHERE abs(now - before) > {self.limit!r}
+    AND (SELECT count(*) FROM {PUBLISHED_COPY}) > 0 AND (SELECT count(*) FROM {table}) > 0"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NullsDriftTest(ColumnDriftTest):
+    """Each column keeps its share of NULLs."""
+
+    def render_moved(self, table: CandidateTable, output: Mapping[str, str]) -> str:
+        """The columns whose share moved too far."""
+        return "\nUNION ALL\n".join(self._render_column(column, table.name) for column in output)
+
+    def _render_column(self, column: str, table: str) -> str:
+        """One column, if its share moved too far."""
+        before, now = (
+            f"(SELECT avg(CAST({quote.name(column)} IS NULL AS INTEGER)) FROM {side})"
+            for side in (PUBLISHED_COPY, table)
+        )
+        return f"""SELECT * FROM (
+    SELECT {quote.text(column)} AS "column", {before} AS before, {now} AS now
+) WHERE abs(now - before) > {self.limit!r}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostDriftTest(DriftTest):
+    """The table has not lost more of its rows."""
+
+    counts: ClassVar[bool] = True
+
+    def render_failures(self, table: CandidateTable) -> None:
+        """None: rows that are gone cannot be shown."""
+
+    def judge_counts(self, *, before: int, now: int) -> str:
+        """How many rows would be lost, if these are too many."""
+        lost = before - now
+        return f"it would lose {lost:,} of {before:,} rows" if lost > self.limit * before else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqlTest(DataTest):
+    """A SQL file: a SELECT of rows that should not be."""
+
+    is_file: ClassVar[bool] = True
+
+    sql: str
+
+    def render_failures(self, table: CandidateTable) -> str:
+        """The SELECT."""
+        return self.sql
+
+
+class Drifts(NamedTuple):
+    """Every word that may stand under `drift:`."""
+
+    changed: type[DriftTest]
+    labels: type[DriftTest]
+    nulls: type[DriftTest]
+    lost: type[DriftTest]
+
+
+DRIFTS = Drifts(
+    changed=ChangedDriftTest,
+    labels=LabelsDriftTest,
+    nulls=NullsDriftTest,
+    lost=LostDriftTest,
+)
+
+
+class DataTestTypes(NamedTuple):
+    """Every word that may stand under `tests:`."""
+
+    unique: DataTestType
+    not_null: DataTestType
+    accepted_values: DataTestType
+    relationships: DataTestType
+    check: DataTestType
+    min_ok: DataTestType
+    drift: DataTestType
+
+
+DATA_TEST_TYPES = DataTestTypes(
+    unique=UniqueTest,
+    not_null=NotNullTest,
+    accepted_values=AcceptedValuesTest,
+    relationships=RelationshipsTest,
+    check=CheckTest,
+    min_ok=MinOkTest,
+    drift=DriftTest,
+)

@@ -1,0 +1,13 @@
+SELECT key, CAST(key."id" AS VARCHAR) AS custom_id,
+    CASE WHEN error IS NULL THEN left(sha256('6d5fbeba9bf1e7fef01096676e37272a99505585eac510ef475e2fd1de71e533' || tail), 32) END AS fingerprint,
+    CASE WHEN error IS NULL THEN tail END AS tail,
+    error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured
+FROM (
+    SELECT {'id': inputs."id"} AS key,
+        concat(to_json(concat(CAST((name) AS VARCHAR), ': ', CAST((coalesce(note, 'nothing')) AS VARCHAR))), '}]}') AS tail,
+        CAST(NULL AS VARCHAR) AS error,
+        CAST([] AS STRUCT(width BIGINT, height BIGINT)[]) AS sizes, 0 AS pictured
+    FROM (
+SELECT * FROM (VALUES (1, 'oak', 'tall', 3), (2, 'birch', NULL, 5)) AS item(id, name, note, stars)
+) AS inputs
+)

@@ -41,6 +41,7 @@ from enrich.pipeline.listener import Silence, Talk
 from enrich.pipeline.plan import Plan
 from enrich.pipeline.preview import Preview, preview, settle_previews
 from enrich.pipeline.scheduler import Flow
+from enrich.providers.capabilities import check_provider, notice_of
 from enrich.results import CommandResult, Evaluation, Failures, Listed, Rows
 
 if TYPE_CHECKING:
@@ -341,7 +342,8 @@ class Project:
         chosen = self.provider(flow.provider_name(each, provider))
         if each.prompt is not None:
             try:
-                chosen.check(images=bool(each.prompt.images), endpoint=each.prompt.endpoint)
+                images = bool(each.prompt.images)
+                check_provider(chosen, images=images, endpoint=each.prompt.endpoint)
             except ProviderError as problem:
                 self.talk.say(f"{each.name} cannot be run yet: {problem.message}; {problem.hint}")
         views = [view for view in built if view.prompt is None]
@@ -366,8 +368,9 @@ class Project:
             settle_previews(self.files)
             found = preview(self.files, self.config, chosen, picked, limit=limit, where=where)
         self._back_up()
-        if chosen.notice and found.asked:
-            self.talk.say(chosen.notice)
+        notice = notice_of(chosen)
+        if notice and found.asked:
+            self.talk.say(notice)
         return found
 
     def compare(
@@ -401,8 +404,9 @@ class Project:
                 where=where,
             )
         self._back_up()
-        if chosen.notice and found.asked:
-            self.talk.say(chosen.notice)
+        notice = notice_of(chosen)
+        if notice and found.asked:
+            self.talk.say(notice)
         return found
 
     def evaluate(

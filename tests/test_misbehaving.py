@@ -201,7 +201,7 @@ def test_a_list_without_an_end_is_left(
     tmp_path: Path, grows: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether the batch was made is then not known: it is not made again."""
-    monkeypatch.setattr("enrich.providers.openai.MOST_PAGES", 30)
+    monkeypatch.setattr("enrich.providers.openai.connection.MOST_PAGES", 30)
     lost, asked = Twist(CREATE, body("{}"), 1), count()
     broken = [True]
 

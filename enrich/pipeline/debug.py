@@ -14,6 +14,7 @@ from enrich.ledger import copy
 from enrich.ledger import queue as waiting
 from enrich.ledger.batch import unread
 from enrich.manifest import selection
+from enrich.providers.capabilities import check_provider, has_llm, price_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -170,13 +171,13 @@ def _provider(flow: Flow, name: str, models: list[Model]) -> Iterator[Finding]:
     try:
         provider = flow.provider(name)
         endpoint = next(model.prompt.endpoint for model in models if model.prompt)
-        provider.check(images=False, endpoint=endpoint)
+        check_provider(provider, images=False, endpoint=endpoint)
     except EnrichError as problem:
         yield _failed(what, problem)
         return
     for llm in sorted({(model.prompt and model.prompt.llm) or provider.llm for model in models}):
         try:
-            there = provider.offers(llm)
+            there = has_llm(provider, llm)
         except EnrichError as problem:
             yield _failed(what, problem)
             return
@@ -200,7 +201,7 @@ def _llm(what: str, llm: str, there: bool | None) -> Finding:
 def _price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> Iterator[Finding]:
     """Nobody knows what a run costs whose llm has no price; with a budget it is refused."""
     llm = prompt.llm or provider.llm
-    if provider.price(llm) is not None:
+    if price_of(provider, llm) is not None:
         return
     budgets = (flow.config.budget, prompt.budget)
     bound = any(amount is not None for b in budgets for amount in (b.run, b.model, b.month))

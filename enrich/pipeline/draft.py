@@ -17,6 +17,7 @@ from enrich.pipeline.plan import Plan, Terms
 from enrich.pipeline.read import Judge
 from enrich.pipeline.submit import withdraw
 from enrich.pricing.estimate import Pace
+from enrich.providers.capabilities import check_provider, price_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ def compile_ready(database: Database, config: Config, provider: Provider, model:
     """Compile a model for a provider that could answer it now."""
     if model.prompt is not None:
         images = bool(model.prompt.images)
-        provider.check(images=images, endpoint=model.prompt.endpoint)
+        check_provider(provider, images=images, endpoint=model.prompt.endpoint)
     return compile_for(database, config, provider, model, identity=provider.identity)
 
 
@@ -141,7 +142,7 @@ def _terms(
     foreseen: float,
 ) -> Terms:
     """What the run's requests cost, and what may be spent; a price is looked up if any is asked."""
-    price = provider.price(work.body.llm) if requests else None
+    price = price_of(provider, work.body.llm) if requests else None
     budget = left(database, run, foreseen=foreseen)
     if requests and budget.usd is not None and price is None:
         what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"

@@ -22,6 +22,7 @@ from enrich.pipeline.read import Judge, read_batches
 from enrich.pipeline.write import write_requests
 from enrich.pricing.estimate import Pace
 from enrich.pricing.price import usd
+from enrich.providers.capabilities import answer_now, price_of
 from enrich.results import Rows
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def _planned(
         pace=Pace.seen(
             database, work.version, prompt, work.params, snapshot.content(database, work)
         ),
-        price=provider.price(work.body.llm, now=True),
+        price=price_of(provider, work.body.llm, now=True),
         budget=Left.of(database, one.limits, model=model.name, run=0, invocation=0),
     )
     cost = terms.estimate(requests=requests, size=size).usd
@@ -235,7 +236,7 @@ def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
         write_requests(database, requests, batch, judge)
     (results,) = result_paths(files, replace(batch, result_files=(NOW,)))
     try:
-        provider.complete(requests, results)
+        answer_now(provider, requests, results)
     except ProviderError:
         with files.open(ledger=True) as database, database.transaction():
             for table in ("requests", "batches"):

@@ -34,6 +34,7 @@ from enrich.pipeline import publish, run
 from enrich.pipeline.backoff import Wait
 from enrich.pipeline.listener import Progress
 from enrich.pipeline.publish import check_answers, check_names
+from enrich.providers.capabilities import notice_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -442,8 +443,9 @@ class Flow:
         planned = result.plan.noted(self.graph.unstable(each.name))
         for sentence in (str(planned), *planned.notes):
             self.talk.say(sentence)
-        if chosen.notice and result.plan.requests:
-            self.talk.say(chosen.notice)
+        notice = notice_of(chosen)
+        if notice and result.plan.requests:
+            self.talk.say(notice)
         if result.answered or not result.plan.requests:
             self.publish({each.name})
         return replace(order, invocation=order.invocation or result.run)

@@ -29,7 +29,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from enrich.errors import DiskError, ProviderError
 from enrich.pricing.price import FREE
-from enrich.providers import TERMINAL, Limits, Remote, weights
+from enrich.providers import ENDED_STATUSES, Limits, Remote, Timing, weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,7 +92,7 @@ class State:
 
     @property
     def ended(self) -> bool:
-        return self.status in TERMINAL
+        return self.status in ENDED_STATUSES
 
 
 @dataclass(frozen=True)
@@ -305,8 +305,7 @@ class LocalProvider:
         _at_least(name, slots=(slots, 1), context=(context, 256), threads=(threads, 1))
         self.name = name
         self.limits = limits or Limits()
-        self.pause = (0.2, 2.0)
-        self.lost_after = 0.0
+        self.timing = Timing(first_poll=0.2, longest_poll=2.0, lost_after=0.0)
         self._root = root.absolute()
         self._path, self._mmproj, self._hf = path, mmproj, hf
         self._slots, self._context, self._threads = slots, context, threads
@@ -389,17 +388,6 @@ class LocalProvider:
     def upload(self, path: Path) -> str:
         """Nothing is sent: the file's own path is its id."""
         return str(path.resolve(strict=True))
-
-    def uploaded(self, name: str) -> tuple[str, ...]:  # noqa: ARG002
-        """Nothing was sent, so nothing is there."""
-        return ()
-
-    def ready(self, file: str) -> bool:  # noqa: ARG002
-        """The file is here."""
-        return True
-
-    def discard(self, file: str) -> None:
-        """Nothing was sent: the file is enrich's own."""
 
     @_disk()
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:

@@ -15,7 +15,7 @@ from enrich.manifest.config import KEYS, RETRYABLE
 from enrich.manifest.prompt import KEYS as PROMPT_KEYS
 from enrich.providers.local import KEYS as LOCAL_KEYS
 from enrich.providers.openai import OPENAI_KEYS
-from enrich.providers.opening import LIMITS
+from enrich.providers.opening import LIMIT_KEYS
 from enrich.rehearsal import Faults
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +30,7 @@ COMMANDS = {
         for name, each in group.commands.items()
     },
 }
-WORDS = (*KEYS, *PROMPT_KEYS, *OPENAI_KEYS, *LOCAL_KEYS, *LIMITS, *PROVENANCE, *RETRYABLE)
+WORDS = (*KEYS, *PROMPT_KEYS, *OPENAI_KEYS, *LOCAL_KEYS, *LIMIT_KEYS, *PROVENANCE, *RETRYABLE)
 
 
 @pytest.mark.parametrize("word", sorted(set(WORDS)))

@@ -9,27 +9,27 @@ from __future__ import annotations
 import time
 import zlib
 from concurrent.futures import Future
-from threading import Event, Thread, local
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from threading import Event, local
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
+
+from enrich.db.background import Returned, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-T = TypeVar("T")
-
-ANSWER = 32 << 20
+ANSWER_BYTES = 32 << 20
 """Bytes of an answer's body, unpacked. A page of 10,000 files has 3 MB."""
-FILE = 16 << 30
+RESULT_FILE_BYTES = 16 << 30
 """Bytes of a result file: 50,000 lines of 300 kB."""
-PIECE = 1 << 20
-SLOWEST = 50_000
+UNPACKED_PIECE = 1 << 20
+SLOWEST_RATE = 50_000
 """Bytes a second: what a large file must move at, at the least."""
-PACKED = frozenset({"gzip", "x-gzip"})
+PACKINGS = frozenset({"gzip", "x-gzip"})
 LONGEST_ID = 256
 LONGEST_WORD = 64
-MOST = 2**31 - 1
+MOST_REQUESTS = 2**31 - 1
 
 
 class Unreadable(Exception):
@@ -43,7 +43,7 @@ class Late(Exception):
 _here = local()
 
 
-def hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
+def bounding_hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
     """httpx's event hooks, for a client whose calls are bounded."""
 
     def asked(request: httpx2.Request) -> None:
@@ -60,12 +60,12 @@ def hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
     def answered(response: httpx2.Response) -> None:
         is_file = response.request.url.path.endswith("/content") and response.status_code < 300
         packed = response.headers.pop("content-encoding", "identity").strip().lower()
-        if packed not in {"identity", "", *PACKED}:
+        if packed not in {"identity", "", *PACKINGS}:
             raise Unreadable(f"its body is packed as {packed[:LONGEST_WORD]}, which was not asked")
         response.stream = _Body(
             cast("httpx2.SyncByteStream", response.stream),
-            most=FILE if is_file else ANSWER,
-            packed=packed in PACKED,
+            most=RESULT_FILE_BYTES if is_file else ANSWER_BYTES,
+            packed=packed in PACKINGS,
             timeout=timeout,
         )
 
@@ -90,7 +90,7 @@ class _Body(httpx2.SyncByteStream):
             count += len(piece)
             if count > self._most:
                 raise Unreadable(f"its body has more than {self._most >> 20:,} MiB")
-            if time.monotonic() - begun > self._timeout + count / SLOWEST:
+            if time.monotonic() - begun > self._timeout + count / SLOWEST_RATE:
                 raise Late
             yield piece
 
@@ -100,9 +100,9 @@ class _Body(httpx2.SyncByteStream):
             for packed in self._body:
                 left = packed
                 while left:
-                    yield unpack.decompress(left, PIECE)
+                    yield unpack.decompress(left, UNPACKED_PIECE)
                     left = unpack.unconsumed_tail
-            while piece := unpack.decompress(b"", PIECE):
+            while piece := unpack.decompress(b"", UNPACKED_PIECE):
                 yield piece
         except zlib.error:
             raise Unreadable("its body is not the gzip that it is said to be") from None
@@ -113,23 +113,20 @@ class _Body(httpx2.SyncByteStream):
         self._body.close()
 
 
-def within(seconds: float, call: Callable[[], T]) -> T:
+def within(seconds: float, call: Callable[[], Returned]) -> Returned:
     """What `call` gives, which may take so many seconds, whatever the server does.
 
     A call that takes longer raises Late, and goes on in a thread that nobody waits for; it sends
     nothing that it has not sent.
     """
-    future: Future[T] = Future()
+    future: Future[Returned] = Future()
     left = Event()
 
-    def work() -> None:
+    def bounded() -> Returned:
         _here.left = left
-        try:
-            future.set_result(call())
-        except BaseException as problem:  # noqa: BLE001  # it is raised where it is waited for
-            future.set_exception(problem)
+        return call()
 
-    Thread(target=work, daemon=True).start()
+    fill(future, bounded)
     try:
         return future.result(seconds)
     except TimeoutError:
@@ -160,14 +157,14 @@ def usable_word(value: object, of: str) -> str:
     return value
 
 
-def count(value: object) -> int:
+def usable_count(value: object) -> int:
     """A count of requests; what is none counts nothing.
 
-    >>> count(3), count(float("inf")), count(-1), count("7"), count(None)
-    (3, 0, 0, 7, 0)
+    >>> [usable_count(value) for value in (3, float("inf"), -1, "7", None)]
+    [3, 0, 0, 7, 0]
     """
     try:
         number = int(value)  # type: ignore[call-overload]  # anything may stand there
     except (TypeError, ValueError, OverflowError):
         return 0
-    return number if 0 < number <= MOST else 0
+    return number if 0 < number <= MOST_REQUESTS else 0

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-HIDDEN = "***"
-SHORT = 4
+STARS = "***"
+SHORTEST = 4
 """A secret of fewer letters is none: it would be found everywhere."""
-CHUNK = 1 << 20
+SEARCH_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Secrets:
 
     @classmethod
     def of(cls, values: Iterable[str]) -> Secrets:
-        return cls(tuple(dict.fromkeys(value for value in values if len(value) >= SHORT)))
+        return cls(tuple(dict.fromkeys(value for value in values if len(value) >= SHORTEST)))
 
     @cached_property
     def forms(self) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ class Secrets:
         'no ***, no ***'
         """
         for form in self.forms:
-            text = text.replace(form, HIDDEN)
+            text = text.replace(form, STARS)
         return text
 
     def clean(self, path: Path) -> None:
@@ -65,7 +65,7 @@ class Secrets:
         part = path.with_suffix(".clean")
         with path.open("rb") as lines, part.open("wb") as clean:
             for line in lines:
-                clean.write(pattern.sub(HIDDEN.encode(), line))
+                clean.write(pattern.sub(STARS.encode(), line))
         part.chmod(0o600)
         part.replace(path)
 
@@ -75,7 +75,7 @@ class Secrets:
         longest = max(map(len, forms))
         tail = b""
         with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(SEARCH_CHUNK):
                 seen = tail + chunk
                 if any(form in seen for form in forms):
                     return True

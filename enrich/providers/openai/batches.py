@@ -110,7 +110,7 @@ def as_remote(batch: Mapping[str, Any]) -> Remote:
 
     counts = batch.get("request_counts")
     counts = counts if isinstance(counts, dict) else {}
-    completed, failed = (bounds.count(counts.get(word)) for word in ("completed", "failed"))
+    completed, failed = (bounds.usable_count(counts.get(word)) for word in ("completed", "failed"))
     output, errors = (batch.get(f"{kind}_file_id") for kind in ("output", "error"))
     status = bounds.usable_word(batch.get("status"), "the batch")
     ended = status.lower() in ENDED_STATUSES
@@ -120,7 +120,7 @@ def as_remote(batch: Mapping[str, Any]) -> Remote:
         status=status,
         completed=completed,
         failed=failed,
-        total=bounds.count(counts.get("total")),
+        total=bounds.usable_count(counts.get("total")),
         files=tuple(bounds.usable_id(file, "a result file") for file in (output, errors) if file),
         late=ended and bool((completed and not output) or (failed and not (errors or output))),
         code=code,

@@ -13,7 +13,7 @@ from enrich import cli, errors
 from enrich.compiler.tables import PROVENANCE
 from enrich.manifest.config import KEYS, RETRYABLE
 from enrich.manifest.prompt import KEYS as PROMPT_KEYS
-from enrich.providers.local import KEYS as LOCAL_KEYS
+from enrich.providers.local import LOCAL_KEYS
 from enrich.providers.openai import OPENAI_KEYS
 from enrich.providers.opening import LIMIT_KEYS
 from enrich.rehearsal import Faults

@@ -323,6 +323,8 @@ def memory(folder: Path, rows: int) -> None:
 def peak(root: str, told: Any) -> None:  # noqa: ANN401  # a queue
     """Run; tell the seconds and the bytes."""
     own = Bench(root).own()
+    if sys.platform == "win32":
+        sys.exit("Windows does not tell how much memory a process had")
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     told.put((own, size * (1 if sys.platform == "darwin" else 1024)))
 

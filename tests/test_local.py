@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 CHAT = "/v1/chat/completions"
 WORKER = "enrich.providers.local.worker"
-KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
+if sys.platform == "win32":
+    KILL = signal.SIGTERM  # Python ends the process at once there
+else:
+    KILL = signal.SIGKILL
 renames_open_files = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows keeps a folder in its place while a file in it is open"
 )

@@ -41,7 +41,7 @@ from enrich.pipeline.listener import Silence, Talk
 from enrich.pipeline.plan import Plan
 from enrich.pipeline.preview import Preview, preview, settle_previews
 from enrich.pipeline.scheduler import Flow
-from enrich.providers.capabilities import check_provider, notice_of
+from enrich.providers.capabilities import check_provider, read_notice
 from enrich.results import CommandResult, Evaluation, Failures, Listed, Rows
 
 if TYPE_CHECKING:
@@ -368,7 +368,7 @@ class Project:
             settle_previews(self.files)
             found = preview(self.files, self.config, chosen, picked, limit=limit, where=where)
         self._back_up()
-        notice = notice_of(chosen)
+        notice = read_notice(chosen)
         if notice and found.asked:
             self.talk.say(notice)
         return found
@@ -404,7 +404,7 @@ class Project:
                 where=where,
             )
         self._back_up()
-        notice = notice_of(chosen)
+        notice = read_notice(chosen)
         if notice and found.asked:
             self.talk.say(notice)
         return found

@@ -29,9 +29,9 @@ from enrich.providers.capabilities import (
     discard_upload,
     find_uploads,
     has_llm,
-    notice_of,
-    price_of,
-    timing_of,
+    quote_price,
+    read_notice,
+    read_timing,
 )
 from enrich.providers.registry import open_provider
 from enrich.rehearsal import Faults, Rehearsal
@@ -291,7 +291,7 @@ def test_what_it_is_holds_no_secret(provider: Provider) -> None:
     check_provider(provider, images=False, endpoint=ENDPOINT)
     assert SECRET not in f"{provider.identity} {provider.name} {provider!r}"
     assert provider.limits.requests > 0
-    timing = timing_of(provider)
+    timing = read_timing(provider)
     assert 0 <= timing.first_poll <= timing.longest_poll
 
 
@@ -312,9 +312,9 @@ def test_a_provider_without_capabilities_has_the_defaults(tmp_path: Path) -> Non
     check_provider(bare, images=True, endpoint=ENDPOINT)
     discard_upload(bare, "file")
     assert can_submit(bare, "file")
-    assert (find_uploads(bare, "name"), notice_of(bare)) == ((), "")
-    assert (has_llm(bare, "x"), price_of(bare, "x", now=True)) == (None, None)
-    assert timing_of(bare) == Timing()
+    assert (find_uploads(bare, "name"), read_notice(bare)) == ((), "")
+    assert (has_llm(bare, "x"), quote_price(bare, "x", now=True)) == (None, None)
+    assert read_timing(bare) == Timing()
     with pytest.raises(ProviderError, match="answers batches only"):
         answer_now(bare, tmp_path, tmp_path)
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from enrich.providers.executor.batches import FolderBatches, batch_id
+from enrich.providers.executor.batches import FolderBatches, make_batch_id
 from enrich.providers.executor.folder import Folder, Job
 from enrich.providers.executor.launch import MOST_STARTS
-from enrich.providers.executor.lock import held_lock
+from enrich.providers.executor.lock import hold_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ def request_file(folder: Path, said: dict[str, str]) -> Path:
 
 def job(tmp_path: Path, intent: str = "one", **settings: Any) -> Job:
     return Job(
-        id=batch_id("parrot", intent),
+        id=make_batch_id("parrot", intent),
         llm="parrot",
         endpoint=ENDPOINT,
         metadata={},
@@ -145,7 +145,7 @@ def test_a_batch_that_is_being_started_is_left_alone(
 ) -> None:
     """Two that poll at once start one worker: whoever holds `start.lock` does."""
     folder = Folder.create(batches.root, job(tmp_path), request_file(tmp_path, {"a": "hello"}))
-    with held_lock(folder.path / "start.lock") as mine:
+    with hold_lock(folder.path / "start.lock") as mine:
         assert mine
         assert batches.poll(folder.path.name).status == "validating"
         assert not folder.busy

@@ -85,9 +85,9 @@ def test_digest(tmp_path: Path) -> None:
 
 def test_home() -> None:
     """`~` is somebody's home."""
-    assert weights.absolute_path(Path("~/a.gguf")) == Path.home() / "a.gguf"
+    assert weights.make_absolute(Path("~/a.gguf")) == Path.home() / "a.gguf"
     with pytest.raises(ProviderError, match="no such home"):
-        weights.absolute_path(Path("~nobody-of-that-name/a.gguf"))
+        weights.make_absolute(Path("~nobody-of-that-name/a.gguf"))
 
 
 def test_bundled(tmp_path: Path) -> None:

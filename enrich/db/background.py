@@ -20,6 +20,7 @@ def fill(future: Future[Returned], call: Callable[[], Returned]) -> None:
     """
 
     def work() -> None:
+        """Make the call, if somebody still waits for it."""
         if not future.set_running_or_notify_cancel():
             return
         try:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from enrich.providers.capabilities import timing_of
+from enrich.providers.capabilities import read_timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ class Wait:
 
     def after(self, turn: Turn, provider: Callable[[str], Provider], talk: Talk) -> None:
         """Wait as long as the open batches' providers ask for. No lock is held meanwhile."""
-        timings = [timing_of(provider(name)) for name in {b.provider for b in turn.batches}]
+        timings = [read_timing(provider(name)) for name in {b.provider for b in turn.batches}]
         if not timings:
             return
         quickest = min(timings, key=lambda timing: (timing.first_poll, timing.longest_poll))

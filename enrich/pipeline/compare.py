@@ -16,7 +16,7 @@ from enrich.ledger.run import Run
 from enrich.pipeline.preview import ask
 from enrich.pipeline.publish import run_key
 from enrich.pipeline.read import Judge
-from enrich.providers.capabilities import price_of
+from enrich.providers.capabilities import quote_price
 from enrich.results import Rows
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _compared(
 
 def _side(named: Named, tokens: list[int]) -> Side:
     (name, llm), provider = named
-    price = price_of(provider, llm)
+    price = quote_price(provider, llm)
     paid, cached, answered = tokens
     tokens_of = {"input_tokens": paid, "cached_tokens": cached, "output_tokens": answered}
     cost = price.of(**tokens_of) if price else None

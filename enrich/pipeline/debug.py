@@ -14,7 +14,7 @@ from enrich.ledger import copy
 from enrich.ledger import queue as waiting
 from enrich.ledger.batch import unread
 from enrich.manifest import selection
-from enrich.providers.capabilities import check_provider, has_llm, price_of
+from enrich.providers.capabilities import check_provider, has_llm, quote_price
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,7 +201,7 @@ def _llm(what: str, llm: str, there: bool | None) -> Finding:
 def _price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> Iterator[Finding]:
     """Nobody knows what a run costs whose llm has no price; with a budget it is refused."""
     llm = prompt.llm or provider.llm
-    if price_of(provider, llm) is not None:
+    if quote_price(provider, llm) is not None:
         return
     budgets = (flow.config.budget, prompt.budget)
     bound = any(amount is not None for b in budgets for amount in (b.run, b.model, b.month))

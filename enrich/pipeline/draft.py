@@ -17,7 +17,7 @@ from enrich.pipeline.plan import Plan, Terms
 from enrich.pipeline.read import Judge
 from enrich.pipeline.submit import withdraw
 from enrich.pricing.estimate import Pace
-from enrich.providers.capabilities import check_provider, price_of
+from enrich.providers.capabilities import check_provider, quote_price
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +142,7 @@ def _terms(
     foreseen: float,
 ) -> Terms:
     """What the run's requests cost, and what may be spent; a price is looked up if any is asked."""
-    price = price_of(provider, work.body.llm) if requests else None
+    price = quote_price(provider, work.body.llm) if requests else None
     budget = left(database, run, foreseen=foreseen)
     if requests and budget.usd is not None and price is None:
         what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"

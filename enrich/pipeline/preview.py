@@ -22,7 +22,7 @@ from enrich.pipeline.read import Judge, read_batches
 from enrich.pipeline.write import write_requests
 from enrich.pricing.estimate import Pace
 from enrich.pricing.price import usd
-from enrich.providers.capabilities import answer_now, price_of
+from enrich.providers.capabilities import answer_now, quote_price
 from enrich.results import Rows
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _planned(
         pace=Pace.seen(
             database, work.version, prompt, work.params, snapshot.content(database, work)
         ),
-        price=price_of(provider, work.body.llm, now=True),
+        price=quote_price(provider, work.body.llm, now=True),
         budget=Left.of(database, one.limits, model=model.name, run=0, invocation=0),
     )
     cost = terms.estimate(requests=requests, size=size).usd

@@ -31,7 +31,7 @@ from enrich.pipeline.read import Judge, read_batches
 from enrich.pipeline.submit import tidy, withdraw
 from enrich.pricing import pictures
 from enrich.pricing.estimate import BYTES_PER_TOKEN, Pace
-from enrich.providers.capabilities import price_of
+from enrich.providers.capabilities import quote_price
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -343,7 +343,7 @@ def _replan(
             json.loads(version.params or "{}"),
             pictures.unmeasured(version.llm, prompt.images, len(version.prefix + version.text)),
         ),
-        price=price_of(provider, version.llm),
+        price=quote_price(provider, version.llm),
         budget=draft.left(database, run),
     )
     paid = plan.affordable(database, terms)

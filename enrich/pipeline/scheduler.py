@@ -34,7 +34,7 @@ from enrich.pipeline import publish, run
 from enrich.pipeline.backoff import Wait
 from enrich.pipeline.listener import Progress
 from enrich.pipeline.publish import check_answers, check_names
-from enrich.providers.capabilities import notice_of
+from enrich.providers.capabilities import read_notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -443,7 +443,7 @@ class Flow:
         planned = result.plan.noted(self.graph.unstable(each.name))
         for sentence in (str(planned), *planned.notes):
             self.talk.say(sentence)
-        notice = notice_of(chosen)
+        notice = read_notice(chosen)
         if notice and result.plan.requests:
             self.talk.say(notice)
         if result.answered or not result.plan.requests:

@@ -14,7 +14,7 @@ from enrich.ledger.batch import file_name, folder, now, save, seen, update
 from enrich.pipeline.cancel import cancel, give_up
 from enrich.pipeline.read import Judge
 from enrich.pipeline.write import write_requests
-from enrich.providers.capabilities import can_submit, discard_upload, find_uploads, timing_of
+from enrich.providers.capabilities import can_submit, discard_upload, find_uploads, read_timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ def submit(files: Files, provider: Provider, batch: Batch) -> Batch:
         waited = (now() - (batch.intended_at or now())).total_seconds()
         if waited < 0:  # the clock was put back: wait anew
             return save(files, batch, intended_at=now())
-        if waited < timing_of(provider).lost_after:
+        if waited < read_timing(provider).lost_after:
             return batch
     if batch.cancelled_at is not None:
         return give_up(files, batch)

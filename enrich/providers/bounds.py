@@ -43,14 +43,15 @@ class Late(Exception):
 _here = local()
 
 
-def bounding_hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
+def make_hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
     """httpx's event hooks, for a client whose calls are bounded."""
 
     def asked(request: httpx2.Request) -> None:
+        """Have a call stop before it sends anything that nobody waits for."""
         left: Event | None = getattr(_here, "left", None)
 
         def traced(event: str, _: Mapping[str, Any]) -> None:
-            # A call that nobody waits for any more must not be sent late: it may be a create.
+            """Raise Late where the call was let go of: what is sent late may be a create."""
             if left is not None and left.is_set() and event.endswith("headers.started"):
                 raise Late
 
@@ -58,6 +59,7 @@ def bounding_hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
         request.extensions = {**request.extensions, "trace": traced}
 
     def answered(response: httpx2.Response) -> None:
+        """Bound the body that is read from here on."""
         is_file = response.request.url.path.endswith("/content") and response.status_code < 300
         packed = response.headers.pop("content-encoding", "identity").strip().lower()
         if packed not in {"identity", "", *PACKINGS}:
@@ -78,12 +80,14 @@ class _Body(httpx2.SyncByteStream):
     def __init__(
         self, body: httpx2.SyncByteStream, *, most: int, packed: bool, timeout: float
     ) -> None:
+        """`packed`: it is a gzip; `timeout` in seconds."""
         self._body = body
         self._most = most
         self._packed = packed
         self._timeout = timeout
 
     def __iter__(self) -> Iterator[bytes]:
+        """The pieces; raises Unreadable or Late where a bound is passed."""
         begun = time.monotonic()
         count = 0
         for piece in self._unpacked() if self._packed else self._body:
@@ -95,6 +99,7 @@ class _Body(httpx2.SyncByteStream):
             yield piece
 
     def _unpacked(self) -> Iterator[bytes]:
+        """The pieces of what was packed."""
         unpack = zlib.decompressobj(wbits=31)
         try:
             for packed in self._body:
@@ -110,10 +115,11 @@ class _Body(httpx2.SyncByteStream):
             raise Unreadable("its packed body is cut off")
 
     def close(self) -> None:
+        """Let go of the connection."""
         self._body.close()
 
 
-def within(seconds: float, call: Callable[[], Returned]) -> Returned:
+def call_within(seconds: float, call: Callable[[], Returned]) -> Returned:
     """What `call` gives, which may take so many seconds, whatever the server does.
 
     A call that takes longer raises Late, and goes on in a thread that nobody waits for; it sends
@@ -123,6 +129,7 @@ def within(seconds: float, call: Callable[[], Returned]) -> Returned:
     left = Event()
 
     def bounded() -> Returned:
+        """The call, which can find out that it was let go of."""
         _here.left = left
         return call()
 
@@ -137,10 +144,10 @@ def within(seconds: float, call: Callable[[], Returned]) -> Returned:
         left.set()
 
 
-def usable_id(value: object, of: str) -> str:
+def read_id(value: object, of: str) -> str:
     """An id that a later call can name; `of` says what has it.
 
-    >>> usable_id("batch_1", "the batch")
+    >>> read_id("batch_1", "the batch")
     'batch_1'
     """
     text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
@@ -150,17 +157,17 @@ def usable_id(value: object, of: str) -> str:
     return text
 
 
-def usable_word(value: object, of: str) -> str:
+def read_word(value: object, of: str) -> str:
     """A short word, such as a status."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_WORD or not value.isprintable():
         raise Unreadable(f"{of} has no status")
     return value
 
 
-def usable_count(value: object) -> int:
+def read_count(value: object) -> int:
     """A count of requests; what is none counts nothing.
 
-    >>> [usable_count(value) for value in (3, float("inf"), -1, "7", None)]
+    >>> [read_count(value) for value in (3, float("inf"), -1, "7", None)]
     [3, 0, 0, 7, 0]
     """
     try:

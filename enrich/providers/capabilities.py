@@ -112,16 +112,16 @@ def has_llm(provider: Provider, llm: str) -> bool | None:
     return provider.offers(llm) if isinstance(provider, ChecksItself) else None
 
 
-def price_of(provider: Provider, llm: str, *, now: bool = False) -> Price | None:
+def quote_price(provider: Provider, llm: str, *, now: bool = False) -> Price | None:
     """What tokens of this llm cost, in a batch or asked `now`; None where nobody knows."""
     return provider.price(llm, now=now) if isinstance(provider, QuotesPrices) else None
 
 
-def notice_of(provider: Provider) -> str:
+def read_notice(provider: Provider) -> str:
     """What people must know about a provider's answers, one sentence; empty if nothing."""
     return provider.notice if isinstance(provider, GivesNotice) else ""
 
 
-def timing_of(provider: Provider) -> Timing:
+def read_timing(provider: Provider) -> Timing:
     """How long to wait for what; Timing's defaults where the provider does not say."""
     return provider.timing if isinstance(provider, KeepsTime) else Timing()

@@ -27,6 +27,7 @@ class Secrets:
 
     @classmethod
     def of(cls, values: Iterable[str]) -> Secrets:
+        """Those of the values that are long enough to be secrets."""
         return cls(tuple(dict.fromkeys(value for value in values if len(value) >= SHORTEST)))
 
     @cached_property

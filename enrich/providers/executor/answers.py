@@ -65,7 +65,7 @@ class Answers:
 
     def _put(self, custom_id: str, reply: Reply) -> None:
         """Append an answer."""
-        text = json.dumps(result_line(custom_id, reply)).encode() + b"\n"
+        text = json.dumps(make_line(custom_id, reply)).encode() + b"\n"
         with self._lock:
             self._file.write(text)
             self._file.flush()
@@ -88,7 +88,7 @@ class Answers:
             return self.tally
 
 
-def result_line(custom_id: str, reply: Reply) -> dict[str, Any]:
+def make_line(custom_id: str, reply: Reply) -> dict[str, Any]:
     """A line of a result file in the Batch API's form."""
     number = uuid.uuid4().hex
     return {

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from enrich.providers.executor.folder import BatchState, Job
 
 
-def batch_id(kind: str, intent: str | None) -> str:
+def make_batch_id(kind: str, intent: str | None) -> str:
     """A batch's id: the same for the same intent, so that it is found and made once.
 
-    >>> batch_id("local", "one") == batch_id("local", "one") != batch_id("local", "two")
-    True
+    >>> make_batch_id("local", "one")
+    'local-7692c3ad3540bb803c020b3a'
     """
     if intent is None:
         return f"{kind}-{uuid.uuid4().hex[:24]}"
@@ -105,7 +105,7 @@ class FolderBatches:
 
     def _tended(self, folder: Folder) -> Remote:
         """How a batch stands, with a worker if it needs one."""
-        return _as_remote(folder, tend(folder, self.worker))
+        return _report(folder, tend(folder, self.worker))
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
@@ -118,7 +118,7 @@ class FolderBatches:
             raise DiskError(f"{where}: {error.strerror or error}", hint=hint) from error
 
 
-def _as_remote(folder: Folder, state: BatchState) -> Remote:
+def _report(folder: Folder, state: BatchState) -> Remote:
     """A batch as its provider reports it."""
     batch = folder.path.name
     answered = state.completed + state.failed

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from enrich.providers import ENDED_STATUSES
-from enrich.providers.executor.lock import held_lock
+from enrich.providers.executor.lock import hold_lock
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Folder:
     def busy(self) -> bool:
         """Whether its worker lives."""
         try:
-            with held_lock(self.lock) as free:
+            with hold_lock(self.lock) as free:
                 return not free
         except FileNotFoundError:
             return False

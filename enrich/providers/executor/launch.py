@@ -8,7 +8,7 @@ from dataclasses import replace
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from enrich.providers.executor.lock import held_lock
+from enrich.providers.executor.lock import hold_lock
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def tend(folder: Folder, worker: str) -> BatchState:
     module `worker`."""
     if (state := folder.state).ended:
         return state
-    with held_lock(folder.path / "start.lock") as mine:
+    with hold_lock(folder.path / "start.lock") as mine:
         if mine and _is_due(folder):
             start_worker(folder, worker)
     return folder.state
@@ -31,7 +31,7 @@ def tend(folder: Folder, worker: str) -> BatchState:
 
 def _is_due(folder: Folder) -> bool:
     """Whether a worker is to be started, which is then counted; ends a batch that needs none."""
-    with held_lock(folder.lock) as free:
+    with hold_lock(folder.lock) as free:
         state = folder.state
         if not free or state.ended:
             return False

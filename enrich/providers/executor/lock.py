@@ -26,7 +26,7 @@ def take_lock(path: Path, *, wait: float = 0.0) -> BaseFileLock | None:
 
 
 @contextmanager
-def held_lock(path: Path) -> Iterator[bool]:
+def hold_lock(path: Path) -> Iterator[bool]:
     """Hold a lock inside; whether it was free."""
     lock = take_lock(path)
     try:

@@ -14,6 +14,7 @@ class InvalidFile(Exception):
     """A line that makes the whole file invalid, with the Batch API's code for it."""
 
     def __init__(self, code: str, message: str) -> None:
+        """`code` is a machine's word, `message` a clause for people."""
         super().__init__(message)
         self.code = code
 

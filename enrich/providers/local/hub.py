@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enrich.errors import ProviderError, Unavailable
-from enrich.providers.local.weights import sha256_of
+from enrich.providers.local.weights import hash_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,7 +84,7 @@ def _downloaded(repo: str, quantisation: str) -> Path:
             hint=f"there are: {', '.join(found or there) or 'no GGUF files at all'}",
         )
     path = Path(hf_hub_download(repo, found[0]))
-    if (expected := sums[found[0]]) and sha256_of(path) != expected:
+    if (expected := sums[found[0]]) and hash_file(path) != expected:
         path.resolve().unlink()
         path.unlink(missing_ok=True)
         raise Unavailable(f"{repo}: {found[0]} arrived damaged", hint="run the same again")

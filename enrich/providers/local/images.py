@@ -20,15 +20,15 @@ class RejectedRequest(Exception):
     """A request that the engine cannot answer; the text says why, and its row gets a 400."""
 
 
-def with_inlined_images(message: object) -> object:
+def inline_images(message: object) -> object:
     """A message whose images of the web are data URLs. Raises RejectedRequest for one that cannot
     be fetched."""
     if not isinstance(message, dict) or not isinstance(message.get("content"), list):
         return message
-    return {**message, "content": [_inlined_part(part) for part in message["content"]]}
+    return {**message, "content": [_inline_part(part) for part in message["content"]]}
 
 
-def _inlined_part(part: object) -> object:
+def _inline_part(part: object) -> object:
     """A part of a message, with its image fetched if it has one of the web."""
     if not isinstance(part, dict) or part.get("type") != "image_url":
         return part

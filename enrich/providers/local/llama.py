@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from enrich.providers.executor.engine import Engine, EngineFailed
-from enrich.providers.local.machine import pinned_to, usable_cores
-from enrich.providers.local.request import reply_of
+from enrich.providers.local.machine import list_cores, pin_to
+from enrich.providers.local.request import answer_body
 from enrich.providers.local.settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from enrich.providers.executor.folder import Folder, Job
 
 SMALL_WEIGHTS = 512_000_000
-"""Bytes of weights that are opened once for each core, see `shares`."""
+"""Bytes of weights that are opened once for each core, see `plan_engines`."""
 SLOT_TIMEOUT = 60
 """Seconds that saving or restoring a slot may take."""
 
@@ -44,12 +44,12 @@ def open_engines(folder: Folder) -> list[Engine]:
     job = folder.job
     settings = EngineSettings(**job.settings)
     try:
-        plan = shares(settings, Path(settings.path).stat().st_size)
-        cores = usable_cores()
+        plan = plan_engines(settings, Path(settings.path).stat().st_size)
+        cores = list_cores()
         whole = len(plan) > 1 and sum(threads for _, threads in plan) == len(cores)
         free, found = iter(cores), []
         for slots, threads in plan:
-            with pinned_to(list(islice(free, threads)) if whole else cores):
+            with pin_to(list(islice(free, threads)) if whole else cores):
                 llama = Llama(settings, slots=slots, threads=threads, scratch=folder.path)
             answer = partial(_reply, llama, job)
             found.append(Engine(answer=answer, slots=slots, warm=llama.warm))
@@ -64,10 +64,10 @@ def open_engines(folder: Folder) -> list[Engine]:
 
 def _reply(llama: Llama, job: Job, body: Mapping[str, Any]) -> Reply:
     """The reply of an engine to one body."""
-    return reply_of(llama, body, job)
+    return answer_body(llama, body, job)
 
 
-def shares(settings: EngineSettings, size: int) -> list[tuple[int, int]]:
+def plan_engines(settings: EngineSettings, size: int) -> list[tuple[int, int]]:
     """The engines to open for weights of `size` bytes, as (slots, threads) of each.
 
     Small weights are computed, not waited for: one engine a core, each with one thread, beats one

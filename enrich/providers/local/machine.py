@@ -46,7 +46,7 @@ def _processor() -> str:
         return " avx2 "
 
 
-def usable_cores() -> list[int]:
+def list_cores() -> list[int]:
     """The cores this process may use, by number; on Linux those of its affinity."""
     if sys.platform == "linux":
         return sorted(os.sched_getaffinity(0))
@@ -54,7 +54,7 @@ def usable_cores() -> list[int]:
 
 
 @contextmanager
-def pinned_to(cores: Collection[int]) -> Iterator[None]:
+def pin_to(cores: Collection[int]) -> Iterator[None]:
     """Threads begun inside stay on these cores: on Linux, where the system lets a process say so.
 
     Without it the kernel may leave two engines on one core for as long as another process is busy.

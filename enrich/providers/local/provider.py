@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from enrich.errors import ProviderError
 from enrich.pricing.price import FREE
 from enrich.providers import Limits, Remote, Timing
-from enrich.providers.executor.batches import FolderBatches, batch_id
+from enrich.providers.executor.batches import FolderBatches, make_batch_id
 from enrich.providers.executor.folder import Job
 from enrich.providers.local import hub, weights
-from enrich.providers.local.machine import check_engine, usable_cores
+from enrich.providers.local.machine import check_engine, list_cores
 from enrich.providers.local.settings import (
     CHAT_ENDPOINT,
     LOCAL_KEYS,
@@ -99,13 +99,13 @@ class LocalProvider:
     def _weights(self) -> Path:
         """The file of the llm, which is downloaded if it has to be."""
         if self._path:
-            return weights.absolute_path(self._path)
+            return weights.make_absolute(self._path)
         return hub.find_weights(self._hf) if self._hf else weights.find_bundled()
 
     @cached_property
     def _projector(self) -> Path | None:
         """The file with which an llm sees."""
-        return weights.absolute_path(self._mmproj) if self._mmproj else None
+        return weights.make_absolute(self._mmproj) if self._mmproj else None
 
     @property
     def _is_bundled(self) -> bool:
@@ -161,7 +161,7 @@ class LocalProvider:
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Make the batch's folder and start its worker; the same intent makes it once."""
-        batch = batch_id("local", metadata.get(INTENT_KEY))
+        batch = make_batch_id("local", metadata.get(INTENT_KEY))
         return self.batches.submit(file, self._job(batch, endpoint, metadata, self._slots))
 
     def _job(self, batch: str, endpoint: str, metadata: Mapping[str, str], slots: int) -> Job:
@@ -171,7 +171,7 @@ class LocalProvider:
             mmproj=str(self._projector) if self._projector else None,
             slots=slots,
             context=self._context,
-            threads=self._threads or len(usable_cores()),
+            threads=self._threads or len(list_cores()),
         )
         return Job(
             id=batch,
@@ -184,7 +184,7 @@ class LocalProvider:
 
     def find(self, intent: str, *, file: str = "") -> Remote | None:  # noqa: ARG002
         """The batch of this intent: its folder is named for it, whenever it was made."""
-        return self.batches.find(batch_id("local", intent))
+        return self.batches.find(make_batch_id("local", intent))
 
     def poll(self, remote: str) -> Remote:
         """How the batch stands; a worker that died is started again where it was."""

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from enrich.providers.executor.engine import Reply
-from enrich.providers.local.images import RejectedRequest, with_inlined_images
+from enrich.providers.local.images import RejectedRequest, inline_images
 from enrich.providers.local.settings import CHAT_ENDPOINT
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ class Asked(Protocol):
         """A completion or `{"error": ...}`."""
 
 
-def reply_of(llama: Asked, body: Mapping[str, Any], job: Job) -> Reply:
+def answer_body(llama: Asked, body: Mapping[str, Any], job: Job) -> Reply:
     """The reply to a request of a job; an error is a reply, too."""
     try:
-        prepared = prepared_body(body, job)
+        prepared = prepare_body(body, job)
         found = llama.ask(prepared)
         may_repeat = not (PENALTIES | TOKEN_MAXIMA) & body.keys()
         if may_repeat and _is_cut_off(found):
@@ -63,7 +63,7 @@ def _status(body: Mapping[str, Any]) -> int:
     return code if isinstance(code, int) and 400 <= code < 600 else 400
 
 
-def prepared_body(body: Mapping[str, Any], job: Job) -> dict[str, Any]:
+def prepare_body(body: Mapping[str, Any], job: Job) -> dict[str, Any]:
     """A body as the engine takes it. Raises RejectedRequest where it would answer nonsense.
 
     Greedy and seeded where the body says nothing, so that the same request gives the same answer; a
@@ -80,20 +80,20 @@ def prepared_body(body: Mapping[str, Any], job: Job) -> dict[str, Any]:
     if all(body.get(limit) is None for limit in TOKEN_MAXIMA):
         own["max_tokens"] = USUAL_MAX_TOKENS
     if body.get("response_format") is not None:
-        own["response_format"] = _with_ends(body["response_format"])
+        own["response_format"] = _add_ends(body["response_format"])
     own |= {} if PENALTIES & body.keys() else STEADYING
     given = {k: v for k, v in body.items() if v is not None and k != "response_format"}
-    return {**own, **given, "messages": [with_inlined_images(each) for each in body["messages"]]}
+    return {**own, **given, "messages": [inline_images(each) for each in body["messages"]]}
 
 
-def _with_ends(schema: Any) -> Any:  # noqa: ANN401  # any JSON
+def _add_ends(schema: Any) -> Any:  # noqa: ANN401  # any JSON
     """A response format whose grammar ends a text where its column does: OpenAI's schemas cannot
     say `maxLength`, so enrich says it in words (see `output`), and the engine can keep to it."""
     if isinstance(schema, list):
-        return [_with_ends(each) for each in schema]
+        return [_add_ends(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {key: _with_ends(value) for key, value in schema.items()}
+    found = {key: _add_ends(value) for key, value in schema.items()}
     said = AT_MOST.search(str(found.get("description", "")))
     kind = found.get("type")
     is_text = kind == "string" or (isinstance(kind, list) and "string" in kind)

@@ -45,11 +45,11 @@ def find_bundled() -> Path:
 
 def verify_bundled(path: Path) -> None:
     """Raise ProviderError unless `path` is byte for byte the bundled llm; reads all of it."""
-    if path.stat().st_size != BUNDLED_SIZE or sha256_of(path) != BUNDLED_SHA256:
+    if path.stat().st_size != BUNDLED_SIZE or hash_file(path) != BUNDLED_SHA256:
         raise ProviderError(f"{path} is damaged: it is not the published SmolLM2", hint=INSTALL)
 
 
-def absolute_path(path: Path) -> Path:
+def make_absolute(path: Path) -> Path:
     """A path as somebody wrote it, made absolute; `~` is their home."""
     try:
         return path.expanduser().absolute()
@@ -188,7 +188,7 @@ def digest_files(paths: Iterable[Path]) -> str:
     return total.hexdigest()[:16]
 
 
-def sha256_of(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

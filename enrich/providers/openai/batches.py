@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from enrich.errors import ProviderError, Unavailable, Unclear
 from enrich.providers import ENDED_STATUSES, Remote
 from enrich.providers.openai.files import is_processed
-from enrich.providers.openai.words import first_error
+from enrich.providers.openai.words import find_first_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ def _created(
             ),
             creating=True,
         )
-        return _clean(connection, batch.to_dict(warnings=False))
+        return _read_clean(connection, batch.to_dict(warnings=False))
 
 
 def find_batch(connection: Connection, intent: str, *, file: str) -> Remote | None:
@@ -63,7 +63,7 @@ def find_batch(connection: Connection, intent: str, *, file: str) -> Remote | No
             made_of, status = (getattr(batch, name, "") for name in ("input_file_id", "status"))
             mine = made_of == file and status != "failed"
             if known.get("enrich_batch") == intent or (mine and not known):
-                return _clean(connection, batch.to_dict(warnings=False))
+                return _read_clean(connection, batch.to_dict(warnings=False))
     return None
 
 
@@ -71,7 +71,7 @@ def retrieve_batch(connection: Connection, remote_id: str) -> Remote:
     """How a batch stands."""
     with connection.translated():
         found = connection.ask(lambda client: client.batches.retrieve(remote_id))
-        return _clean(connection, found.to_dict(warnings=False), asked=remote_id)
+        return _read_clean(connection, found.to_dict(warnings=False), asked=remote_id)
 
 
 def cancel_batch(connection: Connection, remote_id: str) -> Remote:
@@ -87,21 +87,21 @@ def cancel_batch(connection: Connection, remote_id: str) -> Remote:
             if not isinstance(problem.__context__, openai.ConflictError):
                 raise
             return retrieve_batch(connection, remote_id)
-        return _clean(connection, found.to_dict(warnings=False), asked=remote_id)
+        return _read_clean(connection, found.to_dict(warnings=False), asked=remote_id)
 
 
-def _clean(connection: Connection, batch: Mapping[str, Any], *, asked: str = "") -> Remote:
+def _read_clean(connection: Connection, batch: Mapping[str, Any], *, asked: str = "") -> Remote:
     """A batch object without any secret that the server repeats in it; `asked` is its id."""
     from enrich.providers.bounds import Unreadable
 
-    found = as_remote(batch)
+    found = read_batch(batch)
     if asked and found.id != asked:
         raise Unreadable("it was asked for one batch, and speaks of another")
     redacted = connection.account.redacted
     return replace(found, code=redacted(found.code), error=redacted(found.error))
 
 
-def as_remote(batch: Mapping[str, Any]) -> Remote:
+def read_batch(batch: Mapping[str, Any]) -> Remote:
     """A batch object of the API as a Remote; fields that compatible servers leave out are empty.
 
     Raises Unreadable where it could not be asked for again, or does not say how it stands.
@@ -110,18 +110,18 @@ def as_remote(batch: Mapping[str, Any]) -> Remote:
 
     counts = batch.get("request_counts")
     counts = counts if isinstance(counts, dict) else {}
-    completed, failed = (bounds.usable_count(counts.get(word)) for word in ("completed", "failed"))
+    completed, failed = (bounds.read_count(counts.get(word)) for word in ("completed", "failed"))
     output, errors = (batch.get(f"{kind}_file_id") for kind in ("output", "error"))
-    status = bounds.usable_word(batch.get("status"), "the batch")
+    status = bounds.read_word(batch.get("status"), "the batch")
     ended = status.lower() in ENDED_STATUSES
-    code, message = first_error(batch.get("errors"))
+    code, message = find_first_error(batch.get("errors"))
     return Remote(
-        id=bounds.usable_id(batch.get("id"), "the batch"),
+        id=bounds.read_id(batch.get("id"), "the batch"),
         status=status,
         completed=completed,
         failed=failed,
-        total=bounds.usable_count(counts.get("total")),
-        files=tuple(bounds.usable_id(file, "a result file") for file in (output, errors) if file),
+        total=bounds.read_count(counts.get("total")),
+        files=tuple(bounds.read_id(file, "a result file") for file in (output, errors) if file),
         late=ended and bool((completed and not output) or (failed and not (errors or output))),
         code=code,
         error=message,

@@ -57,7 +57,7 @@ class Connection(Translator):
         here = openai.DefaultHttpxClient(
             follow_redirects=False,  # it would carry headers and rows to wherever it leads
             headers={"Accept-Encoding": "gzip"},
-            event_hooks=bounds.bounding_hooks(known.timeout),
+            event_hooks=bounds.make_hooks(known.timeout),
         )
         if known.azure_endpoint:
             return openai.AzureOpenAI(
@@ -86,11 +86,11 @@ class Connection(Translator):
         sent: int = 0,
     ) -> AskedFor:
         """What one call gives, within the timeout, and what `sent` bytes take at the slowest."""
-        from enrich.providers.bounds import SLOWEST_RATE, within
+        from enrich.providers.bounds import SLOWEST_RATE, call_within
 
         with self.translated(creating=creating):
             client = self.client
-            return within(self.account.timeout + sent / SLOWEST_RATE, lambda: call(client))
+            return call_within(self.account.timeout + sent / SLOWEST_RATE, lambda: call(client))
 
     def items(self, first: Callable[[openai.OpenAI], Any]) -> Iterator[Any]:
         """The items of a list, page by page; ProviderError where its pages do not end."""

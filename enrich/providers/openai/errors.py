@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from enrich.errors import DiskError, ProviderError, Unavailable, Unclear
-from enrich.providers.openai.words import words_of
+from enrich.providers.openai.words import extract_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ class Translator:
     def raise_refused(self, problem: openai.APIStatusError, *, creating: bool) -> NoReturn:
         """Raise what an HTTP status means; the provider's own words are kept, secrets are not."""
         status = problem.status_code
-        what = f"{self.name} answered {status}: {self.account.redacted(words_of(problem))}"
+        what = f"{self.name} answered {status}: {self.account.redacted(extract_words(problem))}"
         if creating and (status >= 500 or status == 408):
             raise Unclear(what, hint=LOOK_FIRST) from None
         is_busy = status == 429 and not is_out_of_money(problem)

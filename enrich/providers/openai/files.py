@@ -21,7 +21,7 @@ DOWNLOAD_CHUNK = 1 << 20
 
 def send_file(connection: Connection, path: Path) -> str:
     """Upload a request file, once: what the SDK repeats by itself, nobody would know of."""
-    from enrich.providers.bounds import usable_id
+    from enrich.providers.bounds import read_id
 
     with connection.translated(), path.open("rb") as lines:
         named = (path.name, lines, "application/jsonl")
@@ -31,7 +31,7 @@ def send_file(connection: Connection, path: Path) -> str:
             ),
             sent=path.stat().st_size,
         )
-        return usable_id(made.id, "the uploaded file")
+        return read_id(made.id, "the uploaded file")
 
 
 def list_named(connection: Connection, name: str) -> tuple[str, ...]:
@@ -62,10 +62,10 @@ def delete_file(connection: Connection, file: str) -> None:
     """Delete a file; one that is gone is no error."""
     import openai
 
-    from enrich.providers.bounds import within
+    from enrich.providers.bounds import call_within
 
     with connection.translated(), suppress(openai.NotFoundError):
-        within(connection.account.timeout, lambda: connection.client.files.delete(file))
+        call_within(connection.account.timeout, lambda: connection.client.files.delete(file))
 
 
 def download_file(connection: Connection, file: str, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from enrich.errors import ProviderError, Unavailable, Unclear
 from enrich.providers.openai.errors import is_out_of_money
-from enrich.providers.openai.words import words_of
+from enrich.providers.openai.words import extract_words
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class _Refusal(ProviderError):
     """A request of a preview was refused; `response` is the line that says so."""
 
     def __init__(self, message: str, response: dict[str, Any]) -> None:
+        """Nothing was paid for it."""
         super().__init__(message, hint="change the prompt, its params or the llm: nothing was paid")
         self.response = response
 
@@ -110,13 +111,13 @@ class _Preview:
         """A result line's `response`; what is wrong with this one request is an answer, too."""
         import openai
 
-        from enrich.providers.bounds import within
+        from enrich.providers.bounds import call_within
 
         client = self.connection.client.with_options(max_retries=0)
         path = line["url"].removeprefix("/v1")
         with self.connection.translated(creating=True):
             try:
-                body: Any = within(
+                body: Any = call_within(
                     self.connection.account.timeout,
                     lambda: client.post(path, body=line["body"], cast_to=object),
                 )
@@ -132,7 +133,7 @@ class _Preview:
             connection.raise_refused(problem, creating=False)
         if status not in (400, 413, 422):
             raise problem
-        words = connection.account.redacted(words_of(problem))
+        words = connection.account.redacted(extract_words(problem))
         said = {"message": words, "code": problem.code}
         response = {"status_code": status, "body": {"error": said}}
         if "content" in str(problem.code or ""):

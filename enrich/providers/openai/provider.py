@@ -91,12 +91,12 @@ class OpenAIProvider:
         """As `GET /v1/models/{model}` says; Azure's and others' servers need not know it."""
         import openai
 
-        from enrich.providers.bounds import within
+        from enrich.providers.bounds import call_within
 
         with self.connection.translated():
             try:
                 client = self.client.with_options(max_retries=1, timeout=PROBE_TIMEOUT)
-                within(PROBE_TIMEOUT, lambda: client.models.retrieve(llm))
+                call_within(PROBE_TIMEOUT, lambda: client.models.retrieve(llm))
             except openai.NotFoundError as problem:
                 return False if problem.code == "model_not_found" else None
         return None if self.account.azure_endpoint else True

@@ -33,15 +33,15 @@ DEEPEST_WORDS = 5
 """How deep a server's words may stand in the body of an error."""
 
 
-def words_of(problem: openai.APIStatusError) -> str:
+def extract_words(problem: openai.APIStatusError) -> str:
     """The server's own words, in whatever shape it has them, as one line without markup."""
-    return one_line(find_words(problem.body) or problem.message.split("\n")[0])
+    return flatten_words(find_words(problem.body) or problem.message.split("\n")[0])
 
 
-def one_line(said: str) -> str:
+def flatten_words(said: str) -> str:
     """A server's words as one line of plain letters.
 
-    >>> one_line("<h1>Bad\\n Gateway</h1>")
+    >>> flatten_words("<h1>Bad\\n Gateway</h1>")
     'Bad Gateway'
     """
     plain = MARKUP.sub(" ", STYLE.sub(" ", said[:LONGEST_PAGE]))
@@ -67,16 +67,16 @@ def find_words(body: object, depth: int = 0) -> str:
     return next(filter(None, (find_words(each, depth + 1) for each in inside)), "")
 
 
-def first_error(errors: object) -> tuple[str, str]:
+def find_first_error(errors: object) -> tuple[str, str]:
     """The code and the sentence of a batch's first error: OpenAI wraps the list in an object, some
     servers do not, and some give a text."""
     listed = errors.get("data") or [errors] if isinstance(errors, dict) else errors
     first = listed[0] if isinstance(listed, list) and listed else listed
     if not isinstance(first, dict):
-        return "", one_line(find_words(first))
+        return "", flatten_words(find_words(first))
     code = first.get("code")
-    code = one_line(code)[:LONGEST_CODE] if isinstance(code, str) else ""
-    message = one_line(find_words(first)) or code
+    code = flatten_words(code)[:LONGEST_CODE] if isinstance(code, str) else ""
+    message = flatten_words(find_words(first)) or code
     line = first.get("line")
     has_line = isinstance(line, int) and message
     return code, f"{message} (line {line} of the request file)" if has_line else message

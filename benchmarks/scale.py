@@ -99,7 +99,9 @@ class Provider:
     identity: str = "benchmark"
     llm: str = "gpt-4o-mini"
     limits: Limits = field(default_factory=Limits)
-    timing: Timing = field(default_factory=lambda: Timing(first_poll=0.0, longest_poll=0.0))
+    timing: Timing = field(
+        default_factory=lambda: Timing(first_poll=0.0, longest_poll=0.0, lost_after=0.0)
+    )
 
     def upload(self, path: Path) -> str:
         return str(path)

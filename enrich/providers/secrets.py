@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
+from enrich.providers.private import open_private
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -64,10 +66,9 @@ class Secrets:
             return
         pattern = re.compile(b"|".join(re.escape(form.encode()) for form in self.forms))
         part = path.with_suffix(".clean")
-        with path.open("rb") as lines, part.open("wb") as clean:
+        with path.open("rb") as lines, open_private(part, "wb") as clean:
             for line in lines:
                 clean.write(pattern.sub(STARS.encode(), line))
-        part.chmod(0o600)
         part.replace(path)
 
     def _is_in(self, path: Path) -> bool:

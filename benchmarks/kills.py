@@ -42,9 +42,12 @@ import duckdb
 
 from enrich.rehearsal import Faults, Rehearsal, Step, answer, request_key
 
+if sys.platform == "win32":
+    sys.exit("kills needs a fork server, which Windows does not have")
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from multiprocessing.context import ForkServerProcess
+    from multiprocessing.process import BaseProcess
 
 FORK = get_context("forkserver")
 FORK.set_forkserver_preload(
@@ -234,7 +237,7 @@ class Trial:
 
     def start(
         self, *words: str, moment: Moment | None = None, disk: int | None = None
-    ) -> ForkServerProcess:
+    ) -> BaseProcess:
         """`enrich WORDS` as a child process."""
         said = str(self.root / f"said-{words[0]}-{self.happened.total()}")
         self.happened["children"] += 1
@@ -243,7 +246,7 @@ class Trial:
         process.start()
         return process
 
-    def ended(self, process: ForkServerProcess, *allowed: int) -> int:
+    def ended(self, process: BaseProcess, *allowed: int) -> int:
         """Wait for a child; what it said holds no traceback, and its exit code is allowed."""
         process.join(LAST)
         said = Path(process.name)
@@ -336,7 +339,7 @@ class Trial:
         alone = self.server.settings.faults == Faults()
         self.ended(self.start("run"), *((0,) if alone else (0, 1, 3, 4)))
 
-    def _kill(self, run: ForkServerProcess) -> None:
+    def _kill(self, run: BaseProcess) -> None:
         run.kill()
         code = self.ended(run, -signal.SIGKILL, 0, 1, 3, 4)
         self.happened["kills"] += code == -signal.SIGKILL

@@ -25,7 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from enrich.providers.local import CHAT, LocalProvider
+from enrich.providers.local import CHAT_ENDPOINT, LocalProvider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +126,7 @@ def request(index: int, row: str, extra: dict[str, object]) -> dict[str, Any]:
     schema = {"name": "movie", "strict": True, "schema": SCHEMA}
     form = {"type": "json_schema", "json_schema": schema}
     body = {"messages": messages, "max_tokens": 120, "response_format": form, **extra}
-    return {"custom_id": f"row-{index}", "method": "POST", "url": CHAT, "body": body}
+    return {"custom_id": f"row-{index}", "method": "POST", "url": CHAT_ENDPOINT, "body": body}
 
 
 def measure(number: int, *, slots: int, **extra: object) -> Result:
@@ -137,7 +137,7 @@ def measure(number: int, *, slots: int, **extra: object) -> Result:
         file.write_text("".join(json.dumps(line) + "\n" for line in lines))
         local = LocalProvider(name="local", root=Path(place) / "local", slots=slots)
         begin = time.monotonic()
-        batch = local.submit(local.upload(file), endpoint=CHAT, metadata={})
+        batch = local.submit(local.upload(file), endpoint=CHAT_ENDPOINT, metadata={})
         while not batch.ended:
             time.sleep(0.1)
             batch = local.poll(batch.id)

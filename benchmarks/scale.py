@@ -38,8 +38,8 @@ from enrich.pipeline.poll import advance_batch
 from enrich.pipeline.read import read_batches
 from enrich.pricing.price import Price, listed
 from enrich.project import Project
-from enrich.providers import Limits, Remote
-from enrich.providers.openai import OPENAI
+from enrich.providers import Limits, Remote, Timing
+from enrich.providers.openai import OPENAI_URL
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -99,12 +99,9 @@ class Provider:
     identity: str = "benchmark"
     llm: str = "gpt-4o-mini"
     limits: Limits = field(default_factory=Limits)
-    pause: tuple[float, float] = (0.0, 0.0)
-    lost_after: float = 0.0
-    notice: str = ""
-
-    def check(self, *, images: bool, endpoint: str) -> None:
-        """Everything can be answered."""
+    timing: Timing = field(
+        default_factory=lambda: Timing(first_poll=0.0, longest_poll=0.0, lost_after=0.0)
+    )
 
     def upload(self, path: Path) -> str:
         return str(path)
@@ -119,7 +116,7 @@ class Provider:
         shutil.move(file, path)
 
     def price(self, llm: str, *, now: bool = False) -> Price | None:
-        return listed(llm, url=OPENAI, batch=not now)
+        return listed(llm, url=OPENAI_URL, batch=not now)
 
 
 def results(file: str, target: str) -> None:
@@ -133,13 +130,12 @@ class Timed:
     """A provider whose time is added up."""
 
     def __init__(self, inner: Any) -> None:  # noqa: ANN401  # any provider
-        self.inner = inner
         self.spent = 0.0
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        found = getattr(self.inner, name)
-        timed = callable(found) and name != "price"  # a price is looked up here
-        return partial(self._timed, found) if timed else found
+        for name in dir(inner):
+            if not name.startswith("_"):
+                found = getattr(inner, name)
+                timed = callable(found) and name != "price"  # a price is looked up here
+                setattr(self, name, partial(self._timed, found) if timed else found)
 
     def _timed(self, call: Callable[..., Any], *words: Any, **named: Any) -> Any:  # noqa: ANN401
         start = time.perf_counter()
@@ -155,14 +151,14 @@ class Bench(Project):
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         (name,) = self.config.providers
-        self.timed = Timed(Provider() if name == "free" else self.provider(name))
-        self.workspace._providers[name] = self.timed
+        found: Any = Timed(Provider() if name == "free" else self.provider(name))
+        self.workspace._providers[name] = self.timed = found
 
     def own(self) -> float:
         """Run, and give the seconds that were not the provider's."""
         before = self.timed.spent
         taken = seconds(self.run)
-        return taken - (self.timed.spent - before)
+        return float(taken - (self.timed.spent - before))
 
 
 def project(root: Path, rows: int, *, url: str = "") -> Path:
@@ -328,6 +324,8 @@ def memory(folder: Path, rows: int) -> None:
 def peak(root: str, told: Any) -> None:  # noqa: ANN401  # a queue
     """Run; tell the seconds and the bytes."""
     own = Bench(root).own()
+    if sys.platform == "win32":
+        sys.exit("Windows does not tell how much memory a process had")
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     told.put((own, size * (1 if sys.platform == "darwin" else 1024)))
 

@@ -32,7 +32,7 @@ from enrich.manifest import config, prompt
 from enrich.manifest.settings import Settings
 from enrich.project import Project
 from enrich.providers import local, openai
-from enrich.providers.opening import LIMITS, Opening
+from enrich.providers.opening import LIMIT_KEYS, Opening
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
@@ -107,20 +107,21 @@ def prompt_keys() -> Rows:
 def limits() -> Rows:
     """The limits of all providers."""
     made = opening().limits
-    return keyed(LIMITS, {"max_requests": made.requests, "max_bytes": made.bytes})
+    return keyed(LIMIT_KEYS, {"max_requests": made.requests, "max_bytes": made.bytes})
 
 
 def local_keys() -> Rows:
     """The keys of the provider `local`."""
     known = inspect.signature(local.LocalProvider.__init__).parameters
-    return keyed(local.KEYS, {name: known[name].default for name in ("slots", "context")})
+    return keyed(local.LOCAL_KEYS, {name: known[name].default for name in ("slots", "context")})
 
 
 def openai_keys() -> Rows:
     """The keys of the provider `openai`."""
     made = openai.OpenAIProvider.from_settings(opening())
-    known = {name: getattr(made, name) for name in ("llm", "poll_seconds", "lost_after")}
-    return keyed(openai.KEYS, {**known, "timeout": made.account.timeout})
+    timing = {"poll_seconds": made.timing.first_poll, "lost_after": made.timing.lost_after}
+    known = {"llm": made.llm, **timing, "timeout": made.account.timeout}
+    return keyed(openai.OPENAI_KEYS, known)
 
 
 def faults() -> Rows:

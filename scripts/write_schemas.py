@@ -90,7 +90,7 @@ LIMITS = {
 KIND = said(
     "What kind of provider it is: local, openai, or one that another package brings.",
     {"type": "string"},
-    examples=list(registry.OWN),
+    examples=list(registry.BUILT_IN),
 )
 LOCAL = {
     "path": said("A GGUF file with the llm's weights, instead of the embedded ones.", TEXT),
@@ -131,7 +131,7 @@ OPENAI = {
 
 def provider(keys: Iterable[str], shapes: Mapping[str, Schema]) -> Schema:
     """The settings of a provider that enrich brings."""
-    known = ("type", *opening.LIMITS, *keys)
+    known = ("type", *opening.LIMIT_KEYS, *keys)
     return closed(known, {"type": KIND, **optional({**LIMITS, **shapes})})
 
 
@@ -143,7 +143,7 @@ def of_type(kind: str) -> Schema:
 def providers() -> Schema:
     """The mapping under `providers:`. An entry without a `type` is what it is called, or OpenAI's;
     the settings of other packages' providers are their own."""
-    known = {name: {"$ref": f"#/$defs/{name}"} for name in registry.OWN}
+    known = {name: {"$ref": f"#/$defs/{name}"} for name in registry.BUILT_IN}
     typed: list[Schema] = [
         {"if": {"type": "object", **of_type(name)}, "then": schema}
         for name, schema in known.items()
@@ -344,8 +344,8 @@ def schemas() -> dict[str, Schema]:
     """Each schema, by the name of its file."""
     project = closed(config.KEYS, optional(PROJECT))
     project["$defs"] = {
-        "local": provider(local.KEYS, LOCAL),
-        "openai": provider(openai.KEYS, OPENAI),
+        "local": provider(local.LOCAL_KEYS, LOCAL),
+        "openai": provider(openai.OPENAI_KEYS, OPENAI),
     }
     front = closed(prompt.KEYS, PROMPT, required=["key", "output"])
     return {

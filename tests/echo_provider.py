@@ -1,6 +1,7 @@
 """A provider as another package may bring it: it answers every request at once with its own words.
 
-Its batches are folders below `work`; docs/extending.md shows it as the example.
+It has the ten members of `Provider` and one capability, `complete`. Its batches are files below
+`work`; docs/extending.md shows it as the example.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from enrich.errors import ProviderError
 from enrich.providers import Limits, Remote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enrich.pricing.price import Price
     from enrich.providers.opening import Opening
 
 
@@ -30,12 +31,10 @@ class EchoProvider:
     folder: Path
     limits: Limits
     llm: str = "echo"
-    pause: tuple[float, float] = (0.0, 0.0)
-    lost_after: float = 0.0
-    notice: str = ""
 
     @classmethod
     def from_settings(cls, opening: Opening) -> EchoProvider:
+        """The provider that `providers:` describes."""
         opening.known("answer")
         folder = opening.work / "echo"
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,67 +47,57 @@ class EchoProvider:
 
     @property
     def identity(self) -> str:
+        """Another answer is another provider."""
         return f"echo:{self.answer}"
 
-    def price(self, llm: str, *, now: bool = False) -> Price | None:
-        return None
-
-    def check(self, *, images: bool, endpoint: str) -> None:
-        """Everything can be answered."""
-
-    def offers(self, llm: str) -> bool | None:
-        return llm == self.llm
-
     def upload(self, path: Path) -> str:
+        """Keep a copy."""
         name = f"file-{uuid4().hex}"
         shutil.copy(path, self.folder / name)
-        (self.folder / f"{name}.name").write_text(path.name)
         return name
 
-    def uploaded(self, name: str) -> tuple[str, ...]:
-        found = self.folder.glob("file-*.name")
-        return tuple(each.stem for each in found if each.read_text() == name)
-
-    def ready(self, file: str) -> bool:
-        return True
-
-    def discard(self, file: str) -> None:
-        for name in (file, f"{file}.name"):
-            (self.folder / name).unlink(missing_ok=True)
-
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
+        """Answer it at once; the batch is there when the last file of it is."""
         batch = f"batch-{uuid4().hex}"
         lines = (self.folder / file).read_text().splitlines()
         answers = "".join(f"{json.dumps(self._line(json.loads(line)))}\n" for line in lines)
         (self.folder / f"{batch}.jsonl").write_text(answers)
-        known = {"intent": metadata.get("enrich_batch"), "file": file, "many": len(lines)}
+        known = {"intent": metadata.get("enrich_batch"), "many": len(lines)}
         (self.folder / f"{batch}.json").write_text(json.dumps(known))
         return self.poll(batch)
 
     def find(self, intent: str, *, file: str) -> Remote | None:
+        """The batch of this intent, if it was made."""
         for each in self.folder.glob("batch-*.json"):
             if json.loads(each.read_text())["intent"] == intent:
                 return self.poll(each.stem)
         return None
 
     def poll(self, remote: str) -> Remote:
-        known = json.loads((self.folder / f"{remote}.json").read_text())
-        many = known["many"]
+        """It has always ended."""
+        path = self.folder / f"{remote}.json"
+        if not path.is_file():
+            raise ProviderError(f"there is no batch {remote}", hint="was its folder removed?")
+        many = json.loads(path.read_text())["many"]
         return Remote(id=remote, status="completed", completed=many, total=many, files=(remote,))
 
     def fetch(self, file: str, path: Path) -> None:
+        """Copy the result file."""
         shutil.copy(self.folder / f"{file}.jsonl", path)
 
     def cancel(self, remote: str) -> Remote:
+        """There is nothing left to cancel."""
         return self.poll(remote)
 
     def complete(self, requests: Path, results: Path) -> None:
+        """The one capability: previews."""
         lines = requests.read_text().splitlines()
         with results.open("a") as out:
             for line in lines:
                 out.write(f"{json.dumps(self._line(json.loads(line)))}\n")
 
     def _line(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A result line."""
         message = {"role": "assistant", "content": self.answer}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}

@@ -8,11 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from folders import Ears, opened, plants, write
 
 from enrich.rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from enrich.rehearsal import Step
 
 UPLOAD, CREATE = "POST /v1/files", "POST /v1/batches"
 CHAT = "POST /v1/chat/completions"
@@ -36,6 +40,8 @@ def until_called(server: Rehearsal, route: str, times: int) -> None:
 
 def killed(root: Path, server: Rehearsal, route: str, times: int) -> None:
     """Start a run, and kill it the moment it waits in that call."""
+    if sys.platform == "win32":
+        pytest.skip("needs SIGKILL")
     with start(root, "run") as child:
         until_called(server, route, times)
         child.send_signal(signal.SIGKILL)
@@ -54,7 +60,6 @@ MOMENTS = {
 }
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 @pytest.mark.parametrize(("route", "steps"), MOMENTS.values(), ids=MOMENTS)
 def test_killed_in_a_call(tmp_path: Path, route: str, steps: list[str]) -> None:
     """Killed in any call to the provider, the next run adopts what is there and ends well."""
@@ -125,6 +130,8 @@ ASKED = "---\nkey: id\noutput: a VARCHAR\n---\nuser:\n{{ n }}\n"
 
 def until_busy(child: subprocess.Popen[str]) -> None:
     """Wait until a process has computed for longer than it takes to get to a slow query."""
+    if sys.platform == "win32":
+        pytest.skip("needs /proc")
     ticks = os.sysconf("SC_CLK_TCK")
     deadline = time.monotonic() + DEADLINE
     spent = 0.0
@@ -179,14 +186,15 @@ def test_two_runs_at_once_ask_once(tmp_path: Path) -> None:
         assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((4,),)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 @pytest.mark.parametrize(("step", "paid"), [("hang", 4), ("stall", 5)])
-def test_a_preview_killed_in_a_call(tmp_path: Path, step: str, paid: int) -> None:
+def test_a_preview_killed_in_a_call(tmp_path: Path, step: Step, paid: int) -> None:
     """The answers that came in before it are kept; only the one that was on its way is asked again,
     and paid again if the provider had answered it."""
+    if sys.platform == "win32":
+        pytest.skip("needs SIGKILL")
     with Rehearsal(hang=DEADLINE) as server:
         root = plants(tmp_path, server)
-        server.script(CHAT, [step])  # type: ignore[list-item]
+        server.script(CHAT, [step])
         with start(root, "preview", "kinds") as child:
             until_called(server, CHAT, 3)
             (results,) = root.glob(".enrich/batches/*/result-0.jsonl")

@@ -19,9 +19,9 @@ from enrich.manifest.config import KEYS, RETRYABLE
 from enrich.manifest.data_test_types import DATA_TEST_TYPES, DRIFTS
 from enrich.manifest.families import FAMILIES
 from enrich.manifest.prompt import KEYS as PROMPT_KEYS
-from enrich.providers.local import KEYS as LOCAL_KEYS
-from enrich.providers.openai import KEYS as OPENAI_KEYS
-from enrich.providers.opening import LIMITS
+from enrich.providers.local import LOCAL_KEYS
+from enrich.providers.openai import OPENAI_KEYS
+from enrich.providers.opening import LIMIT_KEYS
 from enrich.rehearsal import Faults
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ COMMANDS = {
     },
 }
 WORDS = (
-    *(*KEYS, *PROMPT_KEYS, *OPENAI_KEYS, *LOCAL_KEYS, *LIMITS, *PROVENANCE, *RETRYABLE),
+    *(*KEYS, *PROMPT_KEYS, *OPENAI_KEYS, *LOCAL_KEYS, *LIMIT_KEYS, *PROVENANCE, *RETRYABLE),
     *(*DATA_TEST_TYPES._fields, *DRIFTS._fields),
 )
 WIDEST = 120

@@ -13,7 +13,6 @@ import sys
 import time
 import zlib
 from contextlib import suppress
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -23,13 +22,23 @@ import pytest
 from tiny_gguf import write_llm, write_projector
 
 from enrich.errors import DiskError, ProviderError
-from enrich.providers import Limits, Provider, Remote, weights
-from enrich.providers.local import STARTS, Folder, LocalProvider
+from enrich.providers import Limits, Provider, Remote
+from enrich.providers.executor.folder import Folder
+from enrich.providers.executor.launch import MOST_STARTS
+from enrich.providers.local import LocalProvider, weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CHAT = "/v1/chat/completions"
+WORKER = "enrich.providers.local.worker"
+if sys.platform == "win32":
+    KILL = signal.SIGTERM  # Python ends the process at once there
+else:
+    KILL = signal.SIGKILL
+renames_open_files = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows keeps a folder in its place while a file in it is open"
+)
 GENRES = ["crime", "comedy", "horror", "war"]
 SCHEMA = {
     "type": "object",
@@ -51,7 +60,7 @@ def projector(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def local(tmp_path: Path, llm: Path) -> Iterator[LocalProvider]:
-    """The provider; whatever worker is left afterwards leaves with its folder."""
+    """The provider; whatever worker is left afterwards is told to leave."""
     yield LocalProvider(name="local", root=tmp_path / "local", path=llm, slots=2, context=2048)
     _leave(tmp_path)
 
@@ -67,11 +76,9 @@ def seeing(tmp_path: Path, llm: Path, projector: Path) -> Iterator[LocalProvider
 
 def _leave(tmp_path: Path) -> None:
     folders = [Folder(job.parent) for job in (tmp_path / "local").glob("*/batch.json")]
-    locks = [os.open(folder.path / "lock", os.O_RDWR) for folder in folders if folder.busy]
-    (tmp_path / "local").rename(tmp_path / "left")
-    for lock in locks:
-        until(partial(_free, lock))
-        os.close(lock)
+    for folder in folders:
+        folder.ask_cancel()
+    until(lambda: not any(folder.busy for folder in folders))
 
 
 def until(done: Callable[[], Any], *, seconds: float = 120) -> None:
@@ -80,16 +87,6 @@ def until(done: Callable[[], Any], *, seconds: float = 120) -> None:
     while not done():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.01)
-
-
-def _free(lock: int) -> bool:
-    import fcntl
-
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def request(custom_id: str, text: str = "A film.", **body: Any) -> dict[str, Any]:
@@ -218,12 +215,12 @@ def answer(
 
 
 def folder_of(provider: LocalProvider, batch: Remote) -> Folder:
-    return Folder(provider._root / batch.id)
+    return Folder(provider.batches.root / batch.id)
 
 
 def kill(folder: Folder) -> None:
     """Kill the batch's worker as the kernel would, and wait until it is gone."""
-    os.kill(int((folder.path / "lock").read_text()), signal.SIGKILL)
+    os.kill(int((folder.path / "pid").read_text()), KILL)
     until(lambda: not folder.busy)
 
 
@@ -268,7 +265,7 @@ def test_killed_worker(seeing: LocalProvider, tmp_path: Path, web: Web) -> None:
     """A worker killed again and again is started by the next poll, and no row is there twice."""
     batch = submit(seeing, tmp_path, gated(web, 20))
     folder = folder_of(seeing, batch)
-    for _ in range(STARTS):
+    for _ in range(MOST_STARTS):
         stuck(seeing, batch, web)
         kill(folder)
         web.waiting.clear()
@@ -286,11 +283,11 @@ def test_one_worker_at_a_time(seeing: LocalProvider, tmp_path: Path, web: Web) -
     batch = submit(seeing, tmp_path, gated(web, 4))
     folder = folder_of(seeing, batch)
     stuck(seeing, batch, web)
-    first = (folder.path / "lock").read_text()
-    command = [sys.executable, "-m", "enrich.providers.worker", str(folder.path)]
+    first = (folder.path / "pid").read_text()
+    command = [sys.executable, "-m", WORKER, str(folder.path)]
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "another worker" in again.stderr
-    assert (folder.path / "lock").read_text() == first
+    assert (folder.path / "pid").read_text() == first
     assert folder.state.starts == 1
     web.gate.set()
     assert ended(seeing, batch).completed == 8
@@ -321,15 +318,14 @@ def test_cancel_without_worker(seeing: LocalProvider, tmp_path: Path, web: Web) 
     assert len(answers(seeing, batch, tmp_path)) == 4
 
 
+@renames_open_files
 def test_removed_folder(seeing: LocalProvider, tmp_path: Path, web: Web) -> None:
     """A worker does not outlive its batch's folder."""
     batch = submit(seeing, tmp_path, gated(web, 20))
     folder = folder_of(seeing, batch)
     stuck(seeing, batch, web)
-    lock = os.open(folder.path / "lock", os.O_RDWR)
     folder.path.rename(tmp_path / "gone")
-    until(lambda: _free(lock))
-    os.close(lock)
+    until(lambda: not Folder(tmp_path / "gone").busy)
     with pytest.raises(ProviderError, match="has no batch"):
         seeing.poll(batch.id)
 
@@ -343,16 +339,25 @@ def test_batches_take_turns(seeing: LocalProvider, tmp_path: Path, web: Web) -> 
     seeing.cancel(third.id)
     third = ended(seeing, third)
     assert (third.status, third.files) == ("cancelled", ())
-    fourth = folder_of(seeing, submit(seeing, tmp_path, [request("row")], "fourth"))
-    lock = os.open(fourth.path / "lock", os.O_RDWR)
-    fourth.path.rename(tmp_path / "gone")
-    until(lambda: _free(lock))
-    os.close(lock)
     until(lambda: seeing.poll(second.id).total == 4)
     assert seeing.poll(second.id).status == "validating"
     web.gate.set()
     assert ended(seeing, second).completed == 4
     assert seeing.poll(first.id).status == "completed"
+
+
+@renames_open_files
+def test_removed_folder_of_a_batch_that_waits(
+    seeing: LocalProvider, tmp_path: Path, web: Web
+) -> None:
+    """Its worker leaves too, and the batch before it goes on."""
+    first = submit(seeing, tmp_path, gated(web, 4), "first")
+    stuck(seeing, first, web)
+    second = folder_of(seeing, submit(seeing, tmp_path, [request("row")], "second"))
+    second.path.rename(tmp_path / "gone")
+    until(lambda: not Folder(tmp_path / "gone").busy)
+    web.gate.set()
+    assert ended(seeing, first).completed == 8
 
 
 def test_worker_that_cannot_start(
@@ -361,7 +366,7 @@ def test_worker_that_cannot_start(
     """A batch whose worker dies each time fails, with a reason, instead of starting for ever."""
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     batch = submit(local, tmp_path, [request("a")])
-    for _ in range(STARTS):
+    for _ in range(MOST_STARTS):
         assert not batch.ended
         batch = local.poll(batch.id)
     assert (batch.status, batch.code) == ("failed", "engine_failed")
@@ -608,7 +613,7 @@ def test_images_without_projector(local: LocalProvider, tmp_path: Path) -> None:
 def test_bundled(tmp_path: Path) -> None:
     """SmolLM2 answers within its schema, and says what it is good for."""
     try:
-        weights.bundled()
+        weights.find_bundled()
     except ProviderError as error:
         pytest.skip(f"{error}: {error.hint}")
     local = LocalProvider(name="local", root=tmp_path / "local", limits=Limits())

@@ -60,7 +60,9 @@ def unprivileged(*words: str) -> subprocess.CompletedProcess[str]:
 
 def permissions_stop_nobody() -> bool:
     """Whether a folder without the right to write can be written all the same."""
-    if os.name != "posix" or (sys.platform != "linux" and os.geteuid() == 0):
+    if sys.platform == "win32":
+        return True
+    if sys.platform != "linux" and os.geteuid() == 0:
         return True
     with TemporaryDirectory() as folder:
         Path(folder).chmod(0o500)

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enrich.errors import ProviderError
-from enrich.providers import weights
+from enrich.providers.local import hub as hugging_face
+from enrich.providers.local import weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,10 +51,10 @@ def test_check(tmp_path: Path) -> None:
     path = tmp_path / "a.gguf"
     for alignment in (32, 64):
         path.write_bytes(gguf(tensors=2, data=64, alignment=alignment))
-        weights.check(path)
+        weights.check_gguf(path)
         path.write_bytes(gguf(tensors=2, data=32, alignment=alignment))
         with pytest.raises(ProviderError, match="cut short"):
-            weights.check(path)
+            weights.check_gguf(path)
 
 
 @given(st.data())
@@ -65,7 +66,7 @@ def test_check_never_breaks(tmp_path_factory: pytest.TempPathFactory, data: st.D
     whole[where : where + 8] = data.draw(st.binary(min_size=8, max_size=8))
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
     try:
-        weights.check(path)
+        weights.check_gguf(path)
     except ProviderError as error:
         assert error.hint
 
@@ -76,7 +77,7 @@ def test_digest(tmp_path: Path) -> None:
     first.write_bytes(gguf(data=64))
     second.write_bytes(gguf(data=65))
     digests = {
-        weights.digest(files)
+        weights.digest_files(files)
         for files in ([first], [second], [first, second], [second, first], [first, first])
     }
     assert len(digests) == 5
@@ -84,15 +85,15 @@ def test_digest(tmp_path: Path) -> None:
 
 def test_home() -> None:
     """`~` is somebody's home."""
-    assert weights.at(Path("~/a.gguf")) == Path.home() / "a.gguf"
+    assert weights.make_absolute(Path("~/a.gguf")) == Path.home() / "a.gguf"
     with pytest.raises(ProviderError, match="no such home"):
-        weights.at(Path("~nobody-of-that-name/a.gguf"))
+        weights.make_absolute(Path("~nobody-of-that-name/a.gguf"))
 
 
 def test_bundled(tmp_path: Path) -> None:
     """The bundled llm is the published one, byte for byte."""
     try:
-        path = weights.bundled()
+        path = weights.find_bundled()
     except ProviderError as error:
         pytest.skip(f"{error}: {error.hint}")
     weights.verify_bundled(path)
@@ -178,13 +179,13 @@ def hub() -> Iterator[Hub]:
 
 
 def ask(home: Path, spec: str, url: str, **environment: str) -> str:
-    """What `weights.hub` gives in a process of its own: huggingface_hub reads its settings once."""
+    """What the hub has, asked in a process of its own: huggingface_hub reads its settings once."""
     code = (
         "import sys\n"
         "from enrich.errors import EnrichError\n"
-        "from enrich.providers import weights\n"
+        "from enrich.providers.local import hub\n"
         "try:\n"
-        "    print(weights.hub(sys.argv[1]))\n"
+        "    print(hub.find_weights(sys.argv[1]))\n"
         "except EnrichError as error:\n"
         "    print(type(error).__name__, error, '|', error.hint)\n"
     )
@@ -249,5 +250,5 @@ def test_hub_without_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Without huggingface_hub the hint says how to install it."""
     monkeypatch.setitem(sys.modules, "huggingface_hub.errors", None)
     with pytest.raises(ProviderError, match="needs huggingface_hub") as caught:
-        weights.hub(f"{REPO}:F16")
+        hugging_face.find_weights(f"{REPO}:F16")
     assert caught.value.hint == "pip install 'enrich[hf]'"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -241,9 +242,10 @@ def _remove(path: Path) -> None:
 
 def _sync(path: Path) -> None:
     """Have the disk keep what was written, so that a power cut after a rename leaves it whole."""
-    if os.name != "posix" and path.is_dir():
+    if sys.platform == "win32" and path.is_dir():
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    # Windows flushes only what was opened for writing (FlushFileBuffers, GENERIC_WRITE).
+    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError:  # some file systems have no way to do it

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from enrich.providers.capabilities import read_timing
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,10 +58,11 @@ class Backoff:
         self, turn: Turn, open_provider: Callable[[str], Provider], listener: Listener
     ) -> None:
         """Wait as long as the open batches' providers ask for. No lock is held meanwhile."""
-        pauses = [open_provider(name).pause for name in {batch.provider for batch in turn.batches}]
-        if not pauses:
+        timings = [read_timing(open_provider(name)) for name in {b.provider for b in turn.batches}]
+        if not timings:
             return
-        shortest, longest = min(pauses)
+        quickest = min(timings, key=lambda timing: (timing.first_poll, timing.longest_poll))
+        shortest, longest = quickest.first_poll, quickest.longest_poll
         seen = _states(turn)
         full = [batch for batch in turn.batches if batch.tries and not batch.sent]
         for batch in full if turn.batches == full else ():

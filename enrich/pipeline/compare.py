@@ -16,6 +16,7 @@ from enrich.ledger.run import Run
 from enrich.pipeline.preview import ask_rows
 from enrich.pipeline.publish import find_key
 from enrich.pipeline.read import Judge
+from enrich.providers.capabilities import quote_price
 from enrich.results import Rows
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def _compared(
 
 def _side(named: Named, tokens: list[int]) -> Side:
     (name, llm), provider = named
-    price = provider.price(llm)
+    price = quote_price(provider, llm)
     paid, cached, answered = tokens
     tokens_of = {"input_tokens": paid, "cached_tokens": cached, "output_tokens": answered}
     cost = price.of(**tokens_of) if price else None

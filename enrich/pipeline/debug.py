@@ -15,6 +15,7 @@ from enrich.ledger.batch import unread
 from enrich.ledger.queue import list_waiting
 from enrich.manifest import selection
 from enrich.pipeline.seed import load_seeds
+from enrich.providers.capabilities import check_provider, has_llm, quote_price
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,13 +172,13 @@ def _provider(flow: Flow, name: str, models: list[Model]) -> Iterator[Finding]:
     try:
         provider = flow.workspace.open_provider(name)
         endpoint = next(model.own_prompt.endpoint for model in models)
-        provider.check(images=False, endpoint=endpoint)
+        check_provider(provider, images=False, endpoint=endpoint)
     except EnrichError as problem:
         yield _failed(what, problem)
         return
     for llm in sorted({(model.prompt and model.prompt.llm) or provider.llm for model in models}):
         try:
-            there = provider.offers(llm)
+            there = has_llm(provider, llm)
         except EnrichError as problem:
             yield _failed(what, problem)
             return
@@ -201,7 +202,7 @@ def _llm(what: str, llm: str, there: bool | None) -> Finding:
 def _price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> Iterator[Finding]:
     """Nobody knows what a run costs whose llm has no price; with a budget it is refused."""
     llm = prompt.llm or provider.llm
-    if provider.price(llm) is not None:
+    if quote_price(provider, llm) is not None:
         return
     budgets = (flow.config.budget, prompt.budget)
     bound = any(amount is not None for b in budgets for amount in (b.run, b.model, b.month))

@@ -19,6 +19,7 @@ from enrich.pipeline.render import measure_content
 from enrich.pipeline.select import select_rows
 from enrich.pipeline.withdraw import withdraw_planned
 from enrich.pricing.estimate import TokenRate
+from enrich.providers.capabilities import check_provider, quote_price
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,7 @@ def compile_ready(
 ) -> Compiled:
     """Compile a model for a provider that could answer it now."""
     prompt = model.own_prompt
-    provider.check(images=bool(prompt.images), endpoint=prompt.endpoint)
+    check_provider(provider, images=bool(prompt.images), endpoint=prompt.endpoint)
     return compile_for(database, config, provider, model, identity=provider.identity)
 
 
@@ -147,7 +148,7 @@ def _find_spending(
     foreseen: float,
 ) -> Spending:
     """What the run's requests cost, and what may be spent; a price is looked up if any is asked."""
-    price = provider.price(work.body.llm) if requests else None
+    price = quote_price(provider, work.body.llm) if requests else None
     budget = Remaining.of_run(database, run, planned=True, foreseen=foreseen)
     if requests and budget.usd is not None and price is None:
         what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"

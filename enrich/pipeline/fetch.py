@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from enrich.ledger.batch import folder, save, waited
 from enrich.pipeline import result_file
+from enrich.providers.capabilities import read_timing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def patience(provider: Provider) -> float:
     """Seconds for which result files may be missing that an ended batch's counts speak of."""
-    return 10 * provider.lost_after
+    return 10 * read_timing(provider).lost_after
 
 
 def fetch_results(files: Files, provider: Provider, batch: Batch, *, missed: int) -> Batch:

@@ -15,6 +15,7 @@ from enrich.pipeline.lock import hold_project
 from enrich.pipeline.plan import Plan
 from enrich.pipeline.preview import settle_previews
 from enrich.pipeline.seed import load_seeds
+from enrich.providers.capabilities import check_provider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ def _foresee_one(
     chosen = flow.provider_of(model, provider)
     prompt = model.own_prompt
     try:
-        chosen.check(images=bool(prompt.images), endpoint=prompt.endpoint)
+        check_provider(chosen, images=bool(prompt.images), endpoint=prompt.endpoint)
     except ProviderError as problem:
         flow.listener.say(f"{model.name} cannot be run yet: {problem.message}; {problem.hint}")
     views = [view for view in built if not view.asks]

@@ -24,6 +24,7 @@ from enrich.pipeline.select import select_rows
 from enrich.pipeline.write import write_requests
 from enrich.pricing.estimate import TokenRate
 from enrich.pricing.price import usd
+from enrich.providers.capabilities import answer_now, quote_price
 from enrich.results import Rows
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def _planned(
         rate=TokenRate.seen(
             database, work.version_id, prompt, work.params, measure_content(database, work)
         ),
-        price=provider.price(work.body.llm, now=True),
+        price=quote_price(provider, work.body.llm, now=True),
         budget=Remaining.of_run(database, one),
     )
     cost = spending.estimate(requests=requests, size=size).usd
@@ -240,7 +241,7 @@ def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
         write_requests(database, requests, batch, judge)
     (results,) = result_paths(files, replace(batch, result_files=(NOW,)))
     try:
-        provider.complete(requests, results)
+        answer_now(provider, requests, results)
     except ProviderError:
         with files.open_ledger() as database, database.transaction():
             for table in ("requests", "batches"):

@@ -16,6 +16,7 @@ from enrich.pipeline.read import Judge, judge_again
 from enrich.pipeline.withdraw import withdraw_planned
 from enrich.pricing import pictures
 from enrich.pricing.estimate import TokenRate
+from enrich.providers.capabilities import quote_price
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,7 +128,7 @@ def _plan_again(
             json.loads(version.params or "{}"),
             pictures.unmeasured(version.llm, prompt.images, len(version.prefix + version.text)),
         ),
-        price=provider.price(version.llm),
+        price=quote_price(provider, version.llm),
         budget=Remaining.of_run(database, run, planned=True),
     )
     paid = plan.count_affordable(database, spending)

@@ -10,6 +10,7 @@ from enrich.pipeline.compare import Comparison, compare_answers
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.preview import Preview, preview_rows, settle_previews
 from enrich.pipeline.seed import load_seeds
+from enrich.providers.capabilities import read_notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ def preview_model(
     chosen = flow.provider_of(model, provider)
     with _asking(flow, model):
         found = preview_rows(flow.files, flow.config, chosen, model, limit=limit, where=where)
-    _finish(flow, chosen.notice if found.asked else "")
+    _finish(flow, read_notice(chosen) if found.asked else "")
     return found
 
 
@@ -47,7 +48,7 @@ def compare_model(
             limit=limit,
             where=where,
         )
-    _finish(flow, chosen.notice if found.asked else "")
+    _finish(flow, read_notice(chosen) if found.asked else "")
     return found
 
 

@@ -38,6 +38,7 @@ from enrich.pipeline.release import find_tests, publish_models, refresh_books, t
 from enrich.pipeline.run import start_run
 from enrich.pipeline.seed import load_seeds
 from enrich.pipeline.turn import advance_batches
+from enrich.providers.capabilities import read_notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -303,8 +304,9 @@ def _begin(flow: Flow, model: Model, provider: str | None, options: RunOptions) 
     planned = result.plan.noted(flow.graph.unstable(model.name))
     for sentence in (str(planned), *planned.notes):
         flow.listener.say(sentence)
-    if chosen.notice and result.plan.requests:
-        flow.listener.say(chosen.notice)
+    notice = read_notice(chosen)
+    if notice and result.plan.requests:
+        flow.listener.say(notice)
     if result.answered or not result.plan.requests:
         _publish(flow, {model.name})
     return replace(options, invocation=options.invocation or result.run)

@@ -14,6 +14,7 @@ from enrich.ledger.batch import file_name, folder, now, save, seen, update
 from enrich.pipeline.read import Judge
 from enrich.pipeline.withdraw import cancel_batch, give_up
 from enrich.pipeline.write import write_requests
+from enrich.providers.capabilities import can_submit, discard_upload, find_uploads, read_timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,13 +34,13 @@ def submit_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
         waited = (now() - (batch.intended_at or now())).total_seconds()
         if waited < 0:  # the clock was put back: wait anew
             return save(files, batch, intended_at=now())
-        if waited < provider.lost_after:
+        if waited < read_timing(provider).lost_after:
             return batch
     if batch.cancelled_at is not None:
         return give_up(files, batch)
     endpoint, attempt, file = _uploaded(files, provider, batch)
     batch = save(files, batch, input_file=file)
-    if not provider.ready(file):
+    if not can_submit(provider, file):
         return batch
     batch = save(files, batch, intended_at=now())
     metadata = {
@@ -90,7 +91,7 @@ def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int,
             database.call("spare_files", batch=batch.id)
         else:
             update(database, batch, uploading_at=now())
-    known = provider.uploaded(path.name) if again else ()
+    known = find_uploads(provider, path.name) if again else ()
     return judge.endpoint, attempt, known[0] if known else provider.upload(path)
 
 
@@ -102,9 +103,9 @@ def discard_unused(files: Files, open_provider: Callable[[str], Provider]) -> No
         try:
             provider = open_provider(each["provider"])
             if provider.identity == each["identity"]:
-                named = provider.uploaded(file_name(each["batch"]))
+                named = find_uploads(provider, file_name(each["batch"]))
                 for file in {*named, *filter(None, [each["file"]])} - {each["used"]}:
-                    provider.discard(file)
+                    discard_upload(provider, file)
         except (ProviderError, ProjectError):
             continue
         with files.open_ledger() as database:

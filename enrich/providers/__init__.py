@@ -1,4 +1,4 @@
-"""Providers: who executes batches. One protocol, one file each; nothing else knows which it is."""
+"""Providers: who executes batches. One protocol, and nothing else knows which one it is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from enrich.pricing.price import Price
 
 Status = Literal[
     "validating",
@@ -23,8 +21,8 @@ Status = Literal[
 ]
 """A batch's status in the provider's own words (the eight of the OpenAI Batch API)."""
 
-STATUSES: tuple[str, ...] = get_args(Status)
-TERMINAL: frozenset[str] = frozenset({"completed", "failed", "expired", "cancelled"})
+BATCH_STATUSES: tuple[str, ...] = get_args(Status)
+ENDED_STATUSES: frozenset[str] = frozenset({"completed", "failed", "expired", "cancelled"})
 """A batch with one of these never changes again. All but `failed` may have result files."""
 
 
@@ -39,13 +37,23 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long to wait, in seconds: between two polls at first and at most, and until a create that
+    `Provider.find` does not know counts as never received."""
+
+    first_poll: float = 2.0
+    longest_poll: float = 60.0
+    lost_after: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Remote:
     """A batch as its provider reports it.
 
-    `status` is the provider's own word; a word outside STATUSES is kept and means "not ended".
-    `files` are ids for `Provider.fetch`: none while the batch runs, up to two once it ended.
-    `late`: it has ended, and its counts speak of result files that `files` does not name yet.
-    `code` and `error` say why a whole batch failed, in the provider's words.
+    `status` is the provider's own word; a word outside BATCH_STATUSES is kept and means "not
+    ended". `files` are ids for `Provider.fetch`: none while the batch runs, up to two once it has
+    ended. `late`: it has ended, and its counts speak of result files that `files` does not name
+    yet. `code` and `error` say why a whole batch failed, in the provider's words.
     """
 
     id: str
@@ -60,11 +68,14 @@ class Remote:
 
     @property
     def ended(self) -> bool:
-        return self.status.lower() in TERMINAL
+        """Whether the batch never changes again."""
+        return self.status.lower() in ENDED_STATUSES
 
 
 class Provider(Protocol):
-    """Who executes batches.
+    """Who executes batches: the ten members that every provider has.
+
+    What only some can do, such as answering a preview or listing files, is in `capabilities`.
 
     A batch is a JSONL file of requests in the form of the OpenAI Batch API, and so are its results,
     whatever the provider speaks itself. Every method may raise ProviderError, or Unavailable where
@@ -84,42 +95,11 @@ class Provider(Protocol):
         """The llm a request names when its model names none."""
 
     @property
-    def limits(self) -> Limits: ...
-
-    @property
-    def pause(self) -> tuple[float, float]:
-        """Seconds between two polls: at first, and at most."""
-
-    @property
-    def lost_after(self) -> float:
-        """Seconds after which a create that `find` does not know counts as never received."""
-
-    @property
-    def notice(self) -> str:
-        """What people must know about answers from here, one sentence; empty if nothing."""
-
-    def price(self, llm: str, *, now: bool = False) -> Price | None:
-        """What tokens of this llm cost, in a batch or asked `now`; None where nobody knows."""
-
-    def check(self, *, images: bool, endpoint: str) -> None:
-        """Raise ProviderError when this provider could not answer at all; spends nothing."""
-
-    def offers(self, llm: str) -> bool | None:
-        """Whether it is reached and has this llm; None where it does not tell. Spends nothing."""
+    def limits(self) -> Limits:
+        """What a batch may hold; `Opening.limits` reads it from project.yml."""
 
     def upload(self, path: Path) -> str:
-        """Send a request file once; gives the file id. The file's name is its intent: where the
-        answer is lost, `uploaded` finds what came of it."""
-
-    def uploaded(self, name: str) -> tuple[str, ...]:
-        """The ids of the files of this name, newest first; none where files cannot be listed."""
-
-    def ready(self, file: str) -> bool:
-        """Whether a batch can be made of an uploaded file now. True where the provider does not
-        tell."""
-
-    def discard(self, file: str) -> None:
-        """Delete an uploaded file that no batch was made of."""
+        """Send a request file once; gives the file id."""
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Create the batch of an uploaded file. Called once for each intent, never retried."""
@@ -136,6 +116,3 @@ class Provider(Protocol):
 
     def cancel(self, remote: str) -> Remote:
         """Ask for a batch to be cancelled; it may take a while and keep what was answered."""
-
-    def complete(self, requests: Path, results: Path) -> None:
-        """Answer the few requests of a file now, and write each result line as it comes."""

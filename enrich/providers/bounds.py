@@ -9,27 +9,27 @@ from __future__ import annotations
 import time
 import zlib
 from concurrent.futures import Future
-from threading import Event, Thread, local
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from threading import Event, local
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
+
+from enrich.db.background import Returned, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-T = TypeVar("T")
-
-ANSWER = 32 << 20
+ANSWER_BYTES = 32 << 20
 """Bytes of an answer's body, unpacked. A page of 10,000 files has 3 MB."""
-FILE = 16 << 30
+RESULT_FILE_BYTES = 16 << 30
 """Bytes of a result file: 50,000 lines of 300 kB."""
-PIECE = 1 << 20
-SLOWEST = 50_000
+UNPACKED_PIECE = 1 << 20
+SLOWEST_RATE = 50_000
 """Bytes a second: what a large file must move at, at the least."""
-PACKED = frozenset({"gzip", "x-gzip"})
+PACKINGS = frozenset({"gzip", "x-gzip"})
 LONGEST_ID = 256
 LONGEST_WORD = 64
-MOST = 2**31 - 1
+MOST_REQUESTS = 2**31 - 1
 
 
 class Unreadable(Exception):
@@ -43,14 +43,15 @@ class Late(Exception):
 _here = local()
 
 
-def hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
+def make_hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
     """httpx's event hooks, for a client whose calls are bounded."""
 
     def asked(request: httpx2.Request) -> None:
+        """Have a call stop before it sends anything that nobody waits for."""
         left: Event | None = getattr(_here, "left", None)
 
         def traced(event: str, _: Mapping[str, Any]) -> None:
-            # A call that nobody waits for any more must not be sent late: it may be a create.
+            """Raise Late where the call was let go of: what is sent late may be a create."""
             if left is not None and left.is_set() and event.endswith("headers.started"):
                 raise Late
 
@@ -58,14 +59,15 @@ def hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
         request.extensions = {**request.extensions, "trace": traced}
 
     def answered(response: httpx2.Response) -> None:
+        """Bound the body that is read from here on."""
         is_file = response.request.url.path.endswith("/content") and response.status_code < 300
         packed = response.headers.pop("content-encoding", "identity").strip().lower()
-        if packed not in {"identity", "", *PACKED}:
+        if packed not in {"identity", "", *PACKINGS}:
             raise Unreadable(f"its body is packed as {packed[:LONGEST_WORD]}, which was not asked")
         response.stream = _Body(
             cast("httpx2.SyncByteStream", response.stream),
-            most=FILE if is_file else ANSWER,
-            packed=packed in PACKED,
+            most=RESULT_FILE_BYTES if is_file else ANSWER_BYTES,
+            packed=packed in PACKINGS,
             timeout=timeout,
         )
 
@@ -78,31 +80,34 @@ class _Body(httpx2.SyncByteStream):
     def __init__(
         self, body: httpx2.SyncByteStream, *, most: int, packed: bool, timeout: float
     ) -> None:
+        """`packed`: it is a gzip; `timeout` in seconds."""
         self._body = body
         self._most = most
         self._packed = packed
         self._timeout = timeout
 
     def __iter__(self) -> Iterator[bytes]:
+        """The pieces; raises Unreadable or Late where a bound is passed."""
         begun = time.monotonic()
         count = 0
         for piece in self._unpacked() if self._packed else self._body:
             count += len(piece)
             if count > self._most:
                 raise Unreadable(f"its body has more than {self._most >> 20:,} MiB")
-            if time.monotonic() - begun > self._timeout + count / SLOWEST:
+            if time.monotonic() - begun > self._timeout + count / SLOWEST_RATE:
                 raise Late
             yield piece
 
     def _unpacked(self) -> Iterator[bytes]:
+        """The pieces of what was packed."""
         unpack = zlib.decompressobj(wbits=31)
         try:
             for packed in self._body:
                 left = packed
                 while left:
-                    yield unpack.decompress(left, PIECE)
+                    yield unpack.decompress(left, UNPACKED_PIECE)
                     left = unpack.unconsumed_tail
-            while piece := unpack.decompress(b"", PIECE):
+            while piece := unpack.decompress(b"", UNPACKED_PIECE):
                 yield piece
         except zlib.error:
             raise Unreadable("its body is not the gzip that it is said to be") from None
@@ -110,26 +115,25 @@ class _Body(httpx2.SyncByteStream):
             raise Unreadable("its packed body is cut off")
 
     def close(self) -> None:
+        """Let go of the connection."""
         self._body.close()
 
 
-def within(seconds: float, call: Callable[[], T]) -> T:
+def call_within(seconds: float, call: Callable[[], Returned]) -> Returned:
     """What `call` gives, which may take so many seconds, whatever the server does.
 
     A call that takes longer raises Late, and goes on in a thread that nobody waits for; it sends
     nothing that it has not sent.
     """
-    future: Future[T] = Future()
+    future: Future[Returned] = Future()
     left = Event()
 
-    def work() -> None:
+    def bounded() -> Returned:
+        """The call, which can find out that it was let go of."""
         _here.left = left
-        try:
-            future.set_result(call())
-        except BaseException as problem:  # noqa: BLE001  # it is raised where it is waited for
-            future.set_exception(problem)
+        return call()
 
-    Thread(target=work, daemon=True).start()
+    fill(future, bounded)
     try:
         return future.result(seconds)
     except TimeoutError:
@@ -140,10 +144,10 @@ def within(seconds: float, call: Callable[[], T]) -> T:
         left.set()
 
 
-def usable_id(value: object, of: str) -> str:
+def read_id(value: object, of: str) -> str:
     """An id that a later call can name; `of` says what has it.
 
-    >>> usable_id("batch_1", "the batch")
+    >>> read_id("batch_1", "the batch")
     'batch_1'
     """
     text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
@@ -153,21 +157,21 @@ def usable_id(value: object, of: str) -> str:
     return text
 
 
-def usable_word(value: object, of: str) -> str:
+def read_word(value: object, of: str) -> str:
     """A short word, such as a status."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_WORD or not value.isprintable():
         raise Unreadable(f"{of} has no status")
     return value
 
 
-def count(value: object) -> int:
+def read_count(value: object) -> int:
     """A count of requests; what is none counts nothing.
 
-    >>> count(3), count(float("inf")), count(-1), count("7"), count(None)
-    (3, 0, 0, 7, 0)
+    >>> [read_count(value) for value in (3, float("inf"), -1, "7", None)]
+    [3, 0, 0, 7, 0]
     """
     try:
         number = int(value)  # type: ignore[call-overload]  # anything may stand there
     except (TypeError, ValueError, OverflowError):
         return 0
-    return number if 0 < number <= MOST else 0
+    return number if 0 < number <= MOST_REQUESTS else 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from enrich.manifest.settings import Settings
 
-LIMITS = ("max_requests", "max_bytes", "enqueued_tokens", "max_batches")
+LIMIT_KEYS = ("max_requests", "max_bytes", "enqueued_tokens", "max_batches")
 """Settings that every provider may have: see `Limits`."""
 
 
@@ -32,7 +32,7 @@ class Opening:
 
     def known(self, *keys: str) -> None:
         """Refuse settings other than these, and those that all providers share."""
-        self.settings.known(("type", *LIMITS, *keys))
+        self.settings.known(("type", *LIMIT_KEYS, *keys))
 
     @property
     def limits(self) -> Limits:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from enrich.manifest.settings import Settings
     from enrich.providers import Provider
 
-GROUP = "enrich.providers"
-OWN = {
+ENTRY_POINT_GROUP = "enrich.providers"
+BUILT_IN = {
     "local": ("enrich.providers.local", "LocalProvider"),
     "openai": ("enrich.providers.openai", "OpenAIProvider"),
 }
@@ -32,7 +32,7 @@ def open_provider(
     name: str, settings: Settings, *, root: Path, work: Path, environment: Mapping[str, str]
 ) -> Provider:
     """The provider that project.yml calls `name`; `${NAME}` in its settings is read now."""
-    usual = name if name in OWN or _others(name) else "openai"
+    usual = name if name in BUILT_IN or _others(name) else "openai"
     kind = settings.text("type", usual)
     opening = Opening(
         name=name,
@@ -47,12 +47,13 @@ def open_provider(
 
 
 def _class(kind: str, settings: Settings) -> Any:  # noqa: ANN401  # a class with from_settings
-    if kind in OWN:
-        module, name = OWN[kind]
+    """The class of a type; raises ProjectError where nobody brings it."""
+    if kind in BUILT_IN:
+        module, name = BUILT_IN[kind]
         return getattr(import_module(module), name)
     found = _others(kind)
     if not found:
-        known = (*OWN, *(each.name for each in entry_points(group=GROUP)))
+        known = (*BUILT_IN, *(each.name for each in entry_points(group=ENTRY_POINT_GROUP)))
         settings.choice("type", tuple(dict.fromkeys(known)), "")
     try:
         return found[0].load()
@@ -63,4 +64,4 @@ def _class(kind: str, settings: Settings) -> Any:  # noqa: ANN401  # a class wit
 
 def _others(kind: str) -> list[Any]:
     """The entry points of this name: what other packages bring."""
-    return list(entry_points(group=GROUP, name=kind))
+    return list(entry_points(group=ENTRY_POINT_GROUP, name=kind))

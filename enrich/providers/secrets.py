@@ -9,14 +9,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
+from enrich.providers.private import open_private
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-HIDDEN = "***"
-SHORT = 4
+STARS = "***"
+SHORTEST = 4
 """A secret of fewer letters is none: it would be found everywhere."""
-CHUNK = 1 << 20
+SEARCH_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Secrets:
 
     @classmethod
     def of(cls, values: Iterable[str]) -> Secrets:
-        return cls(tuple(dict.fromkeys(value for value in values if len(value) >= SHORT)))
+        """Those of the values that are long enough to be secrets."""
+        return cls(tuple(dict.fromkeys(value for value in values if len(value) >= SHORTEST)))
 
     @cached_property
     def forms(self) -> tuple[str, ...]:
@@ -54,7 +57,7 @@ class Secrets:
         'no ***, no ***'
         """
         for form in self.forms:
-            text = text.replace(form, HIDDEN)
+            text = text.replace(form, STARS)
         return text
 
     def clean(self, path: Path) -> None:
@@ -63,10 +66,9 @@ class Secrets:
             return
         pattern = re.compile(b"|".join(re.escape(form.encode()) for form in self.forms))
         part = path.with_suffix(".clean")
-        with path.open("rb") as lines, part.open("wb") as clean:
+        with path.open("rb") as lines, open_private(part, "wb") as clean:
             for line in lines:
-                clean.write(pattern.sub(HIDDEN.encode(), line))
-        part.chmod(0o600)
+                clean.write(pattern.sub(STARS.encode(), line))
         part.replace(path)
 
     def _is_in(self, path: Path) -> bool:
@@ -75,7 +77,7 @@ class Secrets:
         longest = max(map(len, forms))
         tail = b""
         with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(SEARCH_CHUNK):
                 seen = tail + chunk
                 if any(form in seen for form in forms):
                     return True

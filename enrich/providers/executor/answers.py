@@ -1,0 +1,99 @@
+"""Answers: the rows of a batch that are still to answer, and the file the answers go to."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from itertools import islice
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any
+
+from enrich.providers.executor.requests import read_requests
+from enrich.providers.private import open_private
+
+if TYPE_CHECKING:
+    from enrich.providers.executor.engine import Engine, Reply
+    from enrich.providers.executor.folder import Folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How many requests have been answered, well and badly."""
+
+    completed: int
+    failed: int
+
+    def plus(self, reply: Reply) -> Tally:
+        """The tally after one more."""
+        good = reply.status == 200
+        return Tally(completed=self.completed + good, failed=self.failed + (not good))
+
+
+class Answers:
+    """What is left to do of a batch; shared by all threads that answer it."""
+
+    def __init__(self, folder: Folder) -> None:
+        """Cuts off a torn last line. Raises OSError."""
+        self._seen, completed, failed = folder.answered()
+        self.tally = Tally(completed=completed, failed=failed)
+        self._input = folder.input
+        self._queue = read_requests(folder.input)
+        self._file = open_private(folder.output, "ab")
+        self._lock = Lock()
+        self._unsynced = False
+        self.stop = Event()
+
+    def ahead(self, number: int) -> list[dict[str, Any]]:
+        """Up to `number` of the rows that are not answered yet; they stay where they are."""
+        rows = read_requests(self._input)
+        return list(islice((r for r in rows if r["custom_id"] not in self._seen), number))
+
+    def answer_with(self, engine: Engine, ready: Event) -> None:
+        """Answer rows until there are no more, or until told to stop."""
+        ready.wait()
+        while request := self._take():
+            self._put(request["custom_id"], engine.answer(request["body"]))
+
+    def _take(self) -> dict[str, Any] | None:
+        """The next row; None where there is none, or where there is to be none."""
+        with self._lock:
+            if self.stop.is_set():
+                return None
+            return next((r for r in self._queue if r["custom_id"] not in self._seen), None)
+
+    def _put(self, custom_id: str, reply: Reply) -> None:
+        """Append an answer."""
+        text = json.dumps(make_line(custom_id, reply)).encode() + b"\n"
+        with self._lock:
+            self._file.write(text)
+            self._file.flush()
+            self._unsynced = True
+            self.tally = self.tally.plus(reply)
+
+    def sync(self) -> bool:
+        """Bring what was answered to the disk; whether there was something."""
+        unsynced, self._unsynced = self._unsynced, False
+        if unsynced:
+            os.fsync(self._file.fileno())
+        return unsynced
+
+    def close(self) -> Tally:
+        """What was answered in all: no answer is written from here on."""
+        with self._lock:
+            self.stop.set()
+            self.sync()
+            self._file.close()
+            return self.tally
+
+
+def make_line(custom_id: str, reply: Reply) -> dict[str, Any]:
+    """A line of a result file in the Batch API's form."""
+    number = uuid.uuid4().hex
+    return {
+        "id": f"batch_req_{number}",
+        "custom_id": custom_id,
+        "response": {"status_code": reply.status, "request_id": number, "body": reply.body},
+        "error": None,
+    }

@@ -1,0 +1,140 @@
+"""The batches below a folder, as a provider speaks of them."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from enrich.errors import DiskError, ProviderError
+from enrich.providers import Remote
+from enrich.providers.executor.folder import Folder
+from enrich.providers.executor.launch import run_worker_here, tend
+from enrich.providers.private import open_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from enrich.providers.executor.folder import BatchState, Job
+
+
+def make_batch_id(kind: str, intent: str | None) -> str:
+    """A batch's id: the same for the same intent, so that it is found and made once.
+
+    >>> make_batch_id("local", "one")
+    'local-7692c3ad3540bb803c020b3a'
+    """
+    if intent is None:
+        return f"{kind}-{uuid.uuid4().hex[:24]}"
+    return f"{kind}-{hashlib.sha256(intent.encode()).hexdigest()[:24]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderBatches:
+    """The batches of the provider `name` below `root`. `worker` is the module that answers one:
+    `python -m WORKER FOLDER`. Every method raises DiskError for what the file system says."""
+
+    name: str
+    root: Path
+    worker: str
+
+    def upload(self, path: Path) -> str:
+        """Nothing is sent: the file's own path is its id."""
+        with self._disk():
+            return str(path.resolve(strict=True))
+
+    def submit(self, file: str, job: Job) -> Remote:
+        """Make the batch's folder and start its worker; the same job makes it once."""
+        with self._disk():
+            return self._tended(Folder.create(self.root, job, Path(file)))
+
+    def find(self, batch: str) -> Remote | None:
+        """The batch of this id, whenever it was made."""
+        with self._disk():
+            folder = Folder(self.root / batch)
+            return self._tended(folder) if folder.exists else None
+
+    def poll(self, batch: str) -> Remote:
+        """How the batch stands; a worker that died is started again where it was."""
+        with self._disk():
+            return self._tended(self._folder(batch))
+
+    def fetch(self, file: str, path: Path) -> None:
+        """Copy an ended batch's answers to `path`, whole or not at all."""
+        with self._disk():
+            folder = self._folder(file.removesuffix("/output.jsonl"))
+            draft = path.with_name(f"{path.name}.new")
+            _copy(folder.output, draft)
+            draft.replace(path)
+
+    def cancel(self, batch: str) -> Remote:
+        """Ask the worker to stop; what was answered is kept."""
+        with self._disk():
+            folder = self._folder(batch)
+            if not folder.state.ended:
+                folder.ask_cancel()
+            return self._tended(folder)
+
+    def answer_now(self, requests: Path, results: Path, job: Job) -> None:
+        """Answer them in a child process that ends with them; batches are not waited for."""
+        with self._disk():
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with TemporaryDirectory(dir=self.root, prefix="now-") as place:
+                folder = Folder.create(Path(place), job, requests)
+                run_worker_here(folder, self.worker)
+                state = folder.state
+                if state.status != "completed":
+                    words = folder.log.read_text(errors="replace").strip().splitlines()
+                    died = f"the engine died: {words[-1] if words else 'no word'}"
+                    hint = "`enrich debug` looks at the set-up"
+                    raise ProviderError(state.error or died, hint=hint)
+                _copy(folder.output, results)
+
+    def _folder(self, batch: str) -> Folder:
+        """The folder of a batch that is there."""
+        folder = Folder(self.root / batch)
+        if Path(batch).name != batch or not folder.exists:
+            hint = f"its folder under {self.root} was removed; ask for the rows again"
+            raise ProviderError(f"{self.name} has no batch {batch!r}", hint=hint)
+        return folder
+
+    def _tended(self, folder: Folder) -> Remote:
+        """How a batch stands, with a worker if it needs one."""
+        return _report(folder, tend(folder, self.worker))
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Translate what the file system says."""
+        try:
+            yield
+        except OSError as error:
+            where = error.filename or f"a file of the {self.name} provider"
+            hint = "see that it exists, is yours, and has room"
+            raise DiskError(f"{where}: {error.strerror or error}", hint=hint) from error
+
+
+def _report(folder: Folder, state: BatchState) -> Remote:
+    """A batch as its provider reports it."""
+    batch = folder.path.name
+    answered = state.completed + state.failed
+    return Remote(
+        id=batch,
+        status="cancelling" if not state.ended and folder.cancelling else state.status,
+        completed=state.completed,
+        failed=state.failed,
+        total=state.total,
+        files=(f"{batch}/output.jsonl",) if state.ended and answered else (),
+        code=state.code,
+        error=state.error,
+    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file of answers, for its owner alone."""
+    with source.open("rb") as answers, open_private(target, "wb") as copy:
+        shutil.copyfileobj(answers, copy)

@@ -1,0 +1,66 @@
+"""Requests: the lines of a request file, and what makes the whole file invalid."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class InvalidFile(Exception):
+    """A line that makes the whole file invalid, with the Batch API's code for it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        """`code` is a machine's word, `message` a clause for people."""
+        super().__init__(message)
+        self.code = code
+
+
+def read_requests(path: Path) -> Iterator[dict[str, Any]]:
+    """The requests of a checked file, one at a time."""
+    with path.open("rb") as file:
+        for text in file:
+            yield json.loads(text)
+
+
+def count_requests(path: Path, endpoint: str) -> int:
+    """The number of requests. Raises InvalidFile at the first line the Batch API would refuse."""
+    seen: set[str] = set()
+    with path.open("rb") as file:
+        for number, text in enumerate(file, start=1):
+            try:
+                custom_id = _checked_id(text, endpoint)
+                if custom_id in seen:
+                    message = f"custom_id {custom_id!r} is there twice"
+                    raise InvalidFile("duplicate_custom_id", message)
+            except InvalidFile as error:
+                raise InvalidFile(error.code, f"line {number}: {error}") from error
+            seen.add(custom_id)
+    if not seen:
+        raise InvalidFile("empty_file", "there is no request in the file")
+    return len(seen)
+
+
+def _checked_id(text: bytes, endpoint: str) -> str:
+    """The custom_id of a line; raises InvalidFile where the line is no request."""
+    try:
+        request = json.loads(text)
+    except ValueError as error:
+        raise InvalidFile("invalid_json_line", "this is not JSON") from error
+    if not isinstance(request, dict):
+        raise InvalidFile("invalid_json_line", "this is not a JSON object")
+    custom_id = request.get("custom_id")
+    if not isinstance(custom_id, str):
+        raise InvalidFile("missing_required_parameter", "`custom_id` is missing or no text")
+    if request.get("method") != "POST":
+        raise InvalidFile("invalid_method", "`method` is not POST")
+    if request.get("url") != endpoint:
+        raise InvalidFile("invalid_url", f"`url` is not the batch's endpoint, {endpoint}")
+    if not isinstance(request.get("body"), dict):
+        raise InvalidFile("missing_required_parameter", "`body` is missing or no object")
+    if request["body"].get("stream"):
+        raise InvalidFile("streaming_unsupported", "`stream` is not for batches")
+    return custom_id

@@ -1,0 +1,176 @@
+"""The worker of one batch: a process that a provider's own module runs, with its engines.
+
+It reads requests as they are needed, answers them with as many threads as its engines have slots,
+appends each answer at once, and leaves when the batch has ended, was cancelled or its folder has
+gone. Killed at any moment, it goes on where it was when it is started again. Batches under one root
+take turns, the oldest first: two at once would only fight for what answers them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from enrich.providers.executor.answers import Answers, Tally
+from enrich.providers.executor.engine import EngineFailed
+from enrich.providers.executor.folder import BatchState, Folder
+from enrich.providers.executor.lock import take_lock
+from enrich.providers.executor.requests import InvalidFile, count_requests
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
+    from types import TracebackType
+
+    from filelock import BaseFileLock
+
+    from enrich.providers.executor.engine import Engine, OpenEngines
+
+BEAT_SECONDS = 0.25
+"""Between two looks at the folder, and between two fsyncs."""
+GRACE_SECONDS = 3.0
+"""What the rows under way are given when their batch is cancelled."""
+LOOKERS_SECONDS = 1.0
+"""For so long the lock may be held by others: whoever polls holds it for a moment, to look."""
+
+
+def run_worker(open_engines: OpenEngines) -> None:
+    """Work on the folder named on the command line, unless another worker does."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--tell", action="store_true", help="write a line once it has begun")
+    options = parser.parse_args()
+    sys.excepthook = _leave
+    faulthandler.enable()
+    os.umask(0o077)
+    folder = Folder(options.folder)
+    lock = take_lock(folder.lock, wait=LOOKERS_SECONDS)
+    if lock is None:
+        sys.exit("another worker is at it")
+    folder.say_pid()
+    if options.tell:
+        _tell()
+    try:
+        _work(folder, open_engines)
+    except OSError as error:
+        if folder.exists:
+            folder.finish("failed", code="disk_failed", error=str(error))
+        os._exit(0)
+    lock.release()
+
+
+def _tell() -> None:
+    """Say to whoever started it that it holds the lock, and speak to the log from here on."""
+    with suppress(OSError):  # they may have gone
+        os.write(sys.stdout.fileno(), b"\n")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+
+def _leave(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Leave at once after an error nobody foresaw, without waiting for rows in native code."""
+    sys.__excepthook__(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _work(folder: Folder, open_engines: OpenEngines) -> None:
+    """Bring a batch to its end. The caller holds its lock. Raises OSError, also when it is gone."""
+    if folder.state.ended:
+        return
+    try:
+        total = folder.state.total or count_requests(folder.input, folder.job.endpoint)
+    except InvalidFile as error:
+        folder.finish("failed", code=error.code, error=str(error))
+        return
+    folder.save(replace(folder.state, total=total))
+    turn = _await_turn(folder)
+    if turn is None:
+        folder.finish("cancelled")
+        return
+    try:
+        engines = open_engines(folder)
+    except EngineFailed as error:
+        folder.finish("failed", code="engine_failed", error=str(error))
+        turn.release()
+        return
+    _answer(folder, engines)
+    os._exit(0)  # rows of a cancelled batch may still be in native code
+
+
+def _await_turn(folder: Folder) -> BaseFileLock | None:
+    """Wait for the engine: its lock, or None where the batch was cancelled before."""
+    while not folder.cancelling:
+        if not folder.exists:
+            raise FileNotFoundError(folder.path)
+        turn = take_lock(folder.path.parent / "engine.lock")
+        if turn is not None:
+            if not any(other.busy for other in folder.older()):
+                return turn
+            turn.release()
+        time.sleep(BEAT_SECONDS)
+    return None
+
+
+def _answer(folder: Folder, engines: Sequence[Engine]) -> None:
+    """Answer what is not answered yet, and say how it stands as it goes."""
+    answers = Answers(folder)
+    state = replace(folder.state, status="in_progress")
+    folder.save(_counted(state, answers.tally))
+    pending = _begin(answers, engines)
+    leave: float | None = None
+    while pending and (leave is None or time.monotonic() < leave):
+        done, pending = wait(pending, timeout=BEAT_SECONDS)
+        for slot in done:
+            slot.result()
+        if answers.sync():
+            folder.save(_counted(state, answers.tally))
+        if not folder.exists:
+            os._exit(0)
+        if folder.cancelling and leave is None:
+            answers.stop.set()
+            leave = time.monotonic() + GRACE_SECONDS
+    final = _counted(state, answers.close())
+    whole = final.completed + final.failed == state.total
+    folder.save(replace(final, status="completed" if whole else "cancelled"))
+
+
+def _begin(answers: Answers, engines: Sequence[Engine]) -> set[Future[None]]:
+    """Start every slot; the first of an engine warms it while the others wait."""
+    ahead = answers.ahead(2)
+    pool = ThreadPoolExecutor(sum(engine.slots for engine in engines))
+    slots = set()
+    for engine in engines:
+        ready = Event()
+        if len(ahead) < 2:
+            ready.set()
+        slots.add(pool.submit(_lead, answers, engine, ready, ahead))
+        slots.update(
+            pool.submit(answers.answer_with, engine, ready) for _ in range(engine.slots - 1)
+        )
+    return slots
+
+
+def _lead(
+    answers: Answers, engine: Engine, ready: Event, ahead: Sequence[Mapping[str, Any]]
+) -> None:
+    """Warm an engine, and answer rows with its first slot."""
+    try:
+        if not ready.is_set():
+            engine.warm(ahead[0]["body"])
+    finally:
+        ready.set()
+    answers.answer_with(engine, ready)
+
+
+def _counted(state: BatchState, tally: Tally) -> BatchState:
+    """The state with what has been answered."""
+    return replace(state, completed=tally.completed, failed=tally.failed)

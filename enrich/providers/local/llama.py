@@ -1,0 +1,152 @@
+"""llama.cpp, loaded in a worker's own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from enrich.providers.executor.engine import Engine, EngineFailed
+from enrich.providers.local.machine import list_cores, pin_to
+from enrich.providers.local.request import answer_body
+from enrich.providers.local.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.providers.executor.engine import Reply
+    from enrich.providers.executor.folder import Folder, Job
+
+SMALL_WEIGHTS = 512_000_000
+"""Bytes of weights that are opened once for each core, see `plan_engines`."""
+SLOT_TIMEOUT = 60
+"""Seconds that saving or restoring a slot may take."""
+
+
+class LlamaServer(Protocol):
+    """The part of xllamacpp.Server that is used."""
+
+    listening_address: str
+
+    def handle_chat_completions(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a request of the chat API."""
+
+
+def open_engines(folder: Folder) -> list[Engine]:
+    """The engines of a batch, each on cores of its own where several fill the machine. Raises
+    EngineFailed."""
+    job = folder.job
+    settings = EngineSettings(**job.settings)
+    try:
+        plan = plan_engines(settings, Path(settings.path).stat().st_size)
+        cores = list_cores()
+        whole = len(plan) > 1 and sum(threads for _, threads in plan) == len(cores)
+        free, found = iter(cores), []
+        for slots, threads in plan:
+            with pin_to(list(islice(free, threads)) if whole else cores):
+                llama = Llama(settings, slots=slots, threads=threads, scratch=folder.path)
+            answer = partial(_reply, llama, job)
+            found.append(Engine(answer=answer, slots=slots, warm=llama.warm))
+    except ImportError as error:
+        hint = "apt-get install libgomp1 libstdc++6" if sys.platform == "linux" else "install it"
+        raise EngineFailed(f"{error} ({hint})") from error
+    except RuntimeError as error:  # its reason is in the log
+        what = f"llama.cpp cannot load {settings.path}; see {folder.log}"
+        raise EngineFailed(what) from error
+    return found
+
+
+def _reply(llama: Llama, job: Job, body: Mapping[str, Any]) -> Reply:
+    """The reply of an engine to one body."""
+    return answer_body(llama, body, job)
+
+
+def plan_engines(settings: EngineSettings, size: int) -> list[tuple[int, int]]:
+    """The engines to open for weights of `size` bytes, as (slots, threads) of each.
+
+    Small weights are computed, not waited for: one engine a core, each with one thread, beats one
+    engine whose threads meet at a barrier after each operation, the more so when a core is busy.
+    Large ones are worth reading from memory once for all slots, and are not to be held twice; nor
+    is the projector of an llm that sees.
+    """
+    if settings.mmproj or size > SMALL_WEIGHTS:
+        return [(settings.slots, settings.threads)]
+    number = min(settings.slots, settings.threads)
+    return [
+        (_share(settings.slots, number, i), _share(settings.threads, number, i))
+        for i in range(number)
+    ]
+
+
+def _share(whole: int, number: int, index: int) -> int:
+    """One of `number` shares of a whole, as equal as they can be."""
+    return whole // number + (index < whole % number)
+
+
+class Llama:
+    """llama.cpp with its weights loaded: answers as many requests at once as it has slots."""
+
+    def __init__(
+        self, settings: EngineSettings, *, slots: int, threads: int, scratch: Path
+    ) -> None:
+        """Raises RuntimeError when the weights do not load; it gives no reason."""
+        # Idle OpenMP threads spin by default, and a machine with one busy core then nearly stands
+        # still (libgomp manual, GOMP_SPINCOUNT). It is read when the library loads.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        import xllamacpp
+
+        params = xllamacpp.CommonParams()
+        params.model.path = settings.path
+        if settings.mmproj:
+            params.mmproj.path = settings.mmproj
+        params.n_parallel = slots
+        params.n_ctx = slots * settings.context
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        params.verbosity = 1  # errors only
+        params.warmup = False
+        params.cache_ram_mib = 0  # else prompts of old rows pile up, to 8 GB
+        params.slot_save_path = f"{scratch}{os.sep}"
+        self._key = secrets.token_hex(16)  # it listens on a port of this machine too
+        params.api_keys = [self._key]
+        if all(device["type"].value == 0 for device in xllamacpp.get_device_info()):  # no GPU
+            params.fit_params = False  # what fits into a GPU's memory: half of the time to load
+            # the plain kernels save a row 7 % of its time on a processor
+            params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        self.slots = slots
+        self._saved = scratch / f"slot-{id(self)}"
+        self._sees = settings.mmproj is not None
+        self._server: LlamaServer = xllamacpp.Server(params)
+
+    def warm(self, body: Mapping[str, Any]) -> None:
+        """Read the beginning that all requests share once, and give it to every slot.
+
+        Without it each slot reads it for itself, at a cost of seconds. Nothing depends on it.
+        """
+        if self.slots == 1 or self._sees:  # llama.cpp does not save the slots of llms that see
+            return
+        with suppress(ValueError, RuntimeError, OSError):
+            self.ask({**body, "max_tokens": 1, "max_completion_tokens": 1, "id_slot": 0})
+            self._move_slot(0, "save")
+            for slot in range(1, self.slots):
+                self._move_slot(slot, "restore")
+        self._saved.unlink(missing_ok=True)
+
+    def _move_slot(self, slot: int, action: str) -> None:
+        """Save or restore a slot (llama.cpp's server README, `POST /slots/{id}?action=`)."""
+        from urllib.request import Request, urlopen
+
+        url = f"{self._server.listening_address}/slots/{slot}?action={action}"
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        data = json.dumps({"filename": self._saved.name}).encode()
+        with urlopen(Request(url, data, headers), timeout=SLOT_TIMEOUT) as answer:  # noqa: S310
+            answer.read()
+
+    def ask(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The engine's own answer: a completion or `{"error": ...}`; may raise instead of that."""
+        return self._server.handle_chat_completions(body)

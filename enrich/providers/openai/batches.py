@@ -1,0 +1,128 @@
+"""Batches: they are created once, found by their metadata, asked after and cancelled."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from enrich.errors import ProviderError, Unavailable, Unclear
+from enrich.providers import ENDED_STATUSES, Remote
+from enrich.providers.openai.files import is_processed
+from enrich.providers.openai.words import find_first_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.providers.openai.connection import Connection
+
+NOT_READY = re.compile(
+    r"not (yet )?(ready|processed|available)|still (being )?process|pending", re.I
+)
+"""How servers refuse a batch of a file that is not ready yet."""
+
+
+def create_batch(
+    connection: Connection, file: str, *, endpoint: str, metadata: Mapping[str, str]
+) -> Remote:
+    """Create a batch, once. A refusal because the file is not ready is one for now."""
+    try:
+        return _created(connection, file, endpoint, metadata)
+    except (Unavailable, Unclear):
+        raise
+    except ProviderError as problem:
+        if NOT_READY.search(problem.message) or not is_processed(connection, file):
+            hint = "its file is not ready yet; nothing is lost"
+            raise Unavailable(problem.message, hint=hint) from problem
+        raise
+
+
+def _created(
+    connection: Connection, file: str, endpoint: str, metadata: Mapping[str, str]
+) -> Remote:
+    """Make the one call; an answer that cannot be used is a lost one."""
+    with connection.translated(creating=True):
+        batch = connection.ask(
+            lambda client: client.with_options(max_retries=0).batches.create(
+                input_file_id=file,
+                endpoint=endpoint,  # type: ignore[arg-type]  # compatible servers may take more
+                completion_window="24h",
+                metadata=dict(metadata),
+            ),
+            creating=True,
+        )
+        return _read_clean(connection, batch.to_dict(warnings=False))
+
+
+def find_batch(connection: Connection, intent: str, *, file: str) -> Remote | None:
+    """The batch of an intent. Where servers keep no metadata, the one made of its file."""
+    for batch in connection.items(lambda client: client.batches.list(limit=100)):
+        with connection.translated():
+            known = getattr(batch, "metadata", None)
+            known = known if isinstance(known, dict) else {}
+            made_of, status = (getattr(batch, name, "") for name in ("input_file_id", "status"))
+            mine = made_of == file and status != "failed"
+            if known.get("enrich_batch") == intent or (mine and not known):
+                return _read_clean(connection, batch.to_dict(warnings=False))
+    return None
+
+
+def retrieve_batch(connection: Connection, remote_id: str) -> Remote:
+    """How a batch stands."""
+    with connection.translated():
+        found = connection.ask(lambda client: client.batches.retrieve(remote_id))
+        return _read_clean(connection, found.to_dict(warnings=False), asked=remote_id)
+
+
+def cancel_batch(connection: Connection, remote_id: str) -> Remote:
+    """Ask for it; a batch that has ended meanwhile (409) is shown as it ended."""
+    import openai
+
+    with connection.translated():
+        try:
+            found = connection.ask(
+                lambda client: client.with_options(max_retries=0).batches.cancel(remote_id)
+            )
+        except Unavailable as problem:
+            if not isinstance(problem.__context__, openai.ConflictError):
+                raise
+            return retrieve_batch(connection, remote_id)
+        return _read_clean(connection, found.to_dict(warnings=False), asked=remote_id)
+
+
+def _read_clean(connection: Connection, batch: Mapping[str, Any], *, asked: str = "") -> Remote:
+    """A batch object without any secret that the server repeats in it; `asked` is its id."""
+    from enrich.providers.bounds import Unreadable
+
+    found = read_batch(batch)
+    if asked and found.id != asked:
+        raise Unreadable("it was asked for one batch, and speaks of another")
+    redacted = connection.account.redacted
+    return replace(found, code=redacted(found.code), error=redacted(found.error))
+
+
+def read_batch(batch: Mapping[str, Any]) -> Remote:
+    """A batch object of the API as a Remote; fields that compatible servers leave out are empty.
+
+    Raises Unreadable where it could not be asked for again, or does not say how it stands.
+    """
+    from enrich.providers import bounds
+
+    counts = batch.get("request_counts")
+    counts = counts if isinstance(counts, dict) else {}
+    completed, failed = (bounds.read_count(counts.get(word)) for word in ("completed", "failed"))
+    output, errors = (batch.get(f"{kind}_file_id") for kind in ("output", "error"))
+    status = bounds.read_word(batch.get("status"), "the batch")
+    ended = status.lower() in ENDED_STATUSES
+    code, message = find_first_error(batch.get("errors"))
+    return Remote(
+        id=bounds.read_id(batch.get("id"), "the batch"),
+        status=status,
+        completed=completed,
+        failed=failed,
+        total=bounds.read_count(counts.get("total")),
+        files=tuple(bounds.read_id(file, "a result file") for file in (output, errors) if file),
+        late=ended and bool((completed and not output) or (failed and not (errors or output))),
+        code=code,
+        error=message,
+    )

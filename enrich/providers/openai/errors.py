@@ -1,0 +1,124 @@
+"""Errors: what an error of the SDK means, as one of ours in one sentence.
+
+The one place that knows: a refusal, a provider that is not reached, or an answer that is lost.
+Raised inside `except`, so that `__context__` is the SDK's own error.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from enrich.errors import DiskError, ProviderError, Unavailable, Unclear
+from enrich.providers.openai.words import extract_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import openai
+
+    from enrich.providers.openai.account import Account
+
+LOOK_FIRST = "enrich looks for the batch before it asks again"
+"""The hint where a batch may have been made."""
+NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached")
+"""Codes of a 429 that waiting does not mend."""
+
+
+def is_out_of_money(problem: openai.APIStatusError) -> bool:
+    """Whether a 429 says that there is no money."""
+    return problem.code in NO_MONEY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translator:
+    """Turns what the SDK raises into ours: `name` is the provider's, as people know it."""
+
+    name: str
+    account: Account
+
+    @contextmanager
+    def translated(self, *, creating: bool = False) -> Iterator[None]:
+        """Errors of the SDK as ours. While `creating`, a lost answer is Unclear."""
+        import httpx2
+        import openai
+
+        from enrich.providers.bounds import Late, Unreadable
+
+        try:
+            yield
+        except (Unreadable, Late, RecursionError) as problem:
+            self._raise_unread(problem, creating=creating)
+        except openai.APIStatusError as problem:
+            self.raise_refused(problem, creating=creating)
+        except openai.APIConnectionError as problem:
+            self._raise_unreached(problem, creating=creating)
+        except (httpx2.HTTPError, AttributeError, KeyError, TypeError, ValueError) as problem:
+            if isinstance(problem, UnicodeEncodeError):
+                what = f"{self.name}: the API key or a header holds a letter that HTTP cannot send"
+                raise ProviderError(what, hint="copy the key anew") from None
+            self._raise_unread(problem, creating=creating)
+        except openai.OpenAIError as problem:
+            said = self.account.redacted(str(problem))
+            raise ProviderError(said, hint=f"see providers: {self.name}: in project.yml") from None
+        except OSError as problem:
+            what = f"{problem.filename or 'a file'}: {problem.strerror}"
+            raise DiskError(what, hint="make room, or see who may write there") from problem
+
+    def raise_refused(self, problem: openai.APIStatusError, *, creating: bool) -> NoReturn:
+        """Raise what an HTTP status means; the provider's own words are kept, secrets are not."""
+        status = problem.status_code
+        what = f"{self.name} answered {status}: {self.account.redacted(extract_words(problem))}"
+        if creating and (status >= 500 or status == 408):
+            raise Unclear(what, hint=LOOK_FIRST) from None
+        is_busy = status == 429 and not is_out_of_money(problem)
+        if status >= 500 or status in (408, 409) or is_busy:
+            busy = Unavailable(what, hint="nothing is lost; try again later")
+            busy.answered = True
+            raise busy from None
+        moved = problem.response.headers.get("location", "") if 300 <= status < 400 else ""
+        if moved:
+            what = f"{self.name} answered {status}: it is at another address"
+            hint = f"if that is right, set base_url to it: {self.account.redacted(moved)[:200]}"
+            raise ProviderError(what, hint=hint) from None
+        hints = {
+            401: "check the API key: OPENAI_API_KEY, or api_key: in project.yml",
+            403: "the key may not do this: check its project and its permissions",
+            404: f"check base_url: {self.account.url}; does it have a Batch API, and this llm?",
+            429: "the account's quota or budget is used up: see the provider's billing page",
+        }
+        raise ProviderError(what, hint=hints.get(status, "")) from None
+
+    def _raise_unread(self, problem: Exception, *, creating: bool) -> NoReturn:
+        """Raise that an answer cannot be used, or did not come in time."""
+        from enrich.providers.bounds import Late, Unreadable
+
+        if isinstance(problem, Late):
+            what = f"{self.name} did not answer within {self.account.timeout:g} seconds"
+        else:
+            words = type(problem).__name__
+            if isinstance(problem, Unreadable):
+                words = str(problem)
+            elif isinstance(problem, RecursionError):
+                words = "its JSON is nested too deeply"
+            what = f"{self.name} gave an answer that cannot be read: {words}"
+        if creating:
+            raise Unclear(what, hint=LOOK_FIRST) from None
+        hint = f"check base_url: {self.account.url}; does a Batch API answer there?"
+        raise Unavailable(what, hint=hint) from None
+
+    def _raise_unreached(self, problem: openai.APIConnectionError, *, creating: bool) -> NoReturn:
+        """Raise that the connection failed: before the request was sent, or after."""
+        import httpx2
+
+        from enrich.providers.bounds import Late, Unreadable
+
+        if isinstance(problem.__cause__, (Unreadable, Late)):
+            self._raise_unread(problem.__cause__, creating=creating)
+        never_sent = isinstance(problem.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout))
+        why = self.account.redacted(str(problem.__cause__ or problem))
+        what = f"{self.name} cannot be reached at {self.account.url}: {why}"
+        if creating and not never_sent:
+            raise Unclear(what, hint=LOOK_FIRST) from None
+        raise Unavailable(what, hint="check the connection and base_url") from None

@@ -1,0 +1,96 @@
+"""Files: request files are sent, found and deleted, result files are streamed to disk."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+from enrich.errors import ProviderError, Unavailable
+from enrich.providers.private import open_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enrich.providers.openai.connection import Connection
+
+PENDING_WORDS = frozenset({"pending", "uploading", "processing", "queued", "running", "notrunning"})
+"""The words for a file that is not ready for a batch yet: Azure's, and of servers like it."""
+DOWNLOAD_CHUNK = 1 << 20
+
+
+def send_file(connection: Connection, path: Path) -> str:
+    """Upload a request file, once: what the SDK repeats by itself, nobody would know of."""
+    from enrich.providers.bounds import read_id
+
+    with connection.translated(), path.open("rb") as lines:
+        named = (path.name, lines, "application/jsonl")
+        made = connection.ask(
+            lambda client: client.with_options(max_retries=0).files.create(
+                file=named, purpose="batch"
+            ),
+            sent=path.stat().st_size,
+        )
+        return read_id(made.id, "the uploaded file")
+
+
+def list_named(connection: Connection, name: str) -> tuple[str, ...]:
+    """The ids of the files of this name, newest first; none where a server has no such list."""
+    try:
+        files = connection.items(lambda client: client.files.list(purpose="batch", order="desc"))
+        found = (file for file in files if getattr(file, "filename", "") == name)
+        return tuple(str(file.id) for file in found)
+    except Unavailable:
+        raise
+    except ProviderError:
+        return ()
+
+
+def is_processed(connection: Connection, file: str) -> bool:
+    """Whether a file is ready, as `GET /v1/files/{id}` says where a server has that route."""
+    try:
+        found = connection.ask(lambda client: client.files.retrieve(file))
+    except Unavailable:
+        raise
+    except ProviderError:
+        return True
+    status = getattr(found, "status", "")
+    return re.sub("[^a-z]", "", str(status or "").lower()) not in PENDING_WORDS
+
+
+def delete_file(connection: Connection, file: str) -> None:
+    """Delete a file; one that is gone is no error."""
+    import openai
+
+    from enrich.providers.bounds import call_within
+
+    with connection.translated(), suppress(openai.NotFoundError):
+        call_within(connection.account.timeout, lambda: connection.client.files.delete(file))
+
+
+def download_file(connection: Connection, file: str, path: Path) -> None:
+    """Stream a result file to `path`, whole or not at all; one that is gone will not come back."""
+    import openai
+
+    try:
+        _stream(connection, file, path)
+    except ProviderError as problem:
+        if not isinstance(problem.__context__, openai.NotFoundError):
+            raise
+        what = f"{connection.name} does not have the result file {file} any more"
+        hint = "give the batch up, and its rows can be asked again: enrich cancel --forget"
+        raise ProviderError(what, hint=hint) from problem
+
+
+def _stream(connection: Connection, file: str, path: Path) -> None:
+    """Write a file beside `path`, rename it, and take out what is secret."""
+    part = path.with_suffix(".part")
+    coming = connection.client.files.with_streaming_response.content(file)
+    with connection.translated(), ExitStack() as stack:
+        answer = connection.ask(lambda _: coming.__enter__())
+        stack.push(coming)
+        out = stack.enter_context(open_private(part, "wb"))
+        for chunk in answer.iter_bytes(DOWNLOAD_CHUNK):
+            out.write(chunk)
+    part.replace(path)
+    connection.account.sure_secrets.clean(path)

@@ -1,0 +1,151 @@
+"""Immediate answers: the few requests of a preview, through the synchronous endpoint."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import IO, TYPE_CHECKING, Any
+
+from enrich.errors import ProviderError, Unavailable, Unclear
+from enrich.providers.openai.errors import is_out_of_money
+from enrich.providers.openai.words import extract_words
+from enrich.providers.private import open_private
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import openai
+
+    from enrich.providers.openai.connection import Connection
+
+SIDE_BY_SIDE = 8
+"""How many requests are asked at once without the Batch API."""
+RETRY_PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before each further try of a call that was turned away, unless the provider says."""
+LONGEST_PAUSE = 20.0
+DIGITS = re.compile(r"\d+")
+
+
+class _Refusal(ProviderError):
+    """A request of a preview was refused; `response` is the line that says so."""
+
+    def __init__(self, message: str, response: dict[str, Any]) -> None:
+        """Nothing was paid for it."""
+        super().__init__(message, hint="change the prompt, its params or the llm: nothing was paid")
+        self.response = response
+
+
+def answer_requests(connection: Connection, requests: Path, results: Path) -> None:
+    """Ask one by one, a few side by side. What was asked is waited for, even after Ctrl-C: it is
+    paid for. A call whose answer was lost is not repeated, and has no line.
+
+    Raises what went wrong only where no request was answered, or all were refused alike: that lies
+    in what they share.
+    """
+    lines = [json.loads(line) for line in requests.read_bytes().split(b"\n") if line]
+    with open_private(results, "ab") as out:
+        preview = _Preview(connection=connection, out=out)
+        pool = ThreadPoolExecutor(SIDE_BY_SIDE)
+        try:
+            for asked in [pool.submit(preview.ask, line) for line in lines]:
+                asked.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    preview.raise_what_all_share(len(lines))
+
+
+@dataclass(kw_only=True)
+class _Preview:
+    """The requests of one preview, and what went wrong with them."""
+
+    connection: Connection
+    out: IO[bytes]
+    problems: list[ProviderError] = field(default_factory=list)
+    refusals: list[ProviderError] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+
+    def ask(self, line: Mapping[str, Any]) -> None:
+        """Answer one request, and write its line if it has one."""
+        try:
+            answered = {"response": self._answered(line), "error": None}
+        except _Refusal as problem:
+            self.refusals.append(problem)
+            answered = {"response": problem.response, "error": None}
+        except Unclear as problem:
+            self.problems.append(problem)
+            return
+        except ProviderError as problem:
+            self.problems.append(problem)
+            error = {"code": "not_answered", "message": problem.message}
+            answered = {"response": None, "error": error}
+        known = {"custom_id": line["custom_id"], **answered}
+        text = self.connection.account.sure_secrets.redacted(json.dumps(known))
+        with self.lock:
+            self.out.write(text.encode() + b"\n")
+            self.out.flush()
+
+    def raise_what_all_share(self, requests: int) -> None:
+        """Raise what went wrong with all of them, if nothing was answered or may have been."""
+        lost = any(isinstance(problem, Unclear) for problem in self.problems)
+        if len(self.problems) == requests and not lost:
+            raise self.problems[0]
+        alike = len({DIGITS.sub("", str(problem)) for problem in self.refusals}) == 1
+        if len(self.refusals) == requests and alike:
+            raise ProviderError(self.refusals[0].message, hint=self.refusals[0].hint)
+
+    def _answered(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """`_response`, tried again where the provider was busy, or could not be reached at all."""
+        for pause in RETRY_PAUSES:
+            try:
+                return self._response(line)
+            except Unavailable as problem:
+                time.sleep(min(_asked_pause(problem, pause), LONGEST_PAUSE))
+        return self._response(line)
+
+    def _response(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """A result line's `response`; what is wrong with this one request is an answer, too."""
+        import openai
+
+        from enrich.providers.bounds import call_within
+
+        client = self.connection.client.with_options(max_retries=0)
+        path = line["url"].removeprefix("/v1")
+        with self.connection.translated(creating=True):
+            try:
+                body: Any = call_within(
+                    self.connection.account.timeout,
+                    lambda: client.post(path, body=line["body"], cast_to=object),
+                )
+            except openai.APIStatusError as problem:
+                return self._refused(problem)
+        return {"status_code": 200, "body": body}
+
+    def _refused(self, problem: openai.APIStatusError) -> dict[str, Any]:
+        """The response of a request that a content filter refused: that lies in this row. Raises
+        _Refusal where it may lie in what all rows share, and else what the status means."""
+        status, connection = problem.status_code, self.connection
+        if status == 503 or (status == 429 and not is_out_of_money(problem)):
+            connection.raise_refused(problem, creating=False)
+        if status not in (400, 413, 422):
+            raise problem
+        words = connection.account.redacted(extract_words(problem))
+        said = {"message": words, "code": problem.code}
+        response = {"status_code": status, "body": {"error": said}}
+        if "content" in str(problem.code or ""):
+            return response
+        raise _Refusal(f"{connection.name} answered {status}: {words}", response) from problem
+
+
+def _asked_pause(problem: ProviderError, usual: float) -> float:
+    """The seconds that a provider asks to wait (Retry-After), or the usual ones."""
+    response = getattr(problem.__context__, "response", None)
+    try:
+        asked = float(response.headers["retry-after"]) if response is not None else usual
+    except (KeyError, ValueError):
+        return usual
+    return asked if asked >= 0 else usual  # neither a time in the past nor NaN

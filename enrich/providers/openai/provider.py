@@ -1,0 +1,142 @@
+"""The provider: OpenAI's Files and Batches API behind the protocol of all providers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from enrich.pricing.price import DISCOUNT, Price, listed
+from enrich.providers import Limits, Remote, Timing
+from enrich.providers.openai import batches, files, immediate
+from enrich.providers.openai.connection import Connection
+from enrich.providers.openai.settings import OPENAI_KEYS, read_account, read_discount, read_prices
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import openai
+
+    from enrich.providers.openai.account import Account
+    from enrich.providers.opening import Opening
+
+FIRST_POLL = 2.0
+PROBE_TIMEOUT = 10.0
+"""Seconds to wait for a server that is only asked whether it is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAIProvider:
+    """A provider that speaks OpenAI's Files and Batches API."""
+
+    name: str
+    llm: str
+    account: Account
+    limits: Limits
+    timing: Timing = field(default_factory=Timing)
+    prices: Mapping[str, Price | str] = field(default_factory=dict)
+    discount: float | None = None
+
+    @classmethod
+    def from_settings(cls, opening: Opening) -> OpenAIProvider:
+        """The provider that `providers:` describes. Raises ProjectError for what is not right."""
+        settings = opening.settings
+        opening.known(*OPENAI_KEYS)
+        longest = settings.number("poll_seconds", 60.0)
+        return cls(
+            name=opening.name,
+            llm=settings.text("llm", "gpt-4o-mini"),
+            account=read_account(opening),
+            limits=opening.limits,
+            timing=Timing(
+                first_poll=min(FIRST_POLL, longest),
+                longest_poll=longest,
+                lost_after=settings.number("lost_after", 60.0),
+            ),
+            prices=read_prices(settings),
+            discount=read_discount(settings),
+        )
+
+    @property
+    def identity(self) -> str:
+        """`openai:` and the address."""
+        return f"openai:{self.account.url}"
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The way to the account; nothing is opened before the first call."""
+        return Connection(name=self.name, account=self.account)
+
+    @property
+    def client(self) -> openai.OpenAI:
+        """The SDK's client, closed with the provider."""
+        return self.connection.client
+
+    def price(self, llm: str, *, now: bool = False) -> Price | None:
+        """The project's own price, or that of the llm it names, or the list price of this one."""
+        known = self.prices.get(llm, llm)
+        if isinstance(known, str):
+            known = self.prices.get(known, known)
+        if isinstance(known, Price):
+            discount = DISCOUNT if self.discount is None else self.discount
+            return known if now else known.less(discount)
+        return listed(str(known), url=self.account.url, batch=not now, discount=self.discount)
+
+    def check(self, *, images: bool, endpoint: str) -> None:  # noqa: ARG002  # any llm may see
+        """Raise ProviderError where there is no API key."""
+        self.connection.check_key()
+
+    def offers(self, llm: str) -> bool | None:
+        """As `GET /v1/models/{model}` says; Azure's and others' servers need not know it."""
+        import openai
+
+        from enrich.providers.bounds import call_within
+
+        with self.connection.translated():
+            try:
+                client = self.client.with_options(max_retries=1, timeout=PROBE_TIMEOUT)
+                call_within(PROBE_TIMEOUT, lambda: client.models.retrieve(llm))
+            except openai.NotFoundError as problem:
+                return False if problem.code == "model_not_found" else None
+        return None if self.account.azure_endpoint else True
+
+    def upload(self, path: Path) -> str:
+        """Send the file once."""
+        return files.send_file(self.connection, path)
+
+    def uploaded(self, name: str) -> tuple[str, ...]:
+        """The ids of the files of this name, newest first."""
+        return files.list_named(self.connection, name)
+
+    def ready(self, file: str) -> bool:
+        """Whether the provider has processed a file."""
+        return files.is_processed(self.connection, file)
+
+    def discard(self, file: str) -> None:
+        """Delete a file, if it is there."""
+        files.delete_file(self.connection, file)
+
+    def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
+        """Create the batch, once."""
+        return batches.create_batch(self.connection, file, endpoint=endpoint, metadata=metadata)
+
+    def find(self, intent: str, *, file: str) -> Remote | None:
+        """The batch of this intent, looked up in the list of all."""
+        return batches.find_batch(self.connection, intent, file=file)
+
+    def poll(self, remote: str) -> Remote:
+        """How the batch stands."""
+        return batches.retrieve_batch(self.connection, remote)
+
+    def cancel(self, remote: str) -> Remote:
+        """Ask for it; a batch that has ended is shown as it ended."""
+        return batches.cancel_batch(self.connection, remote)
+
+    def fetch(self, file: str, path: Path) -> None:
+        """Stream a result file to `path`."""
+        files.download_file(self.connection, file, path)
+
+    def complete(self, requests: Path, results: Path) -> None:
+        """Answer them now, at the full price."""
+        immediate.answer_requests(self.connection, requests, results)

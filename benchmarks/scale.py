@@ -34,7 +34,7 @@ import duckdb
 
 from enrich.ledger.batch import Batch, unread
 from enrich.ledger.run import RunOptions
-from enrich.pipeline.poll import advance
+from enrich.pipeline.poll import advance_batch
 from enrich.pipeline.read import read_batches
 from enrich.pricing.price import Price, listed
 from enrich.project import Project
@@ -152,18 +152,17 @@ class Timed:
 class Bench(Project):
     """A project in a temporary folder whose provider's time is known."""
 
-    timed: Timed | None = None
-
-    def provider(self, name: str) -> Any:  # noqa: ANN401
-        if self.timed is None:
-            self.timed = Timed(Provider() if name == "free" else super().provider(name))
-        return self.timed
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        (name,) = self.config.providers
+        self.timed = Timed(Provider() if name == "free" else self.provider(name))
+        self.workspace._providers[name] = self.timed
 
     def own(self) -> float:
         """Run, and give the seconds that were not the provider's."""
-        before = self.timed.spent if self.timed else 0.0
+        before = self.timed.spent
         taken = seconds(self.run)
-        return taken - ((self.timed.spent if self.timed else 0.0) - before)
+        return taken - (self.timed.spent - before)
 
 
 def project(root: Path, rows: int, *, url: str = "") -> Path:
@@ -242,15 +241,15 @@ def directions(folder: Path, rows: int) -> None:
     from enrich.pipeline import publish, run
 
     bench = Bench(project(folder / "directions", rows))
-    free, files = bench.provider("free"), bench.files
+    free, files = bench.timed, bench.files
     work = folder / "work"
     work.mkdir()
     model = bench.models["categories"]
-    start = seconds(lambda: run.start(files, bench.config, free, model, RunOptions()))
+    start = seconds(lambda: run.start_run(files, bench.config, free, model, RunOptions()))
     with files.open_ledger() as database:
         planned = unread(database)
     ended: list[Batch] = []
-    write = seconds(lambda: ended.extend(advance(files, free, b) for b in planned))
+    write = seconds(lambda: ended.extend(advance_batch(files, free, b) for b in planned))
     write -= free.spent
     requests = sorted(files.work.glob("batches/*/categories-*.jsonl"))
     answered = sorted(files.work.glob("batches/*/result-0.jsonl"))
@@ -259,7 +258,7 @@ def directions(folder: Path, rows: int) -> None:
 
     def published() -> None:
         with files.open_both() as database:
-            publish.publish(database, "categories", (), folder=files.work)
+            publish.publish_model(database, "categories", (), folder=files.work)
 
     publish_seconds = seconds(published)
     schema = model.prompt.output.render_schema() if model.prompt else {}

@@ -150,3 +150,16 @@ def test_each_temporary_table_is_declared_once() -> None:
     listed = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     listed = listed.split("## Temporary tables", 1)[1].split("\n## ", 1)[0]
     assert set(re.findall(r"`(_enrich_\w+)`", listed)) == set(made)
+
+
+def test_the_walks_name_functions_that_are_there() -> None:
+    """Each step of ARCHITECTURE.md's two walks names its file and function; a dozen at most."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for walk in ("## The walk of a row", "## The walk of a batch"):
+        steps = text.split(walk, 1)[1].split("\n## ", 1)[0]
+        assert 5 < len(re.findall(r"^\d+\. ", steps, re.MULTILINE)) <= 12
+        named = re.findall(r"`([\w/]+\.py): (\w+)`", steps)
+        assert len(named) > 5
+        for file, function in named:
+            source = (PACKAGE / file).read_text(encoding="utf-8")
+            assert re.search(rf"def {function}\(", source), f"{file}: {function}"

@@ -15,9 +15,9 @@ from hypothesis.strategies import floats, integers, lists
 from enrich import cli
 from enrich.db.database import Database
 from enrich.errors import ModelError
-from enrich.ledger.budget import Left
-from enrich.pipeline.plan import Terms, affordable, cut
-from enrich.pricing.estimate import Pace
+from enrich.ledger.budget import Remaining
+from enrich.pipeline.plan import Spending, count_affordable, cut_batches
+from enrich.pricing.estimate import TokenRate
 from enrich.pricing.price import Price
 from enrich.providers import Limits
 from enrich.rehearsal import Faults, Rehearsal
@@ -507,7 +507,7 @@ def test_batches_keep_every_limit_and_the_budget(
 ) -> None:
     """Cuts cover every request once, in order, within the limits of requests and bytes (but for
     single ones that are too large); those up to `paid` are apart, and one more would cost more."""
-    pace = Pace(answers=1, per_byte=0.25, per_request=0, output=10)
+    rate = TokenRate(answers=1, per_byte=0.25, per_request=0, output=10)
     price = Price(input=400, cached=400, output=1000, source="")
     with duckdb.connect() as connection:
         database = Database(connection=connection)
@@ -518,9 +518,9 @@ def test_batches_keep_every_limit_and_the_budget(
             "AS upto)",
             sizes=sizes,
         )
-        terms = Terms(pace=pace, price=price, budget=Left(usd=left))
-        paid = affordable(database, terms)
-        cuts = cut(database, Limits(requests=most, bytes=size), paid=paid)
+        spending = Spending(rate=rate, price=price, budget=Remaining(usd=left))
+        paid = count_affordable(database, spending)
+        cuts = cut_batches(database, Limits(requests=most, bytes=size), paid=paid)
     cost = [(0.25 * bytes_ * 400 + 10 * 1000) / 1e6 for bytes_ in sizes]
     assert sum(cost[:paid]) <= left + 1e-9
     assert paid == len(sizes) or sum(cost[: paid + 1]) >= left - 1e-9

@@ -216,7 +216,7 @@ def cancel(context: Context, names: tuple[str, ...], forget: bool) -> None:
     with context.project() as project:
         stopped = project.cancel(*names, forget=forget)
     for batch in stopped:
-        sys.stderr.write(f"{batch.batch}: {batch.status}\n")
+        sys.stderr.write(f"{batch.id}: {batch.status}\n")
     if any(batch.read_at is None for batch in stopped):
         sys.stderr.write("\nnext:\n  enrich status\n")
     if not stopped:

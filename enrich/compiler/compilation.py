@@ -50,7 +50,7 @@ class Compiled:
         return bool(self.body.images) or self.shown
 
     @property
-    def version(self) -> str:
+    def version_id(self) -> str:
         """The id of this version of the model: changes whenever anything that is asked does."""
         text = "\n".join((self.model.name, self.digest, self.body.tail, self.prompt.output.ddl))
         return sha256(text.encode()).hexdigest()[:12]
@@ -59,7 +59,7 @@ class Compiled:
     def kept(self) -> Version:
         """This version as the ledger keeps it."""
         return Version(
-            prompt=self.version,
+            id=self.version_id,
             model=self.model.name,
             identity=self.identity,
             llm=self.body.llm,
@@ -117,10 +117,7 @@ def compiled(
     database: Warehouse, model: Model, *, llm: str, identity: str, params: Mapping[str, Any]
 ) -> Compiled:
     """Check the model against the warehouse and compile it; nothing is read or written."""
-    prompt = model.prompt
-    if prompt is None:
-        hint = f"write {model.source.removesuffix('.sql')}.prompt.md beside it"
-        raise ModelError(f"{model.source}: '{model.name}' has no prompt", hint=hint)
+    prompt = model.own_prompt
     columns = described(database, model)
     key = _key(model, prompt, columns)
     for expression in prompt.expressions:

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A version of a model, as the ledger keeps it: `prompt` is its id, `text` the prompt's file.
+    """A version of a model, as the ledger keeps it; `text` is the prompt's file.
 
     `params` is a JSON object, `variables` YAML; None in the ledger of an earlier enrich.
     """
 
-    prompt: str
+    id: str
     model: str
     identity: str
     llm: str
@@ -36,11 +36,11 @@ class Version:
     variables: str | None
 
     @classmethod
-    def of(cls, database: Ledger, prompt: str) -> Version:
-        """The version with this id. Needs the ledger."""
-        names = ", ".join(field.name for field in fields(cls))
-        query = f"SELECT {names} FROM ledger.prompts WHERE prompt = $prompt"
-        return cls(**database.fetch_dicts(query, prompt=prompt)[0])
+    def of(cls, database: Ledger, version_id: str) -> Version:
+        """The version with this id."""
+        names = ", ".join(field.name for field in fields(cls) if field.name != "id")
+        query = f"SELECT prompt AS id, {names} FROM ledger.prompts WHERE prompt = $id"
+        return cls(**database.fetch_dicts(query, id=version_id)[0])
 
     @property
     def columns(self) -> Output:

@@ -53,10 +53,10 @@ class Batch:
     estimated to cost, `cost` what it did (USD). `held` says which budget does not let it go.
     """
 
-    batch: str
+    id: str
     run: int
     model: str
-    prompt: str
+    version_id: str
     provider: str
     identity: str
     requests: int
@@ -91,7 +91,7 @@ class Batch:
     @property
     def intent(self) -> str:
         """The id of the create under way: another one each time a full queue sent it back."""
-        return f"{self.batch}.{self.tries}" if self.tries else self.batch
+        return f"{self.id}.{self.tries}" if self.tries else self.id
 
     @property
     def ended(self) -> bool:
@@ -126,7 +126,8 @@ def standing(batch: Batch) -> str:
 
 def unread(database: Ledger) -> tuple[Batch, ...]:
     """Every batch that was not read yet, the oldest first. Needs the ledger."""
-    names = [field.name for field in fields(Batch)]
+    columns = {"id": "batch AS id", "version_id": "prompt AS version_id"}
+    names = [columns.get(field.name, field.name) for field in fields(Batch)]
     rows = database.fetch_dicts(
         f"SELECT {', '.join(names)} FROM ledger.batches "
         "JOIN (SELECT prompt, identity FROM ledger.prompts) USING (prompt) "
@@ -143,16 +144,14 @@ def hold(files: Files, batch: Batch, held: str | None) -> Batch:
 def check_whose(provider: Provider, batch: Batch) -> None:
     """A batch can be fetched only where it was sent to, and must not be sent anywhere else."""
     if provider.identity != batch.identity:
-        what = (
-            f"{batch.batch} is for {batch.identity}, but '{provider.name}' is {provider.identity}"
-        )
+        what = f"{batch.id} is for {batch.identity}, but '{provider.name}' is {provider.identity}"
         hint = f"set '{provider.name}' in project.yml as it was, or enrich cancel --forget"
         raise ProviderError(what, hint=hint)
 
 
 def folder(files: Files, batch: Batch) -> Path:
     """Where a batch's request and result files are; made where it is absent."""
-    return make_folder(files.work, "batches", batch.batch)
+    return make_folder(files.work, "batches", batch.id)
 
 
 def file_name(batch: str) -> str:
@@ -175,7 +174,7 @@ def seen(
     stopped = remote.status.lower() in ("cancelling", "cancelled") and batch.cancelled_at is None
     if stopped:
         files.say(
-            f"{batch.batch} was cancelled at {batch.provider} and stays cancelled: "
+            f"{batch.id} was cancelled at {batch.provider} and stays cancelled: "
             f"enrich run {batch.model} asks what it did not answer"
         )
     late = remote.late and not waited(batch, batch.late, patience)
@@ -215,7 +214,7 @@ def update(database: Ledger, batch: Batch, **changes: object) -> Batch:
     columns = ", ".join(f"{name} = ${name}" for name in changes)
     values = {name: list(v) if isinstance(v, tuple) else v for name, v in changes.items()}
     database.execute(
-        f"UPDATE ledger.batches SET {columns} WHERE batch = $batch", batch=batch.batch, **values
+        f"UPDATE ledger.batches SET {columns} WHERE batch = $batch", batch=batch.id, **values
     )
     return replace(batch, **changes)  # type: ignore[arg-type]
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from enrich.pricing.price import usd
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from enrich.db.database import Ledger
+    from enrich.ledger.run import Run
     from enrich.manifest.budget import Budget
 
 SCOPES = {
@@ -26,7 +25,7 @@ SCOPES = {
 """What a budget is for, in the order that `spent.sql` counts, and how people call it."""
 
 
-def limits(project: Budget, model: Budget, max_cost: float | None) -> dict[str, float]:
+def find_limits(project: Budget, model: Budget, max_cost: float | None) -> dict[str, float]:
     """The budgets that bear on a run, by scope: `max_cost`, from the command line, goes before the
     project's own for a run; a model's own before that for any model."""
     found = {
@@ -39,7 +38,7 @@ def limits(project: Budget, model: Budget, max_cost: float | None) -> dict[str, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Left:
+class Remaining:
     """What is left of the tightest budget, in USD, and which that is; None: there is no budget.
 
     `spent` is what has been spent of its `limit`: more, where answers took more than estimated.
@@ -51,24 +50,17 @@ class Left:
     spent: float = 0.0
 
     @classmethod
-    def of(
-        cls,
-        database: Ledger,
-        limits: Mapping[str, float],
-        *,
-        model: str,
-        run: int,
-        invocation: int,
-        planned: bool = False,
-        foreseen: float = 0.0,
-    ) -> Left:
-        """Needs the ledger. `planned`: what the same command has planned is taken off as well;
-        `foreseen`: USD that it would have, if its plans were carried out."""
+    def of_run(
+        cls, database: Ledger, run: Run, *, planned: bool = False, foreseen: float = 0.0
+    ) -> Remaining:
+        """What is left to a run. `planned`: what the same command has planned is taken off as well;
+        `foreseen`: USD that it would have planned, if its plans were carried out."""
+        limits = run.limits
         if not limits:
             return cls()
-        row = database.call("spent", model=model, run=run, invocation=invocation, planned=planned)[
-            0
-        ]
+        (row,) = database.call(
+            "spent", model=run.model, run=run.id, invocation=run.invocation, planned=planned
+        )
         spent = dict(zip(SCOPES, row, strict=True))
         for scope in ("run", "month"):
             spent[scope] += foreseen

@@ -26,17 +26,17 @@ class Waiting:
     command: str
     after: tuple[str, ...]
     provider: str
-    order: RunOptions
+    options: RunOptions
     variables: Mapping[str, Any]
 
 
-def put(database: Ledger, each: Waiting) -> None:
-    """Let a model wait. Needs the ledger.
+def enqueue(database: Ledger, each: Waiting) -> None:
+    """Let a model wait.
 
     If it waited already, it waits for all of it, and is run as this command says.
     """
-    before = [other.after for other in queue(database) if other.model == each.model]
-    drop(database, [each.model])
+    before = [other.after for other in list_waiting(database) if other.model == each.model]
+    dequeue(database, [each.model])
     after = dict.fromkeys(name for names in (*before, each.after) for name in names)
     database.call(
         "wait",
@@ -44,16 +44,16 @@ def put(database: Ledger, each: Waiting) -> None:
         command=each.command,
         after=list(after),
         provider=each.provider,
-        retry=each.order.retry,
-        full_refresh=each.order.full_refresh,
-        max_cost=each.order.max_cost,
-        invocation=each.order.invocation,
+        retry=each.options.retry,
+        full_refresh=each.options.full_refresh,
+        max_cost=each.options.max_cost,
+        invocation=each.options.invocation,
         variables=dumped(each.variables),
     )
 
 
-def queue(database: Ledger) -> tuple[Waiting, ...]:
-    """Every model that waits, in the order they were put there. Needs the ledger."""
+def list_waiting(database: Ledger) -> tuple[Waiting, ...]:
+    """Every model that waits, in the order they were put there."""
     rows = database.fetch_dicts('SELECT * FROM ledger.waiting ORDER BY since, "after", model')
     return tuple(
         Waiting(
@@ -61,7 +61,7 @@ def queue(database: Ledger) -> tuple[Waiting, ...]:
             command=row["command"],
             after=tuple(row["after"]),
             provider=row["provider"],
-            order=RunOptions(
+            options=RunOptions(
                 retry=row["retry"],
                 full_refresh=row["full_refresh"],
                 max_cost=row["max_cost"],
@@ -73,19 +73,19 @@ def queue(database: Ledger) -> tuple[Waiting, ...]:
     )
 
 
-def begun(database: Ledger, command: str, run: int) -> None:
+def join_run(database: Ledger, command: str, run: int) -> None:
     """The first run of a command has begun: those that wait belong to it."""
     sentence = "UPDATE ledger.waiting SET invocation = coalesce(invocation, $run)"
     database.execute(f"{sentence} WHERE command = $command", run=run, command=command)
 
 
-def drop(database: Ledger, models: Iterable[str]) -> None:
+def dequeue(database: Ledger, models: Iterable[str]) -> None:
     """Let these models wait no more."""
     statement = "DELETE FROM ledger.waiting WHERE list_contains($models::VARCHAR[], model)"
     database.execute(statement, models=list(models))
 
 
-def stuck(database: Ledger, each: Waiting) -> tuple[str, str] | None:
+def find_obstacle(database: Ledger, each: Waiting) -> tuple[str, str] | None:
     """The first model that this one waits for and which will not come through, and why."""
     for name in each.after:
         row = database.call("obstacle", model=name)
@@ -94,8 +94,8 @@ def stuck(database: Ledger, each: Waiting) -> tuple[str, str] | None:
     return None
 
 
-def ready(database: Ledger) -> tuple[Waiting, ...]:
+def list_ready(database: Ledger) -> tuple[Waiting, ...]:
     """Those that wait for nothing any more: what they come after is answered and published."""
-    found = queue(database)
+    found = list_waiting(database)
     busy = {each.model for each in found} | {batch.model for batch in unread(database)}
     return tuple(each for each in found if not busy & set(each.after))

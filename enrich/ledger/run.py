@@ -36,9 +36,9 @@ class Run:
     run of the same command. `limits` are USD by budget: see `budget`.
     """
 
-    run: int
+    id: int
     model: str
-    prompt: str
+    version_id: str
     provider: str
     max_attempts: int
     retry: tuple[str, ...]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from enrich.db.database import statement
-from enrich.ledger import queue as waiting
 from enrich.ledger.batch import unread
+from enrich.ledger.queue import list_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ class State:
 def states(database: Ledger, names: list[str] | None = None) -> tuple[State, ...]:
     """Where the named models stand, or all that were ever run. Needs the ledger."""
     under_way = unread(database)
-    queue = waiting.queue(database)
+    queue = list_waiting(database)
     busy = {each.model for each in queue} | {batch.model for batch in under_way}
     waits = {
         each.model: tuple(name for name in each.after if name in busy) or each.after

@@ -74,7 +74,7 @@ class Graph:
         """What may give a model other rows or texts each time: in itself, and in the plain models
         before it, for those are made anew."""
         before = [self.models[other] for other in sorted(self.before(name))]
-        plain = [model for model in before if model.prompt is None]
+        plain = [model for model in before if not model.asks]
         return tuple(word for model in (self.models[name], *plain) for word in model.unstable)
 
     def one(self, name: str) -> Model:

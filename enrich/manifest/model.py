@@ -55,6 +55,19 @@ class Model:
     calls: frozenset[str] = frozenset()
     unstable: tuple[str, ...] = ()
 
+    @property
+    def asks(self) -> bool:
+        """Whether an llm answers its rows; a plain model is SQL alone."""
+        return self.prompt is not None
+
+    @property
+    def own_prompt(self) -> Prompt:
+        """The prompt of a model that asks. Raises ProjectError where it is a plain one."""
+        if self.prompt is None:
+            message = f"{self.source}: '{self.name}' has no prompt"
+            raise ProjectError(message, hint="name a model that asks: enrich list")
+        return self.prompt
+
     @classmethod
     def from_path(cls, path: Path, *, root: Path, values: Mapping[str, Any]) -> Model:
         """Read NAME.sql, and NAME.prompt.md where it stands beside it; `values` are those of
@@ -119,9 +132,9 @@ def load(
         if other is not None:
             raise ModelError(f"{model.source}: {other.source} has the same name", hint="rename one")
         models[model.name] = model
-    lowered = {model.name.lower() for model in models.values() if model.prompt}
+    lowered = {model.name.lower() for model in models.values() if model.asks}
     for model in models.values():
-        if model.prompt and model.name.lower().removesuffix(HISTORY) in lowered - {
+        if model.asks and model.name.lower().removesuffix(HISTORY) in lowered - {
             model.name.lower()
         }:
             hint = f"enrich.{model.name} holds the earlier answers of another model: rename one"

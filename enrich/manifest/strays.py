@@ -52,7 +52,7 @@ def tests(folders: tuple[Path, ...], root: Path) -> tuple[str, ...]:
 def misnamed(folder: Path, root: Path, found: Mapping[str, Model]) -> dict[str, EnrichError]:
     """The models without a prompt that a misnamed prompt was meant for, and what is wrong: to make
     a view of one would be a guess."""
-    plain = {name.lower(): name for name, model in found.items() if model.prompt is None}
+    plain = {name.lower(): name for name, model in found.items() if not model.asks}
     problems: dict[str, EnrichError] = {}
     for path in [*_strays(folder), *sorted(folder.rglob(f"*{PROMPT}"))]:
         if path.name.removesuffix(PROMPT) in found or not _is_prompt(path):

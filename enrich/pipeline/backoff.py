@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from enrich.pipeline.listener import Talk
-    from enrich.pipeline.run import Turn
+    from enrich.pipeline.listener import Listener
+    from enrich.pipeline.turn import Turn
     from enrich.providers import Provider
 
 
@@ -29,7 +29,7 @@ FIRST_PATIENCE = 8
 
 
 @dataclass(kw_only=True)
-class Wait:
+class Backoff:
     """The time between two turns: it grows while no batch changes its status."""
 
     seconds: float = 0.0
@@ -38,13 +38,13 @@ class Wait:
     reached: bool = False
     told: set[str] = field(default_factory=set)
 
-    def note(self, turn: Turn, talk: Talk) -> bool:
+    def note(self, turn: Turn, listener: Listener) -> bool:
         """Tell what went wrong in passing, each thing once; False once there is no point in waiting
         on."""
         for _, trouble in turn.troubles:
             if trouble.message not in self.told:
                 why = "" if getattr(trouble, "answered", False) else f" ({trouble.hint})"
-                talk.say(f"{trouble.message.rstrip('.')}{why}; trying again")
+                listener.say(f"{trouble.message.rstrip('.')}{why}; trying again")
                 self.told.add(trouble.message)
         moved = bool(turn.read) or (self.seen and _states(turn) != self.seen)
         answered = all(getattr(trouble, "answered", False) for _, trouble in turn.troubles)
@@ -52,16 +52,18 @@ class Wait:
         self.failures = self.failures + 1 if turn.troubles and not moved else 0
         return self.failures < (PATIENCE if self.reached else FIRST_PATIENCE)
 
-    def after(self, turn: Turn, provider: Callable[[str], Provider], talk: Talk) -> None:
+    def sleep_after(
+        self, turn: Turn, open_provider: Callable[[str], Provider], listener: Listener
+    ) -> None:
         """Wait as long as the open batches' providers ask for. No lock is held meanwhile."""
-        pauses = [provider(name).pause for name in {batch.provider for batch in turn.batches}]
+        pauses = [open_provider(name).pause for name in {batch.provider for batch in turn.batches}]
         if not pauses:
             return
         shortest, longest = min(pauses)
         seen = _states(turn)
         full = [batch for batch in turn.batches if batch.tries and not batch.sent]
         for batch in full if turn.batches == full else ():
-            talk.say(f"{batch.batch} waits: the provider's queue is full")
+            listener.say(f"{batch.id} waits: the provider's queue is full")
         least = shortest * 1.5 ** max((batch.tries for batch in full), default=0)
         growing = least if seen != self.seen else self.seconds * 1.5
         self.seconds = min(longest, growing)
@@ -72,4 +74,4 @@ class Wait:
 
 def _states(turn: Turn) -> tuple[object, ...]:
     """How far the batches of a turn are."""
-    return tuple((batch.batch, batch.sent, batch.status) for batch in turn.batches)
+    return tuple((batch.id, batch.sent, batch.status) for batch in turn.batches)

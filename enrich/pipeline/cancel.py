@@ -1,52 +1,75 @@
-"""Cancel: batches are stopped, or waited for no more; what was answered is kept."""
+"""Cancel: what a project has under way is stopped, or waited for no more."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from enrich.ledger.batch import NOW, check_whose, now, save, seen, update
-from enrich.pipeline import read
-from enrich.pipeline.read import UNRUN, Ended, Judge, closed
+from enrich.errors import EnrichError, ProjectError, ProviderError
+from enrich.ledger.batch import unread
+from enrich.ledger.queue import dequeue, list_waiting
+from enrich.pipeline.lock import hold_project
+from enrich.pipeline.scheduler import take_turn
+from enrich.pipeline.withdraw import cancel_batch, give_up
 
 if TYPE_CHECKING:
-    from enrich.db.files import Files
+    from collections.abc import Sequence
+
     from enrich.ledger.batch import Batch
-    from enrich.providers import Provider
+    from enrich.pipeline.flow import Flow
 
 
-def cancel(files: Files, provider: Provider, batch: Batch) -> Batch:
-    """Stop a batch: what was not sent is forgotten, what was sent is asked to end early."""
-    if batch.remote is None and batch.intended_at is None:
-        return _dropped(files, batch)
-    batch = save(files, batch, cancelled_at=now())
-    if batch.remote in (None, NOW) or batch.ended_at is not None:
-        return batch
-    check_whose(provider, batch)
-    return seen(files, batch, provider.cancel(batch.remote))
+def cancel_models(flow: Flow, names: Sequence[str], *, forget: bool) -> tuple[Batch, ...]:
+    """Stop the batches of the named models, or all, and let them wait for their turn no more.
 
-
-def _dropped(files: Files, batch: Batch) -> Batch:
-    """Forget a batch that was never sent: its rows count as not asked."""
-    with files.open_ledger() as database, database.transaction():
-        database.call("unused_files", model=batch.model, batch=batch.batch)
-        for table in ("requests", "batches"):
-            database.execute(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.batch)
-    return replace(batch, status="cancelled", cancelled_at=now(), ended_at=now(), read_at=now())
-
-
-def give_up(files: Files, batch: Batch, *, billed: bool = False) -> Batch:
-    """Wait for a batch no more, whatever its provider does with it: its rows count as not run.
-
-    `billed`: the provider may run it, and what was reserved for it stays spent.
+    `forget`: wait no more for batches that their provider cannot stop or does not know. Raises
+    ProviderError where one could not be stopped, after all others were.
     """
-    with files.open_ledger() as database, database.transaction():
-        judge = Judge.of(database, batch.prompt)
-        ended = Ended(
-            batch=batch.batch, run=batch.run, requests=batch.requests, unrun=UNRUN["given up"]
-        )
-        read.read_files(database, [ended], judge)
-        database.call("unused_files", model=batch.model, batch=batch.batch)
-        moment = now()
-        batch = update(database, batch, status="cancelled", cancelled_at=moment, ended_at=moment)
-        return closed(database, batch, {"expired": batch.requests}, billed=billed)
+    with flow.files.open_ledger() as database:
+        known = {batch.model for batch in unread(database)}
+        known |= {each.model for each in list_waiting(database)}
+    for name in set(names) - known:
+        flow.graph.one(name)
+    problems: list[EnrichError] = []
+    stopped: list[Batch] = []
+    with hold_project(flow.files):
+        for batch in _take_out(flow, names):
+            try:
+                provider = flow.workspace.open_provider(batch.provider)
+                stopped.append(cancel_batch(flow.files, provider, batch))
+            except (ProviderError, ProjectError) as problem:
+                problems.append(problem)
+                stopped.append(batch)
+        take_turn(flow)
+        if forget:
+            given_up = _forget(flow, {batch.id for batch in stopped})
+            stopped = [given_up.get(batch.id, batch) for batch in stopped]
+    if problems and not forget:
+        first = problems[0]
+        hint = f"{first.hint}; to wait for it no more: enrich cancel --forget".lstrip("; ")
+        raise ProviderError(first.message, hint=hint)
+    return tuple(stopped)
+
+
+def _take_out(flow: Flow, names: Sequence[str]) -> list[Batch]:
+    """The open batches of these models, or of all; none of these, nor what comes after them, waits
+    to be begun any more."""
+    with flow.files.open_ledger() as database:
+        batches = [b for b in unread(database) if not names or b.model in names]
+        left = [
+            each.model
+            for each in list_waiting(database)
+            if not names or {each.model, *each.after} & set(names)
+        ]
+        dequeue(database, left)
+    for name in left:
+        flow.listener.say(f"{name} no longer waits to be run")
+    return batches
+
+
+def _forget(flow: Flow, stopped: set[str]) -> dict[str, Batch]:
+    """Give up on what was to be stopped and is still unread, in whatever state it is."""
+    with flow.files.open_ledger() as database:
+        left = [batch for batch in unread(database) if batch.id in stopped]
+    given_up = {batch.id: give_up(flow.files, batch, billed=batch.sent) for batch in left}
+    take_turn(flow)
+    return given_up

@@ -13,8 +13,8 @@ from enrich.compiler.version import Version
 from enrich.db import quote
 from enrich.errors import InputError
 from enrich.ledger.run import Run
-from enrich.pipeline.preview import ask
-from enrich.pipeline.publish import run_key
+from enrich.pipeline.preview import ask_rows
+from enrich.pipeline.publish import find_key
 from enrich.pipeline.read import Judge
 from enrich.results import Rows
 
@@ -85,7 +85,7 @@ class Comparison:
         return Rows(columns=columns, rows=tuple(shown)).html
 
 
-def compare(
+def compare_answers(
     files: Files,
     config: Config,
     open_provider: Callable[[str], Provider],
@@ -99,12 +99,11 @@ def compare(
     """Ask the working prompt of `limit` rows, always the same, of those that `where` is true for,
     and lay its answers beside those published; with `llm`, beside those that this one gives.
 
-    Raises as `preview` does, and InputError where nothing is published.
+    Raises as `preview_rows` does, and InputError where nothing is published.
     """
-    prompt = model.prompt
-    if not llm or prompt is None:
+    if not llm:
         _check_published(files, model)
-        now = ask(files, config, provider, model, limit=limit, where=where, among=model.name)
+        now = ask_rows(files, config, provider, model, limit=limit, where=where, among=model.name)
         with files.open_both(warehouse="read") as database:
             _answered(database, "now", now)
             version = _published(database, now)
@@ -112,9 +111,9 @@ def compare(
             was = (f"{version.llm}, published", version.llm), open_provider(run.provider)
             working = _name(now, "working prompt"), provider
             return _compared(database, was, working, (now,), version=version)
-    other = replace(model, prompt=replace(prompt, llm=llm))
-    first = ask(files, config, provider, model, limit=limit, where=where, among="")
-    second = ask(files, config, provider, other, limit=limit, where=where, among="")
+    other = replace(model, prompt=replace(model.own_prompt, llm=llm))
+    first = ask_rows(files, config, provider, model, limit=limit, where=where, among="")
+    second = ask_rows(files, config, provider, other, limit=limit, where=where, among="")
     with files.open_both(warehouse="read") as database:
         _answered(database, "was", first)
         _answered(database, "now", second)
@@ -140,7 +139,7 @@ def _check_published(files: Files, model: Model) -> None:
 
 
 def _answered(database: Ledger, side: str, asked: Asked) -> None:
-    judge = Judge.of(database, asked.work.version)
+    judge = Judge.of(database, asked.work.version_id)
     database.execute(
         comparison.render_asked_side(side, judge.output, judge.form),
         keys=asked.keys,
@@ -151,7 +150,7 @@ def _answered(database: Ledger, side: str, asked: Asked) -> None:
 def _published(database: Both, now: Asked) -> Version:
     """The published answers to the same rows; gives the version that most of them are from."""
     model = now.work.model.name
-    key = list(run_key(database, model))
+    key = list(find_key(database, model))
     there = database.describe(f"FROM {quote.name('warehouse', 'main', model)}")
     columns = [column for column in there if column not in key]
     database.execute(comparison.render_published_side("was", model, key, columns), keys=now.keys)

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Literal
 
 from enrich.errors import EnrichError, Locked
 from enrich.ledger import copy
-from enrich.ledger import queue as waiting
 from enrich.ledger.batch import unread
+from enrich.ledger.queue import list_waiting
 from enrich.manifest import selection
+from enrich.pipeline.seed import load_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from datetime import timedelta
     from pathlib import Path
 
     from enrich.manifest.model import Model
     from enrich.manifest.prompt import Prompt
-    from enrich.pipeline.scheduler import Flow
+    from enrich.pipeline.flow import Flow
     from enrich.providers import Provider
 
 PACKAGES = ("enrich", "duckdb", "sqlglot", "openai", "click", "rich")
@@ -55,8 +56,8 @@ def versions() -> Iterator[Finding]:
             yield Finding(what=name, verdict="warn", detail="not installed", hint=hint)
 
 
-def findings(flow: Flow, *, provider: str | None, seed: Callable[[], object]) -> Iterator[Finding]:
-    """Look at the files, the models and the providers of a project; `seed` loads what changed."""
+def find_findings(flow: Flow, *, provider: str | None) -> Iterator[Finding]:
+    """Look at the files, models and providers of a project; seeds that changed are loaded."""
     config = flow.config
     yield Finding(what="project.yml", verdict="ok", detail=str(config.root / "project.yml"))
     free = shutil.disk_usage(config.root).free
@@ -78,10 +79,10 @@ def findings(flow: Flow, *, provider: str | None, seed: Callable[[], object]) ->
     except EnrichError as problem:
         yield _failed("models", problem)
         return
-    tests = len(flow.load(flow.variables)[1])
+    tests = len(flow.workspace.sql_tests)
     many = f"{_many(len(graph.models), 'model')}, {_many(tests, 'SQL test')}"
     yield Finding(what="models", verdict="ok", detail=many)
-    asked = [model for model in graph.models.values() if model.prompt]
+    asked = [model for model in graph.models.values() if model.asks]
     by_provider: dict[str, list[Model]] = {}
     for model in asked:
         by_provider.setdefault(flow.provider_name(model, provider), []).append(model)
@@ -92,7 +93,7 @@ def findings(flow: Flow, *, provider: str | None, seed: Callable[[], object]) ->
             unusable.add(name)
         yield from found_here
     if not locked:
-        yield from _models(flow, provider, seed, unusable)
+        yield from _models(flow, provider, unusable)
 
 
 def _many(number: int, word: str) -> str:
@@ -128,7 +129,7 @@ def _under_way(flow: Flow) -> Iterator[Finding]:
     if not flow.config.ledger.exists():
         return
     with flow.files.open_ledger() as database:
-        left, queue = unread(database), waiting.queue(database)
+        left, queue = unread(database), list_waiting(database)
     held = [batch for batch in left if batch.held]
     going = f"{len(left) - len(held)} batches under way, {len(queue)} models wait"
     if held:
@@ -168,8 +169,8 @@ def _provider(flow: Flow, name: str, models: list[Model]) -> Iterator[Finding]:
     """Whether a provider can be used, is reached, and has the llms that models name."""
     what = f"provider {name}"
     try:
-        provider = flow.provider(name)
-        endpoint = next(model.prompt.endpoint for model in models if model.prompt)
+        provider = flow.workspace.open_provider(name)
+        endpoint = next(model.own_prompt.endpoint for model in models)
         provider.check(images=False, endpoint=endpoint)
     except EnrichError as problem:
         yield _failed(what, problem)
@@ -209,20 +210,20 @@ def _price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> Iterato
     yield Finding(what=what, verdict="fail" if bound else "warn", detail=detail, hint=hint)
 
 
-def _models(
-    flow: Flow, provider: str | None, seed: Callable[[], object], unusable: set[str]
-) -> Iterator[Finding]:
+def _models(flow: Flow, provider: str | None, unusable: set[str]) -> Iterator[Finding]:
     """Whether each model compiles against the warehouse as it stands, and its provider can answer
     it, if that is not `unusable` altogether."""
     try:
-        seed()
+        problems = load_seeds(flow)[1]
     except EnrichError as problem:
-        yield _failed("seeds, sources", problem)
+        problems = [problem]
+    if problems:
+        yield _failed("seeds, sources", problems[0])
     for name, broken in flow.graph.broken.items():
         yield _failed(f"model {name}", broken)
     for model in selection.select(flow.graph):
         what = f"model {model.name}"
-        missing = flow.unbuilt(model)
+        missing = flow.find_unbuilt(model)
         if missing:
             detail = f"reads {', '.join(missing)}, which have not been run yet"
             hint = f"enrich run +{model.name}"

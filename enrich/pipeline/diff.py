@@ -13,8 +13,8 @@ from enrich.compiler import tables
 from enrich.compiler.compilation import earlier
 from enrich.compiler.version import Version
 from enrich.errors import EnrichError
-from enrich.pipeline import snapshot
 from enrich.pipeline.plan import ASKED, STATES
+from enrich.pipeline.select import select_as_before
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Earlier:
     rekeyed: bool
 
 
-def compare(database: Both, work: Compiled, *, config: Config) -> Earlier:
+def compare_rows(database: Both, work: Compiled, *, config: Config) -> Earlier:
     """Make `temp._enrich_known` and `temp._enrich_moved` for `temp._enrich_snapshot`.
 
     Needs warehouse and ledger, and no transaction: an earlier version may fail on rows as they are.
@@ -57,11 +57,11 @@ def compare(database: Both, work: Compiled, *, config: Config) -> Earlier:
         database.execute(tables.nothing_known())
     database.call("moved_none")
     versions = {}
-    for (name,) in database.call("versions", version=work.version):
+    for (name,) in database.call("versions", version=work.version_id):
         versions[name] = Version.of(database, name)
         try:
             before = earlier(database, work, versions[name])
-            snapshot.take_earlier(database, before, config=config)
+            select_as_before(database, before, config=config)
         except EnrichError:
             continue  # its columns are gone, or hold what it cannot take: every row has changed
         database.call("moved", version=name)
@@ -79,7 +79,7 @@ def known_rows(database: Ledger, work: Compiled) -> bool:
     return True
 
 
-def keep(database: Ledger, found: Earlier, work: Compiled) -> None:
+def keep_answers(database: Ledger, found: Earlier, work: Compiled) -> None:
     """Rows whose own cells are as before keep the answer that an earlier version gave, if anything
     of it can still be shown and the present version has none; `sample` of all rows do not."""
     read = [name for name, version in found.versions.items() if found.now.reads(version)]
@@ -88,7 +88,7 @@ def keep(database: Ledger, found: Earlier, work: Compiled) -> None:
         database.execute(keeping, versions=read, sample=work.prompt.sample)
 
 
-def reasons(database: Ledger, found: Earlier) -> Changes:
+def count_changes(database: Ledger, found: Earlier) -> Changes:
     """Where the rows stand, once `temp._enrich_todo` is made."""
     states: dict[str, int] = {}
     asked: dict[str, int] = {}

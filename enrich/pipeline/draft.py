@@ -9,14 +9,16 @@ from enrich.compiler import tables
 from enrich.compiler.compilation import compiled
 from enrich.compiler.version import Version
 from enrich.errors import ProjectError
-from enrich.ledger.budget import Left, limits
+from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
-from enrich.pipeline import diff, plan, snapshot
+from enrich.pipeline import diff, plan
 from enrich.pipeline import read as responses
-from enrich.pipeline.plan import Plan, Terms
+from enrich.pipeline.plan import Plan, Spending
 from enrich.pipeline.read import Judge
-from enrich.pipeline.submit import withdraw
-from enrich.pricing.estimate import Pace
+from enrich.pipeline.render import measure_content
+from enrich.pipeline.select import select_rows
+from enrich.pipeline.withdraw import withdraw_planned
+from enrich.pricing.estimate import TokenRate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,22 +35,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class Draft:
     """A plan with all that is needed to carry it out."""
 
     run: Run
     plan: Plan
     cuts: Sequence[Cut]
-    terms: Terms
+    spending: Spending
 
 
 def compile_for(
     database: Warehouse, config: Config, provider: Provider, model: Model, *, identity: str
 ) -> Compiled:
     """Compile a model for a provider; `identity` is the provider's where answers are looked up."""
-    prompt = model.prompt
-    llm = (prompt.llm if prompt else "") or provider.llm
-    params = {**config.params, **(prompt.params if prompt else {})}
+    prompt = model.own_prompt
+    llm = prompt.llm or provider.llm
+    params = {**config.params, **prompt.params}
     return compiled(database, model, llm=llm, identity=identity, params=params)
 
 
@@ -56,9 +58,8 @@ def compile_ready(
     database: Warehouse, config: Config, provider: Provider, model: Model
 ) -> Compiled:
     """Compile a model for a provider that could answer it now."""
-    if model.prompt is not None:
-        images = bool(model.prompt.images)
-        provider.check(images=images, endpoint=model.prompt.endpoint)
+    prompt = model.own_prompt
+    provider.check(images=bool(prompt.images), endpoint=prompt.endpoint)
     return compile_for(database, config, provider, model, identity=provider.identity)
 
 
@@ -67,7 +68,7 @@ def foresee(
     config: Config,
     provider: Provider,
     model: Model,
-    order: RunOptions,
+    options: RunOptions,
     *,
     views: Sequence[Model] = (),
 ) -> Plan:
@@ -79,36 +80,38 @@ def foresee(
         for view in views:
             database.execute(tables.view(view.name, view.query))
         work = compile_for(database, config, provider, model, identity=provider.identity)
-        snapshot.take(database, work, config=config, most_bytes=provider.limits.bytes)
-        found = diff.compare(database, work, config=config)
+        select_rows(database, work, config=config, most_bytes=provider.limits.bytes)
+        found = diff.compare_rows(database, work, config=config)
         with database.undone():
-            return drawn(database, config, provider, work, found, order).plan
+            return draft_run(database, config, provider, work, found, options).plan
 
 
-def drawn(
+def draft_run(
     database: Both,
     config: Config,
     provider: Provider,
     work: Compiled,
     found: Earlier,
-    order: RunOptions,
-) -> Drawn:
+    options: RunOptions,
+) -> Draft:
     """Plan what to ask of `temp._enrich_snapshot`, inside a transaction of the caller's."""
-    run = _numbered(database, config, provider, work, order)
+    run = _numbered(database, config, provider, work, options)
     before = database.call("latest_run", model=run.model)
     now, last = found.now, Version.of(database, before[0][2]) if before else found.now
-    keep(database, work)
-    withdraw(database, run.model)
+    keep_version(database, work)
+    withdraw_planned(database, run.model)
     if work.prompt.sample is not None and not run.since:
-        diff.keep(database, found, work)
-    responses.judge_again(database, Judge.of(database, work.version))
-    requests, size = plan.todo(database, run, overhead=work.overhead)
-    rows = diff.reasons(database, found)
-    terms = _terms(database, provider, work, run, requests=requests, foreseen=order.foreseen)
-    paid = plan.affordable(database, terms)
-    first = plan.first_cut(terms, paid)
-    cuts = plan.cut(database, provider.limits, paid=first)
-    within = plan.size_of(database, paid)
+        diff.keep_answers(database, found, work)
+    responses.judge_again(database, Judge.of(database, work.version_id))
+    requests, size = plan.list_todo(database, run, overhead=work.overhead)
+    rows = diff.count_changes(database, found)
+    spending = _find_spending(
+        database, provider, work, run, requests=requests, foreseen=options.foreseen
+    )
+    paid = plan.count_affordable(database, spending)
+    first = plan.cut_probe(spending, paid)
+    cuts = plan.cut_batches(database, provider.limits, paid=first)
+    within = plan.measure_first(database, paid)
     planned = Plan(
         model=run.model,
         provider=run.provider,
@@ -122,19 +125,19 @@ def drawn(
         bytes=size,
         paid=paid,
         first=first,
-        budget=str(terms.budget),
-        spend=terms.estimate(requests=paid, size=within).usd or 0.0,
-        estimate=terms.estimate(requests=requests, size=size),
-        price=terms.price,
-        changed=now.changed(last) if last.prompt != now.prompt else (),
-        diff=now.diff(last) if last.prompt != now.prompt else "",
+        budget=str(spending.budget),
+        spend=spending.estimate(requests=paid, size=within).usd or 0.0,
+        estimate=spending.estimate(requests=requests, size=size),
+        price=spending.price,
+        changed=now.changed(last) if last.id != now.id else (),
+        diff=now.diff(last) if last.id != now.id else "",
         settled=_settled(now, last, rows) and _shown(database, run.model),
         held_back=_obstacle(database, run.model),
     )
-    return Drawn(run=run, plan=planned, cuts=cuts, terms=terms)
+    return Draft(run=run, plan=planned, cuts=cuts, spending=spending)
 
 
-def _terms(
+def _find_spending(
     database: Both,
     provider: Provider,
     work: Compiled,
@@ -142,18 +145,18 @@ def _terms(
     *,
     requests: int,
     foreseen: float,
-) -> Terms:
+) -> Spending:
     """What the run's requests cost, and what may be spent; a price is looked up if any is asked."""
     price = provider.price(work.body.llm) if requests else None
-    budget = left(database, run, foreseen=foreseen)
+    budget = Remaining.of_run(database, run, planned=True, foreseen=foreseen)
     if requests and budget.usd is not None and price is None:
         what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"
         hint = "set it under `prices:` of the provider in project.yml, or take the budget out"
         raise ProjectError(what, hint=hint)
-    pace = Pace.seen(
-        database, work.version, work.prompt, work.params, snapshot.content(database, work)
+    rate = TokenRate.seen(
+        database, work.version_id, work.prompt, work.params, measure_content(database, work)
     )
-    return Terms(pace=pace, price=price, budget=budget)
+    return Spending(rate=rate, price=price, budget=budget)
 
 
 def _shown(database: Both, model: str) -> bool:
@@ -175,56 +178,46 @@ def _obstacle(database: Ledger, model: str) -> str:
 def _settled(now: Version, last: Version, rows: Changes) -> bool:
     """Whether the table would be what it is: no row is new, gone, changed or without its answer."""
     there = sum(rows.states.values())
-    still = now.prompt == last.prompt and rows.same == there and not rows.gone
+    still = now.id == last.id and rows.same == there and not rows.gone
     return still and not rows.reasons and not rows.states.get("in progress")
 
 
 def _numbered(
-    database: Ledger, config: Config, provider: Provider, work: Compiled, order: RunOptions
+    database: Ledger, config: Config, provider: Provider, work: Compiled, options: RunOptions
 ) -> Run:
     """The run to be."""
     number = int(database.fetch_one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
     prompt = work.prompt
     return Run(
-        run=number,
+        id=number,
         model=work.model.name,
-        prompt=work.version,
+        version_id=work.version_id,
         provider=provider.name,
         max_attempts=prompt.max_attempts or config.max_attempts,
         retry=prompt.retry if prompt.retry is not None else config.retry,
-        again=order.retry,
-        since=_since(database, work, order),
-        invocation=order.invocation or number,
-        limits=limits(config.budget, prompt.budget, order.max_cost),
+        again=options.retry,
+        since=_since(database, work, options),
+        invocation=options.invocation or number,
+        limits=find_limits(config.budget, prompt.budget, options.max_cost),
     )
 
 
-def _since(database: Ledger, work: Compiled, order: RunOptions) -> int:
+def _since(database: Ledger, work: Compiled, options: RunOptions) -> int:
     """From which batch on answers count: from now on for a full refresh, and from its beginning for
     a run that goes on with one which did not come to its end."""
-    if order.full_refresh:
+    if options.full_refresh:
         read = database.fetch_one("SELECT coalesce(max(read_number), 0) FROM ledger.batches")[0]
         return max(1, int(read))
     if not database.call("latest_run", model=work.model.name):
         return 0
     last = Run.latest(database, work.model.name)
-    same = last.prompt == work.version and database.call("unsent", model=work.model.name)[0][0]
+    same = (
+        last.version_id == work.version_id and database.call("unsent", model=work.model.name)[0][0]
+    )
     return last.since if same else 0
 
 
-def left(database: Ledger, run: Run, *, foreseen: float = 0.0) -> Left:
-    """What this run may still plan to spend."""
-    return Left.of(
-        database,
-        run.limits,
-        model=run.model,
-        run=run.run,
-        invocation=run.invocation,
-        planned=True,
-        foreseen=foreseen,
-    )
-
-
-def keep(database: Ledger, work: Compiled) -> None:
+def keep_version(database: Ledger, work: Compiled) -> None:
     """Keep this version of the model: its answers can be read without its files."""
-    database.call("prompt_kept", query=work.model.query, **asdict(work.kept))
+    values = asdict(work.kept)
+    database.call("prompt_kept", query=work.model.query, prompt=values.pop("id"), **values)

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler import scores
 from enrich.db import quote
+from enrich.db.database import statement
 from enrich.errors import DatabaseError, InputError, ProjectError, nearest
-from enrich.pipeline.publish import run_key
+from enrich.pipeline.lock import hold_project
+from enrich.pipeline.lookup import fetch_rows, find_run_model
+from enrich.pipeline.publish import find_key, write_books
+from enrich.pipeline.seed import load_seeds
+from enrich.results import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,9 +24,10 @@ if TYPE_CHECKING:
     from enrich.manifest.column_type import Measure
     from enrich.manifest.output import Column
     from enrich.manifest.prompt import Prompt
+    from enrich.pipeline.flow import Flow
 
 
-def evaluate(
+def score_answers(
     database: Both, model: str, prompt: Prompt, labels: str, columns: Mapping[str, str]
 ) -> None:
     """Score a model's published columns against the table `labels`, and keep the figures.
@@ -77,7 +83,7 @@ def _score(database: Both, measure: Measure, named: Mapping[str, str]) -> None:
 
 def _key(database: Both, model: str, labels: str, given: Mapping[str, str]) -> dict[str, str]:
     """The key's columns with their types."""
-    kinds = run_key(database, model)
+    kinds = find_key(database, model)
     known = {column.lower(): column for column in given}
     for column in kinds:
         if column.lower() not in known:
@@ -105,3 +111,21 @@ def _pairs(
         hint = f"say which is which: --column {first}=ONE OF {', '.join(given)}"
         raise InputError(f"no column of '{labels}' is called like one of the output's", hint=hint)
     return [(outputs[name], known[label]) for name, label in wanted.items()]
+
+
+def evaluate_model(flow: Flow, name: str, labels: str, columns: Mapping[str, str]) -> Evaluation:
+    """Score a model's published columns, and give the figures of every version scored so far."""
+    model = flow.one(name)
+    find_run_model(flow, name)
+    if labels in flow.graph.models:
+        flow.check_built(labels)
+    with hold_project(flow.files):
+        load_seeds(flow)
+        with flow.files.open_both(attached=True) as database:
+            score_answers(database, name, model.own_prompt, labels, columns)
+            write_books(database)
+            named = {"model": name, "labels": labels}
+            figures = fetch_rows(database, statement("scores"), **named)
+            latest = database.call("latest_scored", **named)[0][0]
+            found = fetch_rows(database, statement("scores_by_label"), **named, prompt=latest)
+    return Evaluation(figures=figures, labels=found, prompt=latest)

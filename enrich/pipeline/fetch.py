@@ -22,7 +22,7 @@ def patience(provider: Provider) -> float:
     return 10 * provider.lost_after
 
 
-def fetch(files: Files, provider: Provider, batch: Batch, *, missed: int) -> Batch:
+def fetch_results(files: Files, provider: Provider, batch: Batch, *, missed: int) -> Batch:
     """Bring an ended batch's result files here. If they hold fewer lines than its counts speak of,
     they are fetched again later: it has not ended yet. That was so `missed` times before."""
     lines = 0

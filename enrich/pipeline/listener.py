@@ -1,4 +1,4 @@
-"""Talk: what enrich says while it works. Sentences and progress, never data."""
+"""Listener: what enrich says while it works. Sentences and progress, never data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Progress:
         return f"{self.model}: {', '.join(parts)} ({self.state})"
 
 
-class Talk(Protocol):
+class Listener(Protocol):
     """Who listens. `say` gets one sentence; `progress` how far a model is, whenever that changed
     or might have."""
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from enrich.db.database import Database, Ledger
-    from enrich.ledger.budget import Left
+    from enrich.ledger.budget import Remaining
     from enrich.ledger.run import Run
     from enrich.manifest.model import Kind
-    from enrich.pricing.estimate import Pace
+    from enrich.pricing.estimate import TokenRate
     from enrich.pricing.price import Price
     from enrich.providers import Limits
 
@@ -138,16 +138,16 @@ def _are(many: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class Spending:
     """What requests take and cost, as far as is known, and what may be spent on them."""
 
-    pace: Pace
+    rate: TokenRate
     price: Price | None
-    budget: Left
+    budget: Remaining
 
     def estimate(self, *, requests: int, size: int) -> Estimate:
         """What so many requests of together `size` bytes will take."""
-        return Estimate.of(self.pace, self.price, requests=requests, size=size)
+        return Estimate.of(self.rate, self.price, requests=requests, size=size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ class Cut:
     bytes: int
 
 
-def todo(database: Ledger, run: Run, *, overhead: int) -> tuple[int, int]:
+def list_todo(database: Ledger, run: Run, *, overhead: int) -> tuple[int, int]:
     """Make `temp._enrich_todo`: which of `temp._enrich_asked` to send; gives how many, and bytes.
 
     A request is left out when it is answered, in flight in any batch, or has no
@@ -167,7 +167,7 @@ def todo(database: Ledger, run: Run, *, overhead: int) -> tuple[int, int]:
     """
     database.call(
         "todo",
-        run=run.run,
+        run=run.id,
         again=run.again or run.since > 0,
         since=run.since,
         retry=list(run.retry),
@@ -180,7 +180,7 @@ def todo(database: Ledger, run: Run, *, overhead: int) -> tuple[int, int]:
     return int(many), int(size)
 
 
-def cut(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
+def cut_batches(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
     """Cut `temp._enrich_todo` so that every limit of the provider is kept, and so that the first
     `paid` requests, which the budgets pay for, are in batches of their own."""
     total = int(database.fetch_one("SELECT count(*) FROM temp._enrich_todo")[0])
@@ -203,7 +203,7 @@ def cut(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
     return cuts
 
 
-def size_of(database: Database, requests: int) -> int:
+def measure_first(database: Database, requests: int) -> int:
     """The bytes of the first so many of `temp._enrich_todo`."""
     return int(
         database.fetch_one(
@@ -212,36 +212,36 @@ def size_of(database: Database, requests: int) -> int:
     )
 
 
-def affordable(database: Database, terms: Terms) -> int:
+def count_affordable(database: Database, spending: Spending) -> int:
     """How many of `temp._enrich_todo`, from the first on, the rest of the budgets pays for."""
-    left = terms.budget.usd
-    if left is None or terms.price is None:
+    left = spending.budget.usd
+    if left is None or spending.price is None:
         return int(database.fetch_one("SELECT count(*) FROM temp._enrich_todo")[0])
     bytewise, each = (
-        terms.estimate(requests=requests, size=size).usd or 0.0
+        spending.estimate(requests=requests, size=size).usd or 0.0
         for requests, size in ((0, 1), (1, 0))
     )
     return int(database.call("affordable", bytewise=bytewise, each=each, left=left)[0][0])
 
 
-def first_cut(terms: Terms, paid: int) -> int:
+def cut_probe(spending: Spending, paid: int) -> int:
     """How many of the `paid` requests to send now: a few, where a budget has no answers to go by.
 
     What an llm thinks before it answers is billed, and no rule of thumb knows it; what a few cost,
     tells what the others will.
     """
-    blind = terms.budget.usd is not None and not terms.pace.answers
-    free = terms.estimate(requests=1, size=0).usd == 0
+    blind = spending.budget.usd is not None and not spending.rate.answers
+    free = spending.estimate(requests=1, size=0).usd == 0
     return min(paid, max(LEAST_FIRST, min(paid // 20, MOST_FIRST))) if blind and not free else paid
 
 
-def assign(
-    database: Ledger, run: Run, cuts: Sequence[Cut], terms: Terms, *, paid: int
+def assign_batches(
+    database: Ledger, run: Run, cuts: Sequence[Cut], spending: Spending, *, paid: int
 ) -> list[str]:
     """Put the cuts into the ledger as batches, with what each is estimated to cost; gives their
     ids. Those after the first `paid` requests are held by the budget."""
     batches = [
-        _planned(database, run, each, terms, part=part, held=each.start >= paid)
+        _plan_batch(database, run, each, spending, part=part, held=each.start >= paid)
         for part, each in enumerate(cuts)
     ]
     if batches:
@@ -249,24 +249,26 @@ def assign(
     return batches
 
 
-def _planned(database: Ledger, run: Run, each: Cut, terms: Terms, *, part: int, held: bool) -> str:
+def _plan_batch(
+    database: Ledger, run: Run, each: Cut, spending: Spending, *, part: int, held: bool
+) -> str:
     """A new batch; its id begins with the model's name, for those who see it."""
     batch = f"{re.sub(r'[^A-Za-z0-9_-]', '', run.model)[:40]}-{uuid4().hex[:12]}"
-    price = terms.price
+    price = spending.price
     database.call(
         "batch_planned",
         batch=batch,
-        run=run.run,
+        run=run.id,
         model=run.model,
-        prompt=run.prompt,
+        prompt=run.version_id,
         provider=run.provider,
         requests=each.requests,
         bytes=each.bytes,
         part=part,
-        held=str(terms.budget) if held else None,
+        held=str(spending.budget) if held else None,
         input_price=price and price.input,
         cached_price=price and price.cached,
         output_price=price and price.output,
-        reserved=terms.estimate(requests=each.requests, size=each.bytes).usd,
+        reserved=spending.estimate(requests=each.requests, size=each.bytes).usd,
     )
     return batch

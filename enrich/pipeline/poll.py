@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.ledger.batch import FULL, check_whose, save, seen
-from enrich.pipeline.fetch import fetch, patience
-from enrich.pipeline.submit import submit
+from enrich.pipeline.fetch import fetch_results, patience
+from enrich.pipeline.submit import submit_batch
 
 if TYPE_CHECKING:
     from enrich.db.files import Files
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from enrich.providers import Provider
 
 
-def advance(files: Files, provider: Provider, batch: Batch) -> Batch:
+def advance_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
     """Take a batch as far as it goes without waiting, until its result files are here."""
     check_whose(provider, batch)
     missed = batch.late
     if batch.remote is None:
-        batch = submit(files, provider, batch)
+        batch = submit_batch(files, provider, batch)
     elif batch.ended_at is None or batch.late:
         batch = seen(files, batch, provider.poll(batch.remote), patience=patience(provider))
     if batch.ended and batch.code == FULL:
         return _requeue(files, batch)
     if batch.ended:
-        batch = fetch(files, provider, batch, missed=missed)
+        batch = fetch_results(files, provider, batch, missed=missed)
     return batch
 
 

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 from enrich.compiler import inputs, tables
 from enrich.errors import InputError, OverBudget, ProviderError
 from enrich.ledger.batch import NOW, file_name, folder, now, save, unread
-from enrich.ledger.budget import Left, limits
+from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
-from enrich.pipeline import draft, plan, read, snapshot
+from enrich.pipeline import draft, plan, read
 from enrich.pipeline.fetch import result_paths
-from enrich.pipeline.plan import Cut, Terms
+from enrich.pipeline.plan import Cut, Spending
 from enrich.pipeline.read import Judge, read_batches
+from enrich.pipeline.render import measure_content
+from enrich.pipeline.select import select_rows
 from enrich.pipeline.write import write_requests
-from enrich.pricing.estimate import Pace
+from enrich.pricing.estimate import TokenRate
 from enrich.pricing.price import usd
 from enrich.results import Rows
 
@@ -86,7 +88,7 @@ class Asked:
     cost: float | None
 
 
-def preview(
+def preview_rows(
     files: Files, config: Config, provider: Provider, model: Model, *, limit: int, where: str = ""
 ) -> Preview:
     """Answer the first `limit` rows that the SQL condition `where` is true for.
@@ -94,7 +96,7 @@ def preview(
     Raises OverBudget where that is estimated to cost more than is left of a budget, and
     ProviderError where the provider refuses every request; nothing is spent then.
     """
-    done = ask(files, config, provider, model, limit=limit, where=where)
+    done = ask_rows(files, config, provider, model, limit=limit, where=where)
     with files.open_ledger() as database:
         found = _found(database, done.work, [each for each in done.fingerprints if each])
     rows = (
@@ -114,7 +116,7 @@ def preview(
     )
 
 
-def ask(
+def ask_rows(
     files: Files,
     config: Config,
     provider: Provider,
@@ -129,7 +131,7 @@ def ask(
         work = draft.compile_ready(database, config, provider, model)
         few = work.only(where=where.strip(), limit=limit, among=among)
         try:
-            snapshot.take(database, few, config=config, most_bytes=provider.limits.bytes)
+            select_rows(database, few, config=config, most_bytes=provider.limits.bytes)
         except InputError as problem:
             said = f"--where: {problem.message}" if where.strip() else problem.message
             raise InputError(said, hint=problem.hint) from problem
@@ -161,7 +163,7 @@ def _answered(files: Files, provider: Provider, batch: Batch, *, whom: str) -> f
         raise trouble
     with files.open_ledger() as database:
         query = "SELECT cost FROM ledger.batches WHERE batch = $batch"
-        cost: float | None = database.fetch_one(query, batch=done[0][0].batch)[0]
+        cost: float | None = database.fetch_one(query, batch=done[0][0].id)[0]
     return cost
 
 
@@ -169,46 +171,46 @@ def _planned(
     database: Both, config: Config, provider: Provider, work: Compiled, model: Model
 ) -> Batch | None:
     """The requests that nobody has answered yet, as one batch that is under way; or None."""
-    draft.keep(database, replace(work, model=model))
-    read.judge_again(database, Judge.of(database, work.version))
+    draft.keep_version(database, replace(work, model=model))
+    read.judge_again(database, Judge.of(database, work.version_id))
     prompt = work.prompt
     retry = prompt.retry if prompt.retry is not None else config.retry
     one = Run(
-        run=0,
+        id=0,
         model=model.name,
-        prompt=work.version,
+        version_id=work.version_id,
         provider=provider.name,
         max_attempts=prompt.max_attempts or config.max_attempts,
         retry=retry,
         again=True,
         since=0,
         invocation=0,
-        limits=limits(config.budget, prompt.budget, None),
+        limits=find_limits(config.budget, prompt.budget, None),
     )
-    requests, size = plan.todo(database, one, overhead=work.overhead)
+    requests, size = plan.list_todo(database, one, overhead=work.overhead)
     if not requests:
         return None
-    terms = Terms(
-        pace=Pace.seen(
-            database, work.version, prompt, work.params, snapshot.content(database, work)
+    spending = Spending(
+        rate=TokenRate.seen(
+            database, work.version_id, prompt, work.params, measure_content(database, work)
         ),
         price=provider.price(work.body.llm, now=True),
-        budget=Left.of(database, one.limits, model=model.name, run=0, invocation=0),
+        budget=Remaining.of_run(database, one),
     )
-    cost = terms.estimate(requests=requests, size=size).usd
-    if not terms.budget.pays(cost):
-        has = f"{terms.budget} has {usd(terms.budget.usd)} left"
+    cost = spending.estimate(requests=requests, size=size).usd
+    if not spending.budget.pays(cost):
+        has = f"{spending.budget} has {usd(spending.budget.usd)} left"
         what = f"the preview would cost about {usd(cost)}, and {has}"
         raise OverBudget(what, hint="ask fewer rows with -n, or raise the budget")
     cut = Cut(start=0, requests=requests, bytes=size)
-    (name,) = plan.assign(database, one, [cut], terms, paid=requests)
+    (name,) = plan.assign_batches(database, one, [cut], spending, paid=requests)
     database.call("answering", batch=name)
-    return next(batch for batch in unread(database) if batch.batch == name)
+    return next(batch for batch in unread(database) if batch.id == name)
 
 
 def _found(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[str, Answered]:
     """What the ledger has for each request."""
-    judge = Judge.of(database, work.version)
+    judge = Judge.of(database, work.version_id)
     rows = database.fetch_dicts(
         tables.previewed(judge.output, judge.form), fingerprints=fingerprints
     )
@@ -233,8 +235,8 @@ def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
     Where the provider refused them all, it is as if nothing had been asked.
     """
     with files.open_ledger() as database:
-        judge = Judge.of(database, batch.prompt)
-        requests = folder(files, batch) / file_name(batch.batch)
+        judge = Judge.of(database, batch.version_id)
+        requests = folder(files, batch) / file_name(batch.id)
         write_requests(database, requests, batch, judge)
     (results,) = result_paths(files, replace(batch, result_files=(NOW,)))
     try:
@@ -242,9 +244,7 @@ def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
     except ProviderError:
         with files.open_ledger() as database, database.transaction():
             for table in ("requests", "batches"):
-                database.execute(
-                    f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.batch
-                )
+                database.execute(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.id)
         raise
     except KeyboardInterrupt:  # what had been asked was waited for, and the rest was not
         _ended_now(files, batch, status="cancelled")

@@ -20,8 +20,8 @@ from enrich.db.ownership import MARK, check_free, cleared, comment, mark, mark_i
 from enrich.errors import ProjectError, reading
 from enrich.ledger.run import Run
 from enrich.manifest.model import HISTORY, TAKEN
-from enrich.pipeline import test as audit
 from enrich.pipeline.read import Judge, judge_again
+from enrich.pipeline.test import Broken, keep_failing, need_published, run_tests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ class Published:
         return tuple(result.test for result in self.results if result.verdict == "fail")
 
 
-def publish(
+def publish_model(
     database: Both,
     model: str,
     tests: Sequence[DataTest],
@@ -75,11 +75,11 @@ def publish(
         found = Published(model=model, same=True)
     else:
         found, outcomes, stale = _replaced(database, run, tests, version, folder, about=about)
-        audit.keep_failures(database, model, found.results, folder=folder)
+        keep_failing(database, model, found.results, folder=folder)
     held = list(found.held_back)
     database.call(
         "published",
-        run=run.run,
+        run=run.id,
         outcomes=outcomes,
         stale=stale,
         held=[] if under_way else held,
@@ -88,7 +88,7 @@ def publish(
     return found
 
 
-def test(
+def test_model(
     database: Both, model: str, tests: Sequence[DataTest], *, folder: Path, asks: bool
 ) -> Published:
     """Test a model's table as `publish` would, without publishing it; a plain model's, which asks
@@ -100,7 +100,7 @@ def test(
         found, _, _ = _replaced(database, run, tests, version, folder, keep=False)
     else:
         found = _tested(database, model, tests, folder)
-    audit.keep_failures(database, model, found.results, folder=folder)
+    keep_failing(database, model, found.results, folder=folder)
     return found
 
 
@@ -109,14 +109,14 @@ def test_alone(
 ) -> tuple[Result, ...]:
     """Run SQL tests that belong to no model. Needs the warehouse."""
     found = _tested(database, "", tests, folder)
-    audit.keep_failures(database, "", found.results, folder=folder)
+    keep_failing(database, "", found.results, folder=folder)
     return found.results
 
 
 def check_names(database: Warehouse, model: Model) -> None:
     """Refuse a model at whose names somebody else's tables stand. Needs the warehouse."""
     check_free(database, model.name, "a model")
-    if model.prompt is not None:
+    if model.asks:
         for name in (model.name, f"{model.name}{HISTORY}"):
             check_free(database, name, "a model", schema="enrich")
 
@@ -124,7 +124,7 @@ def check_names(database: Warehouse, model: Model) -> None:
 def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
     """Refuse a plain model whose table holds answers, unless it is to be made anew (`refresh`).
     Needs the warehouse."""
-    if model.prompt is not None:
+    if model.asks:
         return
     found = database.call("exists", schema="main", name=model.name)
     if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ANSWERS_MARK}"):
@@ -141,7 +141,7 @@ def _version(database: Ledger, run: Run, tests: Sequence[DataTest]) -> str:
     rows_from, read = database.fetch_one(tables.state(run.model))
     definitions = "".join(test.definition for test in tests)
     told = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
-    made_from = f"{run.prompt}, rows of run {rows_from}, {read} batches read"
+    made_from = f"{run.version_id}, rows of run {rows_from}, {read} batches read"
     return f"{ANSWERS_MARK}{made_from}, tests {told}"
 
 
@@ -159,13 +159,13 @@ def _replaced(
 
     Gives also how often each outcome is in them, as JSON, and how many rows are stale.
     """
-    model, judge = run.model, Judge.of(database, run.prompt)
+    model, judge = run.model, Judge.of(database, run.version_id)
     with database.transaction():
         judge_again(database, judge, tables.present(model))
     database.execute(tables.settled(model))
     database.execute(tables.kept(model, judge.output, judge.form))
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
-    before = audit.needs_published(tests) and bool(there)
+    before = need_published(tests) and bool(there)
     table = quote.name("warehouse", "main", model)
     rows_before = database.fetch_one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
@@ -185,8 +185,8 @@ def _replaced(
             columns = words if schema == "main" else {}
             mark(database, "TABLE", schema, model, sealed, about=about, columns=columns)
         mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
-        key = tuple(run_key(database, model))
-        results = audit.run_tests(
+        key = tuple(find_key(database, model))
+        results = run_tests(
             database,
             model,
             trial,
@@ -230,7 +230,7 @@ def _audited(
             )
             done = keep and not found.held_back
             return found, (rest[0], rest[1])
-        except audit.Broken as problem:
+        except Broken as problem:
             broken[problem.result.test] = problem.result
         finally:
             database.execute("COMMIT" if done else "ROLLBACK")
@@ -240,13 +240,13 @@ def _tested(database: Warehouse, model: str, tests: Sequence[DataTest], folder: 
     """The tests of a table or view as it stands."""
 
     def make(trial: Sequence[DataTest]) -> Made:
-        return audit.run_tests(database, model, trial, key=(), folder=folder, before=False), "", 0
+        return run_tests(database, model, trial, key=(), folder=folder, before=False), "", 0
 
     found, _ = _audited(database, model, tests, make, keep=False)
     return found
 
 
-def run_key(database: Ledger, model: str) -> dict[str, str]:
+def find_key(database: Ledger, model: str) -> dict[str, str]:
     """The columns of a model's key and their types, as the ledger has them."""
     return database.describe(f"SELECT key.* FROM {tables.inputs(model)}")
 
@@ -269,7 +269,7 @@ def _sealed(database: Warehouse, schema: str, model: str, version: str) -> str:
     return f"{version}, {rows} rows, seal {seal or 0:x}"
 
 
-def build(
+def build_model(
     database: Warehouse, model: Model, tests: Sequence[DataTest], *, folder: Path
 ) -> Published:
     """Make a plain SQL model's view or table, unless a test fails. Needs the warehouse."""
@@ -281,15 +281,15 @@ def build(
         with reading(model.source):
             database.execute(f"CREATE {kind} {name} AS\n{model.query}")
         mark(database, kind, "main", model.name, "a model", about=model.description)
-        found = audit.run_tests(database, model.name, trial, key=(), folder=folder, before=False)
+        found = run_tests(database, model.name, trial, key=(), folder=folder, before=False)
         return found, "", 0
 
     found, _ = _audited(database, model.name, tests, make, keep=True)
-    audit.keep_failures(database, model.name, found.results, folder=folder)
+    keep_failing(database, model.name, found.results, folder=folder)
     return found
 
 
-def books(database: Both) -> None:
+def write_books(database: Both) -> None:
     """Make anew what enrich tells of all models: `enrich.costs`, `.prompts` and `.evaluations`.
 
     Needs warehouse and ledger.

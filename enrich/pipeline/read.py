@@ -206,8 +206,8 @@ def read_batches(
     """
     done: list[Done] = []
     troubles: list[tuple[Batch, DatabaseError]] = []
-    for prompt in dict.fromkeys(batch.prompt for batch in ended):
-        alike = [batch for batch in ended if batch.prompt == prompt]
+    for prompt in dict.fromkeys(batch.version_id for batch in ended):
+        alike = [batch for batch in ended if batch.version_id == prompt]
         for start in range(0, len(alike), TOGETHER):
             some = alike[start : start + TOGETHER]
             try:
@@ -227,10 +227,10 @@ def read_batches(
 
 def _read_together(files: Files, some: list[Batch]) -> list[Done]:
     with files.open_ledger() as database, database.transaction():
-        judge = Judge.of(database, some[0].prompt)
+        judge = Judge.of(database, some[0].version_id)
         run = [_results(files, batch) for batch in some if not batch.unrun]
         outcomes = read_files(database, run, judge) if run else {}
-        found = [(batch, outcomes.get(batch.batch, {})) for batch in some]
+        found = [(batch, outcomes.get(batch.id, {})) for batch in some]
         return [(closed(database, batch, many), many) for batch, many in found]
 
 
@@ -244,13 +244,13 @@ def closed(
         database, batch, read_at=now(), read_number=number, outcomes=json.dumps(outcomes)
     )
     billed = billed or batch.status == "interrupted"
-    database.call("true_up", batch=batch.batch, billed=billed)
+    database.call("true_up", batch=batch.id, billed=billed)
     return batch
 
 
 def _results(files: Files, batch: Batch) -> Ended:
     return Ended(
-        batch=batch.batch,
+        batch=batch.id,
         run=batch.run,
         requests=batch.requests,
         files=tuple(result_paths(files, batch)),

@@ -13,7 +13,16 @@ from typing import IO, TYPE_CHECKING, cast
 from enrich.db import quote
 from enrich.db.creation import make_folder
 from enrich.db.ownership import MARK, cleared, comment, is_ours, mark
-from enrich.errors import DatabaseError, DiskError, InputError, nearest, reading
+from enrich.errors import (
+    Damaged,
+    DatabaseError,
+    DiskError,
+    InputError,
+    ProjectError,
+    nearest,
+    reading,
+)
+from enrich.manifest import seed_file
 from enrich.manifest.variables import literal
 from enrich.pipeline import zst
 
@@ -22,8 +31,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enrich.db.database import Warehouse
+    from enrich.errors import EnrichError
     from enrich.manifest.seed_file import SeedFile
     from enrich.manifest.sources import Source
+    from enrich.pipeline.flow import Flow
 
 NATIVE = {"latin-1": "latin-1", "utf-16": "utf-16"}
 """Encodings that DuckDB reads by itself; others are Python's, and go through a copy in UTF-8."""
@@ -51,7 +62,7 @@ SAY_HOW = (
 )
 
 
-def seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
+def load_seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
     """Load a seed file as a table, unless it was loaded as it is now. Needs the warehouse.
 
     Raises InputError, with file and line, where it cannot be read; the table stays as it was.
@@ -217,7 +228,7 @@ def _transcode(each: SeedFile, copy: Path) -> None:
         ) from problem
 
 
-def forget_sources(database: Warehouse, sources: Sequence[Source]) -> None:
+def _drop_sources(database: Warehouse, sources: Sequence[Source]) -> None:
     """Drop the views of sources that are not declared any more. Needs the warehouse."""
     known = {each.name for each in sources}
     for name, said in database.call("source_views", mark=f"{MARK}a source"):
@@ -225,7 +236,7 @@ def forget_sources(database: Warehouse, sources: Sequence[Source]) -> None:
             database.execute(f"DROP VIEW {quote.name('warehouse', 'main', name)}")
 
 
-def source(database: Warehouse, source: Source) -> bool:
+def make_source(database: Warehouse, source: Source) -> bool:
     """Make the view of a source's files, unless it is there. Needs the warehouse."""
     version = f"a source: {sha256(source.query.encode()).hexdigest()[:12]}"
     found = database.call("exists", schema="main", name=source.name)
@@ -237,3 +248,49 @@ def source(database: Warehouse, source: Source) -> bool:
         database.execute(f"CREATE VIEW {name} AS\n{source.query}")
         mark(database, "VIEW", "main", source.name, version)
     return True
+
+
+def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichError]]:
+    """Load the seeds of these names, or all, as tables where their files have changed, and make the
+    views of sources; gives the names of those loaded, and what was wrong.
+
+    What cannot be loaded is left to the models that read it: it is among the command's `spoiled`.
+    """
+    found = seed_file.found(flow.config)
+    known = (*found.files, *found.problems)
+    for name in names:
+        if name not in known:
+            raise ProjectError(f"there is no seed '{name}'", hint=nearest(name, known))
+    wanted = {name: each for name, each in found.files.items() if not names or name in names}
+    problems = {name: p for name, p in found.problems.items() if not names or name in names}
+    loaded: list[str] = []
+    if wanted or flow.config.sources:
+        with flow.files.open_warehouse() as database:
+            problems |= make_sources(database, flow.config.sources)
+            for name, each in wanted.items():
+                try:
+                    loaded += [name] if load_seed(database, each, work=flow.files.work) else []
+                except Damaged:
+                    raise
+                except (InputError, DiskError) as problem:
+                    problems[name] = problem
+    flow.found.spoiled.update({name.lower(): problem for name, problem in problems.items()})
+    if loaded:
+        copy = "a copy of " if flow.files.copies else ""
+        flow.listener.say(f"loaded {', '.join(loaded)} into {copy}{flow.config.warehouse.name}")
+    for sentence in (*found.unread, *(f"{p.message} ({p.hint})" for p in problems.values())):
+        flow.workspace.say_once(sentence)
+    return tuple(loaded), list(problems.values())
+
+
+def make_sources(database: Warehouse, sources: Sequence[Source]) -> dict[str, EnrichError]:
+    """Make the views of sources; gives what is wrong with those that cannot be made."""
+    problems: dict[str, EnrichError] = {}
+    _drop_sources(database, sources)
+    for each in sources:
+        try:
+            make_source(database, each)
+        except DatabaseError as problem:
+            message = f"the source '{each.name}' cannot be read: {problem.message}"
+            problems[each.name] = InputError(message, hint="see `sources:` in project.yml")
+    return problems

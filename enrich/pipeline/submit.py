@@ -11,36 +11,25 @@ from typing import TYPE_CHECKING
 from enrich.db.database import statement
 from enrich.errors import ProjectError, ProviderError, Unavailable, Unclear
 from enrich.ledger.batch import file_name, folder, now, save, seen, update
-from enrich.pipeline.cancel import cancel, give_up
 from enrich.pipeline.read import Judge
+from enrich.pipeline.withdraw import cancel_batch, give_up
 from enrich.pipeline.write import write_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from enrich.db.database import Ledger
     from enrich.db.files import Files
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider, Remote
 
 
-def withdraw(database: Ledger, model: str) -> None:
-    """Forget the model's batches that nobody was asked to run; `tidy` deletes what was uploaded.
-
-    Needs the ledger.
-    """
-    database.call("unused_files", model=model, batch=None)
-    for table in ("requests", "batches"):
-        database.call(f"withdraw_{table}", model=model)
-
-
-def submit(files: Files, provider: Provider, batch: Batch) -> Batch:
+def submit_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
     """Write, upload, intend, create; each step is committed before the next begins."""
     if batch.intended_at is not None:
         remote = _found(provider, batch)
         if remote is not None:
             batch = seen(files, batch, remote, submitted_at=now())
-            return cancel(files, provider, batch) if batch.cancelled_at else batch
+            return cancel_batch(files, provider, batch) if batch.cancelled_at else batch
         waited = (now() - (batch.intended_at or now())).total_seconds()
         if waited < 0:  # the clock was put back: wait anew
             return save(files, batch, intended_at=now())
@@ -77,7 +66,7 @@ def _found(provider: Provider, batch: Batch) -> Remote | None:
     except Unavailable:
         raise
     except ProviderError as problem:
-        what = f"{batch.batch} may have been made, and cannot be looked up: {problem.message}"
+        what = f"{batch.id} may have been made, and cannot be looked up: {problem.message}"
         hint = "look for it at the provider; if it is not there: enrich cancel --forget"
         raise ProviderError(what, hint=hint) from problem
 
@@ -87,25 +76,25 @@ def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int,
     highest attempt among its requests, and the id of the file.
 
     An upload that was begun before may be there: it is used, and what other copies there are, or
-    come to light later, are left to `tidy`.
+    come to light later, are left to `discard_unused`.
     """
     with files.open_ledger() as database:
-        judge = Judge.of(database, batch.prompt)
-        attempt = int(database.call("attempt", batch=batch.batch)[0][0])
+        judge = Judge.of(database, batch.version_id)
+        attempt = int(database.call("attempt", batch=batch.id)[0][0])
         if batch.input_file is not None:
             return judge.endpoint, attempt, batch.input_file
-        path = folder(files, batch) / file_name(batch.batch)
+        path = folder(files, batch) / file_name(batch.id)
         again = batch.uploading_at is not None
         write_requests(database, path, batch, judge)
         if again:
-            database.call("spare_files", batch=batch.batch)
+            database.call("spare_files", batch=batch.id)
         else:
             update(database, batch, uploading_at=now())
     known = provider.uploaded(path.name) if again else ()
     return judge.endpoint, attempt, known[0] if known else provider.upload(path)
 
 
-def tidy(files: Files, open_provider: Callable[[str], Provider]) -> None:
+def discard_unused(files: Files, open_provider: Callable[[str], Provider]) -> None:
     """Delete at their providers what was uploaded and is of no use; what fails is tried again."""
     with files.open_ledger() as database:
         unused = database.fetch_dicts(statement("unused"))

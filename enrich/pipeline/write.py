@@ -22,7 +22,7 @@ def write_requests(database: Ledger, path: Path, batch: Batch, judge: Judge) -> 
         part.touch(mode=0o600)
         with database.unordered():
             write = request_lines(judge.endpoint, judge.prefix)
-            database.execute(write, batch=batch.batch, path=part)
+            database.execute(write, batch=batch.id, path=part)
         part.chmod(0o600)
         part.replace(path)
     except OSError as problem:

@@ -31,7 +31,7 @@ LIMIT_PARAMETERS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class TokenRate:
     """Tokens of one request: by its bytes and by itself for input, by itself for output.
 
     The spreads are standard deviations of one request's tokens, NULL as None where too few were
@@ -56,13 +56,13 @@ class Pace:
         work: Prompt,
         params: Mapping[str, Any],
         content: Content,
-    ) -> Pace:
+    ) -> TokenRate:
         """From the ledger: the answers to this version if there are any, else to the model's
         earlier ones by the same llm; without any the rule of thumb, by what a request holds."""
-        found = database.call("pace", prompt=prompt)
-        pace = cls.guessed(work, params, content)
+        found = database.call("token_rate", prompt=prompt)
+        rate = cls.guessed(work, params, content)
         if not found or not found[0][0]:
-            return pace
+            return rate
         answers, by_bytes, each, off_bytes, off_each, cached, output, off_output = found[0]
         pictures = bool(work.images)
         return cls(
@@ -76,7 +76,7 @@ class Pace:
         )
 
     @classmethod
-    def guessed(cls, prompt: Prompt, params: Mapping[str, Any], content: Content) -> Pace:
+    def guessed(cls, prompt: Prompt, params: Mapping[str, Any], content: Content) -> TokenRate:
         """The rule of thumb: four bytes of text a token, pictures as llms count them; the output
         by the types of its columns."""
         tokens = prompt.output.count_tokens()
@@ -129,15 +129,15 @@ class Estimate:
     answers: int
 
     @classmethod
-    def of(cls, pace: Pace, price: Price | None, *, requests: int, size: int) -> Estimate:
+    def of(cls, rate: TokenRate, price: Price | None, *, requests: int, size: int) -> Estimate:
         """For `requests` of together `size` bytes."""
-        taken = pace.per_byte * size + pace.per_request * requests
-        given = pace.output * requests
-        if pace.answers:
-            inside = Range.around(taken, pace.input_spread, requests, pace.answers)
-            out = Range.around(given, pace.output_spread, requests, pace.answers)
+        taken = rate.per_byte * size + rate.per_request * requests
+        given = rate.output * requests
+        if rate.answers:
+            inside = Range.around(taken, rate.input_spread, requests, rate.answers)
+            out = Range.around(given, rate.output_spread, requests, rate.answers)
         else:
-            shown = pace.pictures.times(requests)
+            shown = rate.pictures.times(requests)
             text, out = Range.guess(taken), Range.guess(given, 3)
             inside = Range(
                 likely=text.likely + shown.likely,
@@ -147,8 +147,8 @@ class Estimate:
         return cls(
             input=inside,
             output=out,
-            cost=_cost(price, inside, out, pace.cached) if price else None,
-            answers=pace.answers,
+            cost=_cost(price, inside, out, rate.cached) if price else None,
+            answers=rate.answers,
         )
 
     @property

@@ -46,7 +46,7 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
         )
         for batch in state.batches if unfold else ():
             counts = f"{batch.answered:,} of {batch.requests:,} {standing(batch)}"
-            rows.append([f"  {batch.batch}", f"{batch.requests:,}", "", "", "", counts, "", ""])
+            rows.append([f"  {batch.id}", f"{batch.requests:,}", "", "", "", counts, "", ""])
     tabulate(columns, rows, right={1, 2, 3, 4}, dull=(5, 4, 3), spare=(6,))
 
 
@@ -70,7 +70,7 @@ def closing(found: Sequence[State], *, usual: str) -> None:
         overdue = [batch for batch in state.batches if batch.overdue]
         if overdue:
             to_stderr(
-                f"\n{state.model}: {overdue[0].batch} is overdue: it was submitted "
+                f"\n{state.model}: {overdue[0].id} is overdue: it was submitted "
                 f"{_age(overdue[0].submitted_at)} ago, and a batch ends within 24 hours. "
                 f"Wait, or give it up, so that its rows can be asked again:\n"
                 f"  enrich cancel --forget {state.model}\n"
@@ -129,7 +129,7 @@ def states_plain(found: Sequence[State]) -> list[dict[str, Any]]:
             "published_at": state.published_at.isoformat() if state.published_at else None,
             "batches": [
                 {
-                    "batch": batch.batch,
+                    "batch": batch.id,
                     "remote": batch.remote,
                     "status": batch.status,
                     "requests": batch.requests,

@@ -1,14 +1,13 @@
-"""Select and render: the rows of a model's SELECT, as a temporary table of what would be asked."""
+"""Render: each row becomes a request's body, with the pictures that it names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler import inputs, tables
+from enrich.compiler import inputs
 from enrich.compiler.body import REMOTE
 from enrich.compiler.compilation import select_failed
-from enrich.db import quote
-from enrich.errors import DatabaseError, InputError, reading
+from enrich.errors import DatabaseError, reading
 from enrich.pricing import pictures
 from enrich.pricing.pictures import Content
 
@@ -23,61 +22,21 @@ MOST_BYTES = 50_000_000
 """What a request may hold of pictures: OpenAI refuses more (measured; its guide says 512 MB)."""
 
 
-def take(database: Warehouse, compiled: Compiled, *, config: Config, most_bytes: int) -> int:
-    """Make `temp._enrich_snapshot`: see `inputs.snapshot`.
-
-    Gives the number of rows. Needs the warehouse. A row whose picture cannot be read, or whose
-    request is larger than `most_bytes`, has an `error` and no fingerprint. Raises InputError where
-    the SELECT fails or the key is NULL or not unique.
-    """
-    _render(database, compiled, config, table="_enrich_snapshot")
-    database.execute(tables.asked("_enrich_snapshot"))
-    _check_key(database, compiled)
-    database.call("line_too_long", overhead=compiled.overhead, bytes=most_bytes)
-    return int(database.fetch_one("SELECT count(*) FROM temp._enrich_snapshot")[0])
-
-
-def take_earlier(database: Warehouse, earlier: Compiled, *, config: Config) -> None:
-    """Make `temp._enrich_earlier`: the same rows as an earlier version would have asked them."""
-    _render(database, earlier, config, table="_enrich_earlier")
-
-
-def _render(database: Warehouse, compiled: Compiled, config: Config, *, table: str) -> None:
+def render_rows(database: Warehouse, compiled: Compiled, config: Config, *, table: str) -> None:
+    """Make a temporary table of the requests that a version of the model asks for its rows."""
     with reading(compiled.model.source):
-        _render_rows(database, compiled, config, table=table)
+        try:
+            if compiled.keeps_rows:
+                database.execute(inputs.materialized(compiled.model.query))
+            if compiled.body.images:
+                _render_pictures(database, compiled, config)
+            database.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{compiled.snapshot}")
+        except DatabaseError as problem:
+            above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
+            raise select_failed(compiled.model, problem, above=above) from problem
 
 
-def _render_rows(database: Warehouse, compiled: Compiled, config: Config, *, table: str) -> None:
-    try:
-        if compiled.keeps_rows:
-            database.execute(inputs.materialized(compiled.model.query))
-        if compiled.body.images:
-            _pictures(database, compiled, config)
-        database.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{compiled.snapshot}")
-    except DatabaseError as problem:
-        above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
-        raise select_failed(compiled.model, problem, above=above) from problem
-
-
-def _check_key(database: Warehouse, compiled: Compiled) -> None:
-    named = ", ".join(compiled.key)
-    for fault, keys, many in database.execute(inputs.key_faults(compiled.key)):
-        shown = ", ".join(keys) + (", ..." if many > len(keys) else "")
-        hint = "add a column to `key:` that tells the rows apart, or select them DISTINCT"
-        if fault == "NULL":
-            present = " AND ".join(
-                f"{quote.readable(column)} IS NOT NULL" for column in compiled.key
-            )
-            hint = f"leave such rows out of the SELECT: WHERE {present}"
-        where = f"{compiled.prompt.source}: the key ({named})"
-        raise InputError(f"{where} is {fault} in {compiled.model.source}: {shown}", hint=hint)
-    for custom_id, keys in database.execute(inputs.same_ids(compiled.key)):
-        what = f"{compiled.prompt.source}: these keys would share the custom_id {custom_id}"
-        hint = "make the key a text or a number in the SELECT, such as CAST(id AS VARCHAR) AS id"
-        raise InputError(f"{what}: {', '.join(keys)}", hint=hint)
-
-
-def _pictures(database: Warehouse, compiled: Compiled, config: Config) -> None:
+def _render_pictures(database: Warehouse, compiled: Compiled, config: Config) -> None:
     """Make `temp._enrich_pictures`: each file that the rows name, as a `data:` URL or a fault."""
     database.execute(inputs.no_pictures())
     named = tuple(
@@ -86,7 +45,7 @@ def _pictures(database: Warehouse, compiled: Compiled, config: Config) -> None:
     if not named:
         return
     given = [row[0] for row in database.execute(inputs.paths(named))]
-    checked = [_found(config, path) for path in given]
+    checked = [_find_picture(config, path) for path in given]
     found = [file for file, _ in checked if file]
     if not given:
         return
@@ -106,7 +65,7 @@ def _pictures(database: Warehouse, compiled: Compiled, config: Config) -> None:
     )
 
 
-def _found(config: Config, path: str) -> tuple[Path | None, str | None]:
+def _find_picture(config: Config, path: str) -> tuple[Path | None, str | None]:
     """The file that a cell names, where it may be read; or what is wrong with it."""
     if not path.strip():
         return None, "the image's cell is empty"
@@ -129,7 +88,7 @@ def _found(config: Config, path: str) -> tuple[Path | None, str | None]:
         return None, f"the image '{path}' cannot be read: it is a link in a circle"
 
 
-def content(database: Warehouse, work: Compiled) -> Content:
+def measure_content(database: Warehouse, work: Compiled) -> Content:
     """What the rows of `temp._enrich_snapshot` that can be asked hold, where they show pictures.
 
     Pictures at a fixed address are in each row.

@@ -1,0 +1,44 @@
+"""Explain: what a model becomes, to be looked at before anything is sent."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from enrich.compiler.compilation import described
+from enrich.pipeline.draft import compile_for
+from enrich.pipeline.seed import load_seeds
+from enrich.pipeline.select import select_rows
+
+if TYPE_CHECKING:
+    from enrich.pipeline.flow import Flow
+
+
+def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]:
+    """What a model becomes: its SQL, and if it asks, the JSON Schema and the first request, None
+    where no row can be asked. Sends nothing."""
+    model = flow.graph.one(name)
+    load_seeds(flow)
+    flow.check_seeds(model)
+    chosen = flow.provider_of(model, provider) if model.asks else None
+    with flow.files.open_warehouse("read", attached=True) as database:
+        if chosen is None:
+            described(database, model)
+            return {"sql": model.query}
+        work = compile_for(database, flow.config, chosen, model, identity="")
+        select_rows(database, work, config=flow.config, most_bytes=chosen.limits.bytes)
+        rows = database.execute("SELECT custom_id, tail FROM temp._enrich_asked LIMIT 1")
+    first = None
+    for custom_id, tail in rows:
+        body = json.loads(work.body.prefix + tail)
+        first = {
+            "custom_id": custom_id,
+            "method": "POST",
+            "url": work.body.endpoint,
+            "body": body,
+        }
+    return {
+        "sql": work.snapshot,
+        "schema": model.own_prompt.output.render_schema(),
+        "request": first,
+    }

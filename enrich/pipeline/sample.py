@@ -1,0 +1,67 @@
+"""Sample: a few rows are asked now, for `enrich preview` and `enrich compare`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from enrich.pipeline.backup import back_up
+from enrich.pipeline.compare import Comparison, compare_answers
+from enrich.pipeline.lock import hold_project
+from enrich.pipeline.preview import Preview, preview_rows, settle_previews
+from enrich.pipeline.seed import load_seeds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from enrich.manifest.model import Model
+    from enrich.pipeline.flow import Flow
+
+
+def preview_model(
+    flow: Flow, name: str, *, provider: str | None, limit: int, where: str
+) -> Preview:
+    """Answer the first `limit` rows of a model that `where` is true for."""
+    model = flow.one(name)
+    chosen = flow.provider_of(model, provider)
+    with _asking(flow, model):
+        found = preview_rows(flow.files, flow.config, chosen, model, limit=limit, where=where)
+    _finish(flow, chosen.notice if found.asked else "")
+    return found
+
+
+def compare_model(
+    flow: Flow, name: str, *, provider: str | None, llm: str, limit: int, where: str
+) -> Comparison:
+    """Answer a sample of a model's rows, beside those published or another llm's."""
+    model = flow.one(name)
+    chosen = flow.provider_of(model, provider)
+    with _asking(flow, model):
+        found = compare_answers(
+            flow.files,
+            flow.config,
+            flow.workspace.open_provider,
+            model,
+            provider=chosen,
+            llm=llm,
+            limit=limit,
+            where=where,
+        )
+    _finish(flow, chosen.notice if found.asked else "")
+    return found
+
+
+@contextmanager
+def _asking(flow: Flow, model: Model) -> Iterator[None]:
+    """Inside, the project is held, and what the rows are read from is there."""
+    with hold_project(flow.files):
+        load_seeds(flow)
+        flow.check_upstream(model)
+        settle_previews(flow.files)
+        yield
+
+
+def _finish(flow: Flow, notice: str) -> None:
+    back_up(flow.workspace)
+    if notice:
+        flow.listener.say(notice)

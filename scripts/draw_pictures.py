@@ -2,7 +2,8 @@
 # requires-python = ">=3.11"
 # dependencies = ["pillow==13.0.0"]  # pinned: another version may compress to other bytes
 # ///
-"""Draw the example project's pictures, one PNG per row of seeds/furniture.csv.
+"""Draw the pictures of the example projects: one PNG per row of seeds/furniture.csv at the top, and
+one for each of the first items in the catalog of examples/captions.
 
     uv run scripts/draw_pictures.py
 
@@ -17,6 +18,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageOps  # type: ignore[import-no
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE, SCALE = 256, 4  # drawn four times as large, then reduced: smooth edges
+PICTURED = 13  # how many items of examples/captions have a picture; the others show what is missing
 
 Colour = tuple[int, ...]  # red, green, blue
 PAPER: Colour = (236, 231, 222)
@@ -138,12 +140,25 @@ def draw(title: str, colour: str) -> Image.Image:
     return image.resize((SIZE, SIZE), Image.Resampling.LANCZOS).quantize(64)
 
 
+def items(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with path.open(encoding="utf-8", newline="") as rows:
+        return list(csv.DictReader(rows, delimiter=delimiter))
+
+
+def save(path: Path, title: str, colour: str) -> None:
+    """Draw one picture into a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw(title, colour).save(path, optimize=True)
+
+
 def main() -> None:
-    with (ROOT / "seeds/furniture.csv").open(encoding="utf-8", newline="") as rows:
-        for row in csv.DictReader(rows):
-            path = ROOT / row["primary_image"]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draw(row["title"], row["color"]).save(path, optimize=True)
+    """Draw everything anew."""
+    for row in items(ROOT / "seeds/furniture.csv"):
+        save(ROOT / row["primary_image"], row["title"], row["color"])
+    captions = ROOT / "examples/captions"
+    for row in items(captions / "seeds/catalog.csv", delimiter=";")[:PICTURED]:
+        save(captions / f"pictures/{row['item_id']}.png", row["title"], row["listed_color"])
 
 
 if __name__ == "__main__":

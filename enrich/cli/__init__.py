@@ -6,6 +6,7 @@ Ctrl-C.
 
     context     what every command shares
     options     options that several take
+    completing  what a shell completes
     running     init, seed, compile, plan, run, status, cancel
     judging     preview, compare, evaluate, test, failures, history
     looking     list, graph, cost, sql, debug

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from enrich.cli import completing
 from enrich.cli.context import NOT_OK, Context, finish
 from enrich.cli.options import (
     columns_given,
@@ -18,7 +19,7 @@ from enrich.cli.options import (
 
 
 @click.command()
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=completing.asking)
 @sample_options(5)
 @provider_option
 @var_option
@@ -50,7 +51,7 @@ def preview(
 
 
 @click.command()
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=completing.asking)
 @sample_options(20)
 @click.option("--llm", default="", metavar="NAME", help="Another llm, for the same prompt.")
 @provider_option
@@ -84,8 +85,14 @@ def compare(
 
 
 @click.command()
-@click.argument("name", metavar="MODEL")
-@click.option("--labels", required=True, metavar="TABLE", help="A table with the key and labels.")
+@click.argument("name", metavar="MODEL", shell_complete=completing.asking)
+@click.option(
+    "--labels",
+    required=True,
+    metavar="TABLE",
+    shell_complete=completing.tables,
+    help="A table with the key and labels.",
+)
 @click.option(
     "--column",
     "columns",
@@ -152,12 +159,17 @@ def test_(
 
 
 @click.command()
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=completing.asking)
 @click.option(
     "-n", "limit", type=click.IntRange(1), default=20, show_default=True, help="How many rows."
 )
 @click.option("--retry", is_flag=True, help="Ask them again, and wait for the answers.")
-@click.option("--provider", metavar="NAME", help="With --retry: another provider of project.yml.")
+@click.option(
+    "--provider",
+    metavar="NAME",
+    shell_complete=completing.providers,
+    help="With --retry: another provider of project.yml.",
+)
 @click.option("--detach", is_flag=True, help="With --retry: return after submitting.")
 @var_option
 @json_option
@@ -192,7 +204,7 @@ def failures(
 
 
 @click.command()
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=completing.asking)
 @click.option(
     "--key",
     "key",

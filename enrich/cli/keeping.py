@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from enrich.cli import completing
 from enrich.cli.context import ERROR, NOT_OK, Context
 from enrich.cli.options import json_option
 
@@ -44,7 +45,7 @@ def check(context: Context, as_json: bool) -> None:
 
 
 @ledger.command("export")
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", shell_complete=completing.folders)
 @click.option(
     "--skip-damaged", is_flag=True, help="Leave out what cannot be read, instead of stopping."
 )
@@ -73,7 +74,7 @@ def export_(context: Context, folder: str, skip_damaged: bool, as_json: bool) ->
 
 
 @ledger.command("import")
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", shell_complete=completing.folders)
 @click.option(
     "--replace", is_flag=True, help="Replace a ledger that is not empty; it is kept beside it."
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from enrich.cli import completing
 from enrich.cli.context import Context
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def common_options(command: C, *, hidden: bool = False) -> C:
             {
                 "envvar": None if hidden else "ENRICH_PROJECT",
                 "metavar": "DIR",
+                "shell_complete": completing.folders,
                 "help": "The project's folder; by itself the one around the current folder.",
             },
         ),
@@ -73,6 +75,7 @@ def var_option(command: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         metavar="NAME=VALUE",
         callback=_set_variables,
+        shell_complete=completing.variables,
         expose_value=False,
         help="Override a variable from project.yml. May be repeated.",
     )(command)
@@ -92,10 +95,23 @@ def select_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     made: Callable[..., Any] = selecting
     for option in (
-        click.option("--exclude", multiple=True, metavar="MODEL", help="Models to exclude."),
-        click.option("-s", "--select", multiple=True, metavar="MODEL", help="Models to select."),
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="MODEL",
+            shell_complete=completing.terms,
+            help="Models to exclude.",
+        ),
+        click.option(
+            "-s",
+            "--select",
+            multiple=True,
+            metavar="MODEL",
+            shell_complete=completing.terms,
+            help="Models to select.",
+        ),
         var_option,
-        click.argument("names", nargs=-1, metavar="[MODEL]..."),
+        click.argument("names", nargs=-1, metavar="[MODEL]...", shell_complete=completing.terms),
     ):
         made = option(made)
     return made
@@ -128,7 +144,10 @@ def order_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Who answers."""
     return click.option(
-        "--provider", metavar="NAME", help="Provider to use instead of the default."
+        "--provider",
+        metavar="NAME",
+        shell_complete=completing.providers,
+        help="Provider to use instead of the default.",
     )(command)
 
 

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from enrich.cli import completing
 from enrich.cli.context import ERROR, Context
 from enrich.cli.options import json_option
 from enrich.errors import EnrichError
@@ -39,6 +40,7 @@ def _faults(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> di
     multiple=True,
     metavar="NAME=SHARE",
     callback=_faults,
+    shell_complete=completing.faults,
     help="What goes wrong, and how often: the reference lists the names. May be repeated.",
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed, the same faults.")

@@ -7,13 +7,14 @@ import sys
 
 import click
 
+from enrich.cli import completing
 from enrich.cli.context import ERROR, Context, finish
 from enrich.cli.options import json_option, order_options, provider_option, var_option
 from enrich.errors import EnrichError
 
 
 @click.command()
-@click.argument("folder", default=".")
+@click.argument("folder", default=".", shell_complete=completing.folders)
 @click.pass_obj
 def init(_: Context, folder: str) -> None:
     """Make a new project in FOLDER: settings, a seed, a model and its prompt.
@@ -37,7 +38,7 @@ def init(_: Context, folder: str) -> None:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[SEED]...")
+@click.argument("names", nargs=-1, metavar="[SEED]...", shell_complete=completing.seeds)
 @click.pass_obj
 def seed(context: Context, names: tuple[str, ...]) -> None:
     """Load the files of seeds/ (CSV, JSON, Parquet) as tables; unchanged ones are left alone.
@@ -52,7 +53,9 @@ def seed(context: Context, names: tuple[str, ...]) -> None:
 
 
 @click.command("compile")
-@click.argument("names", nargs=-1, required=True, metavar="MODEL...")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="MODEL...", shell_complete=completing.terms
+)
 @provider_option
 @var_option
 @json_option
@@ -200,7 +203,7 @@ def status(context: Context, unfold: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.argument("names", nargs=-1, metavar="[MODEL]...", shell_complete=completing.terms)
 @click.option("--forget", is_flag=True, help="Stop tracking batches that cannot be cancelled.")
 @click.pass_obj
 def cancel(context: Context, names: tuple[str, ...], forget: bool) -> None:

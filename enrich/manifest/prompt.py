@@ -234,6 +234,11 @@ def said(text: str) -> str:
     return _split(text, "ledger")[1].strip()
 
 
+def front_matter(text: str, *, source: str) -> Settings:
+    """The settings of a prompt's file, not looked at any further."""
+    return _split(text, source)[0]
+
+
 def _split(text: str, source: str) -> tuple[Settings, str, int]:
     """Front matter, what follows it, and the line the latter starts on."""
     lines = text.split("\n")

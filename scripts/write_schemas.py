@@ -14,7 +14,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from enrich.manifest import backup, budget, config, data_test, prompt, sources
+from enrich.manifest import backup, budget, config, prompt, sources
+from enrich.manifest.data_test import SHARE_SCHEMA, Severity
+from enrich.manifest.data_test_types import DATA_TEST_TYPES
+from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import local, openai, opening, registry
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ WORD: Schema = {"type": ["string", "integer"]}
 WORDS: Schema = {"anyOf": [WORD, {"type": "array", "items": WORD, "minItems": 1}]}
 COUNT: Schema = {"type": "integer", "minimum": 1}
 NUMBER: Schema = {"type": "number", "minimum": 0}
-SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 MAPPING: Schema = {"type": "object"}
 FLAG: Schema = {"type": "boolean"}
 NAMES: Schema = {"pattern": f"^{sources.NAME.pattern}$"}
@@ -123,7 +125,7 @@ OPENAI = {
         "USD for a million tokens by llm, or the name of an llm that costs the same.",
         {"type": "object", "additionalProperties": {"anyOf": [{"type": "string"}, PRICE]}},
     ),
-    "batch_discount": said("How much less a batch costs, as a share: 0.5 is half.", SHARE),
+    "batch_discount": said("How much less a batch costs, as a share: 0.5 is half.", SHARE_SCHEMA),
 }
 
 
@@ -268,38 +270,15 @@ PROJECT = {
     ),
 }
 
-LISTED: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-TARGET: Schema = {"type": "string", "pattern": r".\..", "description": "table.column"}
 TESTS = {
-    "unique": said("A column, or columns together, that no two rows share.", LISTED),
-    "not_null": said("Columns that have a value in each row.", LISTED),
-    "accepted_values": said(
-        "Columns, and the list of values that each may have.",
-        {
-            "type": "object",
-            "additionalProperties": {"type": "array", "minItems": 1},
-            "minProperties": 1,
-        },
-    ),
-    "relationships": said(
-        "Columns, and the table.column that holds each of their values.",
-        {"type": "object", "additionalProperties": TARGET, "minProperties": 1},
-    ),
-    "check": said(
-        "A condition in SQL that is false for no row, or an aggregate.",
-        {"type": ["string", "boolean"]},
-    ),
-    "min_ok": said("The least share of rows that are ok.", SHARE),
-    "drift": said(
-        "How far the table may move from the published one: shares by what they measure.",
-        closed(data_test.DRIFTS, dict.fromkeys(data_test.DRIFTS, SHARE), minProperties=1),
-    ),
+    word: dict(kind.setting)
+    for word, kind in zip(DATA_TEST_TYPES._fields, DATA_TEST_TYPES, strict=True)
 }
 OF_A_TEST = {
     "name": said("What the test is called.", {"type": "string", "pattern": r"^\w*$"}),
     "severity": said(
         "Whether a failure holds the table back or is only told.",
-        one_of(get_args(data_test.Severity)),
+        one_of(get_args(Severity)),
         default="error",
     ),
 }
@@ -308,12 +287,12 @@ OF_A_TEST = {
 def tests() -> Schema:
     """The value under `tests:` of a prompt: a list of tests, or a mapping with each kind once."""
     item = closed(
-        (*data_test.KINDS, *data_test.SETTINGS),
+        (*TESTS, *ITEM_SETTINGS),
         {**TESTS, **OF_A_TEST},
-        oneOf=[{"required": [kind]} for kind in data_test.KINDS],
+        oneOf=[{"required": [kind]} for kind in TESTS],
     )
     listed: Schema = {"type": "array", "items": {"anyOf": [{"type": "string"}, item]}}
-    return {"anyOf": [listed, closed(data_test.KINDS, TESTS)]}
+    return {"anyOf": [listed, closed(TESTS, TESTS)]}
 
 
 PROMPT = {

@@ -13,7 +13,9 @@ from folders import write
 from jsonschema import Draft202012Validator
 
 from enrich.errors import EnrichError
-from enrich.manifest import config, data_test, prompt
+from enrich.manifest import config, prompt
+from enrich.manifest.data_test_types import DATA_TEST_TYPES
+from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import local, openai, opening, registry
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def test_every_key_is_known_and_no_other() -> None:
     assert set(project["$defs"]) == set(registry.OWN)
     assert set(project["$defs"]["local"]["properties"]) == {*common, *local.KEYS}
     assert set(project["$defs"]["openai"]["properties"]) == {*common, *openai.KEYS}
-    kinds = {*data_test.KINDS, *data_test.SETTINGS}
+    kinds = {*DATA_TEST_TYPES._fields, *ITEM_SETTINGS}
     assert any(set(part.get("properties", ())) == kinds for part in parts(front))
 
 

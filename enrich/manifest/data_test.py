@@ -22,6 +22,9 @@ Severity = Literal["error", "warn"]
 
 PUBLISHED_COPY = "temp._enrich_before"
 """The table as it was published last, kept aside for the tests that compare with it."""
+SHARE_SCHEMA = {"type": "number", "minimum": 0, "maximum": 1}
+COLUMNS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+"""JSON Schemas of what `read_share` and `find_columns` read."""
 TESTS_EXAMPLE = """tests:
   - unique: summary
   - accepted_values: {mood: [light, dark]}
@@ -105,6 +108,10 @@ class DataTest(ABC):
 
 class DataTestType(Protocol):
     """What a word under `tests:` means: a class of test, or of several."""
+
+    @property
+    def setting(self) -> Mapping[str, Any]:
+        """The JSON Schema of its value, with a sentence on it, for editors."""
 
     def parse(self, item: DeclaredItem, value: object) -> Iterator[DataTest]:
         """The tests that `word: value` stands for; raises ModelError."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from enrich.db import quote
 from enrich.errors import nearest
 from enrich.manifest import guard
-from enrich.manifest.data_test import PUBLISHED_COPY, DataTest
+from enrich.manifest.data_test import COLUMNS_SCHEMA, PUBLISHED_COPY, SHARE_SCHEMA, DataTest
 from enrich.manifest.variables import filled, literal
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ LOST_SHARE = 0.5
 @dataclass(frozen=True, kw_only=True)
 class UniqueTest(DataTest):
     """No two rows have the same values in these columns; NULL is no value."""
+
+    setting: ClassVar = {
+        "description": "A column, or columns together, that no two rows share.",
+        **COLUMNS_SCHEMA,
+    }
 
     columns: tuple[str, ...]
 
@@ -50,6 +55,8 @@ class UniqueTest(DataTest):
 class NotNullTest(DataTest):
     """Each row has a value in this column."""
 
+    setting: ClassVar = {"description": "Columns that have a value in each row.", **COLUMNS_SCHEMA}
+
     column: str
 
     @classmethod
@@ -67,6 +74,13 @@ class NotNullTest(DataTest):
 class AcceptedValuesTest(DataTest):
     """A column, or each item of a list, holds one of these values; NULL is always accepted, for
     `not_null` is a test of its own."""
+
+    setting: ClassVar = {
+        "description": "Columns, and the list of values that each may have.",
+        "type": "object",
+        "additionalProperties": {"type": "array", "minItems": 1},
+        "minProperties": 1,
+    }
 
     column: str
     values: tuple[Any, ...]
@@ -110,6 +124,17 @@ class AcceptedValuesTest(DataTest):
 class RelationshipsTest(DataTest):
     """The value of a column, or each item of a list, stands in the column `field` of a table."""
 
+    setting: ClassVar = {
+        "description": "Columns, and the table.column that holds each of their values.",
+        "type": "object",
+        "additionalProperties": {
+            "type": "string",
+            "pattern": r".\..",
+            "description": "table.column",
+        },
+        "minProperties": 1,
+    }
+
     column: str
     table: str
     field: str
@@ -147,6 +172,11 @@ class RelationshipsTest(DataTest):
 @dataclass(frozen=True, kw_only=True)
 class CheckTest(DataTest):
     """A condition is false for no row; one that aggregates is not false of all of them."""
+
+    setting: ClassVar = {
+        "description": "A condition in SQL that is false for no row, or an aggregate.",
+        "type": ["string", "boolean"],
+    }
 
     sql: str
 
@@ -206,6 +236,8 @@ class CheckTest(DataTest):
 class MinOkTest(DataTest):
     """Of the rows that came back, at least this share is ok."""
 
+    setting: ClassVar = {"description": "The least share of rows that are ok.", **SHARE_SCHEMA}
+
     limit: float
 
     @classmethod
@@ -222,10 +254,28 @@ class MinOkTest(DataTest):
         return f"SELECT * {came} WHERE outcome <> 'ok' AND {share} < {self.limit!r}"
 
 
+class Drifts(NamedTuple):
+    """Every word that may stand under `drift:`."""
+
+    changed: type[DriftTest]
+    labels: type[DriftTest]
+    nulls: type[DriftTest]
+    lost: type[DriftTest]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DriftTest(DataTest):
     """The table has not moved by more than this share from the published one: see `Drifts`."""
 
+    setting: ClassVar = {
+        "description": (
+            "How far the table may move from the published one: shares by what they measure."
+        ),
+        "type": "object",
+        "properties": dict.fromkeys(Drifts._fields, SHARE_SCHEMA),
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
     compares: ClassVar[bool] = True
 
     limit: float
@@ -357,15 +407,6 @@ class SqlTest(DataTest):
     def render_failures(self, table: CandidateTable) -> str:
         """The SELECT."""
         return self.sql
-
-
-class Drifts(NamedTuple):
-    """Every word that may stand under `drift:`."""
-
-    changed: type[DriftTest]
-    labels: type[DriftTest]
-    nulls: type[DriftTest]
-    lost: type[DriftTest]
 
 
 DRIFTS = Drifts(

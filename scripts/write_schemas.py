@@ -14,8 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from enrich.manifest import backup, budget, config, prompt, sources
-from enrich.manifest.data_test import SHARE_SCHEMA, Severity
+from enrich.manifest import backup, budget, config, data_test, prompt, sources
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import local, openai, opening, registry
@@ -34,6 +33,7 @@ WORD: Schema = {"type": ["string", "integer"]}
 WORDS: Schema = {"anyOf": [WORD, {"type": "array", "items": WORD, "minItems": 1}]}
 COUNT: Schema = {"type": "integer", "minimum": 1}
 NUMBER: Schema = {"type": "number", "minimum": 0}
+SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 MAPPING: Schema = {"type": "object"}
 FLAG: Schema = {"type": "boolean"}
 NAMES: Schema = {"pattern": f"^{sources.NAME.pattern}$"}
@@ -125,7 +125,7 @@ OPENAI = {
         "USD for a million tokens by llm, or the name of an llm that costs the same.",
         {"type": "object", "additionalProperties": {"anyOf": [{"type": "string"}, PRICE]}},
     ),
-    "batch_discount": said("How much less a batch costs, as a share: 0.5 is half.", SHARE_SCHEMA),
+    "batch_discount": said("How much less a batch costs, as a share: 0.5 is half.", SHARE),
 }
 
 
@@ -271,14 +271,14 @@ PROJECT = {
 }
 
 TESTS = {
-    word: dict(kind.setting)
+    word: said(str(kind.render_schema.__doc__), kind.render_schema())
     for word, kind in zip(DATA_TEST_TYPES._fields, DATA_TEST_TYPES, strict=True)
 }
 OF_A_TEST = {
     "name": said("What the test is called.", {"type": "string", "pattern": r"^\w*$"}),
     "severity": said(
         "Whether a failure holds the table back or is only told.",
-        one_of(get_args(Severity)),
+        one_of(get_args(data_test.Severity)),
         default="error",
     ),
 }

@@ -73,9 +73,13 @@ def test_every_command_and_option_is_documented(name: str) -> None:
     assert re.search(r"Example:\s+enrich ", command.help)
 
 
-def test_every_output_type_is_documented() -> None:
-    """Each has its row in the table of types, by the names that people write."""
-    rows = re.search(r"\| type \| what an answer must be \|.*?\n\n", REFERENCE, re.DOTALL)
+def test_every_type_of_column_and_of_test_is_documented() -> None:
+    """Each has its row in the reference, by the names that people write."""
+    for name in DATA_TEST_TYPES._fields:
+        assert f"| `{name}` |" in REFERENCE
+    for name in DRIFTS._fields:
+        assert f"`{name}`" in REFERENCE
+    rows = re.search(r"^\| type \|.*?\n\n", REFERENCE, re.DOTALL | re.MULTILINE)
     assert rows
     for family in FAMILIES:
         for word in re.findall(r"[A-Z]{3,}", family.written):

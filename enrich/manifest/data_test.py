@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from enrich.manifest.settings import Settings
 
 Severity = Literal["error", "warn"]
+Schema = dict[str, Any]
+"""A JSON Schema."""
 
 PUBLISHED_COPY = "temp._enrich_before"
 """The table as it was published last, kept aside for the tests that compare with it."""
-SHARE_SCHEMA = {"type": "number", "minimum": 0, "maximum": 1}
-COLUMNS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-"""JSON Schemas of what `read_share` and `find_columns` read."""
 TESTS_EXAMPLE = """tests:
   - unique: summary
   - accepted_values: {mood: [light, dark]}
@@ -109,12 +108,11 @@ class DataTest(ABC):
 class DataTestType(Protocol):
     """What a word under `tests:` means: a class of test, or of several."""
 
-    @property
-    def setting(self) -> Mapping[str, Any]:
-        """The JSON Schema of its value, with a sentence on it, for editors."""
-
     def parse(self, item: DeclaredItem, value: object) -> Iterator[DataTest]:
         """The tests that `word: value` stands for; raises ModelError."""
+
+    def render_schema(self) -> Schema:
+        """The JSON Schema of the value, for editors; its docstring is what they show."""
 
     def find_conditions(self, value: object) -> Iterator[str]:
         """The SQL in the value, as written: it may name variables."""

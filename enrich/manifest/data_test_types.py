@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from enrich.db import quote
 from enrich.errors import nearest
 from enrich.manifest import guard
-from enrich.manifest.data_test import COLUMNS_SCHEMA, PUBLISHED_COPY, SHARE_SCHEMA, DataTest
+from enrich.manifest.data_test import PUBLISHED_COPY, DataTest, Schema
 from enrich.manifest.variables import filled, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from enrich.manifest.data_test import CandidateTable, DataTestType, DeclaredItem
+
+NAMES: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+BY_COLUMN: Schema = {"type": "object", "minProperties": 1}
+TARGET: Schema = {"type": "string", "pattern": r".\..", "description": "table.column"}
+SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
 LOST_SHARE = 0.5
 """The share of its rows that a table may lose, unless its tests say another."""
@@ -30,12 +35,12 @@ LOST_SHARE = 0.5
 class UniqueTest(DataTest):
     """No two rows have the same values in these columns; NULL is no value."""
 
-    setting: ClassVar = {
-        "description": "A column, or columns together, that no two rows share.",
-        **COLUMNS_SCHEMA,
-    }
-
     columns: tuple[str, ...]
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """A column, or columns together, that no two rows share."""
+        return NAMES
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -55,9 +60,12 @@ class UniqueTest(DataTest):
 class NotNullTest(DataTest):
     """Each row has a value in this column."""
 
-    setting: ClassVar = {"description": "Columns that have a value in each row.", **COLUMNS_SCHEMA}
-
     column: str
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """Columns that have a value in each row."""
+        return NAMES
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -75,15 +83,13 @@ class AcceptedValuesTest(DataTest):
     """A column, or each item of a list, holds one of these values; NULL is always accepted, for
     `not_null` is a test of its own."""
 
-    setting: ClassVar = {
-        "description": "Columns, and the list of values that each may have.",
-        "type": "object",
-        "additionalProperties": {"type": "array", "minItems": 1},
-        "minProperties": 1,
-    }
-
     column: str
     values: tuple[Any, ...]
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """Columns, and the list of values that each may have."""
+        return BY_COLUMN | {"additionalProperties": {"type": "array", "minItems": 1}}
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -124,20 +130,14 @@ class AcceptedValuesTest(DataTest):
 class RelationshipsTest(DataTest):
     """The value of a column, or each item of a list, stands in the column `field` of a table."""
 
-    setting: ClassVar = {
-        "description": "Columns, and the table.column that holds each of their values.",
-        "type": "object",
-        "additionalProperties": {
-            "type": "string",
-            "pattern": r".\..",
-            "description": "table.column",
-        },
-        "minProperties": 1,
-    }
-
     column: str
     table: str
     field: str
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """Columns, and the table.column that holds each of their values."""
+        return BY_COLUMN | {"additionalProperties": TARGET}
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -173,11 +173,6 @@ class RelationshipsTest(DataTest):
 class CheckTest(DataTest):
     """A condition is false for no row; one that aggregates is not false of all of them."""
 
-    setting: ClassVar = {
-        "description": "A condition in SQL that is false for no row, or an aggregate.",
-        "type": ["string", "boolean"],
-    }
-
     sql: str
 
     @property
@@ -190,6 +185,11 @@ class CheckTest(DataTest):
         """The condition."""
         if isinstance(value, str):
             yield value
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """A condition in SQL that is false for no row, or an aggregate."""
+        return {"type": ["string", "boolean"]}
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -236,9 +236,12 @@ class CheckTest(DataTest):
 class MinOkTest(DataTest):
     """Of the rows that came back, at least this share is ok."""
 
-    setting: ClassVar = {"description": "The least share of rows that are ok.", **SHARE_SCHEMA}
-
     limit: float
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """The least share of rows that are ok."""
+        return SHARE
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -254,31 +257,19 @@ class MinOkTest(DataTest):
         return f"SELECT * {came} WHERE outcome <> 'ok' AND {share} < {self.limit!r}"
 
 
-class Drifts(NamedTuple):
-    """Every word that may stand under `drift:`."""
-
-    changed: type[DriftTest]
-    labels: type[DriftTest]
-    nulls: type[DriftTest]
-    lost: type[DriftTest]
-
-
 @dataclass(frozen=True, kw_only=True)
 class DriftTest(DataTest):
     """The table has not moved by more than this share from the published one: see `Drifts`."""
 
-    setting: ClassVar = {
-        "description": (
-            "How far the table may move from the published one: shares by what they measure."
-        ),
-        "type": "object",
-        "properties": dict.fromkeys(Drifts._fields, SHARE_SCHEMA),
-        "additionalProperties": False,
-        "minProperties": 1,
-    }
     compares: ClassVar[bool] = True
 
     limit: float
+
+    @classmethod
+    def render_schema(cls) -> Schema:
+        """How far the table may move from the published one: shares by what they measure."""
+        words = dict.fromkeys(DRIFTS._fields, SHARE)
+        return BY_COLUMN | {"properties": words, "additionalProperties": False}
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -407,6 +398,15 @@ class SqlTest(DataTest):
     def render_failures(self, table: CandidateTable) -> str:
         """The SELECT."""
         return self.sql
+
+
+class Drifts(NamedTuple):
+    """Every word that may stand under `drift:`."""
+
+    changed: type[DriftTest]
+    labels: type[DriftTest]
+    nulls: type[DriftTest]
+    lost: type[DriftTest]
 
 
 DRIFTS = Drifts(

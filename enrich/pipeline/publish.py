@@ -21,7 +21,7 @@ from enrich.errors import ProjectError, reading
 from enrich.ledger.run import Run
 from enrich.manifest.model import HISTORY, TAKEN
 from enrich.pipeline.read import Judge, judge_again
-from enrich.pipeline.test import Broken, keep_failing, need_published, run_tests
+from enrich.pipeline.test import Broken, keep_failures, needs_published, run_tests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +75,7 @@ def publish_model(
         found = Published(model=model, same=True)
     else:
         found, outcomes, stale = _replaced(database, run, tests, version, folder, about=about)
-        keep_failing(database, model, found.results, folder=folder)
+        keep_failures(database, model, found.results, folder=folder)
     held = list(found.held_back)
     database.call(
         "published",
@@ -100,7 +100,7 @@ def test_model(
         found, _, _ = _replaced(database, run, tests, version, folder, keep=False)
     else:
         found = _tested(database, model, tests, folder)
-    keep_failing(database, model, found.results, folder=folder)
+    keep_failures(database, model, found.results, folder=folder)
     return found
 
 
@@ -109,7 +109,7 @@ def test_alone(
 ) -> tuple[Result, ...]:
     """Run SQL tests that belong to no model. Needs the warehouse."""
     found = _tested(database, "", tests, folder)
-    keep_failing(database, "", found.results, folder=folder)
+    keep_failures(database, "", found.results, folder=folder)
     return found.results
 
 
@@ -165,7 +165,7 @@ def _replaced(
     database.execute(tables.settled(model))
     database.execute(tables.kept(model, judge.output, judge.form))
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
-    before = need_published(tests) and bool(there)
+    before = needs_published(tests) and bool(there)
     table = quote.name("warehouse", "main", model)
     rows_before = database.fetch_one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
@@ -285,7 +285,7 @@ def build_model(
         return found, "", 0
 
     found, _ = _audited(database, model.name, tests, make, keep=True)
-    keep_failing(database, model.name, found.results, folder=folder)
+    keep_failures(database, model.name, found.results, folder=folder)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from enrich.errors import DatabaseError, EnrichError, InputError, Locked, ModelError, ProjectError
 from enrich.ledger.batch import unread
-from enrich.manifest.declared_tests import add_implied_tests
+from enrich.manifest import declared_tests
 from enrich.pipeline import publish
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def _is_under_way(flow: Flow, name: str) -> bool:
 def find_tests(flow: Flow, model: Model, tests: Sequence[DataTest]) -> tuple[DataTest, ...]:
     """The tests of a model: its own, and those of SQL files that read it, if all else that they
     read is there."""
-    own = add_implied_tests(model.prompt.tests, model.prompt.source) if model.prompt else ()
+    own: tuple[DataTest, ...] = ()
+    if model.prompt:
+        own = declared_tests.add_implied_tests(model.prompt.tests, model.prompt.source)
     if flow.accept_drift:
         own = tuple(replace(t, severity="warn") if t.compares else t for t in own)
     names = {name.lower(): name for name in flow.graph.models}

@@ -65,7 +65,7 @@ class Broken(Exception):
     result: Result
 
 
-def need_published(tests: Sequence[DataTest]) -> bool:
+def needs_published(tests: Sequence[DataTest]) -> bool:
     """Whether any test needs the table as it was published last."""
     return any(test.compares and not test.counts for test in tests)
 
@@ -82,8 +82,8 @@ def run_tests(
 ) -> list[Result]:
     """Run the tests on a table as the connection sees it, inside a transaction of the caller's.
 
-    Failing rows go to Parquet files below `folder`, which outlive the transaction: `keep_failing`
-    makes tables of them. `before`: PUBLISHED_COPY is the table as published; it has `rows_before`.
+    Failing rows go to Parquet files below `folder`, which outlive the transaction, for
+    `keep_failures`. `before`: PUBLISHED_COPY is the table as published; it has `rows_before`.
     Raises Broken.
     """
     table = quote.name("warehouse", "main", model)
@@ -169,7 +169,7 @@ def name_failures_table(model: str, test: str) -> str:
     return f"{model}__{test}" if model else test
 
 
-def keep_failing(
+def keep_failures(
     database: Warehouse, model: str, results: Sequence[Result], *, folder: Path
 ) -> None:
     """Replace the tables of failing rows of a model's tests. Needs the warehouse."""

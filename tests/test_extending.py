@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -33,7 +34,7 @@ def hunks(section: str) -> list[Hunk]:
 
 def copy(root: Path, changes: list[Hunk]) -> Path:
     """A copy of the package and its tests with these changes, each at the one place it fits."""
-    for folder in ("enrich", "tests"):
+    for folder in ("enrich", "tests", "scripts"):
         unwanted = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / folder, root / folder, ignore=unwanted)
     shutil.copy(ROOT / "pyproject.toml", root)
@@ -45,9 +46,22 @@ def copy(root: Path, changes: list[Hunk]) -> Path:
 
 
 def child(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """What a module of Python does in the copy, whose `enrich` it finds first."""
-    command = [sys.executable, "-m", *words]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    """What Python does in the copy, whose `enrich` it finds first."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONUTF8": "1"}
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def tried(root: Path, file: str, tests: str) -> subprocess.CompletedProcess[str]:
+    """What came of some tests of a file in the copy."""
+    options = ["-n", "0", "-p", "no:cacheprovider", "-k", tests]
+    return child(root, "-m", "pytest", *options, f"tests/{file}")
 
 
 def complaints(root: Path) -> str:
@@ -56,7 +70,7 @@ def complaints(root: Path) -> str:
     files += [f"enrich/manifest/{name}.py" for name in ("data_test", "data_test_types")]
     files += ["enrich/manifest/variables.py", "enrich/db/quote.py", "enrich/errors.py"]
     options = ["--strict", "--follow-imports=skip", "--ignore-missing-imports", "--config-file="]
-    return child(root, "mypy", *options, *files).stdout
+    return child(root, "-m", "mypy", *options, *files).stdout
 
 
 @pytest.mark.parametrize(
@@ -73,13 +87,21 @@ def test_what_the_page_shows_works(section: str, file: str, tests: str, tmp_path
     assert {path for path, _, _ in changes if path.startswith("tests/")} == {f"tests/{file}"}
     root = copy(tmp_path, changes)
     assert complaints(root).startswith("Success")
-    ran = child(root, "pytest", "-n", "0", "-p", "no:cacheprovider", f"tests/{file}", "-k", tests)
+    ran = tried(root, file, tests)
     assert ran.returncode == 0, ran.stdout
-    tested = [path for path, _, _ in changes if path.startswith("tests/")]
-    # On the tests alone the same run fails: they test what the page adds, and nothing else.
-    bare = copy(tmp_path / "bare", [change for change in changes if change[0] in tested])
-    ran = child(bare, "pytest", "-n", "0", "-p", "no:cacheprovider", f"tests/{file}", "-k", tests)
+    # With the tests alone the same run fails, for it is the page's entry that they test.
+    bare = copy(tmp_path / "bare", [change for change in changes if change[0] == f"tests/{file}"])
+    ran = tried(bare, file, tests)
     assert ran.returncode == 1, ran.stdout
+
+
+def test_editors_learn_of_a_new_test(tmp_path: Path) -> None:
+    """The script that the page names writes the test's setting into their schema."""
+    root = copy(tmp_path, hunks("A type of data test"))
+    ran = child(root, "scripts/write_schemas.py")
+    assert ran.returncode == 0, ran.stderr
+    schema = root / "enrich" / "manifest" / "schemas" / "prompt.schema.json"
+    assert '"not_constant"' in schema.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +133,7 @@ def test_half_a_type_is_a_type_error(
         ("An output type", "        tokens=6,\n", 'Missing named argument "tokens"'),
         ("A type of data test", "    def render_failures(", "Cannot instantiate abstract class"),
         ("A type of data test", "    def parse(", 'expected "DataTestType"'),
+        ("A type of data test", "    def render_schema(", 'expected "DataTestType"'),
     ],
 )
 def test_an_entry_that_says_too_little_is_a_type_error(

@@ -487,3 +487,22 @@ def test_a_test_reads_the_users_table_whatever_its_name(tmp_path: Path, name: st
         write(root, {"models/kinds.prompt.md": prompt(f"relationships: {{id: {name}.id}}")})
         (found,) = opened(root).run().tests
     assert (found.verdict, found.error) == ("pass", "")
+
+
+def test_a_test_of_two_models_judges_the_later_one(tmp_path: Path) -> None:
+    """A file that joins a view with the answers to its rows says nothing of the view when that is
+    made: the answers are still those to the rows before."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        model = (root / "models/kinds.sql").read_text()
+        write(root, {"models/tall.sql": "SELECT * FROM plants\n"})
+        (root / "models/kinds.sql").write_text(model.replace("plants", "tall"))
+        both = "SELECT id FROM tall ANTI JOIN kinds USING (id)\n"
+        write(root, {"tests/every_row_is_answered.sql": both})
+        opened(root).run()
+        write(root, {"seeds/plants.csv": "id,name,note\n1,ash,tall\n9,elm,new\n"})
+        found = opened(root).run()
+        assert [(each.model, each.verdict) for each in found.tests] == [("kinds", "pass")]
+        assert [state.held_back for state in found] == [(), ()]
+        (again,) = opened(root).test("tall")
+        assert (again.test, again.verdict) == ("every_row_is_answered", "pass")

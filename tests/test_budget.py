@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from folders import PROMPT, opened, plants, settings, write
+from folders import PROMPT, Ears, opened, plants, settings, write
 
 from enrich import cli
 from enrich.errors import EnrichError, ProjectError
@@ -106,8 +106,11 @@ def test_what_is_left_of_a_wrong_estimate_is_used(tmp_path: Path) -> None:
         (plan,) = opened(root).plan()
         assert plan.estimate is not None
         assert plan.estimate.usd is not None
-        state = one(root, max_cost=plan.estimate.usd * 0.7)
+        ears = Ears()
+        (state,) = opened(root, ears).run(max_cost=plan.estimate.usd * 0.7)
         assert (state.ok, state.busy) == (40, False)
+        assert all(0 <= each.answered <= each.total == 40 for each in ears.seen)
+        assert ears.seen[-1].answered == 40
         assert spent(server) < plan.estimate.usd * 0.7
         assert server.bill.repeated == {}
 

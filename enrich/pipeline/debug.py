@@ -226,7 +226,8 @@ def _models(flow: Flow, provider: str | None, unusable: set[str]) -> Iterator[Fi
         what = f"model {model.name}"
         missing = flow.find_unbuilt(model)
         if missing:
-            detail = f"reads {', '.join(missing)}, which have not been run yet"
+            have = "has" if len(missing) == 1 else "have"
+            detail = f"reads {', '.join(missing)}, which {have} not been run yet"
             hint = f"enrich run +{model.name}"
             yield Finding(what=what, verdict="warn", detail=detail, hint=hint)
             continue

@@ -75,9 +75,12 @@ def _is_under_way(flow: Flow, name: str) -> bool:
         return any(b.model == name and not b.held for b in unread(database))
 
 
-def find_tests(flow: Flow, model: Model, tests: Sequence[DataTest]) -> tuple[DataTest, ...]:
+def find_tests(
+    flow: Flow, model: Model, tests: Sequence[DataTest], *, gate: bool = True
+) -> tuple[DataTest, ...]:
     """The tests of a model: its own, and those of SQL files that read it, if all else that they
-    read is there."""
+    read is there. `gate`: those that decide whether it is published. A file that also reads a model
+    downstream of it judges that one, whose rows are not made from this table yet."""
     own: tuple[DataTest, ...] = ()
     if model.prompt:
         own = declared_tests.add_implied_tests(model.prompt.tests, model.prompt.source)
@@ -89,6 +92,8 @@ def find_tests(flow: Flow, model: Model, tests: Sequence[DataTest]) -> tuple[Dat
     for test in tests:
         others = {names[table] for table in test.reads if table in names} - {model.name}
         if model.name.lower() not in test.reads or not flow.are_built(others):
+            continue
+        if gate and any(model.name in flow.graph.before(other) for other in others):
             continue
         if test.name.lower() in taken:
             message = f"{test.source}: '{model.name}' has a test of this name already"
@@ -109,7 +114,11 @@ def test_models(flow: Flow, picked: Sequence[Model], *, alone: bool) -> tuple[Re
         with flow.files.open_warehouse(attached=True) as database:
             found += publish.test_alone(database, others, folder=flow.files.work)
     for each in reversed(picked):
-        own = [t for t in find_tests(flow, each, sql_tests) if not t.is_file or t.name in left]
+        own = [
+            t
+            for t in find_tests(flow, each, sql_tests, gate=False)
+            if not t.is_file or t.name in left
+        ]
         left -= {test.name for test in own}
         if own:
             found = [*_test_one(flow, each, own), *found]

@@ -215,7 +215,7 @@ def _show_progress(flow: Flow, turn: Turn) -> None:
         return
     with flow.files.open_ledger() as database:
         figures = {name: database.call("progress", model=name)[0] for name in names}
-    for name, (total, answered, _, failed, spent) in figures.items():
+    for name, (total, answered, failed, spent) in figures.items():
         own = [batch for batch in seen if batch.model == name]
         words = {"read" if batch.read_at else standing(batch) for batch in own}
         words = words - {"read"} or {"done"}

@@ -95,7 +95,9 @@ def closing(found: Sequence[State], *, usual: str) -> None:
             else:
                 to_stderr("What is under way may leave enough for some of them.\n")
     going = any(batch for state in found for batch in state.batches if not batch.held)
-    shown = next((s for s in found if s.published_at and not s.held_back and not s.failed), None)
+    there = [s for s in found if s.published_at and not s.held_back and not s.failed]
+    asked = [s for s in there if s.kind == "enrichment"]
+    shown = next(iter([*asked[-1:], *there[-1:]]), None)
     if going:
         to_stderr("\nnext:\n  enrich status\n")
     elif shown:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.providers.executor.engine import Engine, EngineFailed, Reply
+from enrich.providers.executor.engine import EngineFailed, Reply, ThreadedEngine
 from enrich.providers.executor.worker import run_worker
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from enrich.providers.executor.folder import Folder
 
 
-def open_engines(folder: Folder) -> list[Engine]:
+def open_engines(folder: Folder) -> list[ThreadedEngine]:
     """One engine of two slots."""
     settings = folder.job.settings
     if settings.get("broken"):
@@ -34,7 +34,7 @@ def open_engines(folder: Folder) -> list[Engine]:
             time.sleep(0.01)
         return Reply(200, {"choices": [{"message": {"content": said}}]})
 
-    return [Engine(answer=answer, slots=2)]
+    return [ThreadedEngine(answer=answer, slots=2)]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from enrich.providers.executor.requests import read_requests
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
-    from enrich.providers.executor.engine import Engine, Reply
+    from collections.abc import Callable
+
+    from enrich.providers.executor.engine import Reply
     from enrich.providers.executor.folder import Folder
 
 
@@ -50,22 +52,16 @@ class Answers:
         rows = read_requests(self._input)
         return list(islice((r for r in rows if r["custom_id"] not in self._seen), number))
 
-    def answer_with(self, engine: Engine, ready: Event) -> None:
-        """Answer rows until there are no more, or until told to stop."""
-        ready.wait()
-        while request := self._take():
-            self._put(request["custom_id"], engine.answer(request["body"]))
-
-    def _take(self) -> dict[str, Any] | None:
+    def take(self) -> dict[str, Any] | None:
         """The next row; None where there is none, or where there is to be none."""
         with self._lock:
             if self.stop.is_set():
                 return None
             return next((r for r in self._queue if r["custom_id"] not in self._seen), None)
 
-    def _put(self, custom_id: str, reply: Reply) -> None:
-        """Append an answer."""
-        text = json.dumps(make_line(custom_id, reply)).encode() + b"\n"
+    def put(self, custom_id: str, reply: Reply, clean: Callable[[str], str] = str) -> None:
+        """Append an answer, as a line that `clean` has taken secrets out of."""
+        text = clean(json.dumps(make_line(custom_id, reply))).encode() + b"\n"
         with self._lock:
             self._file.write(text)
             self._file.flush()

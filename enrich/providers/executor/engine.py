@@ -1,13 +1,16 @@
-"""The engine: whatever answers one request."""
+"""Engines: whatever answers the rows of a batch."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from threading import Event
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from enrich.providers.executor.answers import Answers
     from enrich.providers.executor.folder import Folder
 
     OpenEngines = Callable[[Folder], Sequence["Engine"]]
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class EngineFailed(Exception):
-    """The engine cannot be opened; the text says why, and the batch has failed."""
+    """The engine cannot answer any row; the text says why, and the batch has failed."""
 
 
 class Reply(NamedTuple):
@@ -25,16 +28,55 @@ class Reply(NamedTuple):
     body: Mapping[str, Any]
 
 
+class Engine(Protocol):
+    """Answers the rows of a batch. Several may share them."""
+
+    @property
+    def grace(self) -> float:
+        """Seconds that the rows under way are given when their batch is cancelled."""
+
+    @property
+    def note(self) -> str:
+        """What keeps it from answering now, in a few words; empty if nothing."""
+
+    def run(self, answers: Answers) -> None:
+        """Answer rows until there are no more, or until told to stop. Raises EngineFailed where no
+        row can be answered; anything else ends the worker, and its rows are asked again."""
+
+
 def _stay_cold(body: Mapping[str, Any]) -> None:
     """An engine that need not be warmed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Engine:
-    """`answer` gives the reply to a request's body, and is called by `slots` threads at once. What
-    it raises ends the worker, and the row is asked again. `warm` is called once before, with the
-    body of the first of several requests."""
+class ThreadedEngine:
+    """An engine in this process: `answer` returns the reply to a request's body, and is called by
+    `slots` threads at once. `warm` is called once before, with the body of the first of several
+    requests."""
 
     answer: Callable[[Mapping[str, Any]], Reply]
     slots: int = 1
     warm: Callable[[Mapping[str, Any]], None] = _stay_cold
+    # Native code cannot be interrupted, so a long row must not hold up the end for long.
+    grace: float = 3.0
+    note: str = ""
+
+    def run(self, answers: Answers) -> None:
+        """Warm up while the other slots wait, then answer with all of them."""
+        ready = Event()
+        ahead = answers.ahead(2)
+        pool = ThreadPoolExecutor(self.slots)
+        slots = [pool.submit(self._answer_rows, answers, ready) for _ in range(self.slots)]
+        try:
+            if len(ahead) > 1:
+                self.warm(ahead[0]["body"])
+        finally:
+            ready.set()
+        for slot in slots:
+            slot.result()
+
+    def _answer_rows(self, answers: Answers, ready: Event) -> None:
+        """What one slot does."""
+        ready.wait()
+        while request := answers.take():
+            answers.put(request["custom_id"], self.answer(request["body"]))

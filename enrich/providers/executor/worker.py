@@ -1,6 +1,6 @@
 """The worker of one batch: a process that a provider's own module runs, with its engines.
 
-It reads requests as they are needed, answers them with as many threads as its engines have slots,
+It reads requests as they are needed, has its engines answer them,
 appends each answer at once, and leaves when the batch has ended, was cancelled or its folder has
 gone. Killed at any moment, it goes on where it was when it is started again. Batches under one root
 take turns, the oldest first: two at once would only fight for what answers them.
@@ -17,8 +17,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from enrich.providers.executor.answers import Answers, Tally
 from enrich.providers.executor.engine import EngineFailed
@@ -27,8 +26,7 @@ from enrich.providers.executor.lock import take_lock
 from enrich.providers.executor.requests import InvalidFile, count_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Sequence
     from types import TracebackType
 
     from filelock import BaseFileLock
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
 
 BEAT_SECONDS = 0.25
 """Between two looks at the folder, and between two fsyncs."""
-GRACE_SECONDS = 3.0
-"""What the rows under way are given when their batch is cancelled."""
 LOOKERS_SECONDS = 1.0
 """For so long the lock may be held by others: whoever polls holds it for a moment, to look."""
 
@@ -125,50 +121,37 @@ def _answer(folder: Folder, engines: Sequence[Engine]) -> None:
     answers = Answers(folder)
     state = replace(folder.state, status="in_progress")
     folder.save(_counted(state, answers.tally))
-    pending = _begin(answers, engines)
+    pool = ThreadPoolExecutor(len(engines))
+    pending = {pool.submit(engine.run, answers) for engine in engines}
     leave: float | None = None
+    shown = ""
     while pending and (leave is None or time.monotonic() < leave):
         done, pending = wait(pending, timeout=BEAT_SECONDS)
-        for slot in done:
-            slot.result()
-        if answers.sync():
-            folder.save(_counted(state, answers.tally))
+        for each in done:
+            try:
+                each.result()
+            except EngineFailed as error:
+                _fail(folder, answers, str(error))
+                return
+        note = "; ".join(dict.fromkeys(engine.note for engine in engines if engine.note))
+        if answers.sync() or note != shown:
+            folder.save(_counted(replace(state, status=note or "in_progress"), answers.tally))
+            shown = note
         if not folder.exists:
             os._exit(0)
         if folder.cancelling and leave is None:
             answers.stop.set()
-            leave = time.monotonic() + GRACE_SECONDS
+            leave = time.monotonic() + max(engine.grace for engine in engines)
     final = _counted(state, answers.close())
     whole = final.completed + final.failed == state.total
     folder.save(replace(final, status="completed" if whole else "cancelled"))
 
 
-def _begin(answers: Answers, engines: Sequence[Engine]) -> set[Future[None]]:
-    """Start every slot; the first of an engine warms it while the others wait."""
-    ahead = answers.ahead(2)
-    pool = ThreadPoolExecutor(sum(engine.slots for engine in engines))
-    slots = set()
-    for engine in engines:
-        ready = Event()
-        if len(ahead) < 2:
-            ready.set()
-        slots.add(pool.submit(_lead, answers, engine, ready, ahead))
-        slots.update(
-            pool.submit(answers.answer_with, engine, ready) for _ in range(engine.slots - 1)
-        )
-    return slots
-
-
-def _lead(
-    answers: Answers, engine: Engine, ready: Event, ahead: Sequence[Mapping[str, Any]]
-) -> None:
-    """Warm an engine, and answer rows with its first slot."""
-    try:
-        if not ready.is_set():
-            engine.warm(ahead[0]["body"])
-    finally:
-        ready.set()
-    answers.answer_with(engine, ready)
+def _fail(folder: Folder, answers: Answers, error: str) -> None:
+    """End a batch of which no further row can be answered; what was answered is kept."""
+    answers.stop.set()
+    answers.close()
+    folder.finish("failed", code="engine_failed", error=error)
 
 
 def _counted(state: BatchState, tally: Tally) -> BatchState:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from enrich.providers.executor.engine import Engine, EngineFailed
+from enrich.providers.executor.engine import EngineFailed, ThreadedEngine
 from enrich.providers.local.machine import list_cores, pin_to
 from enrich.providers.local.request import answer_body
 from enrich.providers.local.settings import EngineSettings
@@ -38,7 +38,7 @@ class LlamaServer(Protocol):
         """The answer to a request of the chat API."""
 
 
-def open_engines(folder: Folder) -> list[Engine]:
+def open_engines(folder: Folder) -> list[ThreadedEngine]:
     """The engines of a batch, each on cores of its own where several fill the machine. Raises
     EngineFailed."""
     job = folder.job
@@ -52,7 +52,7 @@ def open_engines(folder: Folder) -> list[Engine]:
             with pin_to(list(islice(free, threads)) if whole else cores):
                 llama = Llama(settings, slots=slots, threads=threads, scratch=folder.path)
             answer = partial(_reply, llama, job)
-            found.append(Engine(answer=answer, slots=slots, warm=llama.warm))
+            found.append(ThreadedEngine(answer=answer, slots=slots, warm=llama.warm))
     except ImportError as error:
         hint = "apt-get install libgomp1 libstdc++6" if sys.platform == "linux" else "install it"
         raise EngineFailed(f"{error} ({hint})") from error

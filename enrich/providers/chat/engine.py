@@ -1,0 +1,204 @@
+"""The engine: asks a chat server the rows of a batch, as many at once as it takes.
+
+aiohttp carries them: a core sends some 6,000 requests a second with it, and 450 with the SDK
+(`benchmarks/chat.py`), so that the server is what limits a run, and not this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from enrich.providers.chat.level import MOST_AT_ONCE, Level
+from enrich.providers.chat.pacing import MinuteLimit, Pacing, read_pause
+from enrich.providers.chat.verdict import Verdict, judge_answer
+from enrich.providers.executor.engine import EngineFailed, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from enrich.providers.chat.settings import ChatSettings
+    from enrich.providers.executor.answers import Answers
+
+CONNECT_SECONDS = 5.0
+ANSWER_BYTES = 32 << 20
+"""Bytes of an answer's body, unpacked."""
+MOST_FAULTS = 3
+"""How often a row may meet a server's fault before that is its answer: it may be the cause."""
+ALIKE = 20
+"""How many of the first rows refused alike show that all of them will be."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds before a row is asked again where the server names no time: doubled each time."""
+LOOK_SECONDS = 0.5
+"""Between two looks whether the batch was cancelled, while a row waits."""
+AWAY_PAUSE = 10.0
+"""Seconds at the most between two looks whether a server that went away is back."""
+
+
+@dataclass(kw_only=True)
+class ChatEngine:
+    """Asks one server. `hide` takes what may be a secret out of messages, and `clean` what surely is
+    one out of answers."""
+
+    settings: ChatSettings
+    headers: Mapping[str, str] = field(repr=False)
+    hide: Callable[[str], str] = field(default=str, repr=False)
+    clean: Callable[[str], str] = field(default=str, repr=False)
+    # What is under way has been paid for, so its answers are worth waiting for.
+    grace: float = 60.0
+    note: str = ""
+
+    def run(self, answers: Answers) -> None:
+        """Answer rows until there are none left, or until told to stop."""
+        asyncio.run(_Conversation(engine=self, answers=answers).hold())
+
+
+@dataclass(kw_only=True)
+class _Conversation:
+    """One run of an engine, in an event loop of its own."""
+
+    engine: ChatEngine
+    answers: Answers
+    failed: EngineFailed | None = None
+    answered: int = 0
+    refusals: dict[str, int] = field(default_factory=dict)
+
+    async def hold(self) -> None:
+        """Ask one row alone, so that the server has read what all of them share, then the rest."""
+        settings = self.engine.settings
+        now = asyncio.get_running_loop().time()
+        self.level = Level(most=settings.concurrency or MOST_AT_ONCE)
+        self.pacing = Pacing(
+            requests=_limit(settings.requests, now), tokens=_limit(settings.tokens, now)
+        )
+        connector = aiohttp.TCPConnector(limit=self.level.most)
+        timeout = aiohttp.ClientTimeout(total=settings.timeout, sock_connect=CONNECT_SECONDS)
+        async with aiohttp.ClientSession(
+            connector=connector,
+            timeout=timeout,
+            headers=dict(self.engine.headers),
+            read_bufsize=1 << 20,
+        ) as self.session:
+            first = self.answers.take()
+            if first is not None:
+                await self._settle(first)
+            await asyncio.gather(*(self._ask_rows() for _ in range(self.level.most)))
+        if self.failed is not None:
+            raise self.failed
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be sent."""
+        return self.failed is not None or self.answers.stop.is_set()
+
+    async def _ask_rows(self) -> None:
+        """What one lane does: a row after the other, each until it has its reply."""
+        while self.failed is None and (row := self.answers.take()) is not None:
+            await self._settle(row)
+
+    async def _settle(self, row: Mapping[str, Any]) -> None:
+        """Ask a row until it has its reply, which is appended."""
+        body = json.dumps(row["body"]).encode()
+        url = f"{self.engine.settings.url}{str(row['url']).removeprefix('/v1')}"
+        faults = tries = 0
+        while True:
+            await self._sleep(self.pacing.reserve(len(body)))
+            while not self.over and (closed := self.pacing.closed_for()) > 0:
+                await self._sleep(closed)
+            await self.level.enter()
+            try:
+                if self.over:
+                    return
+                verdict, pause = await self._ask(url, body)
+            except aiohttp.ClientConnectorError as problem:
+                verdict, pause = None, self._lose_server(problem, tries)
+            finally:
+                self.level.leave()
+            if verdict is not None:
+                faults += verdict.meaning == "faulty"
+                if verdict.meaning == "hopeless":
+                    self.failed = EngineFailed(self.engine.hide(verdict.words))
+                    return
+                if verdict.meaning == "answer" or faults > MOST_FAULTS:
+                    self._keep(str(row["custom_id"]), verdict)
+                    return
+            usual = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10)) * random.uniform(0.8, 1.2)  # noqa: S311
+            await self._sleep(usual if pause is None else pause)
+            tries += 1
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until nothing more is to be sent."""
+        until = asyncio.get_running_loop().time() + seconds
+        while not self.over and (left := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(left, LOOK_SECONDS))
+
+    async def _ask(self, url: str, body: bytes) -> tuple[Verdict, float | None]:
+        """Send a row once: what its answer means, and how long it asks to wait. A connection that
+        breaks is a fault; only one that cannot be made at all raises ClientConnectorError."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with self.session.post(
+                url,
+                data=body,
+                headers={"Content-Type": "application/json"},
+                allow_redirects=False,  # it would carry keys and rows to wherever it leads
+            ) as response:
+                content = await _read(response)
+                status, headers = response.status, response.headers
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+            words = self.engine.hide(str(problem) or type(problem).__name__)
+            said = {"error": {"message": words, "code": "connection_lost"}}
+            return Verdict(meaning="faulty", reply=Reply(504, said), words=words), None
+        self.engine.note = ""
+        now = loop.time()
+        verdict = judge_answer(status, content)
+        self.pacing.learn(headers, verdict.tokens, now)
+        if verdict.meaning == "busy":
+            self.level.refused(now)
+            return verdict, read_pause(headers, verdict.words)
+        self.level.answered(now - began, now)
+        return verdict, read_pause(headers, "") if verdict.meaning == "faulty" else None
+
+    def _lose_server(self, problem: Exception, tries: int) -> float:
+        """Nobody listens there: say so; returns the seconds until the next look. The row is asked
+        again then, however long that takes."""
+        words = self.engine.hide(str(problem))
+        self.engine.note = f"waiting for the server: {words}"[:200]
+        return min(AWAY_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10))
+
+    def _keep(self, custom_id: str, verdict: Verdict) -> None:
+        """Append the reply of a row; stop where the first rows are all refused alike."""
+        self.answers.put(custom_id, verdict.reply, self.engine.clean)
+        self.answered += 1
+        if verdict.reply.status == 200:
+            self.answered = ALIKE  # one that works shows that it does not lie in what all share
+        elif self.answered <= ALIKE:
+            many = self.refusals[verdict.words] = self.refusals.get(verdict.words, 0) + 1
+            if many == ALIKE:
+                words = self.engine.hide(verdict.words)
+                status = verdict.reply.status
+                what = f"the first {ALIKE} requests are all refused with {status}: {words}"
+                self.failed = EngineFailed(what)
+
+
+def _limit(amount: int | None, now: float) -> MinuteLimit | None:
+    return MinuteLimit(amount=float(amount), filled_at=now) if amount else None
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """A body, as far as it may go."""
+    content = bytearray()
+    async for piece in response.content.iter_any():
+        content += piece
+        if len(content) > ANSWER_BYTES:
+            response.close()
+            return b""
+    return bytes(content)

@@ -1,0 +1,30 @@
+"""The worker of a chat batch: `python -m enrich.providers.chat.worker FOLDER`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enrich.providers.chat.engine import ChatEngine
+from enrich.providers.chat.settings import ChatSecrets, ChatSettings
+from enrich.providers.executor.worker import run_worker
+from enrich.providers.secrets import Secrets
+
+if TYPE_CHECKING:
+    from enrich.providers.executor.folder import Folder
+
+
+def open_engines(folder: Folder) -> list[ChatEngine]:
+    """The one engine of a batch, which asks its server."""
+    found = ChatSecrets.from_environment()
+    return [
+        ChatEngine(
+            settings=ChatSettings(**folder.job.settings),
+            headers=found.headers,
+            hide=Secrets.of(found.hidden).redacted,
+            clean=Secrets.of(found.sure).redacted,
+        )
+    ]
+
+
+if __name__ == "__main__":
+    run_worker(open_engines)

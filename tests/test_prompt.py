@@ -15,6 +15,8 @@ from enrich.manifest.prompt import Prompt
 from enrich.manifest.template import Expression, Image, Text, parse
 from enrich.providers import Limits
 from enrich.providers.openai import Account, OpenAIProvider
+from enrich.providers.openai.chat_api import ChatApi
+from enrich.providers.openai.connection import Connection
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -217,7 +219,7 @@ class Mirror(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("azure", [False, True], ids=["openai", "azure"])
-def test_who_calls(azure: bool) -> None:
+def test_who_calls(tmp_path: Path, azure: bool) -> None:
     """Organization, project and further headers reach the provider; Azure has the SDK's client."""
     Mirror.seen = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
@@ -233,7 +235,8 @@ def test_who_calls(azure: bool) -> None:
             azure_endpoint=url if azure else "",
             api_version="2025-04-01-preview" if azure else "",
         )
-        provider = OpenAIProvider(name="api", llm="x", account=account, limits=Limits())
+        chat = ChatApi(connection=Connection(name="api", account=account), root=tmp_path)
+        provider = OpenAIProvider(name="api", llm="x", account=account, limits=Limits(), chat=chat)
         with pytest.raises(Exception, match="answered 404"):
             provider.poll("batch_1")
         provider.client.close()
@@ -287,7 +290,8 @@ def test_complete_answers_requests_now(tmp_path: Path) -> None:
     wrong with one request is its own answer."""
     with Rehearsal() as server:
         account = Account(api_key="any", base_url=server.base_url)
-        provider = OpenAIProvider(name="api", llm="x", account=account, limits=Limits())
+        chat = ChatApi(connection=Connection(name="api", account=account), root=tmp_path)
+        provider = OpenAIProvider(name="api", llm="x", account=account, limits=Limits(), chat=chat)
         good = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
         requests = lines(tmp_path / "requests.jsonl", good, good | {"stream": True})
         provider.complete(requests, tmp_path / "results.jsonl")

@@ -110,7 +110,8 @@ class Api:
 
     def answer(self, request: Request) -> Reply:
         self._authorize(request.authorization)
-        if request.route not in self._handlers:
+        chat_alone = self._settings.quirks.no_batches and "/v1/chat/" not in request.route
+        if request.route not in self._handlers or (chat_alone and "models" not in request.route):
             raise ApiError(404, f"Invalid URL ({request.path}).")
         return self._handlers[request.route](request)
 

@@ -31,6 +31,7 @@ class Quirks:
     no_metadata: bool = False  # metadata is accepted and forgotten
     no_counts: bool = False  # batches have no request_counts
     no_list: bool = False  # GET /v1/batches is a 404
+    no_batches: bool = False  # it speaks chat alone: all of files and batches is a 404
     unknown_status: bool = False  # a batch is "queued" for one step before it runs
     pending_files: int = 0  # an upload is not ready until it was asked about so often
     no_file_status: bool = False  # file objects do not tell whether they are ready

@@ -42,8 +42,8 @@ AWAY_PAUSE = 10.0
 
 @dataclass(kw_only=True)
 class ChatEngine:
-    """Asks one server. `hide` takes what may be a secret out of messages, and `clean` what surely is
-    one out of answers."""
+    """Asks one server. `hide` takes what may be a secret out of messages, and `clean` what surely
+    is one out of answers."""
 
     settings: ChatSettings
     headers: Mapping[str, str] = field(repr=False)
@@ -172,7 +172,7 @@ class _Conversation:
         again then, however long that takes."""
         words = self.engine.hide(str(problem))
         self.engine.note = f"waiting for the server: {words}"[:200]
-        return min(AWAY_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10))
+        return float(min(AWAY_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10)))
 
     def _keep(self, custom_id: str, verdict: Verdict) -> None:
         """Append the reply of a row; stop where the first rows are all refused alike."""

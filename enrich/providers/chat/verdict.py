@@ -53,10 +53,9 @@ def judge_answer(status: int, body: bytes) -> Verdict:
     if status in BUSY_STATUSES and code not in NO_MONEY_CODES:
         return Verdict(meaning="busy", reply=reply, words=words)
     if status in HOPELESS_STATUSES or status == 429 or 300 <= status < 400:
-        hint = HINTS.get(status, "")
-        return Verdict(
-            meaning="hopeless", reply=reply, words=f"{words} ({hint})" if hint else words
-        )
+        hint = f" ({HINTS[status]})" if status in HINTS else ""
+        words = f"the server answered {status}: {words}{hint}"
+        return Verdict(meaning="hopeless", reply=reply, words=words)
     if status in FAULTY_STATUSES or status == 200:
         return Verdict(meaning="faulty", reply=reply, words=words)
     return Verdict(meaning="answer", reply=reply, words=words)

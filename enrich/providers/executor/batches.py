@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from enrich.providers.executor.launch import run_worker_here, tend
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from enrich.providers.executor.folder import BatchState, Job
 
@@ -37,11 +37,13 @@ def make_batch_id(kind: str, intent: str | None) -> str:
 @dataclass(frozen=True, kw_only=True)
 class FolderBatches:
     """The batches of the provider `name` below `root`. `worker` is the module that answers one:
-    `python -m WORKER FOLDER`. Every method raises DiskError for what the file system says."""
+    `python -m WORKER FOLDER`; `environment` is what it finds besides this process's own variables,
+    and never written. Every method raises DiskError for what the file system says."""
 
     name: str
     root: Path
     worker: str
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def upload(self, path: Path) -> str:
         """Nothing is sent: the file's own path is its id."""
@@ -86,7 +88,7 @@ class FolderBatches:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             with TemporaryDirectory(dir=self.root, prefix="now-") as place:
                 folder = Folder.create(Path(place), job, requests)
-                run_worker_here(folder, self.worker)
+                run_worker_here(folder, self.worker, self.environment)
                 state = folder.state
                 if state.status != "completed":
                     words = folder.log.read_text(errors="replace").strip().splitlines()
@@ -105,7 +107,7 @@ class FolderBatches:
 
     def _tended(self, folder: Folder) -> Remote:
         """How a batch stands, with a worker if it needs one."""
-        return _report(folder, tend(folder, self.worker))
+        return _report(folder, tend(folder, self.worker, self.environment))
 
     @contextmanager
     def _disk(self) -> Iterator[None]:

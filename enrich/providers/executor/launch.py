@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,20 +13,22 @@ from enrich.providers.executor.lock import hold_lock
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from enrich.providers.executor.folder import BatchState, Folder
 
 MOST_STARTS = 3
 """How often a worker is started without a new answer before its batch has failed."""
 
 
-def tend(folder: Folder, worker: str) -> BatchState:
+def tend(folder: Folder, worker: str, environment: Mapping[str, str]) -> BatchState:
     """How a batch stands. One that has not ended and has no worker is ended, or gets one: the
     module `worker`."""
     if (state := folder.state).ended:
         return state
     with hold_lock(folder.path / "start.lock") as mine:
         if mine and _is_due(folder):
-            start_worker(folder, worker)
+            start_worker(folder, worker, environment)
     return folder.state
 
 
@@ -48,7 +51,7 @@ def _is_due(folder: Folder) -> bool:
         return True
 
 
-def start_worker(folder: Folder, worker: str) -> None:
+def start_worker(folder: Folder, worker: str, environment: Mapping[str, str]) -> None:
     """Start a worker that goes on by itself, and wait until it holds the folder's lock or died.
 
     Ctrl-C and the end of the terminal do not reach it.
@@ -59,6 +62,7 @@ def start_worker(folder: Folder, worker: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
+            env={**os.environ, **environment},
             **_detached(),
         )
     # A process that nobody waits for would stay in the list of processes after its end.
@@ -68,7 +72,7 @@ def start_worker(folder: Folder, worker: str) -> None:
             told.read(1)
 
 
-def run_worker_here(folder: Folder, worker: str) -> None:
+def run_worker_here(folder: Folder, worker: str, environment: Mapping[str, str]) -> None:
     """Run a worker to its end; Ctrl-C ends it as well."""
     with open_private(folder.log, "ab") as log:
         subprocess.run(
@@ -76,6 +80,7 @@ def run_worker_here(folder: Folder, worker: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            env={**os.environ, **environment},
             check=False,
         )
 

@@ -60,6 +60,13 @@ class Account:
         found = (self.api_key, *headers, *self.named.values())
         return Secrets.of(value for value in found if len(value) >= SURE_LENGTH)
 
+    @property
+    def chat_headers(self) -> dict[str, str]:
+        """The headers of a request that goes without the SDK, as the SDK would send them."""
+        named = {"OpenAI-Organization": self.organization, "OpenAI-Project": self.project}
+        key = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        return {**key, **{name: value for name, value in named.items() if value}, **self.headers}
+
     def redacted(self, text: str) -> str:
         """`text` without any secret of this account."""
         return self.secrets.redacted(text)

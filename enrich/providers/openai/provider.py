@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enrich.pricing.price import DISCOUNT, Price, listed
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.openai import batches, files, immediate
+from enrich.providers.openai.chat_api import CHAT_TIMING, ChatApi, is_here
 from enrich.providers.openai.connection import Connection
 from enrich.providers.openai.settings import OPENAI_KEYS, read_account, read_discount, read_prices
 
@@ -34,7 +34,8 @@ class OpenAIProvider:
     llm: str
     account: Account
     limits: Limits
-    timing: Timing = field(default_factory=Timing)
+    chat: ChatApi
+    batch_timing: Timing = field(default_factory=Timing)
     prices: Mapping[str, Price | str] = field(default_factory=dict)
     discount: float | None = None
 
@@ -44,12 +45,14 @@ class OpenAIProvider:
         settings = opening.settings
         opening.known(*OPENAI_KEYS)
         longest = settings.number("poll_seconds", 60.0)
+        account = read_account(opening)
         return cls(
             name=opening.name,
             llm=settings.text("llm", "gpt-4o-mini"),
-            account=read_account(opening),
+            account=account,
             limits=opening.limits,
-            timing=Timing(
+            chat=ChatApi.from_opening(opening, Connection(name=opening.name, account=account)),
+            batch_timing=Timing(
                 first_poll=min(FIRST_POLL, longest),
                 longest_poll=longest,
                 lost_after=settings.number("lost_after", 60.0),
@@ -63,10 +66,15 @@ class OpenAIProvider:
         """`openai:` and the address."""
         return f"openai:{self.account.url}"
 
-    @cached_property
+    @property
     def connection(self) -> Connection:
         """The way to the account; nothing is opened before the first call."""
-        return Connection(name=self.name, account=self.account)
+        return self.chat.connection
+
+    @property
+    def timing(self) -> Timing:
+        """How long to wait for what."""
+        return CHAT_TIMING if self.chat.chosen == "chat" else self.batch_timing
 
     @property
     def client(self) -> openai.OpenAI:
@@ -74,7 +82,9 @@ class OpenAIProvider:
         return self.connection.client
 
     def price(self, llm: str, *, now: bool = False) -> Price | None:
-        """The project's own price, or that of the llm it names, or the list price of this one."""
+        """The project's own price, or that of the llm it names, or the list price of this one. What
+        is answered through chat is not discounted."""
+        now = now or self.chat.chosen == "chat"
         known = self.prices.get(llm, llm)
         if isinstance(known, str):
             known = self.prices.get(known, known)
@@ -102,40 +112,55 @@ class OpenAIProvider:
         return None if self.account.azure_endpoint else True
 
     def upload(self, path: Path) -> str:
-        """Send the file once."""
+        """Send the file once; what is answered here is not sent, and its path is its id."""
+        if self.chat.choose() == "chat":
+            return self.chat.batches.upload(path)
         return files.send_file(self.connection, path)
 
     def uploaded(self, name: str) -> tuple[str, ...]:
         """The ids of the files of this name, newest first."""
-        return files.list_named(self.connection, name)
+        return () if self.chat.chosen == "chat" else files.list_named(self.connection, name)
 
     def ready(self, file: str) -> bool:
         """Whether the provider has processed a file."""
-        return files.is_processed(self.connection, file)
+        return is_here(file) or files.is_processed(self.connection, file)
 
     def discard(self, file: str) -> None:
         """Delete a file, if it is there."""
-        files.delete_file(self.connection, file)
+        if not is_here(file):
+            files.delete_file(self.connection, file)
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Create the batch, once."""
+        if is_here(file):
+            return self.chat.submit(file, endpoint=endpoint, metadata=metadata, llm=self.llm)
         return batches.create_batch(self.connection, file, endpoint=endpoint, metadata=metadata)
 
     def find(self, intent: str, *, file: str) -> Remote | None:
-        """The batch of this intent, looked up in the list of all."""
+        """The batch of this intent: its folder, or else one in the list of all."""
+        here = self.chat.find(intent)
+        if here is not None or is_here(file):
+            return here
         return batches.find_batch(self.connection, intent, file=file)
 
     def poll(self, remote: str) -> Remote:
         """How the batch stands."""
+        if is_here(remote):
+            return self.chat.batches.poll(remote)
         return batches.retrieve_batch(self.connection, remote)
 
     def cancel(self, remote: str) -> Remote:
         """Ask for it; a batch that has ended is shown as it ended."""
+        if is_here(remote):
+            return self.chat.batches.cancel(remote)
         return batches.cancel_batch(self.connection, remote)
 
     def fetch(self, file: str, path: Path) -> None:
         """Stream a result file to `path`."""
-        files.download_file(self.connection, file, path)
+        if is_here(file):
+            self.chat.batches.fetch(file, path)
+        else:
+            files.download_file(self.connection, file, path)
 
     def complete(self, requests: Path, results: Path) -> None:
         """Answer them now, at the full price."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from enrich.providers.opening import Opening
 
 OPENAI_KEYS = (
+    "api",
     "llm",
     "api_key",
     "base_url",
@@ -27,6 +28,8 @@ OPENAI_KEYS = (
     "lost_after",
     "prices",
     "batch_discount",
+    "concurrency",
+    "rate",
 )
 """The settings of this provider, besides those that all share."""
 

@@ -1,0 +1,352 @@
+"""Chat: servers that speak nothing but /v1/chat/completions answer batches all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from folders import Ears, opened, plants, settings, write
+
+from enrich.providers.chat.level import FALL, FIRST_LEVEL, Level
+from enrich.providers.chat.pacing import MinuteLimit, read_pause
+from enrich.providers.chat.verdict import judge_answer
+from enrich.rehearsal import Faults, Quirks, Rehearsal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enrich.ledger.state import State
+
+CHAT = "POST /v1/chat/completions"
+KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
+
+
+def chat_alone(**more: Any) -> Rehearsal:
+    """A server without a Batch API."""
+    return Rehearsal(quirks=Quirks(no_batches=True), **more)
+
+
+def garden(root: Path, server: Rehearsal, rows: int, **more: Any) -> Path:
+    """A project of so many plants, whose provider has more settings."""
+    plants(root, server)
+    listed = "".join(f"{number},plant {number},\n" for number in range(rows))
+    write(root, {"seeds/plants.csv": f"id,name,note\n{listed}"})
+    write(root, {"project.yml": settings(server, **more)})
+    return root
+
+
+def one(root: Path, ears: Ears | None = None, **options: Any) -> State:
+    (state,) = opened(root, ears).run(**options)
+    return state
+
+
+def workers(root: Path) -> list[int]:
+    """The processes that work for a project."""
+    return [int(path.read_text()) for path in root.glob(".enrich/chat/**/pid")]
+
+
+def wait_for(what: Any, seconds: float = 60.0) -> None:
+    """Until something is true; the deadline is there so that a fault ends."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_server_without_a_batch_api_answers_a_model(tmp_path: Path) -> None:
+    """Run, table, books and views are as with batches; the server is asked once what it speaks."""
+    with chat_alone() as server:
+        root = garden(tmp_path, server, 40)
+        state = one(root)
+        assert (state.ok, state.rows) == (40, 40)
+        assert server.bill.total == 40
+        assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((40,),)
+        write(root, {"seeds/plants.csv": "id,name,note\n1,other,\n"})
+        assert one(root).ok == 1
+        assert server.sends("GET /v1/batches") == 1
+        assert server.uploads == []
+
+
+def test_the_same_table_comes_by_chat_and_by_batch(tmp_path: Path) -> None:
+    """An answer is an answer: the way is no part of what was asked."""
+    with Rehearsal() as server:
+        ways = {}
+        for api in ("chat", "batch"):
+            root = garden(tmp_path / api, server, 20, api=api)
+            one(root)
+            ways[api] = opened(root).sql("SELECT * FROM kinds ORDER BY id").rows
+        assert ways["chat"] == ways["batch"]
+        write(root, {"project.yml": settings(server, api="chat")})
+        (plan,) = opened(root).plan()
+        assert plan.requests == 0
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"call_429": 0.3},
+        {"call_500": 0.1},
+        {"call_reset": 0.2},
+        {"http_429": 0.2, "http_500": 0.1},
+        {"dropped": 0.05},
+    ],
+    ids=str,
+)
+def test_what_passes_is_no_attempt(tmp_path: Path, faults: dict[str, float]) -> None:
+    """Refusals and broken connections are asked again by the worker: one attempt is enough."""
+    with chat_alone(faults=Faults(**faults)) as server:
+        root = garden(tmp_path, server, 60)
+        project = json.loads((root / "project.yml").read_text())
+        (root / "project.yml").write_text(json.dumps(project | {"max_attempts": 1}))
+        assert one(root).ok == 60
+
+
+def test_an_answer_that_does_not_fit_is_an_attempt(tmp_path: Path) -> None:
+    """It was paid for, and is asked again by a retry, as in a batch."""
+    with chat_alone(faults=Faults(off_schema=0.2)) as server:
+        root = garden(tmp_path, server, 40)
+        state = one(root)
+        assert 36 <= state.ok <= 40
+        assert server.bill.total > 40
+
+
+def test_rows_that_are_all_refused_end_the_batch(tmp_path: Path) -> None:
+    """The others are not sent, and what the server says is shown."""
+    with chat_alone() as server:
+        root = garden(tmp_path, server, 200)
+        server.script(CHAT, [(400, {"error": {"message": "no response_format"}})] * 200)
+        state = one(root)
+        assert state.ok == 0
+        assert server.bill.total == 0
+        assert 20 <= server.sends(CHAT) < 60
+        assert "refused with 400: no response_format" in state.failure
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_no_row_can_mend_ends_the_batch(tmp_path: Path, status: int) -> None:
+    """After one request, with a hint."""
+    with chat_alone() as server:
+        root = garden(tmp_path, server, 50)
+        server.script(CHAT, [status] * 50)
+        state = one(root)
+        assert server.sends(CHAT) == 1
+        assert str(status) in state.failure
+
+
+def test_a_killed_worker_goes_on_where_it_was(tmp_path: Path) -> None:
+    """No answered row is asked again, but at most those that were in flight."""
+    with chat_alone() as server:
+        root = garden(tmp_path, server, 150, concurrency=4)
+        opened(root).run(detach=True)
+        kills = 0
+        while kills < 5 and server.bill.total < 140:
+            before = server.bill.total
+            wait_for(lambda before=before: server.bill.total > before + 8)
+            for pid in workers(root):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, KILL)
+                    kills += 1
+            opened(root).status()
+        state = one(root)
+        assert state.ok == 150
+        assert 150 <= server.bill.total <= 150 + 4 * kills
+
+
+def test_cancelled_batches_keep_what_was_answered(tmp_path: Path) -> None:
+    """And no worker is left."""
+    with chat_alone() as server:
+        root = garden(tmp_path, server, 5_000, concurrency=4)
+        opened(root).run(detach=True)
+        wait_for(lambda: server.bill.total > 10)
+        opened(root).cancel()
+        wait_for(
+            lambda: not any(b.ended_at is None for s in opened(root).status() for b in s.batches)
+        )
+        answered = server.bill.total
+        assert answered < 5_000
+        rows = opened(root).sql("SELECT count(*) FROM kinds").rows
+        assert answered - 4 <= rows[0][0] <= answered
+
+
+def test_a_server_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+    """It is said while it lasts, and no row is lost by it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    found: list[State] = []
+    with chat_alone(port=port) as server:
+        root = garden(tmp_path, server, 20)
+        assert one(root).ok == 20
+        write(root, {"seeds/plants.csv": "id,name,note\n1,new,\n2,newer,\n"})
+    ears = Ears()
+    run = threading.Thread(target=lambda: found.append(one(root, ears)))
+    run.start()
+    wait_for(lambda: any("waiting for the server" in each.state for each in ears.seen))
+    with chat_alone(port=port):
+        run.join()
+    assert found[0].ok == 2
+
+
+def test_keys_are_in_no_file(tmp_path: Path) -> None:
+    """They go to the worker by its environment, and no answer keeps one that a server repeats."""
+    key = "sk-chat-0123456789-secret"
+    with chat_alone(api_key=key) as server:
+        root = garden(tmp_path, server, 10, api_key=key, headers={"X-Api-Key": "tok-9876543210"})
+        server.script(CHAT, [(400, f"your key {key} is fine, the prompt is not")] * 3)
+        one(root)
+        for path in (root / ".enrich").rglob("*"):
+            if path.is_file():
+                text = path.read_bytes()
+                assert key.encode() not in text, path
+                assert b"tok-9876543210" not in text, path
+
+
+def asked_of(level: Level, capacity: int, latency: float, rows: int) -> tuple[float, int]:
+    """Seconds and refusals until a server of so many places has answered all rows, in a clock of
+    its own."""
+
+    async def serve() -> tuple[float, int]:
+        loop = asyncio.get_running_loop()
+        busy = refused = left = 0
+        left = rows
+
+        async def lane() -> None:
+            nonlocal busy, refused, left
+            while left > 0:
+                left -= 1
+                while True:
+                    await level.enter()
+                    try:
+                        if busy >= capacity:
+                            refused += 1
+                            level.refused(loop.time())
+                            again = True
+                        else:
+                            busy += 1
+                            await asyncio.sleep(latency)
+                            busy -= 1
+                            level.answered(latency, loop.time())
+                            again = False
+                    finally:
+                        level.leave()
+                    if not again:
+                        break
+                    await asyncio.sleep(latency)
+
+        began = loop.time()
+        await asyncio.gather(*(lane() for _ in range(level.most)))
+        return loop.time() - began, refused
+
+    with asyncio.Runner(loop_factory=Simulated) as runner:
+        return runner.run(serve())
+
+
+class Simulated(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer, so that a test takes no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+
+    def time(self) -> float:
+        return self._now
+
+    def _run_once(self) -> None:
+        ready, timers = self._ready, self._scheduled  # type: ignore[attr-defined]
+        if not ready and timers:
+            self._now = max(self._now, timers[0].when())
+        super()._run_once()  # type: ignore[misc]
+
+
+def test_the_level_finds_what_a_server_takes() -> None:
+    """Of a server with 24 places most are used, and few requests are turned away."""
+    seconds, refused = asked_of(Level(), capacity=24, latency=0.2, rows=2_000)
+    assert 2_000 / seconds > 0.7 * 24 / 0.2
+    assert refused < 0.05 * 2_000
+
+
+def test_the_level_is_bounded() -> None:
+    """By `concurrency`, also from the start; and it never falls below one."""
+    level = Level(most=2)
+    assert level.allowed == 2
+    for _ in range(50):
+        level.answered(0.1, 0.0)
+    assert level.allowed == 2
+    for moment in range(20):
+        level.refused(10.0 * moment)
+    assert level.allowed == 1
+    fresh = Level()
+    fresh.refused(100.0)
+    fresh.refused(100.01)  # of the same round trip
+    assert fresh.allowed == FIRST_LEVEL * FALL
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "seconds"),
+    [
+        ({"retry-after-ms": "250", "retry-after": "9"}, "", 0.25),
+        ({"retry-after": "7"}, "", 7.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:30 GMT"}, "", 20.0),
+        ({"retry-after": "-5"}, "", 0.0),
+        ({"retry-after": "1e9"}, "", None),
+        ({"retry-after": "nan"}, "", 0.0),
+        ({"retry-after": "soon"}, "", None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, "", 360.0),
+        ({"x-ratelimit-remaining-tokens": "9", "x-ratelimit-reset-tokens": "6m0s"}, "", None),
+        ({}, "Rate limit reached. Please try again in 5.289s.", 5.289),
+        ({}, "slow down", None),
+    ],
+    ids=str,
+)
+def test_a_refusal_says_how_long_to_wait(
+    headers: dict[str, str], message: str, seconds: float | None
+) -> None:
+    """By whatever says so first; never for ever, and never in the past."""
+    found = read_pause(headers, message, now=10.0)
+    if headers.get("retry-after") == "1e9":
+        assert found == 600.0
+    else:
+        assert found == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_a_minute_has_no_more_than_it_may() -> None:
+    """A tenth at once, and the rest evenly."""
+    limit = MinuteLimit(amount=60.0, filled_at=0.0)
+    assert [limit.take(1, 0.0) for _ in range(6)] == [0.0] * 6
+    assert limit.take(1, 0.0) == pytest.approx(1.0)
+    assert limit.take(1, 0.0) == pytest.approx(2.0)
+    assert limit.take(1, 60.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "meaning"),
+    [
+        (200, {"choices": [], "usage": {"total_tokens": 9}}, "answer"),
+        (200, {"error": {"message": "overloaded"}}, "faulty"),
+        (200, "no JSON", "faulty"),
+        (400, {"error": {"message": "no"}}, "answer"),
+        (422, {"detail": "no"}, "answer"),
+        (429, {"error": {"message": "slow", "code": "rate_limit_exceeded"}}, "busy"),
+        (429, {"error": {"message": "no money", "code": "insufficient_quota"}}, "hopeless"),
+        (503, {"error": "loading"}, "busy"),
+        (500, {}, "faulty"),
+        (502, "<html>", "faulty"),
+        (301, "", "hopeless"),
+        (401, {"error": {"message": "key"}}, "hopeless"),
+    ],
+    ids=str,
+)
+def test_what_an_answer_means(status: int, body: Any, meaning: str) -> None:
+    """For its row, and for the batch."""
+    content = body if isinstance(body, str) else json.dumps(body)
+    assert judge_answer(status, content.encode()).meaning == meaning
+    assert judge_answer(status, b"[" * 100_000).meaning != "answer" or status in (400, 422)

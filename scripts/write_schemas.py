@@ -18,6 +18,7 @@ from enrich.manifest import backup, budget, config, data_test, prompt, sources
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import local, openai, opening, registry
+from enrich.providers.openai.chat_api import Api
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -106,6 +107,11 @@ PRICE = closed(
     required=["input", "output"],
 )
 OPENAI = {
+    "api": said(
+        "Whether batches go to its Batch API or are answered here through chat; auto asks once.",
+        one_of(get_args(Api)),
+        default="auto",
+    ),
     "llm": said("The llm that a prompt takes when it names none.", TEXT, default="gpt-4o-mini"),
     "api_key": said("The key, best as ${NAME}; the variable OPENAI_API_KEY if not set.", TEXT),
     "base_url": said("Where a compatible server is: https://host/v1.", TEXT),
@@ -126,6 +132,15 @@ OPENAI = {
         {"type": "object", "additionalProperties": {"anyOf": [{"type": "string"}, PRICE]}},
     ),
     "batch_discount": said("How much less a batch costs, as a share: 0.5 is half.", SHARE),
+    "concurrency": said("The most requests at once through chat.", COUNT),
+    "rate": said(
+        "Limits for a minute through chat.",
+        {
+            "type": "object",
+            "properties": {"requests": COUNT, "tokens": COUNT},
+            "additionalProperties": False,
+        },
+    ),
 }
 
 

@@ -43,6 +43,13 @@ def _faults(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> di
     shell_complete=completing.faults,
     help="What goes wrong, and how often: the reference lists the names. May be repeated.",
 )
+@click.option(
+    "--api",
+    type=click.Choice(["batch", "chat"]),
+    default="batch",
+    show_default=True,
+    help="What it speaks: with chat there is no Batch API.",
+)
 @click.option("--seed", default=0, show_default=True, help="The same seed, the same faults.")
 @click.option(
     "--port",
@@ -65,6 +72,7 @@ def _faults(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> di
 def rehearse(
     _: Context,
     faults: dict[str, float],
+    api: str,
     seed: int,
     port: int,
     latency: float | None,
@@ -82,19 +90,25 @@ def rehearse(
       OPENAI_BASE_URL=http://127.0.0.1:8765/v1 OPENAI_API_KEY=any enrich run --provider openai
     """
     from enrich import report
-    from enrich.rehearsal import Faults, Rehearsal
+    from enrich.rehearsal import Faults, Quirks, Rehearsal
 
     try:
         chosen = Faults(**faults)
     except ValueError as problem:
         raise click.UsageError(str(problem)) from problem
     server = Rehearsal(
-        faults=chosen, seed=seed, port=port, latency=latency, enqueued_tokens=enqueued_tokens
+        faults=chosen,
+        quirks=Quirks(no_batches=api == "chat"),
+        seed=seed,
+        port=port,
+        latency=latency,
+        enqueued_tokens=enqueued_tokens,
     )
     try:
         with server:
             sys.stderr.write(
-                f"the Batch API is played at {server.base_url} until Ctrl-C\n\n"
+                f"{'a chat server' if api == 'chat' else 'the Batch API'} is played at {server.base_url} "
+                "until Ctrl-C\n\n"
                 f"in another terminal, in a copy of your project:\n"
                 f"  OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=any "
                 "enrich run --provider openai\n"

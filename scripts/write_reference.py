@@ -119,10 +119,8 @@ def local_keys() -> Rows:
 def openai_keys() -> Rows:
     """The keys of the provider `openai`."""
     made = openai.OpenAIProvider.from_settings(opening())
-    timing = {
-        "poll_seconds": made.batch_timing.longest_poll,
-        "lost_after": made.batch_timing.lost_after,
-    }
+    timing = made.batch_timing
+    waits = {"poll_seconds": timing.longest_poll, "lost_after": timing.lost_after}
     known = {"llm": made.llm, **waits, "timeout": made.account.timeout}
     return keyed(openai.OPENAI_KEYS, known)
 

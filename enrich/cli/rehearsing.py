@@ -106,9 +106,9 @@ def rehearse(
     )
     try:
         with server:
+            played = "a chat server" if api == "chat" else "the Batch API"
             sys.stderr.write(
-                f"{'a chat server' if api == 'chat' else 'the Batch API'} is played at {server.base_url} "
-                "until Ctrl-C\n\n"
+                f"{played} is played at {server.base_url} until Ctrl-C\n\n"
                 f"in another terminal, in a copy of your project:\n"
                 f"  OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=any "
                 "enrich run --provider openai\n"

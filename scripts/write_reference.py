@@ -58,6 +58,7 @@ def settings(text: str = "") -> Settings:
 def opening() -> Opening:
     """A provider without settings."""
     return Opening(
+        kind="openai",
         name="api",
         settings=settings(),
         written=settings(),

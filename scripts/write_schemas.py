@@ -18,7 +18,7 @@ from enrich.manifest import backup, budget, config, data_test, prompt, sources
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import local, openai, opening, registry
-from enrich.providers.openai.chat_api import Api
+from enrich.providers.openai.presets import PRESETS, Api
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -158,7 +158,10 @@ def of_type(kind: str) -> Schema:
 def providers() -> Schema:
     """The mapping under `providers:`. An entry without a `type` is what it is called, or OpenAI's;
     the settings of other packages' providers are their own."""
-    known = {name: {"$ref": f"#/$defs/{name}"} for name in registry.BUILT_IN}
+    known = {
+        name: {"$ref": f"#/$defs/{'openai' if name in PRESETS else name}"}
+        for name in registry.BUILT_IN
+    }
     typed: list[Schema] = [
         {"if": {"type": "object", **of_type(name)}, "then": schema}
         for name, schema in known.items()

@@ -11,21 +11,25 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from folders import Ears, opened, plants, settings, write
 
+import enrich
+from enrich.errors import ProviderError
+from enrich.pricing.price import FREE
 from enrich.providers.chat.level import FALL, FIRST_LEVEL, Level
 from enrich.providers.chat.pacing import MinuteLimit, read_pause
 from enrich.providers.chat.verdict import judge_answer
+from enrich.providers.openai.presets import PRESETS
 from enrich.rehearsal import Faults, Quirks, Rehearsal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from enrich.ledger.state import State
 
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "providers.md"
 CHAT = "POST /v1/chat/completions"
 KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 
@@ -350,3 +354,23 @@ def test_what_an_answer_means(status: int, body: Any, meaning: str) -> None:
     content = body if isinstance(body, str) else json.dumps(body)
     assert judge_answer(status, content.encode()).meaning == meaning
     assert judge_answer(status, b"[" * 100_000).meaning != "answer" or status in (400, 422)
+
+
+@pytest.mark.parametrize("kind", sorted(PRESETS))
+def test_each_type_is_one_line(tmp_path: Path, kind: str) -> None:
+    """Its address, key and price are known; the reference lists it."""
+    preset = PRESETS[kind]
+    text = f"provider: mine\nproviders: {{mine: {{type: {kind}, llm: x}}}}\n"
+    write(tmp_path, {"project.yml": text})
+    environment = {preset.key_variable: "key-of-mine"} if preset.key_variable else {}
+    provider: Any = enrich.Project(tmp_path, environment=environment).provider("mine")
+    assert provider.account.base_url == preset.base_url
+    assert (provider.price("x") == FREE) == preset.is_free
+    provider.check(images=False, endpoint="/v1/chat/completions")
+    row = f"| `{kind}` | `{preset.base_url}` | "
+    assert kind == "openai" or row in REFERENCE.read_text(encoding="utf-8")
+    if preset.key_variable:
+        keyless: Any = enrich.Project(tmp_path, environment={}).provider("mine")
+        with pytest.raises(ProviderError, match="has no API key") as problem:
+            keyless.check(images=False, endpoint="/v1/chat/completions")
+        assert preset.key_variable in problem.value.hint

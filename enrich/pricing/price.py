@@ -60,7 +60,7 @@ class Price:
         )
 
 
-FREE = Price(input=0, cached=0, output=0, source="answered on this machine")
+FREE = Price(input=0, cached=0, output=0, source="answered by a machine of yours")
 
 
 def listed(llm: str, *, url: str, batch: bool, discount: float | None = None) -> Price | None:

@@ -19,11 +19,12 @@ LIMIT_KEYS = ("max_requests", "max_bytes", "enqueued_tokens", "max_batches")
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """A provider as project.yml has it: its `name` and its `settings`, in which each `${NAME}` has
-    been replaced; `written` are those as they stand in the file. Relative paths begin at `root`;
-    what the provider keeps goes below `work`. Keys are looked up in `environment`."""
+    """A provider as project.yml has it: its `name`, its type (`kind`) and its `settings`, in which
+    each `${NAME}` has been replaced; `written` are those that the file holds. Relative paths begin
+    at `root`; what the provider keeps goes below `work`. Keys are looked up in `environment`."""
 
     name: str
+    kind: str
     settings: Settings
     written: Settings
     root: Path

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import ProjectError
+from enrich.providers.openai.presets import PRESETS
 from enrich.providers.opening import Opening
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "enrich.providers"
 BUILT_IN = {
     "local": ("enrich.providers.local", "LocalProvider"),
-    "openai": ("enrich.providers.openai", "OpenAIProvider"),
+    **dict.fromkeys(PRESETS, ("enrich.providers.openai", "OpenAIProvider")),
 }
 """The providers that enrich brings: by type, where the class is."""
 
@@ -36,6 +37,7 @@ def open_provider(
     kind = settings.text("type", usual)
     opening = Opening(
         name=name,
+        kind=kind,
         settings=settings.expanded(environment),
         written=settings,
         root=root,

@@ -34,6 +34,7 @@ class Account:
     azure_endpoint: str = ""
     api_version: str = ""
     timeout: float = 600.0
+    key_variable: str = "OPENAI_API_KEY"
     named: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property

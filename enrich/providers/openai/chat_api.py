@@ -16,6 +16,7 @@ from enrich.providers.chat.settings import ChatSecrets, ChatSettings
 from enrich.providers.executor.batches import FolderBatches, make_batch_id
 from enrich.providers.executor.folder import Job
 from enrich.providers.openai.account import OPENAI_URL
+from enrich.providers.openai.presets import PRESETS, Api
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from enrich.providers.opening import Opening
 
 Chosen = Literal["batch", "chat"]
-Api = Literal["auto", "batch", "chat"]
 
 KIND = "chat"
 """How the ids of batches that are answered here begin."""
@@ -64,7 +64,7 @@ class ChatApi:
         return cls(
             connection=connection,
             root=opening.work / KIND / opening.name,
-            wanted=cast("Api", settings.choice("api", get_args(Api), "auto")),
+            wanted=cast("Api", settings.choice("api", get_args(Api), PRESETS[opening.kind].api)),
             concurrency=settings.integer("concurrency"),
             rate=rate,
         )

@@ -34,7 +34,7 @@ class Connection(Translator):
         """Raise ProviderError where there is no key to connect with."""
         if not self.account.api_key:
             hint = (
-                "export OPENAI_API_KEY=..., or set api_key: ${MY_KEY} under "
+                f"export {self.account.key_variable}=..., or set api_key: ${{MY_KEY}} under "
                 f"providers: {self.name}: in project.yml"
             )
             raise ProviderError(f"provider '{self.name}' has no API key", hint=hint)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from enrich.pricing.price import DISCOUNT, Price, listed
+from enrich.pricing.price import DISCOUNT, FREE, Price, listed
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.openai import batches, files, immediate
 from enrich.providers.openai.chat_api import CHAT_TIMING, ChatApi, is_here
 from enrich.providers.openai.connection import Connection
+from enrich.providers.openai.presets import PRESETS
 from enrich.providers.openai.settings import OPENAI_KEYS, read_account, read_discount, read_prices
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class OpenAIProvider:
     batch_timing: Timing = field(default_factory=Timing)
     prices: Mapping[str, Price | str] = field(default_factory=dict)
     discount: float | None = None
+    is_free: bool = False
 
     @classmethod
     def from_settings(cls, opening: Opening) -> OpenAIProvider:
@@ -45,10 +47,11 @@ class OpenAIProvider:
         settings = opening.settings
         opening.known(*OPENAI_KEYS)
         longest = settings.number("poll_seconds", 60.0)
-        account = read_account(opening)
+        account, preset = read_account(opening), PRESETS[opening.kind]
         return cls(
             name=opening.name,
-            llm=settings.text("llm", "gpt-4o-mini"),
+            llm=settings.text("llm", preset.llm),
+            is_free=preset.is_free,
             account=account,
             limits=opening.limits,
             chat=ChatApi.from_opening(opening, Connection(name=opening.name, account=account)),
@@ -85,6 +88,8 @@ class OpenAIProvider:
         """The project's own price, or that of the llm it names, or the list price of this one. What
         is answered through chat is not discounted."""
         now = now or self.chat.chosen == "chat"
+        if self.is_free and not self.prices:
+            return FREE
         known = self.prices.get(llm, llm)
         if isinstance(known, str):
             known = self.prices.get(known, known)

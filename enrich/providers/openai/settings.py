@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from enrich.manifest.settings import MOST, VARIABLE
 from enrich.pricing.price import Price
 from enrich.providers.openai.account import Account, is_url
+from enrich.providers.openai.presets import PRESETS
 from enrich.providers.secrets import is_sendable
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ OPENAI_KEYS = (
 )
 """The settings of this provider, besides those that all share."""
 
+NO_KEY = "none"
+"""What a server that needs no key is sent: the SDK insists on one."""
 URL_KEYS = ("base_url", "azure_endpoint")
 NAMING_KEYS = ("api_key", "headers", "organization", "project", *URL_KEYS)
 """Settings in which an environment variable may be named that is secret."""
@@ -41,7 +44,9 @@ NAMING_KEYS = ("api_key", "headers", "organization", "project", *URL_KEYS)
 def read_account(opening: Opening) -> Account:
     """The account that the settings describe, or else OpenAI's own environment variables."""
     settings, environment = opening.settings, opening.environment
-    api_key = settings.text("api_key", environment.get("OPENAI_API_KEY", "")).strip()
+    preset = PRESETS[opening.kind]
+    own = environment.get(preset.key_variable, "") if preset.key_variable else NO_KEY
+    api_key = settings.text("api_key", own).strip()
     headers = {key: str(value).strip() for key, value in settings.mapping("headers").items()}
     for key, values in (("api_key", [api_key]), ("headers", [*headers, *headers.values()])):
         if not all(map(is_sendable, values)):
@@ -50,9 +55,11 @@ def read_account(opening: Opening) -> Account:
     for key in URL_KEYS:
         if settings.text(key) and not is_url(settings.text(key)):
             raise settings.wrong(key, "is not a valid URL", hint=f"{key}: https://host/v1")
+    usual_url = environment.get("OPENAI_BASE_URL", "") if opening.kind == "openai" else ""
     return Account(
         api_key=api_key,
-        base_url=settings.text("base_url", environment.get("OPENAI_BASE_URL", "")).strip(),
+        base_url=settings.text("base_url", preset.base_url or usual_url).strip(),
+        key_variable=preset.key_variable,
         named=_named_variables(opening),
         organization=settings.text("organization"),
         project=settings.text("project"),

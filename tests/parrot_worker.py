@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.providers.executor.engine import EngineFailed, Reply, ThreadedEngine
+from enrich.providers.executor.engine import EngineFailed, ThreadedEngine
+from enrich.providers.executor.reply import Reply
 from enrich.providers.executor.worker import run_worker
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from enrich.providers.executor.engine import Reply
+from enrich.providers.executor.reply import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,8 +16,8 @@ from enrich.providers.private import open_private
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from enrich.providers.executor.engine import Reply
     from enrich.providers.executor.folder import Folder
+    from enrich.providers.executor.reply import Reply
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from enrich.providers.executor.answers import Answers
     from enrich.providers.executor.folder import Folder
+    from enrich.providers.executor.reply import Reply
 
     OpenEngines = Callable[[Folder], Sequence["Engine"]]
     """Opens the engines of a batch, which may keep files in its folder; raises EngineFailed."""
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
 
 class EngineFailed(Exception):
     """The engine cannot answer any row; the text says why, and the batch has failed."""
-
-
-class Reply(NamedTuple):
-    """What came of a request: an HTTP status, and a body; a refusal is a reply, too."""
-
-    status: int
-    body: Mapping[str, Any]
 
 
 class Engine(Protocol):

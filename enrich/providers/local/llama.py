@@ -20,8 +20,8 @@ from enrich.providers.local.settings import EngineSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.providers.executor.engine import Reply
     from enrich.providers.executor.folder import Folder, Job
+    from enrich.providers.executor.reply import Reply
 
 SMALL_WEIGHTS = 512_000_000
 """Bytes of weights that are opened once for each core, see `plan_engines`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
-from enrich.providers.executor.engine import Reply
+from enrich.providers.executor.reply import Reply
 from enrich.providers.local.images import RejectedRequest, inline_images
 from enrich.providers.local.settings import CHAT_ENDPOINT
 

@@ -1,0 +1,15 @@
+"""Replies: what comes of a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Reply(NamedTuple):
+    """What came of a request: an HTTP status, and a body; a refusal is a reply, too."""
+
+    status: int
+    body: Mapping[str, Any]

@@ -94,7 +94,7 @@ class Unclear(ProviderError):
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def name_on_interrupt(what: str) -> Iterator[None]:
     """Inside, `what` is read: whoever presses Ctrl-C because it takes too long is told its name."""
     try:
         yield

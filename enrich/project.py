@@ -20,7 +20,7 @@ from enrich.pipeline.listener import Silence
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.release import test_models
 from enrich.pipeline.sample import compare_model, preview_model
-from enrich.pipeline.scheduler import follow, run_models
+from enrich.pipeline.scheduler import follow_batches, run_models
 from enrich.pipeline.seed import load_seeds
 from enrich.pipeline.workspace import Workspace
 from enrich.results import CommandResult, Listed
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from enrich.ledger.batch import Batch
     from enrich.ledger.copy import Export
-    from enrich.ledger.costs import By
+    from enrich.ledger.costs import CostGroup
     from enrich.ledger.state import State
     from enrich.manifest.graph import Graph
     from enrich.manifest.model import Model
@@ -63,7 +63,7 @@ class Project:
     ) -> None:
         self.workspace = Workspace.from_folder(
             Path(path),
-            listener=talk or _usual_listener(),
+            listener=talk or _choose_listener(),
             lock_timeout=lock_timeout,
             verbose=verbose,
             environment=environment,
@@ -195,7 +195,7 @@ class Project:
         enrichment model stands."""
         flow = self._flow()
         if self.files.copies is None:
-            follow(flow)
+            follow_batches(flow)
         else:
             what = f"{self.config.root} cannot be written: nothing is fetched or published"
             self.workspace.listener.say(what)
@@ -241,13 +241,13 @@ class Project:
         kind."""
         return lookup.find_failures(self._flow(), name, limit)
 
-    def cost(self, by: By = "model") -> Rows:
+    def cost(self, by: CostGroup = "model") -> Rows:
         """What was spent by model, llm, prompt, day or batch; `enrich.costs` is made anew."""
         return lookup.sum_costs(self._flow(), by)
 
     def ledger_check(self) -> tuple[copy.Part, ...]:
         """Read all of the ledger and say what of it is damaged; nothing is changed."""
-        return copy.check(self.files)
+        return copy.check_ledger(self.files)
 
     def ledger_export(self, folder: str | Path, *, skip_damaged: bool = False) -> Export:
         """Write all of the ledger into a new folder, as Parquet; `skip_damaged` without the rows
@@ -279,7 +279,7 @@ class Project:
         return CommandResult.of(states, tests=found.tests, problems=found.problems.values())
 
 
-def _usual_listener() -> Listener:
+def _choose_listener() -> Listener:
     """A notebook shows what happens; any other program asks for it."""
     from enrich.report.screen import Screen, in_notebook
 

@@ -14,9 +14,9 @@ from enrich.errors import EnrichError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-T = TypeVar("T")
+ItemT = TypeVar("ItemT")
 
-SHOWN = 50
+SHOWN_ROWS = 50
 """Rows that a notebook shows."""
 
 
@@ -47,16 +47,16 @@ class Rows:
 
     def df(self) -> Any:  # noqa: ANN401  # a pandas.DataFrame
         """The rows as a pandas DataFrame."""
-        return _module("pandas").DataFrame(list(self.rows), columns=list(self.names))
+        return _import_optional("pandas").DataFrame(list(self.rows), columns=list(self.names))
 
     def pl(self) -> Any:  # noqa: ANN401  # a polars.DataFrame
         """The rows as a polars DataFrame."""
-        polars = _module("polars")
+        polars = _import_optional("polars")
         return polars.DataFrame(self._by_column(), infer_schema_length=None)
 
     def arrow(self) -> Any:  # noqa: ANN401  # a pyarrow.Table
         """The rows as an Arrow table."""
-        return _module("pyarrow").table(self._by_column())
+        return _import_optional("pyarrow").table(self._by_column())
 
     def _by_column(self) -> dict[str, list[Any]]:
         return {name: [row[number] for row in self.rows] for number, name in enumerate(self.names)}
@@ -69,15 +69,15 @@ class Rows:
         """The first rows as a notebook shows them."""
         head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
         body = "".join(
-            f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>"
-            for row in self.rows[:SHOWN]
+            f"<tr>{''.join(f'<td>{_render_cell(value)}</td>' for value in row)}</tr>"
+            for row in self.rows[:SHOWN_ROWS]
         )
-        left = len(self) - SHOWN
+        left = len(self) - SHOWN_ROWS
         more = f"<p>and {left:,} more rows</p>" if left > 0 else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
-class Listed(tuple[T, ...]):
+class Listed(tuple[ItemT, ...]):
     """What a command found, one thing after another; a notebook shows of each what its class names
     in SHOWN, as a table."""
 
@@ -89,7 +89,7 @@ class Listed(tuple[T, ...]):
         return Rows(columns=tuple(name.replace("_", " ") for name in columns), rows=rows).html
 
 
-class CommandResult(Listed[T]):
+class CommandResult(Listed[ItemT]):
     """What a command found, with the `tests` that it ran and the `problems` that kept it from
     running or publishing some of the models; these have been said already."""
 
@@ -99,11 +99,11 @@ class CommandResult(Listed[T]):
     @classmethod
     def of(
         cls,
-        found: Iterable[T],
+        found: Iterable[ItemT],
         *,
         tests: Iterable[Any] = (),
         problems: Iterable[EnrichError] = (),
-    ) -> CommandResult[T]:
+    ) -> CommandResult[ItemT]:
         result = cls(found)
         result.tests, result.problems = tuple(tests), tuple(problems)
         return result
@@ -137,7 +137,7 @@ class Evaluation:
         return self.figures.html
 
 
-def _cell(value: object) -> str:
+def _render_cell(value: object) -> str:
     if value is None:
         return "<i>NULL</i>"
     if isinstance(value, bytes):
@@ -149,7 +149,7 @@ def _cell(value: object) -> str:
     return escape(f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value))
 
 
-def _module(name: str) -> Any:  # noqa: ANN401
+def _import_optional(name: str) -> Any:  # noqa: ANN401
     try:
         return import_module(name)
     except ImportError as problem:

@@ -12,7 +12,7 @@ from folders import PROMPT, opened, plants, settings, write
 
 from enrich import cli
 from enrich.errors import EnrichError, ProjectError
-from enrich.ledger.budget import SCOPES, Remaining, find_limits
+from enrich.ledger.budget import BUDGET_SCOPES, Remaining, find_limits
 from enrich.manifest.budget import Budget
 from enrich.rehearsal import Faults, Rehearsal
 
@@ -412,6 +412,6 @@ def test_which_budgets_bear_on_a_run() -> None:
     assert find_limits(project, Budget(), None) == {"run": 5, "model": 2, "month": 50}
     own = find_limits(project, Budget(run=1, month=3), 0.5)
     assert own == {"run": 0.5, "model": 1, "month": 50, "model month": 3}
-    assert set(own) == set(SCOPES)
+    assert set(own) == set(BUDGET_SCOPES)
     assert Remaining().pays(None)
     assert not Remaining(usd=1.0).pays(None)

@@ -163,7 +163,7 @@ def step(function):
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*words, **more)
     return counted
-for name in ("_sum", "_sync", "_keep", "_fill", "_remove"):
+for name in ("_hash_file", "_sync_to_disk", "_give_second_name", "_fill_tables", "_remove_folder"):
     setattr(ledgercopy, name, step(getattr(ledgercopy, name)))
 for name in ("rename", "replace", "unlink", "write_text"):
     setattr(Path, name, step(getattr(Path, name)))

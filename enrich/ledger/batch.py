@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from enrich.providers import Provider, Remote
 
 
-LATE_POLLS = 3
+LEAST_LATE_POLLS = 3
 """How often, at the least, an ended batch is polled again for lines its counts speak of."""
 
 
-MOST_POLLS = 100
+MOST_LATE_POLLS = 100
 """How often at the most, should the clock be put back meanwhile."""
 
 
-OVERDUE = timedelta(hours=26)
+OVERDUE_AFTER = timedelta(hours=26)
 """How long a batch may be under way: its window is 24 hours."""
 
 
-NOW = "now"
+PREVIEW_REMOTE = "now"
 """The remote id of a preview: a batch whose requests are asked one by one, in one turn."""
 
 
-FULL = "token_limit_exceeded"
+QUEUE_FULL = "token_limit_exceeded"
 """The code of a batch that failed because the provider's queue was full; it is as good as new."""
 
 
@@ -101,8 +101,12 @@ class Batch:
     @property
     def overdue(self) -> bool:
         """Whether it has been under way for longer than its window, by this machine's clock."""
-        open_ = self.submitted_at is not None and self.ended_at is None and self.remote != NOW
-        return open_ and now() - (self.submitted_at or now()) > OVERDUE
+        open_ = (
+            self.submitted_at is not None
+            and self.ended_at is None
+            and self.remote != PREVIEW_REMOTE
+        )
+        return open_ and utc_now() - (self.submitted_at or utc_now()) > OVERDUE_AFTER
 
     @property
     def unrun(self) -> bool:
@@ -115,16 +119,16 @@ class Batch:
         return (self.completed or 0) + (self.failed or 0)
 
 
-Done = tuple[Batch, "Mapping[str, int]"]
+ReadBatch = tuple[Batch, "Mapping[str, int]"]
 """A batch that was read, and how often each outcome came out of it."""
 
 
-def standing(batch: Batch) -> str:
+def describe_standing(batch: Batch) -> str:
     """How a batch stands, in one word: its status if it has one."""
     return batch.status or ("held" if batch.held else "waiting")
 
 
-def unread(database: Ledger) -> tuple[Batch, ...]:
+def list_unread(database: Ledger) -> tuple[Batch, ...]:
     """Every batch that was not read yet, the oldest first. Needs the ledger."""
     columns = {"id": "batch AS id", "version_id": "prompt AS version_id"}
     names = [columns.get(field.name, field.name) for field in fields(Batch)]
@@ -136,12 +140,12 @@ def unread(database: Ledger) -> tuple[Batch, ...]:
     return tuple(Batch(**row | {"result_files": tuple(row["result_files"] or ())}) for row in rows)
 
 
-def hold(files: Files, batch: Batch, held: str | None) -> Batch:
+def hold_batch(files: Files, batch: Batch, held: str | None) -> Batch:
     """Keep why a batch is not submitted; None: it may be."""
-    return save(files, batch, held=held)
+    return save_batch(files, batch, held=held)
 
 
-def check_whose(provider: Provider, batch: Batch) -> None:
+def check_owner(provider: Provider, batch: Batch) -> None:
     """A batch can be fetched only where it was sent to, and must not be sent anywhere else."""
     if provider.identity != batch.identity:
         what = f"{batch.id} is for {batch.identity}, but '{provider.name}' is {provider.identity}"
@@ -149,17 +153,17 @@ def check_whose(provider: Provider, batch: Batch) -> None:
         raise ProviderError(what, hint=hint)
 
 
-def folder(files: Files, batch: Batch) -> Path:
+def make_batch_folder(files: Files, batch: Batch) -> Path:
     """Where a batch's request and result files are; made where it is absent."""
     return make_folder(files.work, "batches", batch.id)
 
 
-def file_name(batch: str) -> str:
+def name_request_file(batch: str) -> str:
     """What a batch's request file is called, here and at its provider."""
     return f"{batch}.jsonl"
 
 
-def seen(
+def record_remote(
     files: Files,
     batch: Batch,
     remote: Remote,
@@ -177,11 +181,11 @@ def seen(
             f"{batch.id} was cancelled at {batch.provider} and stays cancelled: "
             f"enrich run {batch.model} asks what it did not answer"
         )
-    late = remote.late and not waited(batch, batch.late, patience)
-    return save(
+    late = remote.late and not has_waited(batch, batch.late, patience)
+    return save_batch(
         files,
         batch,
-        cancelled_at=now() if stopped else batch.cancelled_at,
+        cancelled_at=utc_now() if stopped else batch.cancelled_at,
         remote=remote.id,
         status=remote.status,
         completed=remote.completed,
@@ -191,25 +195,25 @@ def seen(
         result_files=remote.files,
         late=batch.late + 1 if late else 0,
         submitted_at=batch.submitted_at or submitted_at,
-        ended_at=(batch.ended_at or now()) if remote.ended else None,
+        ended_at=(batch.ended_at or utc_now()) if remote.ended else None,
     )
 
 
-def waited(batch: Batch, missed: int, patience: float) -> bool:
+def has_waited(batch: Batch, missed: int, patience: float) -> bool:
     """Whether what the counts speak of has been waited for long enough: so many seconds by this
     machine's clock, but not before a few polls."""
-    seconds = (now() - (batch.ended_at or now())).total_seconds()
-    return missed >= MOST_POLLS or (seconds >= patience and missed >= LATE_POLLS)
+    seconds = (utc_now() - (batch.ended_at or utc_now())).total_seconds()
+    return missed >= MOST_LATE_POLLS or (seconds >= patience and missed >= LEAST_LATE_POLLS)
 
 
-def save(files: Files, batch: Batch, **changes: object) -> Batch:
+def save_batch(files: Files, batch: Batch, **changes: object) -> Batch:
     if replace(batch, **changes) == batch:  # type: ignore[arg-type]
         return batch
     with files.open_ledger() as database:
-        return update(database, batch, **changes)
+        return update_batch(database, batch, **changes)
 
 
-def update(database: Ledger, batch: Batch, **changes: object) -> Batch:
+def update_batch(database: Ledger, batch: Batch, **changes: object) -> Batch:
     """Commit changes to a batch; gives the batch as it is then."""
     columns = ", ".join(f"{name} = ${name}" for name in changes)
     values = {name: list(v) if isinstance(v, tuple) else v for name, v in changes.items()}
@@ -219,6 +223,6 @@ def update(database: Ledger, batch: Batch, **changes: object) -> Batch:
     return replace(batch, **changes)  # type: ignore[arg-type]
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     """The time in UTC, as the ledger keeps it."""
     return datetime.now(UTC).replace(tzinfo=None)

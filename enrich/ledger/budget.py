@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from enrich.ledger.run import Run
     from enrich.manifest.budget import Budget
 
-SCOPES = {
+BUDGET_SCOPES = {
     "run": "a run",
     "model": "this model in a run",
     "month": "a month",
@@ -61,7 +61,7 @@ class Remaining:
         (row,) = database.call(
             "spent", model=run.model, run=run.id, invocation=run.invocation, planned=planned
         )
-        spent = dict(zip(SCOPES, row, strict=True))
+        spent = dict(zip(BUDGET_SCOPES, row, strict=True))
         for scope in ("run", "month"):
             spent[scope] += foreseen
         left, scope = min((amount - spent[scope], scope) for scope, amount in limits.items())
@@ -84,4 +84,4 @@ class Remaining:
         """Which budget it is; empty where there is none."""
         if self.usd is None:
             return ""
-        return f"the budget of {usd(self.limit)} for {SCOPES.get(self.scope, self.scope)}"
+        return f"the budget of {usd(self.limit)} for {BUDGET_SCOPES.get(self.scope, self.scope)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from enrich.ledger.batch import unread
+from enrich.ledger.batch import list_unread
 from enrich.ledger.run import RunOptions
 from enrich.manifest.variables import dumped, loaded
 
@@ -97,5 +97,5 @@ def find_obstacle(database: Ledger, each: Waiting) -> tuple[str, str] | None:
 def list_ready(database: Ledger) -> tuple[Waiting, ...]:
     """Those that wait for nothing any more: what they come after is answered and published."""
     found = list_waiting(database)
-    busy = {each.model for each in found} | {batch.model for batch in unread(database)}
+    busy = {each.model for each in found} | {batch.model for batch in list_unread(database)}
     return tuple(each for each in found if not busy & set(each.after))

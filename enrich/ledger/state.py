@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from enrich.db.database import statement
-from enrich.ledger.batch import unread
+from enrich.ledger.batch import list_unread
 from enrich.ledger.queue import list_waiting
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class State:
         return bool(self.batches or self.after)
 
 
-def states(database: Ledger, names: list[str] | None = None) -> tuple[State, ...]:
+def list_states(database: Ledger, names: list[str] | None = None) -> tuple[State, ...]:
     """Where the named models stand, or all that were ever run. Needs the ledger."""
-    under_way = unread(database)
+    under_way = list_unread(database)
     queue = list_waiting(database)
     busy = {each.model for each in queue} | {batch.model for batch in under_way}
     waits = {

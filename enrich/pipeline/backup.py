@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def export_ledger(workspace: Workspace, folder: Path, *, skip_damaged: bool) -> Export:
     """Write all of the ledger into a new folder, and remember that it is there."""
     with hold_project(workspace.files):
-        made = copy.export(workspace.files, folder, skip_damaged=skip_damaged)
-    copy.note(workspace.files, made)
+        made = copy.write_export(workspace.files, folder, skip_damaged=skip_damaged)
+    copy.remember_export(workspace.files, made)
     return made
 
 
@@ -27,7 +27,7 @@ def import_ledger(workspace: Workspace, folder: Path, *, replace: bool) -> Path 
     """Make the ledger from an export; gives where the old one is kept."""
     workspace.files.check_writable()
     with hold_project(workspace.files):
-        aside = copy.import_(workspace.files, folder, replace_ledger=replace)
+        aside = copy.restore_export(workspace.files, folder, replace_ledger=replace)
     moment = copy.read_manifest(folder).exported_at
     workspace.listener.say(
         f"the export is of {moment:%Y-%m-%d %H:%M} UTC: "
@@ -44,6 +44,6 @@ def back_up(workspace: Workspace) -> None:
         return
     try:
         with hold_project(workspace.files):
-            copy.back_up(workspace.files, config.backup)
+            copy.export_if_changed(workspace.files, config.backup)
     except EnrichError as problem:
         workspace.listener.say(f"the ledger is not backed up: {problem.message} ({problem.hint})")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.errors import EnrichError, ProjectError, ProviderError
-from enrich.ledger.batch import unread
+from enrich.ledger.batch import list_unread
 from enrich.ledger.queue import dequeue, list_waiting
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.scheduler import take_turn
-from enrich.pipeline.withdraw import cancel_batch, give_up
+from enrich.pipeline.withdraw import give_up, stop_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,23 +25,23 @@ def cancel_models(flow: Flow, names: Sequence[str], *, forget: bool) -> tuple[Ba
     ProviderError where one could not be stopped, after all others were.
     """
     with flow.files.open_ledger() as database:
-        known = {batch.model for batch in unread(database)}
+        known = {batch.model for batch in list_unread(database)}
         known |= {each.model for each in list_waiting(database)}
     for name in set(names) - known:
         flow.graph.one(name)
     problems: list[EnrichError] = []
     stopped: list[Batch] = []
     with hold_project(flow.files):
-        for batch in _take_out(flow, names):
+        for batch in _remove_waiting(flow, names):
             try:
                 provider = flow.workspace.open_provider(batch.provider)
-                stopped.append(cancel_batch(flow.files, provider, batch))
+                stopped.append(stop_batch(flow.files, provider, batch))
             except (ProviderError, ProjectError) as problem:
                 problems.append(problem)
                 stopped.append(batch)
         take_turn(flow)
         if forget:
-            given_up = _forget(flow, {batch.id for batch in stopped})
+            given_up = _forget_unread(flow, {batch.id for batch in stopped})
             stopped = [given_up.get(batch.id, batch) for batch in stopped]
     if problems and not forget:
         first = problems[0]
@@ -50,11 +50,11 @@ def cancel_models(flow: Flow, names: Sequence[str], *, forget: bool) -> tuple[Ba
     return tuple(stopped)
 
 
-def _take_out(flow: Flow, names: Sequence[str]) -> list[Batch]:
+def _remove_waiting(flow: Flow, names: Sequence[str]) -> list[Batch]:
     """The open batches of these models, or of all; none of these, nor what comes after them, waits
     to be begun any more."""
     with flow.files.open_ledger() as database:
-        batches = [b for b in unread(database) if not names or b.model in names]
+        batches = [b for b in list_unread(database) if not names or b.model in names]
         left = [
             each.model
             for each in list_waiting(database)
@@ -66,10 +66,10 @@ def _take_out(flow: Flow, names: Sequence[str]) -> list[Batch]:
     return batches
 
 
-def _forget(flow: Flow, stopped: set[str]) -> dict[str, Batch]:
+def _forget_unread(flow: Flow, stopped: set[str]) -> dict[str, Batch]:
     """Give up on what was to be stopped and is still unread, in whatever state it is."""
     with flow.files.open_ledger() as database:
-        left = [batch for batch in unread(database) if batch.id in stopped]
+        left = [batch for batch in list_unread(database) if batch.id in stopped]
     given_up = {batch.id: give_up(flow.files, batch, billed=batch.sent) for batch in left}
     take_turn(flow)
     return given_up

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from enrich.db.files import Files
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
-    from enrich.pipeline.preview import Asked
+    from enrich.pipeline.preview import AskedRows
     from enrich.providers import Provider
 
 
@@ -106,27 +106,27 @@ def compare_answers(
         _check_published(files, model)
         now = ask_rows(files, config, provider, model, limit=limit, where=where, among=model.name)
         with files.open_both(warehouse="read") as database:
-            _answered(database, "now", now)
-            version = _published(database, now)
+            _load_asked_side(database, "now", now)
+            version = _load_published_side(database, now)
             run = Run.latest(database, model.name)
             was = (f"{version.llm}, published", version.llm), open_provider(run.provider)
-            working = _name(now, "working prompt"), provider
-            return _compared(database, was, working, (now,), version=version)
+            working = _name_side(now, "working prompt"), provider
+            return _compare_sides(database, was, working, (now,), version=version)
     other = replace(model, prompt=replace(model.own_prompt, llm=llm))
     first = ask_rows(files, config, provider, model, limit=limit, where=where, among="")
     second = ask_rows(files, config, provider, other, limit=limit, where=where, among="")
     with files.open_both(warehouse="read") as database:
-        _answered(database, "was", first)
-        _answered(database, "now", second)
-        sides = (_name(first), provider), (_name(second), provider)
-        return _compared(database, sides[0], sides[1], (second, first))
+        _load_asked_side(database, "was", first)
+        _load_asked_side(database, "now", second)
+        sides = (_name_side(first), provider), (_name_side(second), provider)
+        return _compare_sides(database, sides[0], sides[1], (second, first))
 
 
-Named = tuple[tuple[str, str], "Provider"]
+Respondent = tuple[tuple[str, str], "Provider"]
 """What answered, its llm, and its provider."""
 
 
-def _name(asked: Asked, what: str = "") -> tuple[str, str]:
+def _name_side(asked: AskedRows, what: str = "") -> tuple[str, str]:
     llm = asked.work.body.llm
     return f"{llm}, {what}" if what else llm, llm
 
@@ -139,7 +139,7 @@ def _check_published(files: Files, model: Model) -> None:
             raise InputError(f"nothing is published of '{model.name}' yet", hint=hint)
 
 
-def _answered(database: Ledger, side: str, asked: Asked) -> None:
+def _load_asked_side(database: Ledger, side: str, asked: AskedRows) -> None:
     judge = Judge.of(database, asked.work.version_id)
     database.execute(
         comparison.render_asked_side(side, judge.output, judge.form),
@@ -148,22 +148,22 @@ def _answered(database: Ledger, side: str, asked: Asked) -> None:
     )
 
 
-def _published(database: Both, now: Asked) -> Version:
+def _load_published_side(database: Both, now: AskedRows) -> Version:
     """The published answers to the same rows; gives the version that most of them are from."""
     model = now.work.model.name
     key = list(find_key(database, model))
     there = database.describe(f"FROM {quote.name('warehouse', 'main', model)}")
     columns = [column for column in there if column not in key]
     database.execute(comparison.render_published_side("was", model, key, columns), keys=now.keys)
-    told = quote.name("warehouse", "enrich", model)
-    return Version.of(database, database.fetch_one(f"SELECT mode(prompt) FROM {told}")[0])
+    provenance = quote.name("warehouse", "enrich", model)
+    return Version.of(database, database.fetch_one(f"SELECT mode(prompt) FROM {provenance}")[0])
 
 
-def _compared(
+def _compare_sides(
     database: Database,
-    was: Named,
-    now: Named,
-    asked: tuple[Asked, ...],
+    was: Respondent,
+    now: Respondent,
+    asked: tuple[AskedRows, ...],
     *,
     version: Version | None = None,
 ) -> Comparison:
@@ -186,8 +186,8 @@ def _compared(
     spent = [each.cost for each in asked]
     return Comparison(
         model=work.model.name,
-        was=_side(was, tokens[:3]),
-        now=_side(now, tokens[3:]),
+        was=_describe_side(was, tokens[:3]),
+        now=_describe_side(now, tokens[3:]),
         rows=rows,
         both=both,
         agreement=tuple(Agreement(column=c, share=s, changed=n) for c, s, n in agreed),
@@ -203,7 +203,7 @@ def _compared(
     )
 
 
-def _side(named: Named, tokens: list[int]) -> Side:
+def _describe_side(named: Respondent, tokens: list[int]) -> Side:
     (name, llm), provider = named
     price = quote_price(provider, llm)
     paid, cached, answered = tokens

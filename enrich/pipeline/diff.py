@@ -13,7 +13,7 @@ from enrich.compiler import tables
 from enrich.compiler.compilation import earlier
 from enrich.compiler.version import Version
 from enrich.errors import EnrichError
-from enrich.pipeline.plan import ASKED, STATES
+from enrich.pipeline.plan import ASK_REASONS, ROW_STATES
 from enrich.pipeline.select import select_as_before
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Changes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Earlier:
+class EarlierVersions:
     """The present version, and the earlier ones whose requests rows of the snapshot moved on from,
     by id. `rekeyed`: the model's rows in the ledger have another key."""
 
@@ -45,12 +45,12 @@ class Earlier:
     rekeyed: bool
 
 
-def compare_rows(database: Both, work: Compiled, *, config: Config) -> Earlier:
+def compare_rows(database: Both, work: Compiled, *, config: Config) -> EarlierVersions:
     """Make `temp._enrich_known` and `temp._enrich_moved` for `temp._enrich_snapshot`.
 
     Needs warehouse and ledger, and no transaction: an earlier version may fail on rows as they are.
     """
-    known = known_rows(database, work)
+    known = has_known_rows(database, work)
     if known:
         database.execute(tables.known(work.model.name, answered=work.prompt.sample is not None))
     else:
@@ -66,10 +66,10 @@ def compare_rows(database: Both, work: Compiled, *, config: Config) -> Earlier:
             continue  # its columns are gone, or hold what it cannot take: every row has changed
         database.call("moved", version=name)
     there = bool(database.call("inputs_key", model=work.model.name))
-    return Earlier(now=work.kept, versions=versions, rekeyed=there and not known)
+    return EarlierVersions(now=work.kept, versions=versions, rekeyed=there and not known)
 
 
-def known_rows(database: Ledger, work: Compiled) -> bool:
+def has_known_rows(database: Ledger, work: Compiled) -> bool:
     """Whether the ledger has the model's rows under a key of the same columns and types."""
     model = work.model.name
     kind = database.call("inputs_key", model=model)
@@ -79,7 +79,7 @@ def known_rows(database: Ledger, work: Compiled) -> bool:
     return True
 
 
-def keep_answers(database: Ledger, found: Earlier, work: Compiled) -> None:
+def keep_answers(database: Ledger, found: EarlierVersions, work: Compiled) -> None:
     """Rows whose own cells are as before keep the answer that an earlier version gave, if anything
     of it can still be shown and the present version has none; `sample` of all rows do not."""
     read = [name for name, version in found.versions.items() if found.now.reads(version)]
@@ -88,20 +88,20 @@ def keep_answers(database: Ledger, found: Earlier, work: Compiled) -> None:
         database.execute(keeping, versions=read, sample=work.prompt.sample)
 
 
-def count_changes(database: Ledger, found: Earlier) -> Changes:
+def count_changes(database: Ledger, found: EarlierVersions) -> Changes:
     """Where the rows stand, once `temp._enrich_todo` is made."""
     states: dict[str, int] = {}
     asked: dict[str, int] = {}
     for state, version, many in database.call("reasons"):
-        if state in STATES:
+        if state in ROW_STATES:
             states[state] = many
             continue
         why = "rekeyed" if state == "new" and found.rekeyed else state
-        word = ASKED.get(why) or _changed(found, version)
+        word = ASK_REASONS.get(why) or _describe_changes(found, version)
         asked[word] = asked.get(word, 0) + many
     gone, same = database.call("still")[0]
     return Changes(states=states, reasons=asked, gone=gone, same=same)
 
 
-def _changed(found: Earlier, version: str) -> str:
+def _describe_changes(found: EarlierVersions, version: str) -> str:
     return f"{', '.join(found.now.changed(found.versions[version]))} changed"

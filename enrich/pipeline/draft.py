@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from enrich.ledger.run import RunOptions
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
-    from enrich.pipeline.diff import Changes, Earlier
+    from enrich.pipeline.diff import Changes, EarlierVersions
     from enrich.pipeline.plan import Cut
     from enrich.providers import Provider
 
@@ -64,7 +64,7 @@ def compile_ready(
     return compile_for(database, config, provider, model, identity=provider.identity)
 
 
-def foresee(
+def foresee_run(
     files: Files,
     config: Config,
     provider: Provider,
@@ -92,11 +92,11 @@ def draft_run(
     config: Config,
     provider: Provider,
     work: Compiled,
-    found: Earlier,
+    found: EarlierVersions,
     options: RunOptions,
 ) -> Draft:
     """Plan what to ask of `temp._enrich_snapshot`, inside a transaction of the caller's."""
-    run = _numbered(database, config, provider, work, options)
+    run = _build_run(database, config, provider, work, options)
     before = database.call("latest_run", model=run.model)
     now, last = found.now, Version.of(database, before[0][2]) if before else found.now
     keep_version(database, work)
@@ -132,8 +132,8 @@ def draft_run(
         price=spending.price,
         changed=now.changed(last) if last.id != now.id else (),
         diff=now.diff(last) if last.id != now.id else "",
-        settled=_settled(now, last, rows) and _shown(database, run.model),
-        held_back=_obstacle(database, run.model),
+        settled=_is_settled(now, last, rows) and _is_table_current(database, run.model),
+        held_back=_find_obstacle(database, run.model),
     )
     return Draft(run=run, plan=planned, cuts=cuts, spending=spending)
 
@@ -160,30 +160,30 @@ def _find_spending(
     return Spending(rate=rate, price=price, budget=budget)
 
 
-def _shown(database: Both, model: str) -> bool:
+def _is_table_current(database: Both, model: str) -> bool:
     """Whether the model's table is there, is not held back, and no batch was read since."""
     there = database.call("exists", schema="main", name=model)
     return (
         bool(there)
-        and not _obstacle(database, model)
+        and not _find_obstacle(database, model)
         and not database.call("read_since", model=model)[0][0]
     )
 
 
-def _obstacle(database: Ledger, model: str) -> str:
+def _find_obstacle(database: Ledger, model: str) -> str:
     """Why the latest run of a model did not come through; "" if it did."""
     found = database.call("obstacle", model=model)
     return (found[0][0] or "") if found else ""
 
 
-def _settled(now: Version, last: Version, rows: Changes) -> bool:
+def _is_settled(now: Version, last: Version, rows: Changes) -> bool:
     """Whether the table would be what it is: no row is new, gone, changed or without its answer."""
     there = sum(rows.states.values())
     still = now.id == last.id and rows.same == there and not rows.gone
     return still and not rows.reasons and not rows.states.get("in progress")
 
 
-def _numbered(
+def _build_run(
     database: Ledger, config: Config, provider: Provider, work: Compiled, options: RunOptions
 ) -> Run:
     """The run to be."""
@@ -197,13 +197,13 @@ def _numbered(
         max_attempts=prompt.max_attempts or config.max_attempts,
         retry=prompt.retry if prompt.retry is not None else config.retry,
         again=options.retry,
-        since=_since(database, work, options),
+        since=_find_since(database, work, options),
         invocation=options.invocation or number,
         limits=find_limits(config.budget, prompt.budget, options.max_cost),
     )
 
 
-def _since(database: Ledger, work: Compiled, options: RunOptions) -> int:
+def _find_since(database: Ledger, work: Compiled, options: RunOptions) -> int:
     """From which batch on answers count: from now on for a full refresh, and from its beginning for
     a run that goes on with one which did not come to its end."""
     if options.full_refresh:

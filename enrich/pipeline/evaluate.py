@@ -43,8 +43,8 @@ def score_answers(
     except DatabaseError as problem:
         hint = "a seed, a model, a source or any other table of the warehouse"
         raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
-    key = _key(database, model, labels, given)
-    pairs = _pairs(prompt, labels, given, columns)
+    key = _find_label_key(database, model, labels, given)
+    pairs = _pair_columns(prompt, labels, given, columns)
     double = database.execute(scores.render_doubled_key(table, key))
     if double:
         what = f"'{labels}' has more than one row for the key {double[0][0]}"
@@ -65,14 +65,14 @@ def score_answers(
         with database.transaction():
             named = {"model": model, "labels": labels, "column": column.name}
             database.call("scores_dropped", **named)
-            _score(database, column.type.family.choose_measure(column.type), named)
+            _score_column(database, column.type.family.choose_measure(column.type), named)
         rows += database.fetch_one("SELECT count(*) FROM temp._enrich_scored")[0]
     if not rows:
         hint = f"see that the keys ({', '.join(key)}) are the same, and the labels not NULL"
         raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)
 
 
-def _score(database: Both, measure: Measure, named: Mapping[str, str]) -> None:
+def _score_column(database: Both, measure: Measure, named: Mapping[str, str]) -> None:
     if measure == "labels":
         database.call("score_labels", **named)
     elif measure == "text":
@@ -81,7 +81,9 @@ def _score(database: Both, measure: Measure, named: Mapping[str, str]) -> None:
         database.call("score_value", **named)
 
 
-def _key(database: Both, model: str, labels: str, given: Mapping[str, str]) -> dict[str, str]:
+def _find_label_key(
+    database: Both, model: str, labels: str, given: Mapping[str, str]
+) -> dict[str, str]:
     """The key's columns with their types."""
     kinds = find_key(database, model)
     known = {column.lower(): column for column in given}
@@ -92,7 +94,7 @@ def _key(database: Both, model: str, labels: str, given: Mapping[str, str]) -> d
     return kinds
 
 
-def _pairs(
+def _pair_columns(
     prompt: Prompt, labels: str, given: Mapping[str, str], columns: Mapping[str, str]
 ) -> list[tuple[Column, str]]:
     """The output's columns that have labels, each with the label's column."""
@@ -115,7 +117,7 @@ def _pairs(
 
 def evaluate_model(flow: Flow, name: str, labels: str, columns: Mapping[str, str]) -> Evaluation:
     """Score a model's published columns, and give the figures of every version scored so far."""
-    model = flow.one(name)
+    model = flow.find_enrichment_model(name)
     find_run_model(flow, name)
     if labels in flow.graph.models:
         flow.check_built(labels)

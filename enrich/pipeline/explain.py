@@ -20,7 +20,7 @@ def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]
     model = flow.graph.one(name)
     load_seeds(flow)
     flow.check_seeds(model)
-    chosen = flow.provider_of(model, provider) if model.asks else None
+    chosen = flow.open_provider(model, provider) if model.asks else None
     with flow.files.open_warehouse("read", attached=True) as database:
         if chosen is None:
             described(database, model)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Found:
+class FlowState:
     """What a command has found so far: by model the `results` of tests, the `problems` that kept it
     from being begun or published, and the plain models that were `built`; and by name in lower
     case the seeds and sources that are `spoiled`, which could not be loaded."""
@@ -47,7 +47,7 @@ class Flow:
     model that cannot be begun, or that its tests hold back, ends the command."""
 
     workspace: Workspace
-    found: Found = field(default_factory=Found)
+    found: FlowState = field(default_factory=FlowState)
     accept_drift: bool = False
     fail_fast: bool = False
 
@@ -71,22 +71,22 @@ class Flow:
         """The same command for a model that was begun with these values of variables."""
         return replace(self, workspace=self.workspace.with_variables(values))
 
-    def provider_of(self, model: Model, override: str | None = None) -> Provider:
+    def open_provider(self, model: Model, override: str | None = None) -> Provider:
         """The provider that answers a model, opened."""
-        return self.workspace.open_provider(self.provider_name(model, override))
+        return self.workspace.open_provider(self.name_provider(model, override))
 
-    def provider_name(self, model: Model, override: str | None = None) -> str:
+    def name_provider(self, model: Model, override: str | None = None) -> str:
         """The name of the provider that answers a model."""
         own = model.prompt.provider if model.prompt else ""
         return override or own or self.config.provider
 
-    def one(self, name: str) -> Model:
+    def find_enrichment_model(self, name: str) -> Model:
         """The model of this name, which must ask. Raises ProjectError where it is a plain one."""
         picked = self.graph.one(name)
         _ = picked.own_prompt
         return picked
 
-    def upstream(self, model: Model, picked: Sequence[Model]) -> tuple[str, ...]:
+    def list_upstream(self, model: Model, picked: Sequence[Model]) -> tuple[str, ...]:
         """Those of the picked models that this one depends on."""
         before = self.graph.before(model.name)
         return tuple(other.name for other in picked if other.name in before)
@@ -116,7 +116,7 @@ class Flow:
             try:
                 with self.files.open_warehouse("read") as database:
                     check_answers(database, each, refresh=refresh)
-                if not self.upstream(each, picked) and not self.find_spoiled(each):
+                if not self.list_upstream(each, picked) and not self.find_spoiled(each):
                     self.check_one(each, provider, ready=ready)
             except (Locked, DiskError):
                 raise
@@ -127,7 +127,7 @@ class Flow:
         """Compile one model against the warehouse as it is."""
         self.check_upstream(model)
         if model.asks:
-            chosen = self.provider_of(model, provider)
+            chosen = self.open_provider(model, provider)
             check_model(self.files, self.config, chosen, model, ready=ready)
             return
         with self.files.open_warehouse("read", attached=True) as database:

@@ -10,7 +10,7 @@ from enrich.errors import DiskError, EnrichError, Locked, ProjectError, Provider
 from enrich.ledger.run import RunOptions
 from enrich.manifest import selection
 from enrich.pipeline import draft
-from enrich.pipeline.flow import Found
+from enrich.pipeline.flow import FlowState
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.plan import Plan
 from enrich.pipeline.preview import settle_previews
@@ -37,7 +37,7 @@ def foresee_models(
     plans: list[Plan] = []
     waits: dict[str, tuple[str, ...]] = {}
     for each in picked:
-        upstream = sorted(flow.upstream(each, picked))
+        upstream = sorted(flow.list_upstream(each, picked))
         if flow.find_spoiled(each) or each.name in flow.found.problems:
             waits[each.name] = (each.name,)
             continue
@@ -84,7 +84,7 @@ def pick_models(flow: Flow, names: Sequence[str], exclude: Sequence[str] = ()) -
     """The models that a command works on: those that its words mean. None, where nothing of what
     they mean has changed. Raises ProjectError where the project holds no model."""
     graph = flow.graph
-    changed = partial(find_changed, replace(flow, found=Found()))
+    changed = partial(find_changed, replace(flow, found=FlowState()))
     picked = selection.select(graph, names, exclude, changed=changed)
     if not picked and graph.models:
         flow.listener.say("nothing has changed")
@@ -102,12 +102,12 @@ def _foresee_one(
 ) -> Plan:
     """A model's plan; says so where its provider could not answer now. `built` are the models
     before it, of which the plain ones need not be there yet."""
-    chosen = flow.provider_of(model, provider)
+    chosen = flow.open_provider(model, provider)
     prompt = model.own_prompt
     try:
         check_provider(chosen, images=bool(prompt.images), endpoint=prompt.endpoint)
     except ProviderError as problem:
         flow.listener.say(f"{model.name} cannot be run yet: {problem.message}; {problem.hint}")
     views = [view for view in built if not view.asks]
-    found = draft.foresee(flow.files, flow.config, chosen, model, options, views=views)
-    return found.noted(flow.graph.unstable(model.name))
+    found = draft.foresee_run(flow.files, flow.config, chosen, model, options, views=views)
+    return found.with_notes(flow.graph.unstable(model.name))

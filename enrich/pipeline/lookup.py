@@ -11,7 +11,7 @@ from enrich.db import quote
 from enrich.db.database import statement
 from enrich.errors import InputError, ProjectError
 from enrich.ledger import costs
-from enrich.ledger.state import states
+from enrich.ledger.state import list_states
 from enrich.manifest import variables
 from enrich.pipeline.publish import find_key, write_books
 from enrich.results import Failures, Listed, Rows
@@ -19,7 +19,7 @@ from enrich.results import Failures, Listed, Rows
 if TYPE_CHECKING:
     from enrich.db.database import Database
     from enrich.db.files import Access
-    from enrich.ledger.costs import By
+    from enrich.ledger.costs import CostGroup
     from enrich.ledger.state import State
     from enrich.manifest.model import Model
     from enrich.pipeline.flow import Flow
@@ -50,7 +50,7 @@ def run_query(workspace: Workspace, query: str) -> Rows:
 def find_states(flow: Flow, names: list[str] | None = None) -> Listed[State]:
     """Where these models stand, or all that ask; plain models where they were made just now."""
     with flow.files.open_ledger() as database:
-        found = states(database, names)
+        found = list_states(database, names)
     if names is None:
         return Listed(found)
     known = {state.model: state for state in found} | flow.found.built
@@ -100,8 +100,8 @@ def find_failing(flow: Flow, result: Result, limit: int) -> Rows:
         return fetch_rows(database, f"FROM {result.table} LIMIT {limit}")
 
 
-def sum_costs(flow: Flow, by: By) -> Rows:
+def sum_costs(flow: Flow, by: CostGroup) -> Rows:
     """What was spent, summed; `enrich.costs` is made anew."""
     with flow.files.open_both() as database:
         write_books(database)
-        return fetch_rows(database, costs.summed(by))
+        return fetch_rows(database, costs.render_cost_query(by))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from enrich.pricing.price import Price
     from enrich.providers import Limits
 
-ASKED = {
+ASK_REASONS = {
     "new": "new",
     "rekeyed": "key changed",
     "input changed": "input changed",
@@ -32,10 +32,10 @@ ASKED = {
 }
 """Why rows are asked, besides changes of the model: as `reasons.sql` and as people call it."""
 
-LEAST_FIRST, MOST_FIRST = 3, 20
+LEAST_PROBE, MOST_PROBE = 3, 20
 """How many requests go first, where a budget has no answers to go by: a twentieth, but so many."""
 
-STATES = {
+ROW_STATES = {
     "answered": "answered",
     "kept": "kept from an earlier version",
     "in progress": "in progress",
@@ -85,7 +85,7 @@ class Plan:
     held_back: str = ""
     notes: tuple[str, ...] = ()
 
-    def noted(self, unstable: tuple[str, ...]) -> Plan:
+    def with_notes(self, unstable: tuple[str, ...]) -> Plan:
         """The same with a note on what is `unstable`: its rows may be paid again each time."""
         cost = ""
         if self.estimate and self.requests and self.estimate.usd:
@@ -112,10 +112,12 @@ class Plan:
         if self.after or plain:
             after = f"after {', '.join(self.after)}" if self.after else ""
             return f"{self.model}: {', '.join(filter(None, (plain, after)))}"
-        done = [f"{many:,} {STATES[state]}" for state, many in self.states.items()]
+        done = [f"{many:,} {ROW_STATES[state]}" for state, many in self.states.items()]
         why = ", ".join(f"{many:,} {word}" for word, many in self.reasons.items())
         asked = f"{self.to_ask:,} to ask ({why})" if self.reasons else "nothing to ask"
-        left = [f"{self.gone:,} {_are(self.gone)} no longer in the SELECT"] if self.gone else []
+        left = (
+            [f"{self.gone:,} {_agree_verb(self.gone)} no longer in the SELECT"] if self.gone else []
+        )
         line = f"{self.model}: {self.rows:,} rows: {', '.join([*done, asked, *left])}"
         if not self.requests or self.estimate is None:
             return line
@@ -133,7 +135,7 @@ class Plan:
         return 0 < self.first < self.paid
 
 
-def _are(many: int) -> str:
+def _agree_verb(many: int) -> str:
     return "is" if many == 1 else "are"
 
 
@@ -232,7 +234,7 @@ def cut_probe(spending: Spending, paid: int) -> int:
     """
     blind = spending.budget.usd is not None and not spending.rate.answers
     free = spending.estimate(requests=1, size=0).usd == 0
-    return min(paid, max(LEAST_FIRST, min(paid // 20, MOST_FIRST))) if blind and not free else paid
+    return min(paid, max(LEAST_PROBE, min(paid // 20, MOST_PROBE))) if blind and not free else paid
 
 
 def assign_batches(

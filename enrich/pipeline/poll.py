@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.ledger.batch import FULL, check_whose, save, seen
-from enrich.pipeline.fetch import fetch_results, patience
+from enrich.ledger.batch import QUEUE_FULL, check_owner, record_remote, save_batch
+from enrich.pipeline.fetch import fetch_results, read_patience
 from enrich.pipeline.submit import submit_batch
 
 if TYPE_CHECKING:
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 def advance_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
     """Take a batch as far as it goes without waiting, until its result files are here."""
-    check_whose(provider, batch)
+    check_owner(provider, batch)
     missed = batch.late
     if batch.remote is None:
         batch = submit_batch(files, provider, batch)
     elif batch.ended_at is None or batch.late:
-        batch = seen(files, batch, provider.poll(batch.remote), patience=patience(provider))
-    if batch.ended and batch.code == FULL:
+        batch = record_remote(
+            files, batch, provider.poll(batch.remote), patience=read_patience(provider)
+        )
+    if batch.ended and batch.code == QUEUE_FULL:
         return _requeue(files, batch)
     if batch.ended:
         batch = fetch_results(files, provider, batch, missed=missed)
@@ -31,7 +33,7 @@ def advance_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
 
 def _requeue(files: Files, batch: Batch) -> Batch:
     """The provider's queue was full: the same file waits for its turn again; not an attempt."""
-    return save(
+    return save_batch(
         files,
         batch,
         tries=batch.tries + 1,
@@ -40,5 +42,5 @@ def _requeue(files: Files, batch: Batch) -> Batch:
         ended_at=None,
         submitted_at=None,
         status=None,
-        code=FULL,
+        code=QUEUE_FULL,
     )

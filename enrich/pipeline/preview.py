@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import inputs, tables
 from enrich.errors import InputError, OverBudget, ProviderError
-from enrich.ledger.batch import NOW, file_name, folder, now, save, unread
+from enrich.ledger.batch import (
+    PREVIEW_REMOTE,
+    list_unread,
+    make_batch_folder,
+    name_request_file,
+    save_batch,
+    utc_now,
+)
 from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
 from enrich.pipeline import draft, plan, read
-from enrich.pipeline.fetch import result_paths
+from enrich.pipeline.fetch import list_result_paths
 from enrich.pipeline.plan import Cut, Spending
 from enrich.pipeline.read import Judge, read_batches
 from enrich.pipeline.render import measure_content
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
     from enrich.compiler.compilation import Compiled
     from enrich.db.database import Both, Ledger
     from enrich.db.files import Files
-    from enrich.ledger.batch import Batch, Done
+    from enrich.ledger.batch import Batch, ReadBatch
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
     from enrich.providers import Provider
@@ -54,7 +61,7 @@ class Answered:
     cost: float | None = None
 
 
-BUSY = Answered(inputs={}, outcome="pending", error="asked already: its batch is under way")
+IN_FLIGHT = Answered(inputs={}, outcome="pending", error="asked already: its batch is under way")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +82,7 @@ class Preview:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class AskedRows:
     """Rows that were asked: their keys as text, and as people read them, their cells, the request
     each stands for or why it cannot be asked. `asked` of them were asked now, for `cost` USD."""
 
@@ -99,11 +106,11 @@ def preview_rows(
     """
     done = ask_rows(files, config, provider, model, limit=limit, where=where)
     with files.open_ledger() as database:
-        found = _found(database, done.work, [each for each in done.fingerprints if each])
+        found = _find_answers(database, done.work, [each for each in done.fingerprints if each])
     rows = (
         found.get(
             fingerprint or "",
-            Answered(inputs={}, outcome="error", error=error) if error else BUSY,
+            Answered(inputs={}, outcome="error", error=error) if error else IN_FLIGHT,
         )
         for fingerprint, error in zip(done.fingerprints, done.errors, strict=True)
     )
@@ -126,7 +133,7 @@ def ask_rows(
     limit: int,
     where: str = "",
     among: str | None = None,
-) -> Asked:
+) -> AskedRows:
     """Have rows answered: those of `Compiled.only`. What the ledger knows is not asked again."""
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
@@ -139,11 +146,11 @@ def ask_rows(
         shown = database.fetch_dicts("SELECT * FROM temp._enrich_rows")
         rows = database.execute(inputs.asked(few.key))
         with database.transaction():
-            batch = _planned(database, config, provider, few, model)
+            batch = _plan_preview(database, config, provider, few, model)
     cost: float | None = 0.0
     if batch is not None:
-        cost = _answered(files, provider, batch, whom=f"{work.body.llm} ({provider.name})")
-    return Asked(
+        cost = _answer_batch(files, provider, batch, whom=f"{work.body.llm} ({provider.name})")
+    return AskedRows(
         work=work,
         keys=[key for key, _, _, _ in rows],
         labels=[label for _, label, _, _ in rows],
@@ -155,10 +162,10 @@ def ask_rows(
     )
 
 
-def _answered(files: Files, provider: Provider, batch: Batch, *, whom: str) -> float | None:
+def _answer_batch(files: Files, provider: Provider, batch: Batch, *, whom: str) -> float | None:
     """Have a preview's requests answered and read; gives what they cost in USD."""
     files.say(f"asking {batch.requests:,} of {whom} now, for about {usd(batch.reserved)}")
-    ended = _answer_all(files, provider, batch)
+    ended = _answer_requests(files, provider, batch)
     done, troubles = read_batches(files, [ended])
     for _, trouble in troubles:
         raise trouble
@@ -168,7 +175,7 @@ def _answered(files: Files, provider: Provider, batch: Batch, *, whom: str) -> f
     return cost
 
 
-def _planned(
+def _plan_preview(
     database: Both, config: Config, provider: Provider, work: Compiled, model: Model
 ) -> Batch | None:
     """The requests that nobody has answered yet, as one batch that is under way; or None."""
@@ -206,10 +213,10 @@ def _planned(
     cut = Cut(start=0, requests=requests, bytes=size)
     (name,) = plan.assign_batches(database, one, [cut], spending, paid=requests)
     database.call("answering", batch=name)
-    return next(batch for batch in unread(database) if batch.id == name)
+    return next(batch for batch in list_unread(database) if batch.id == name)
 
 
-def _found(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[str, Answered]:
+def _find_answers(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[str, Answered]:
     """What the ledger has for each request."""
     judge = Judge.of(database, work.version_id)
     rows = database.fetch_dicts(
@@ -230,16 +237,16 @@ def _found(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[st
     }
 
 
-def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
+def _answer_requests(files: Files, provider: Provider, batch: Batch) -> Batch:
     """Have the requests of a preview answered now; gives it as it ended, to be read.
 
     Where the provider refused them all, it is as if nothing had been asked.
     """
     with files.open_ledger() as database:
         judge = Judge.of(database, batch.version_id)
-        requests = folder(files, batch) / file_name(batch.id)
+        requests = make_batch_folder(files, batch) / name_request_file(batch.id)
         write_requests(database, requests, batch, judge)
-    (results,) = result_paths(files, replace(batch, result_files=(NOW,)))
+    (results,) = list_result_paths(files, replace(batch, result_files=(PREVIEW_REMOTE,)))
     try:
         answer_now(provider, requests, results)
     except ProviderError:
@@ -248,19 +255,19 @@ def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
                 database.execute(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.id)
         raise
     except KeyboardInterrupt:  # what had been asked was waited for, and the rest was not
-        _ended_now(files, batch, status="cancelled")
+        _end_preview(files, batch, status="cancelled")
         raise
-    return _ended_now(files, batch, status="completed")
+    return _end_preview(files, batch, status="completed")
 
 
-def settle_previews(files: Files) -> list[Done]:
+def settle_previews(files: Files) -> list[ReadBatch]:
     """Read what came in for previews that were left: who holds the turn finds none under way.
 
     Of one that was killed nobody knows which of its calls were answered and billed.
     """
     with files.open_ledger() as database:
-        left = [batch for batch in unread(database) if batch.remote == NOW]
-    ended = [e if e.ended_at else _ended_now(files, e, status="interrupted") for e in left]
+        left = [batch for batch in list_unread(database) if batch.remote == PREVIEW_REMOTE]
+    ended = [e if e.ended_at else _end_preview(files, e, status="interrupted") for e in left]
     done, troubles = read_batches(files, ended)
     for batch, outcomes in done:
         lost = outcomes.get("expired", 0) if batch.status == "interrupted" else 0
@@ -273,8 +280,8 @@ def settle_previews(files: Files) -> list[Done]:
     return done
 
 
-def _ended_now(files: Files, batch: Batch, *, status: str) -> Batch:
+def _end_preview(files: Files, batch: Batch, *, status: str) -> Batch:
     """A preview that is over."""
-    results = folder(files, batch) / "result-0.jsonl"
-    found = (NOW,) if results.exists() else ()
-    return save(files, batch, status=status, ended_at=now(), result_files=found)
+    results = make_batch_folder(files, batch) / "result-0.jsonl"
+    found = (PREVIEW_REMOTE,) if results.exists() else ()
+    return save_batch(files, batch, status=status, ended_at=utc_now(), result_files=found)

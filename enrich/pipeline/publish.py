@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from enrich.compiler import history, tables
 from enrich.db import quote
 from enrich.db.ownership import MARK, check_free, cleared, comment, mark, mark_in
-from enrich.errors import ProjectError, reading
+from enrich.errors import ProjectError, name_on_interrupt
 from enrich.ledger.run import Run
 from enrich.manifest.model import HISTORY, TAKEN
 from enrich.pipeline.read import Judge, judge_again
-from enrich.pipeline.test import Broken, keep_failures, needs_published, run_tests
+from enrich.pipeline.test import BrokenTest, keep_failures, needs_published, run_tests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ANSWERS_MARK = "a model: prompt "
 """How the mark of a table of answers goes on."""
-SCHEMAS = ("main", "enrich")
+PUBLISHED_SCHEMAS = ("main", "enrich")
 """Where a model's tables stand: the published one, and its provenance."""
 
 
@@ -69,12 +69,12 @@ def publish_model(
     """
     run = Run.latest(database, model)
     database.execute(tables.inputs_completed(model))
-    version = _version(database, run, tests)
-    if _current(database, model, version, about):
+    version = _describe_version(database, run, tests)
+    if _is_current(database, model, version, about):
         outcomes, stale = database.fetch_one(tables.outcomes(model))
         found = Published(model=model, same=True)
     else:
-        found, outcomes, stale = _replaced(database, run, tests, version, folder, about=about)
+        found, outcomes, stale = _replace_tables(database, run, tests, version, folder, about=about)
         keep_failures(database, model, found.results, folder=folder)
     held = list(found.held_back)
     database.call(
@@ -96,10 +96,10 @@ def test_model(
     if asks and database.call("latest_run", model=model):
         run = Run.latest(database, model)
         database.execute(tables.inputs_completed(model))
-        version = _version(database, run, tests)
-        found, _, _ = _replaced(database, run, tests, version, folder, keep=False)
+        version = _describe_version(database, run, tests)
+        found, _, _ = _replace_tables(database, run, tests, version, folder, keep=False)
     else:
-        found = _tested(database, model, tests, folder)
+        found = _test_in_place(database, model, tests, folder)
     keep_failures(database, model, found.results, folder=folder)
     return found
 
@@ -108,7 +108,7 @@ def test_alone(
     database: Warehouse, tests: Sequence[DataTest], *, folder: Path
 ) -> tuple[Result, ...]:
     """Run SQL tests that belong to no model. Needs the warehouse."""
-    found = _tested(database, "", tests, folder)
+    found = _test_in_place(database, "", tests, folder)
     keep_failures(database, "", found.results, folder=folder)
     return found.results
 
@@ -136,16 +136,16 @@ def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
         raise ProjectError(what, hint=f"{hint}enrich run {model.name} --full-refresh")
 
 
-def _version(database: Ledger, run: Run, tests: Sequence[DataTest]) -> str:
+def _describe_version(database: Ledger, run: Run, tests: Sequence[DataTest]) -> str:
     """What the model's tables are made from."""
     rows_from, read = database.fetch_one(tables.state(run.model))
     definitions = "".join(test.definition for test in tests)
-    told = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
+    tests_hash = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
     made_from = f"{run.version_id}, rows of run {rows_from}, {read} batches read"
-    return f"{ANSWERS_MARK}{made_from}, tests {told}"
+    return f"{ANSWERS_MARK}{made_from}, tests {tests_hash}"
 
 
-def _replaced(
+def _replace_tables(
     database: Both,
     run: Run,
     tests: Sequence[DataTest],
@@ -172,7 +172,7 @@ def _replaced(
         database.execute(tables.render_published_copy(model))
 
     def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
-        for schema in SCHEMAS:
+        for schema in PUBLISHED_SCHEMAS:
             if check_free(database, model, "a model", schema=schema) == "VIEW":
                 cleared(database, model, "a model")
         check_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
@@ -180,8 +180,8 @@ def _replaced(
         database.execute(tables.provenance(model))
         database.execute(history.history(model, judge.output, judge.form))
         words = {each.name: each.description for each in judge.output.columns if each.description}
-        for schema in SCHEMAS:
-            sealed = _sealed(database, schema, model, version)
+        for schema in PUBLISHED_SCHEMAS:
+            sealed = _seal_version(database, schema, model, version)
             columns = words if schema == "main" else {}
             mark(database, "TABLE", schema, model, sealed, about=about, columns=columns)
         mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
@@ -197,18 +197,18 @@ def _replaced(
         )
         return results, *database.fetch_one(tables.outcomes(model))
 
-    found, (outcomes, stale) = _audited(database, model, tests, make, keep=keep)
+    found, (outcomes, stale) = _try_tables(database, model, tests, make, keep=keep)
     return found, outcomes, stale
 
 
-Made = tuple["list[Result]", "Any", "Any"]
+MadeTable = tuple["list[Result]", "Any", "Any"]
 
 
-def _audited(
+def _try_tables(
     database: Warehouse,
     model: str,
     tests: Sequence[DataTest],
-    make: Callable[[Sequence[DataTest]], Made],
+    make: Callable[[Sequence[DataTest]], MadeTable],
     *,
     keep: bool,
 ) -> tuple[Published, tuple[Any, Any]]:
@@ -223,26 +223,28 @@ def _audited(
         done = False
         try:
             results, *rest = make(trial)
-            told = {result.test: result for result in results} | broken
+            by_name = {result.test: result for result in results} | broken
             found = Published(
                 model=model,
-                results=tuple(filter(None, map(told.get, (test.name for test in tests)))),
+                results=tuple(filter(None, map(by_name.get, (test.name for test in tests)))),
             )
             done = keep and not found.held_back
             return found, (rest[0], rest[1])
-        except Broken as problem:
+        except BrokenTest as problem:
             broken[problem.result.test] = problem.result
         finally:
             database.execute("COMMIT" if done else "ROLLBACK")
 
 
-def _tested(database: Warehouse, model: str, tests: Sequence[DataTest], folder: Path) -> Published:
+def _test_in_place(
+    database: Warehouse, model: str, tests: Sequence[DataTest], folder: Path
+) -> Published:
     """The tests of a table or view as it stands."""
 
-    def make(trial: Sequence[DataTest]) -> Made:
+    def make(trial: Sequence[DataTest]) -> MadeTable:
         return run_tests(database, model, trial, key=(), folder=folder, before=False), "", 0
 
-    found, _ = _audited(database, model, tests, make, keep=False)
+    found, _ = _try_tables(database, model, tests, make, keep=False)
     return found
 
 
@@ -251,18 +253,18 @@ def find_key(database: Ledger, model: str) -> dict[str, str]:
     return database.describe(f"SELECT key.* FROM {tables.inputs(model)}")
 
 
-def _current(database: Warehouse, model: str, version: str, about: str) -> bool:
+def _is_current(database: Warehouse, model: str, version: str, about: str) -> bool:
     """Whether both tables were made from just this, and have their rows still."""
-    for schema in SCHEMAS:
+    for schema in PUBLISHED_SCHEMAS:
         found = database.call("exists", schema=schema, name=model)
         if not found or found[0][0] != "TABLE":
             return False
-        if found[0][1] != comment(database, _sealed(database, schema, model, version), about):
+        if found[0][1] != comment(database, _seal_version(database, schema, model, version), about):
             return False
     return bool(database.call("exists", schema="enrich", name=f"{model}{HISTORY}"))
 
 
-def _sealed(database: Warehouse, schema: str, model: str, version: str) -> str:
+def _seal_version(database: Warehouse, schema: str, model: str, version: str) -> str:
     """The version with a hash of all that is in the table: a change by anybody shows."""
     table = quote.name("warehouse", schema, model)
     rows, seal = database.fetch_one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
@@ -275,16 +277,16 @@ def build_model(
     """Make a plain SQL model's view or table, unless a test fails. Needs the warehouse."""
     kind = model.kind.upper()
 
-    def make(trial: Sequence[DataTest]) -> Made:
+    def make(trial: Sequence[DataTest]) -> MadeTable:
         cleared(database, model.name, "a model")
         name = quote.name("warehouse", "main", model.name)
-        with reading(model.source):
+        with name_on_interrupt(model.source):
             database.execute(f"CREATE {kind} {name} AS\n{model.query}")
         mark(database, kind, "main", model.name, "a model", about=model.description)
         found = run_tests(database, model.name, trial, key=(), folder=folder, before=False)
         return found, "", 0
 
-    found, _ = _audited(database, model.name, tests, make, keep=True)
+    found, _ = _try_tables(database, model.name, tests, make, keep=True)
     keep_failures(database, model.name, found.results, folder=folder)
     return found
 

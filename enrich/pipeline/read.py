@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, cast
 from enrich.compiler import judge as judging
 from enrich.compiler import reader, tables
 from enrich.errors import DatabaseError
-from enrich.ledger.batch import now, update
+from enrich.ledger.batch import update_batch, utc_now
 from enrich.manifest.output import Output
 from enrich.pipeline import result_file
-from enrich.pipeline.fetch import result_paths
+from enrich.pipeline.fetch import list_result_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from enrich.db.database import Ledger
     from enrich.db.files import Files
-    from enrich.ledger.batch import Batch, Done
+    from enrich.ledger.batch import Batch, ReadBatch
     from enrich.manifest.prompt import Endpoint, Format
 
 
-UNRUN = {
+UNRUN_REASONS = {
     "expired": "not run: the batch expired first",
     "cancelled": "not run: the batch was cancelled",
     "failed": "not run: the batch failed",
@@ -34,12 +34,12 @@ UNRUN = {
 }
 """Why a request without a line was not run, by how its batch ended."""
 
-TOGETHER = 10
+MOST_TOGETHER = 10
 """How many batches are read at once: more is no faster, and takes more room."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class EndedBatch:
     """A batch to be read: how many requests it had, and the files its provider gave for it.
 
     `unrun` says why a request without a line was not run; empty where it should have been.
@@ -52,7 +52,7 @@ class Ended:
     unrun: str = ""
 
 
-ASKED = "SELECT fingerprint FROM temp._enrich_asked"
+ASKED_REQUESTS = "SELECT fingerprint FROM temp._enrich_asked"
 """What a plan is about: the requests that the present version of the model asks."""
 
 
@@ -87,7 +87,7 @@ class Judge:
 
 
 def read_files(
-    database: Ledger, ended: Sequence[Ended], judge: Judge
+    database: Ledger, ended: Sequence[EndedBatch], judge: Judge
 ) -> dict[str, Mapping[str, int]]:
     """Give every request of these batches its response, from their result files.
 
@@ -112,7 +112,7 @@ def read_files(
     return counts
 
 
-def _check_sum(ended: Ended, found: int) -> None:
+def _check_sum(ended: EndedBatch, found: int) -> None:
     if found != ended.requests:
         what = f"{ended.requests} requests were sent, but {found} have an outcome"
         hint = "this is a fault of enrich; the result files are kept beside the batch"
@@ -129,7 +129,7 @@ def _judge_lines(database: Ledger, judge: Judge, *, files: Sequence[Path]) -> No
     if not files:
         _judge(database, reader.no_lines(judge.endpoint), judge)
         return
-    found = [result_file.survey(path) for path in files]
+    found = [result_file.survey_lines(path) for path in files]
     longest = max(each.longest for each in found)
     names = list(files)
     if longest <= reader.LONGEST:
@@ -158,13 +158,13 @@ def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) 
         "SELECT DISTINCT filename FROM temp._enrich_lines WHERE custom_id IS NULL"
     )
     for (file,) in broken:
-        mended = result_file.mend(Path(file))
+        mended = result_file.mend_lines(Path(file))
         if not mended.stat().st_size:
             continue
         whose = "SELECT batch FROM temp._enrich_result_files WHERE filename = $file"
         batch = str(database.fetch_one(whose, file=file)[0])
         database.call("result_files", files=[mended], batches=[batch])
-        size = max(longest, result_file.survey(mended).longest + 1)
+        size = max(longest, result_file.survey_lines(mended).longest + 1)
         database.execute(reader.odd_lines(judge.endpoint, longest=size), files=[mended])
         _judge_more(database, judge)
 
@@ -175,7 +175,7 @@ def _judge_more(database: Ledger, judge: Judge) -> None:
     database.execute(f"INSERT INTO temp._enrich_judged\n{more}")
 
 
-def judge_again(database: Ledger, judge: Judge, requests: str = ASKED) -> None:
+def judge_again(database: Ledger, judge: Judge, requests: str = ASKED_REQUESTS) -> None:
     """Judge the answers to `requests`, a query of fingerprints, again where another output judged
     them last: an answer that was paid for is used whenever the present output accepts it."""
     database.execute(tables.misjudged(requests), judged_by=judge.id)
@@ -198,18 +198,18 @@ def _judge(database: Ledger, source: str, judge: Judge, **values: object) -> Non
 
 def read_batches(
     files: Files, ended: Sequence[Batch]
-) -> tuple[list[Done], list[tuple[Batch, DatabaseError]]]:
+) -> tuple[list[ReadBatch], list[tuple[Batch, DatabaseError]]]:
     """Give every request of ended batches its response; gives those done, and those that cannot be.
 
     Batches of one prompt are read together, some at a time, each time in one transaction. A batch
     that failed without any file was not run at all: its requests are as good as never sent.
     """
-    done: list[Done] = []
+    done: list[ReadBatch] = []
     troubles: list[tuple[Batch, DatabaseError]] = []
     for prompt in dict.fromkeys(batch.version_id for batch in ended):
         alike = [batch for batch in ended if batch.version_id == prompt]
-        for start in range(0, len(alike), TOGETHER):
-            some = alike[start : start + TOGETHER]
+        for start in range(0, len(alike), MOST_TOGETHER):
+            some = alike[start : start + MOST_TOGETHER]
             try:
                 done += _read_together(files, some)
                 continue
@@ -225,34 +225,34 @@ def read_batches(
     return done, troubles
 
 
-def _read_together(files: Files, some: list[Batch]) -> list[Done]:
+def _read_together(files: Files, some: list[Batch]) -> list[ReadBatch]:
     with files.open_ledger() as database, database.transaction():
         judge = Judge.of(database, some[0].version_id)
-        run = [_results(files, batch) for batch in some if not batch.unrun]
+        run = [_describe_ended(files, batch) for batch in some if not batch.unrun]
         outcomes = read_files(database, run, judge) if run else {}
         found = [(batch, outcomes.get(batch.id, {})) for batch in some]
-        return [(closed(database, batch, many), many) for batch, many in found]
+        return [(close_batch(database, batch, many), many) for batch, many in found]
 
 
-def closed(
+def close_batch(
     database: Ledger, batch: Batch, outcomes: Mapping[str, int], *, billed: bool = False
 ) -> Batch:
     """The batch is read: nothing will be asked of it again."""
     # From 2 on, so that a full refresh (`since` 1) of a ledger without answers counts them all.
     (number,) = database.fetch_one("SELECT coalesce(max(read_number), 1) + 1 FROM ledger.batches")
-    batch = update(
-        database, batch, read_at=now(), read_number=number, outcomes=json.dumps(outcomes)
+    batch = update_batch(
+        database, batch, read_at=utc_now(), read_number=number, outcomes=json.dumps(outcomes)
     )
     billed = billed or batch.status == "interrupted"
     database.call("true_up", batch=batch.id, billed=billed)
     return batch
 
 
-def _results(files: Files, batch: Batch) -> Ended:
-    return Ended(
+def _describe_ended(files: Files, batch: Batch) -> EndedBatch:
+    return EndedBatch(
         batch=batch.id,
         run=batch.run,
         requests=batch.requests,
-        files=tuple(result_paths(files, batch)),
-        unrun=UNRUN.get((batch.status or "").lower(), ""),
+        files=tuple(list_result_paths(files, batch)),
+        unrun=UNRUN_REASONS.get((batch.status or "").lower(), ""),
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enrich.errors import DatabaseError, EnrichError, InputError, Locked, ModelError, ProjectError
-from enrich.ledger.batch import unread
+from enrich.ledger.batch import list_unread
 from enrich.manifest import declared_tests
 from enrich.pipeline import publish
 
@@ -66,13 +66,13 @@ def _publish_one(flow: Flow, name: str, model: Model | None, tests: Sequence[Dat
             about=model.description if model else "",
         )
     if not found.same and not (under_way and found.held_back):
-        tell_results(flow, found)
+        report_results(flow, found)
         refresh_books(flow)
 
 
 def _is_under_way(flow: Flow, name: str) -> bool:
     with flow.files.open_ledger() as database:
-        return any(b.model == name and not b.held for b in unread(database))
+        return any(b.model == name and not b.held for b in list_unread(database))
 
 
 def find_tests(flow: Flow, model: Model, tests: Sequence[DataTest]) -> tuple[DataTest, ...]:
@@ -127,7 +127,7 @@ def _test_one(flow: Flow, model: Model, tests: Sequence[DataTest]) -> tuple[Resu
         return found.results
 
 
-def tell_results(flow: Flow, found: Published) -> None:
+def report_results(flow: Flow, found: Published) -> None:
     """Say what tests found, and keep it."""
     flow.found.results[found.model] = found.results
     for result in found.results:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from enrich.compiler import inputs
 from enrich.compiler.body import REMOTE
 from enrich.compiler.compilation import select_failed
-from enrich.errors import DatabaseError, reading
+from enrich.errors import DatabaseError, name_on_interrupt
 from enrich.pricing import pictures
 from enrich.pricing.pictures import Content
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from enrich.db.database import Warehouse
     from enrich.manifest.config import Config
 
-MOST_BYTES = 50_000_000
+MOST_PICTURE_BYTES = 50_000_000
 """What a request may hold of pictures: OpenAI refuses more (measured; its guide says 512 MB)."""
 
 
 def render_rows(database: Warehouse, compiled: Compiled, config: Config, *, table: str) -> None:
     """Make a temporary table of the requests that a version of the model asks for its rows."""
-    with reading(compiled.model.source):
+    with name_on_interrupt(compiled.model.source):
         try:
             if compiled.keeps_rows:
                 database.execute(inputs.materialized(compiled.model.query))
@@ -77,7 +77,7 @@ def _find_picture(config: Config, path: str) -> tuple[Path | None, str | None]:
             return None, f"the image '{path}' lies outside the project"
         if not file.is_file():
             return None, f"the image '{path}' does not exist"
-        if file.stat().st_size > MOST_BYTES:
+        if file.stat().st_size > MOST_PICTURE_BYTES:
             size = f"{file.stat().st_size / 1e6:,.0f} MB"
             return None, f"the image '{path}' has {size}, more than a request may hold"
         with file.open("rb"):

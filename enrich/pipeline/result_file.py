@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CUSTOM_ID = re.compile(r'"custom_id"\s*:\s*("(?:[^"\\]|\\.)*")')
-SURROGATE = re.compile(r"[\ud800-\udfff]")
-BLANK = 2
+CUSTOM_ID_PATTERN = re.compile(r'"custom_id"\s*:\s*("(?:[^"\\]|\\.)*")')
+SURROGATE_PATTERN = re.compile(r"[\ud800-\udfff]")
+BLANK_BYTES = 2
 """A line of so many bytes holds at most its own end."""
 
 
@@ -31,14 +31,14 @@ class Survey:
     longest: int
 
 
-def survey(path: Path) -> Survey:
+def survey_lines(path: Path) -> Survey:
     """Look at a file's lines without reading them."""
     with path.open("rb") as file:
-        sizes = [size for size in map(len, file) if size > BLANK]
+        sizes = [size for size in map(len, file) if size > BLANK_BYTES]
     return Survey(len(sizes), max(sizes, default=0))
 
 
-def mend(path: Path) -> Path:
+def mend_lines(path: Path) -> Path:
     """Write the lines that are not JSON as such, to a file beside this one.
 
     What is not Unicode becomes U+FFFD. A line that cannot be read even so is kept as its custom_id
@@ -48,7 +48,7 @@ def mend(path: Path) -> Path:
     try:
         with path.open("rb") as lines, target.open("wb") as mended:
             for line in lines:
-                for value in _read(line):
+                for value in _read_line(line):
                     mended.write(json.dumps(value).encode() + b"\n")
     except OSError as problem:
         hint = "make room, or see who may write there"
@@ -56,18 +56,20 @@ def mend(path: Path) -> Path:
     return target
 
 
-def _read(line: bytes) -> Iterator[object]:
+def _read_line(line: bytes) -> Iterator[object]:
     """The objects of a line that a strict reader of JSON does not take; none if it would."""
     try:
         text = line.decode().strip()
-        if not text or not SURROGATE.search(json.dumps(json.loads(text), ensure_ascii=False)):
+        if not text or not SURROGATE_PATTERN.search(
+            json.dumps(json.loads(text), ensure_ascii=False)
+        ):
             return
     except (ValueError, RecursionError):
         text = line.decode(errors="replace").replace("\0", "").strip()
-    yield from _objects(text)
+    yield from _split_objects(text)
 
 
-def _objects(text: str) -> Iterator[object]:
+def _split_objects(text: str) -> Iterator[object]:
     """The objects that stand in a text one after the other, up to what is none."""
     decoder = json.JSONDecoder(strict=False)
     start = 0
@@ -76,22 +78,25 @@ def _objects(text: str) -> Iterator[object]:
             value, start = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             rest = text[start:]
-            found = CUSTOM_ID.search(rest)
+            found = CUSTOM_ID_PATTERN.search(rest)
             if found:
                 yield {"custom_id": json.loads(found[1], strict=False), "unreadable": rest}
             return
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, dict):
-                yield _whole(each)
+                yield _replace_surrogates(each)
         start += len(text[start:]) - len(text[start:].lstrip(" \t\r\n,"))
 
 
-def _whole(value: object) -> object:
+def _replace_surrogates(value: object) -> object:
     """The same value with U+FFFD for each surrogate that stands alone."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_whole(item) for item in value]
+        return [_replace_surrogates(item) for item in value]
     if isinstance(value, dict):
-        return {str(_whole(name)): _whole(item) for name, item in value.items()}
+        return {
+            str(_replace_surrogates(name)): _replace_surrogates(item)
+            for name, item in value.items()
+        }
     return value

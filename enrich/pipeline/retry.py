@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 
-WORTH = 0.1
+LEAST_SHARE = 0.1
 """The least share of what a budget held that makes another batch worth waiting for."""
-FIRST_ANSWERS = 5
+LEAST_ANSWERS = 5
 """How many answers tell whether nearly all fail alike."""
-ALIKE = 0.9
+ALIKE_SHARE = 0.9
 """What nearly all is, as a share."""
 
 
@@ -44,14 +44,14 @@ def stop_hopeless(files: Files, database: Ledger, todo: tuple[Batch, ...]) -> No
     """Stop the models of which nearly all answers so far failed in the same way: what was not sent
     would fail so, too, and cost as much."""
     for model in sorted({batch.model for batch in todo if not batch.sent}):
-        why = _hopeless(database, Run.latest(database, model))
+        why = _explain_hopeless(database, Run.latest(database, model))
         if why:
             with database.transaction():
                 stop_run(database, model, why)
             files.say(f"{model} is stopped: {why}")
 
 
-def _hopeless(database: Ledger, run: Run) -> str:
+def _explain_hopeless(database: Ledger, run: Run) -> str:
     """Why asking more of a run makes no sense: nearly all answers to its version failed alike.
 
     "" if it does make sense, or if the run was told to ask failed rows anew. Needs the ledger.
@@ -59,13 +59,13 @@ def _hopeless(database: Ledger, run: Run) -> str:
     if run.again or run.since:
         return ""
     ok, sent = database.call("ok_share", prompt=run.version_id)[0]
-    if ok > (1 - ALIKE) * sent:  # told by the batches alone, without a look at each answer
+    if ok > (1 - ALIKE_SHARE) * sent:  # told by the batches alone, without a look at each answer
         return ""
     found = database.call("alike", prompt=run.version_id)
     if not found:
         return ""
     outcome, many, total, reason = found[0]
-    if outcome == "ok" or total < FIRST_ANSWERS or many < ALIKE * total:
+    if outcome == "ok" or total < LEAST_ANSWERS or many < ALIKE_SHARE * total:
         return ""
     return f"{many:,} of the first {total:,} answers are {outcome}: {reason}"
 
@@ -89,7 +89,7 @@ def plan_retries(
         with files.open_ledger() as database, database.transaction():
             run = Run.latest(database, model)
             cancelled = any(b.run == run.id and b.cancelled_at for b, _ in read)
-            why = "it was cancelled" if cancelled else _hopeless(database, run)
+            why = "it was cancelled" if cancelled else _explain_hopeless(database, run)
             if why:
                 stop_run(database, model, why)
             planned = 0 if why else _plan_again(database, open_provider, run, anew=bool(waiting))
@@ -132,7 +132,7 @@ def _plan_again(
         budget=Remaining.of_run(database, run, planned=True),
     )
     paid = plan.count_affordable(database, spending)
-    if anew and paid < WORTH * requests:
+    if anew and paid < LEAST_SHARE * requests:
         paid = 0
     paid = plan.cut_probe(spending, paid)
     cuts = plan.cut_batches(database, provider.limits, paid=paid)

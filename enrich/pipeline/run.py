@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Started:
+class StartedRun:
     """A run as it began, and its plan.
 
     `answered`: the ledger holds answers, to these requests or to those of earlier runs.
@@ -55,7 +55,7 @@ def check_model(
 
 def start_run(
     files: Files, config: Config, provider: Provider, model: Model, options: RunOptions
-) -> Started:
+) -> StartedRun:
     """Snapshot the model's rows and plan what to ask; one transaction, nothing is sent."""
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
@@ -64,7 +64,7 @@ def start_run(
         with database.transaction():
             drafted = draft.draft_run(database, config, provider, work, found, options)
             run = drafted.run
-            _remember(database, work, run)
+            _record_inputs(database, work, run)
             plan.assign_batches(
                 database, run, drafted.cuts, drafted.spending, paid=drafted.plan.first
             )
@@ -85,13 +85,13 @@ def start_run(
                 limits=list(run.limits.values()),
             )
         answered = bool(database.execute(tables.answered(model.name)))
-    return Started(run=run.id, plan=drafted.plan, answered=answered)
+    return StartedRun(run=run.id, plan=drafted.plan, answered=answered)
 
 
-def _remember(database: Ledger, work: Compiled, run: Run) -> None:
+def _record_inputs(database: Ledger, work: Compiled, run: Run) -> None:
     """Record which row stands for which request from this run on."""
     model = work.model.name
-    if not diff.known_rows(database, work):
+    if not diff.has_known_rows(database, work):
         database.execute(tables.inputs_created(model, work.key))
     database.execute(tables.inputs_closed(model), run=run.id)
     database.execute(tables.inputs_opened(model), run=run.id)

@@ -23,11 +23,11 @@ def preview_model(
     flow: Flow, name: str, *, provider: str | None, limit: int, where: str
 ) -> Preview:
     """Answer the first `limit` rows of a model that `where` is true for."""
-    model = flow.one(name)
-    chosen = flow.provider_of(model, provider)
-    with _asking(flow, model):
+    model = flow.find_enrichment_model(name)
+    chosen = flow.open_provider(model, provider)
+    with _prepare_sample(flow, model):
         found = preview_rows(flow.files, flow.config, chosen, model, limit=limit, where=where)
-    _finish(flow, read_notice(chosen) if found.asked else "")
+    _finish_sample(flow, read_notice(chosen) if found.asked else "")
     return found
 
 
@@ -35,9 +35,9 @@ def compare_model(
     flow: Flow, name: str, *, provider: str | None, llm: str, limit: int, where: str
 ) -> Comparison:
     """Answer a sample of a model's rows, beside those published or another llm's."""
-    model = flow.one(name)
-    chosen = flow.provider_of(model, provider)
-    with _asking(flow, model):
+    model = flow.find_enrichment_model(name)
+    chosen = flow.open_provider(model, provider)
+    with _prepare_sample(flow, model):
         found = compare_answers(
             flow.files,
             flow.config,
@@ -48,12 +48,12 @@ def compare_model(
             limit=limit,
             where=where,
         )
-    _finish(flow, read_notice(chosen) if found.asked else "")
+    _finish_sample(flow, read_notice(chosen) if found.asked else "")
     return found
 
 
 @contextmanager
-def _asking(flow: Flow, model: Model) -> Iterator[None]:
+def _prepare_sample(flow: Flow, model: Model) -> Iterator[None]:
     """Inside, the project is held, and what the rows are read from is there."""
     with hold_project(flow.files):
         load_seeds(flow)
@@ -62,7 +62,7 @@ def _asking(flow: Flow, model: Model) -> Iterator[None]:
         yield
 
 
-def _finish(flow: Flow, notice: str) -> None:
+def _finish_sample(flow: Flow, notice: str) -> None:
     back_up(flow.workspace)
     if notice:
         flow.listener.say(notice)

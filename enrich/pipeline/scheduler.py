@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from enrich.compiler.compilation import described
 from enrich.errors import DiskError, EnrichError, InputError, Locked, Unavailable
-from enrich.ledger.batch import standing, unread
+from enrich.ledger.batch import describe_standing, list_unread
 from enrich.ledger.budget import Remaining
 from enrich.ledger.queue import (
     Waiting,
@@ -34,7 +34,7 @@ from enrich.pipeline.listener import Progress
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.preview import settle_previews
 from enrich.pipeline.publish import build_model, check_answers
-from enrich.pipeline.release import find_tests, publish_models, refresh_books, tell_results
+from enrich.pipeline.release import find_tests, publish_models, refresh_books, report_results
 from enrich.pipeline.run import start_run
 from enrich.pipeline.seed import load_seeds
 from enrich.pipeline.turn import advance_batches
@@ -43,13 +43,13 @@ from enrich.providers.capabilities import read_notice
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from enrich.ledger.batch import Done
+    from enrich.ledger.batch import ReadBatch
     from enrich.ledger.run import RunOptions
     from enrich.manifest.model import Model
     from enrich.pipeline.flow import Flow
     from enrich.pipeline.turn import Turn
 
-NOT_BEGUN = "failed"
+NOT_STARTED = "failed"
 NOT_PUBLISHED = "could not be published"
 HELD_BACK = "was held back by its tests"
 
@@ -70,9 +70,9 @@ def run_models(
     command, names = uuid4().hex[:12], {each.name for each in picked}
     try:
         with hold_project(flow.files):
-            _line_up(flow, picked, provider, options, command)
+            _start_or_queue(flow, picked, provider, options, command)
         _take_turns(flow, names, command, detach=detach)
-        _tell_spending(flow, names)
+        _report_spending(flow, names)
         _raise_problem(flow, names)
     except EnrichError:
         back_up(flow.workspace)  # other models may have been answered
@@ -84,7 +84,7 @@ def _take_turns(flow: Flow, names: set[str], command: str, *, detach: bool) -> N
     """Take turns until nothing of the command is under way, or there is no point in waiting on."""
     backoff = Backoff()
     while True:
-        with _all_or_none(flow, command):
+        with _dequeue_on_error(flow, command):
             with hold_project(flow.files):
                 turn = take_turn(flow, command)
                 _show_progress(flow, turn)
@@ -92,10 +92,10 @@ def _take_turns(flow: Flow, names: set[str], command: str, *, detach: bool) -> N
             _raise_held_back(flow, names)
         with flow.files.open_ledger() as database:
             left = [each for each in list_waiting(database) if each.command == command]
-        under_way = {name for name in names if turn.open(name)}
+        under_way = {name for name in names if turn.list_open(name)}
         still = all(batch.held for batch in turn.batches)  # nothing would change by waiting
         hopeful = backoff.note(turn, flow.listener)
-        if detach or still or not (left or under_way) or turn.held(under_way):
+        if detach or still or not (left or under_way) or turn.are_held(under_way):
             return
         if not hopeful:
             flow.listener.say("given up for now; nothing is lost, and enrich status tries again")
@@ -132,9 +132,9 @@ def _raise_held_back(flow: Flow, names: set[str]) -> None:
             raise InputError(what, hint=f"enrich test {name} shows its rows")
 
 
-def _tell_spending(flow: Flow, names: set[str]) -> None:
+def _report_spending(flow: Flow, names: set[str]) -> None:
     """Say what was spent of the budgets of these models' runs, of each budget once."""
-    told: dict[str, None] = {}
+    sentences: dict[str, None] = {}
     with flow.files.open_ledger() as database:
         for name in sorted(names):
             if not database.call("latest_run", model=name):
@@ -142,12 +142,12 @@ def _tell_spending(flow: Flow, names: set[str]) -> None:
             left = Remaining.of_run(database, Run.latest(database, name))
             if left.account:
                 whose = "" if left.scope in ("run", "month") else f"{name}: "
-                told[f"{whose}{left.account}"] = None
-    for sentence in told:
+                sentences[f"{whose}{left.account}"] = None
+    for sentence in sentences:
         flow.listener.say(sentence)
 
 
-def follow(flow: Flow) -> None:
+def follow_batches(flow: Flow) -> None:
     """Take one turn, and say what went wrong in it; nothing of that ends the command."""
     with hold_project(flow.files):
         turn = take_turn(flow)
@@ -164,7 +164,7 @@ def take_turn(flow: Flow, command: str = "") -> Turn:
     """
     tried: set[str] = set()
     troubles: list[tuple[str, EnrichError]] = []
-    done: list[Done] = []
+    done: list[ReadBatch] = []
     while True:
         turn = _advance_and_publish(flow)
         turn.troubles[:0] = troubles
@@ -176,7 +176,7 @@ def take_turn(flow: Flow, command: str = "") -> Turn:
         troubles, done = turn.troubles, turn.read
         for each in ready:
             tried.add(each.model)
-            _begin_waiting(flow, each, command)
+            _start_waiting(flow, each, command)
 
 
 def _advance_and_publish(flow: Flow) -> Turn:
@@ -199,7 +199,7 @@ def _advance_and_publish(flow: Flow) -> Turn:
         listener.say(f"{turn.planned:,} requests are asked again")
     if turn.replanned:
         with flow.files.open_ledger() as database:
-            turn.batches = list(unread(database))
+            turn.batches = list(list_unread(database))
     return turn
 
 
@@ -217,7 +217,7 @@ def _show_progress(flow: Flow, turn: Turn) -> None:
         figures = {name: database.call("progress", model=name)[0] for name in names}
     for name, (total, answered, _, failed, spent) in figures.items():
         own = [batch for batch in seen if batch.model == name]
-        words = {"read" if batch.read_at else standing(batch) for batch in own}
+        words = {"read" if batch.read_at else describe_standing(batch) for batch in own}
         words = words - {"read"} or {"done"}
         flow.listener.progress(
             Progress(
@@ -231,7 +231,7 @@ def _show_progress(flow: Flow, turn: Turn) -> None:
         )
 
 
-def _line_up(
+def _start_or_queue(
     flow: Flow, picked: Sequence[Model], provider: str | None, options: RunOptions, command: str
 ) -> None:
     """Begin what waits for nothing; then the others wait, but for those after one that did not
@@ -239,21 +239,21 @@ def _line_up(
 
     They wait from then on only: whatever is killed before leaves nobody to go on without it.
     """
-    later = {each.name: flow.upstream(each, picked) for each in picked}
+    later = {each.name: flow.list_upstream(each, picked) for each in picked}
     stopped: dict[str, str] = {}
     for each in picked:
         if later[each.name]:
             continue
         if each.name not in flow.found.problems:
             try:
-                options = _begin(flow, each, provider, options)
+                options = _start_model(flow, each, provider, options)
             except (Locked, DiskError):
                 raise
             except EnrichError as problem:
                 flow.fail(each.name, problem)
-                stopped[each.name] = NOT_BEGUN
+                stopped[each.name] = NOT_STARTED
         else:
-            stopped[each.name] = NOT_BEGUN
+            stopped[each.name] = NOT_STARTED
         if each.name in flow.found.problems:
             stopped.setdefault(each.name, NOT_PUBLISHED)
         if _was_held_back(flow, each.name):
@@ -262,7 +262,7 @@ def _line_up(
         for name, after in later.items():
             cause = next((other for other in after if other in stopped), "")
             if cause:
-                _tell_skipped(flow, name, cause, stopped[cause])
+                _report_skipped(flow, name, cause, stopped[cause])
             elif after:
                 row = Waiting(
                     model=name,
@@ -281,7 +281,7 @@ def _was_held_back(flow: Flow, name: str) -> bool:
 
 
 @contextmanager
-def _all_or_none(flow: Flow, command: str) -> Iterator[None]:
+def _dequeue_on_error(flow: Flow, command: str) -> Iterator[None]:
     """Where a command ends with an error, nothing waits for its turn any more."""
     try:
         yield
@@ -292,16 +292,16 @@ def _all_or_none(flow: Flow, command: str) -> Iterator[None]:
         raise
 
 
-def _begin(flow: Flow, model: Model, provider: str | None, options: RunOptions) -> RunOptions:
+def _start_model(flow: Flow, model: Model, provider: str | None, options: RunOptions) -> RunOptions:
     """Build a plain model, or start an enrichment model's run; gives the options, which know the
     command's first run from then on."""
     flow.check_seeds(model)
     if not model.asks:
-        _build(flow, model, refresh=options.full_refresh)
+        _build_plain_model(flow, model, refresh=options.full_refresh)
         return options
-    chosen = flow.provider_of(model, provider)
+    chosen = flow.open_provider(model, provider)
     result = start_run(flow.files, flow.config, chosen, model, options)
-    planned = result.plan.noted(flow.graph.unstable(model.name))
+    planned = result.plan.with_notes(flow.graph.unstable(model.name))
     for sentence in (str(planned), *planned.notes):
         flow.listener.say(sentence)
     notice = read_notice(chosen)
@@ -312,14 +312,14 @@ def _begin(flow: Flow, model: Model, provider: str | None, options: RunOptions) 
     return replace(options, invocation=options.invocation or result.run)
 
 
-def _build(flow: Flow, model: Model, *, refresh: bool) -> None:
+def _build_plain_model(flow: Flow, model: Model, *, refresh: bool) -> None:
     """Make a plain model's view or table."""
     tests = find_tests(flow, model, flow.workspace.sql_tests)
     with flow.files.open_warehouse(attached=True) as database:
         check_answers(database, model, refresh=refresh)
         described(database, model)
         found = build_model(database, model, tests, folder=flow.files.work)
-    tell_results(flow, found)
+    report_results(flow, found)
     made_at = None if found.held_back else datetime.now(UTC).replace(tzinfo=None)
     flow.found.built[model.name] = State(
         model=model.name, kind=model.kind, held_back=found.held_back, published_at=made_at
@@ -328,20 +328,20 @@ def _build(flow: Flow, model: Model, *, refresh: bool) -> None:
         flow.listener.say(f"{model.name}: {model.kind} made")
 
 
-def _begin_waiting(flow: Flow, each: Waiting, command: str) -> None:
+def _start_waiting(flow: Flow, each: Waiting, command: str) -> None:
     """Begin a model that waited, unless one before it did not come through."""
     with flow.files.open_ledger() as database:
         stuck = find_obstacle(database, each)
         if stuck:
             dequeue(database, [each.model])
     if stuck:
-        _tell_skipped(flow, each.model, *stuck)
+        _report_skipped(flow, each.model, *stuck)
         _skip_after(flow, stuck[0], why=stuck[1])
         return
     own = flow.with_variables(each.variables)
     why = ""
     try:
-        options = _begin(own, own.graph.one(each.model), each.provider, each.options)
+        options = _start_model(own, own.graph.one(each.model), each.provider, each.options)
     except (Locked, DiskError):
         raise
     except EnrichError as problem:
@@ -351,7 +351,7 @@ def _begin_waiting(flow: Flow, each: Waiting, command: str) -> None:
             flow.listener.say(again)
             return
         flow.fail(each.model, problem)
-        options, why = each.options, NOT_BEGUN
+        options, why = each.options, NOT_STARTED
     if _was_held_back(flow, each.model):
         why = HELD_BACK
     with flow.files.open_ledger() as database:
@@ -368,8 +368,8 @@ def _skip_after(flow: Flow, name: str, *, why: str) -> None:
         left = [each.model for each in list_waiting(database) if name in each.after]
         dequeue(database, left)
     for other in left:
-        _tell_skipped(flow, other, name, why)
+        _report_skipped(flow, other, name, why)
 
 
-def _tell_skipped(flow: Flow, name: str, cause: str, why: str) -> None:
+def _report_skipped(flow: Flow, name: str, cause: str, why: str) -> None:
     flow.listener.say(f"skipped {name}: upstream model {cause} {why}")

@@ -19,8 +19,8 @@ from enrich.errors import (
     DiskError,
     InputError,
     ProjectError,
+    name_on_interrupt,
     nearest,
-    reading,
 )
 from enrich.manifest import seed_file
 from enrich.manifest.variables import literal
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from enrich.manifest.sources import Source
     from enrich.pipeline.flow import Flow
 
-NATIVE = {"latin-1": "latin-1", "utf-16": "utf-16"}
+DUCKDB_ENCODINGS = {"latin-1": "latin-1", "utf-16": "utf-16"}
 """Encodings that DuckDB reads by itself; others are Python's, and go through a copy in UTF-8."""
-CHUNK = 1 << 20
+CHUNK_BYTES = 1 << 20
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -47,17 +47,17 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 """Encodings by how a text in them may begin; the mark of UTF-32 begins like that of UTF-16."""
-LINE = re.compile(r"CSV Error on Line: (\d+)|in line (\d+)")
-REASON = re.compile(r"CSV Error on Line:.*\n(?:Original Line:.*\n)?(.*)")
+CSV_LINE_PATTERN = re.compile(r"CSV Error on Line: (\d+)|in line (\d+)")
+CSV_REASON_PATTERN = re.compile(r"CSV Error on Line:.*\n(?:Original Line:.*\n)?(.*)")
 SEPARATORS = ",;\t|"
-USUAL = {"quote": '"', "comment": "", "skip": 0}
+USUAL_CSV_OPTIONS = {"quote": '"', "comment": "", "skip": 0}
 """How a CSV is read unless it is said: by RFC 4180, and every line of it. DuckDB itself would take
 lines that begin with # for comments, and leave out what stands above the lines that fit."""
-LONG = 20_000_000
+LARGER_LINE_BYTES = 20_000_000
 """Bytes of a line that memory surely allows."""
-FIRST = 100
+SAMPLE_ROWS = 100
 """Rows by which a table of one column is judged."""
-SAY_HOW = (
+SEED_OPTIONS_HINT = (
     "mend the file, or say in project.yml how it is read: seeds: {tables: {NAME: {delim: ';'}}}"
 )
 
@@ -75,23 +75,23 @@ def load_seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
     if each.path.suffix.lower() == ".zst" and not zst.is_whole(each.path):
         what = f"{each.source} is cut off or damaged"
         raise InputError(what, hint="copy it again from where it came from")
-    with reading(each.source), _readable(each, work) as path, database.transaction():
+    with name_on_interrupt(each.source), _open_readable(each, work) as path, database.transaction():
         cleared(database, each.name, "a seed")
         name = quote.name("warehouse", "main", each.name)
         try:
-            database.execute(f"CREATE TABLE {name} AS {_select(each)}", path=path)
+            database.execute(f"CREATE TABLE {name} AS {_render_select(each)}", path=path)
             _check_columns(database, each, path)
         except DatabaseError as problem:
-            raise _unloaded(each, _pointed(database, each, path, problem)) from problem
+            raise _explain_fault(each, _locate_fault(database, each, path, problem)) from problem
         mark(database, "TABLE", "main", each.name, f"a seed: {each.version}")
     return True
 
 
-def _select(each: SeedFile, **more: object) -> str:
+def _render_select(each: SeedFile, **more: object) -> str:
     """The SELECT of a file's rows."""
-    usual = dict(USUAL) if each.reader == "read_csv" else {}
-    if each.encoding and _native(each.encoding):
-        usual["encoding"] = _native(each.encoding)
+    usual = dict(USUAL_CSV_OPTIONS) if each.reader == "read_csv" else {}
+    if each.encoding and _find_native_encoding(each.encoding):
+        usual["encoding"] = _find_native_encoding(each.encoding)
     options = {**usual, **each.options, **more}
     listed = "".join(f", {quote.name(name)} = {literal(value)}" for name, value in options.items())
     return f"SELECT * FROM {each.reader}($path{listed})"
@@ -118,63 +118,65 @@ def _check_columns(database: Warehouse, each: SeedFile, path: Path) -> None:
     columns = list(database.describe(f"FROM {table}"))
     if each.reader != "read_csv" or len(columns) > 1 or {"delim", "sep"} & set(each.options):
         return
-    values = [str(value) for (value,) in database.execute(f"FROM {table} LIMIT {FIRST}")]
+    values = [str(value) for (value,) in database.execute(f"FROM {table} LIMIT {SAMPLE_ROWS}")]
     separator = next((c for c in SEPARATORS if c in columns[0]), "")
     inside = next((c for c in SEPARATORS if values and all(c in each for each in values)), "")
     if separator:
-        database.execute(f"SELECT count(*) FROM ({_select(each, delim=separator)})", path=path)
+        database.execute(
+            f"SELECT count(*) FROM ({_render_select(each, delim=separator)})", path=path
+        )
     if separator or inside:
         what = f"{each.source} was read as one column, '{columns[0][:60]}'"
-        how = SAY_HOW if separator else SAY_HOW.replace("delim: ';'", "skip: 1")
+        how = SEED_OPTIONS_HINT if separator else SEED_OPTIONS_HINT.replace("delim: ';'", "skip: 1")
         raise InputError(what, hint=how.replace("NAME", each.name))
 
 
-def _pointed(
+def _locate_fault(
     database: Warehouse, each: SeedFile, path: Path, problem: DatabaseError
 ) -> DatabaseError:
     """An error that names a line, where DuckDB only says that it made nothing of a CSV."""
     if "sniffing" not in str(problem.__cause__):
         return problem
     with path.open("rb") as lines:
-        first = lines.readline(CHUNK).decode(errors="replace")
+        first = lines.readline(CHUNK_BYTES).decode(errors="replace")
     separator = max(SEPARATORS, key=first.count)
     columns = {f"c{number}": "VARCHAR" for number in range(first.count(separator) + 1)}
     plain = {"auto_detect": False, "columns": columns, "delim": separator, "header": True}
     try:
         with database.bare() as beside:
-            beside.execute(f"SELECT count(*) FROM ({_select(each, **plain)})", path=path)
+            beside.execute(f"SELECT count(*) FROM ({_render_select(each, **plain)})", path=path)
     except DatabaseError as found:
         return found
     return problem
 
 
-def _unloaded(each: SeedFile, problem: DatabaseError) -> InputError:
+def _explain_fault(each: SeedFile, problem: DatabaseError) -> InputError:
     """DuckDB's word on a file, with the line it stumbled over."""
     text = str(problem.__cause__)
-    at = LINE.search(text)
-    reason = REASON.search(text)
+    at = CSV_LINE_PATTERN.search(text)
+    reason = CSV_REASON_PATTERN.search(text)
     where = f"{each.source}:{at[1] or at[2]}" if at else each.source
     said = (reason[1] if reason else problem.message).strip().rstrip(".")
     hint = "mend the file, or take it out of the folder"
     if each.reader == "read_csv":
-        hint = SAY_HOW.replace("NAME", each.name)
+        hint = SEED_OPTIONS_HINT.replace("NAME", each.name)
     if "unicode" in said.lower() or "utf-8" in said.lower() or "byte sequence" in said.lower():
         hint = f"say what it is in: seeds: {{tables: {{{each.name}: {{encoding: windows-1252}}}}}}"
     if "line size" in said.lower():
-        option = f"{each.name}: {{max_line_size: {LONG}}}"
+        option = f"{each.name}: {{max_line_size: {LARGER_LINE_BYTES}}}"
         hint = f"allow it in project.yml: seeds: {{tables: {{{option}}}}}"
     return InputError(f"{where}: {said}", hint=hint)
 
 
-def _native(encoding: str) -> str:
-    return NATIVE.get(encoding.lower().replace("_", "-"), "")
+def _find_native_encoding(encoding: str) -> str:
+    return DUCKDB_ENCODINGS.get(encoding.lower().replace("_", "-"), "")
 
 
 @contextmanager
-def _readable(each: SeedFile, work: Path) -> Iterator[Path]:
+def _open_readable(each: SeedFile, work: Path) -> Iterator[Path]:
     """The file as DuckDB reads it: of another encoding a copy in UTF-8, as long as it is needed."""
-    encoding = each.encoding or _marked(each.path)
-    if not encoding or _native(each.encoding) or each.reader == "read_parquet":
+    encoding = each.encoding or _detect_encoding(each.path)
+    if not encoding or _find_native_encoding(each.encoding) or each.reader == "read_parquet":
         yield each.path
         return
     try:
@@ -191,7 +193,7 @@ def _readable(each: SeedFile, work: Path) -> Iterator[Path]:
             copy.unlink()
 
 
-def _marked(path: Path) -> str:
+def _detect_encoding(path: Path) -> str:
     """The encoding that a text's first bytes tell; "" if they tell none."""
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     try:
@@ -215,7 +217,7 @@ def _transcode(each: SeedFile, copy: Path) -> None:
             copy.open("w", encoding="utf-8", newline="") as plain,
         ):
             decoder = codecs.getincrementaldecoder(each.encoding)()
-            while chunk := raw.read(CHUNK):
+            while chunk := raw.read(CHUNK_BYTES):
                 plain.write(text := decoder.decode(chunk))
                 line += text.count("\n")
             plain.write(decoder.decode(b"", final=True))
@@ -236,7 +238,7 @@ def _drop_sources(database: Warehouse, sources: Sequence[Source]) -> None:
             database.execute(f"DROP VIEW {quote.name('warehouse', 'main', name)}")
 
 
-def make_source(database: Warehouse, source: Source) -> bool:
+def create_source(database: Warehouse, source: Source) -> bool:
     """Make the view of a source's files, unless it is there. Needs the warehouse."""
     version = f"a source: {sha256(source.query.encode()).hexdigest()[:12]}"
     found = database.call("exists", schema="main", name=source.name)
@@ -266,7 +268,7 @@ def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichErr
     loaded: list[str] = []
     if wanted or flow.config.sources:
         with flow.files.open_warehouse() as database:
-            problems |= make_sources(database, flow.config.sources)
+            problems |= create_sources(database, flow.config.sources)
             for name, each in wanted.items():
                 try:
                     loaded += [name] if load_seed(database, each, work=flow.files.work) else []
@@ -283,13 +285,13 @@ def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichErr
     return tuple(loaded), list(problems.values())
 
 
-def make_sources(database: Warehouse, sources: Sequence[Source]) -> dict[str, EnrichError]:
+def create_sources(database: Warehouse, sources: Sequence[Source]) -> dict[str, EnrichError]:
     """Make the views of sources; gives what is wrong with those that cannot be made."""
     problems: dict[str, EnrichError] = {}
     _drop_sources(database, sources)
     for each in sources:
         try:
-            make_source(database, each)
+            create_source(database, each)
         except DatabaseError as problem:
             message = f"the source '{each.name}' cannot be read: {problem.message}"
             problems[each.name] = InputError(message, hint="see `sources:` in project.yml")

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 
 from enrich.db.database import statement
 from enrich.errors import ProjectError, ProviderError, Unavailable, Unclear
-from enrich.ledger.batch import file_name, folder, now, save, seen, update
+from enrich.ledger.batch import (
+    make_batch_folder,
+    name_request_file,
+    record_remote,
+    save_batch,
+    update_batch,
+    utc_now,
+)
 from enrich.pipeline.read import Judge
-from enrich.pipeline.withdraw import cancel_batch, give_up
+from enrich.pipeline.withdraw import give_up, stop_batch
 from enrich.pipeline.write import write_requests
 from enrich.providers.capabilities import can_submit, discard_upload, find_uploads, read_timing
 
@@ -27,22 +34,22 @@ if TYPE_CHECKING:
 def submit_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
     """Write, upload, intend, create; each step is committed before the next begins."""
     if batch.intended_at is not None:
-        remote = _found(provider, batch)
+        remote = _find_created(provider, batch)
         if remote is not None:
-            batch = seen(files, batch, remote, submitted_at=now())
-            return cancel_batch(files, provider, batch) if batch.cancelled_at else batch
-        waited = (now() - (batch.intended_at or now())).total_seconds()
+            batch = record_remote(files, batch, remote, submitted_at=utc_now())
+            return stop_batch(files, provider, batch) if batch.cancelled_at else batch
+        waited = (utc_now() - (batch.intended_at or utc_now())).total_seconds()
         if waited < 0:  # the clock was put back: wait anew
-            return save(files, batch, intended_at=now())
+            return save_batch(files, batch, intended_at=utc_now())
         if waited < read_timing(provider).lost_after:
             return batch
     if batch.cancelled_at is not None:
         return give_up(files, batch)
-    endpoint, attempt, file = _uploaded(files, provider, batch)
-    batch = save(files, batch, input_file=file)
+    endpoint, attempt, file = _upload_requests(files, provider, batch)
+    batch = save_batch(files, batch, input_file=file)
     if not can_submit(provider, file):
         return batch
-    batch = save(files, batch, intended_at=now())
+    batch = save_batch(files, batch, intended_at=utc_now())
     metadata = {
         "enrich_batch": batch.intent,
         "enrich_model": batch.model,
@@ -55,12 +62,12 @@ def submit_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
         files.say(f"{problem.message} ({problem.hint})")
         return batch
     except ProviderError:
-        save(files, batch, intended_at=None)
+        save_batch(files, batch, intended_at=None)
         raise
-    return seen(files, batch, remote, submitted_at=now())
+    return record_remote(files, batch, remote, submitted_at=utc_now())
 
 
-def _found(provider: Provider, batch: Batch) -> Remote | None:
+def _find_created(provider: Provider, batch: Batch) -> Remote | None:
     """The batch that an intent may have made, looked up at its provider."""
     try:
         return provider.find(batch.intent, file=batch.input_file or "")
@@ -72,7 +79,7 @@ def _found(provider: Provider, batch: Batch) -> Remote | None:
         raise ProviderError(what, hint=hint) from problem
 
 
-def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int, str]:
+def _upload_requests(files: Files, provider: Provider, batch: Batch) -> tuple[str, int, str]:
     """Write the batch's request file and upload it, unless that was done; gives its endpoint, the
     highest attempt among its requests, and the id of the file.
 
@@ -84,13 +91,13 @@ def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int,
         attempt = int(database.call("attempt", batch=batch.id)[0][0])
         if batch.input_file is not None:
             return judge.endpoint, attempt, batch.input_file
-        path = folder(files, batch) / file_name(batch.id)
+        path = make_batch_folder(files, batch) / name_request_file(batch.id)
         again = batch.uploading_at is not None
         write_requests(database, path, batch, judge)
         if again:
             database.call("spare_files", batch=batch.id)
         else:
-            update(database, batch, uploading_at=now())
+            update_batch(database, batch, uploading_at=utc_now())
     known = find_uploads(provider, path.name) if again else ()
     return judge.endpoint, attempt, known[0] if known else provider.upload(path)
 
@@ -103,7 +110,7 @@ def discard_unused(files: Files, open_provider: Callable[[str], Provider]) -> No
         try:
             provider = open_provider(each["provider"])
             if provider.identity == each["identity"]:
-                named = find_uploads(provider, file_name(each["batch"]))
+                named = find_uploads(provider, name_request_file(each["batch"]))
                 for file in {*named, *filter(None, [each["file"]])} - {each["used"]}:
                     discard_upload(provider, file)
         except (ProviderError, ProjectError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from enrich.db import quote
 from enrich.db.creation import make_folder
-from enrich.errors import DatabaseError, reading
+from enrich.errors import DatabaseError, name_on_interrupt
 from enrich.manifest.data_test import PUBLISHED_COPY, CandidateTable
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Result:
 
 
 @dataclass(kw_only=True)
-class Broken(Exception):
+class BrokenTest(Exception):
     """A test that cannot be evaluated: what happened in its transaction must be taken back."""
 
     result: Result
@@ -96,43 +96,45 @@ def run_tests(
     results = []
     for test in tests:
         if test.counts:
-            found = _counted(database, model, test, rows_before)
+            found = _run_count_test(database, model, test, rows_before)
             results += [] if test.implied and found.verdict == "pass" else [found]
             continue
         if test.compares and not before:  # a first table passes
             results.append(Result(model=model, test=test.name, severity=test.severity))
             continue
         query = test.render_failures(candidate)
-        with reading(f"{test.source}: test {test.name}"):
-            results.append(_run(database, model, test, query, folder))
+        with name_on_interrupt(f"{test.source}: test {test.name}"):
+            results.append(_run_query_test(database, model, test, query, folder))
     return results
 
 
-def _counted(database: Warehouse, model: str, test: DataTest, before: int) -> Result:
+def _run_count_test(database: Warehouse, model: str, test: DataTest, before: int) -> Result:
     """What a test that only counts says of the table's rows and those `before`."""
     (now,) = database.fetch_one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")
     error = test.judge_counts(before=before, now=int(now))
     return Result(model=model, test=test.name, severity=test.severity, error=error)
 
 
-def _run(
+def _run_query_test(
     database: Warehouse, model: str, test: DataTest, query: str | None, folder: Path
 ) -> Result:
     """What the query of failing rows finds; none of them if there is no query. Raises Broken."""
     found = Result(model=model, test=test.name, severity=test.severity)
     if query is None:
         return found
-    path = _file(folder, model, test.name)
+    path = _name_failures_file(folder, model, test.name)
     path.unlink(missing_ok=True)  # a process that was killed may have left one
     try:
         columns = database.describe(f"SELECT * FROM (\n{query}\n)")
-        kept = ", ".join(f"{_stored(kind, quote.name(name))}" for name, kind in columns.items())
+        kept = ", ".join(
+            f"{_render_storable(kind, quote.name(name))}" for name, kind in columns.items()
+        )
         # To a file, for a rollback takes tables back.
         copy = f"COPY (SELECT {kept} FROM (\n{query}\n)) TO $path (FORMAT parquet)"
         (many,) = database.fetch_one(copy, path=path)
     except DatabaseError as problem:
         error = f"cannot be evaluated: {problem.message}"
-        raise Broken(
+        raise BrokenTest(
             result=Result(model=model, test=test.name, severity=test.severity, error=error)
         ) from problem
     if not many:
@@ -149,13 +151,13 @@ def _run(
     )
 
 
-def _stored(kind: str, column: str) -> str:
+def _render_storable(kind: str, column: str) -> str:
     """A column as Parquet can hold it without loss."""
     lossy = kind.startswith(LOSSY_IN_PARQUET) and not kind.endswith("]")
     return f"CAST({column} AS VARCHAR) AS {column}" if lossy else column
 
 
-def _brought_back(columns: Mapping[str, str]) -> str:
+def _render_restored(columns: Mapping[str, str]) -> str:
     """The columns of such a file in the types they had."""
     casts = (
         name if "NULL" in kind else f"CAST({name} AS {kind}) AS {name}"
@@ -174,7 +176,7 @@ def keep_failures(
 ) -> None:
     """Replace the tables of failing rows of a model's tests. Needs the warehouse."""
     # By their comment, so that a table which somebody else put there stays.
-    there = database.call("failing_tables", schema=FAILURES_SCHEMA, mark=_mark(model))
+    there = database.call("failing_tables", schema=FAILURES_SCHEMA, mark=_render_mark(model))
     found = [result for result in results if result.failures]
     if not there and not found:
         return
@@ -185,22 +187,22 @@ def keep_failures(
         for result in found:
             name = name_failures_table(model, result.test)
             table = quote.name("warehouse", FAILURES_SCHEMA, name)
-            path = _file(folder, model, result.test)
+            path = _name_failures_file(folder, model, result.test)
             database.execute(
                 f"CREATE OR REPLACE TABLE {table} AS "
-                f"SELECT {_brought_back(result.columns)} FROM read_parquet($path)",
+                f"SELECT {_render_restored(result.columns)} FROM read_parquet($path)",
                 path=path,
             )
-            database.execute(f"COMMENT ON TABLE {table} IS {quote.text(_mark(model))}")
+            database.execute(f"COMMENT ON TABLE {table} IS {quote.text(_render_mark(model))}")
     for result in found:
-        _file(folder, model, result.test).unlink(missing_ok=True)
+        _name_failures_file(folder, model, result.test).unlink(missing_ok=True)
 
 
-def _mark(model: str) -> str:
+def _render_mark(model: str) -> str:
     """The comment on a table of failing rows."""
     return f"made by enrich from a test of {model or 'the project'}"
 
 
-def _file(folder: Path, model: str, test: str) -> Path:
+def _name_failures_file(folder: Path, model: str, test: str) -> Path:
     """Where the failing rows wait for the end of the transaction."""
     return make_folder(folder, "tests") / f"{model}.{test}.parquet"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enrich.errors import ProjectError, ProviderError, Unavailable
-from enrich.ledger.batch import FULL, hold, unread
+from enrich.ledger.batch import QUEUE_FULL, hold_batch, list_unread
 from enrich.ledger.budget import Remaining
 from enrich.ledger.run import Run
 from enrich.manifest.column_type import BYTES_PER_TOKEN
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 
-MOST_TRIES = 20
+MOST_FULL_TRIES = 20
 """How often a batch may meet a full queue in which nothing of ours stands."""
 
 
@@ -42,13 +42,13 @@ class Turn:
     planned: int = 0
     replanned: bool = False
 
-    def open(self, model: str) -> list[Batch]:
+    def list_open(self, model: str) -> list[Batch]:
         """The model's batches that are still under way."""
         return [batch for batch in self.batches if batch.model == model and batch.read_at is None]
 
-    def held(self, models: set[str]) -> bool:
+    def are_held(self, models: set[str]) -> bool:
         """Whether nothing of these models is under way, because a budget holds all there is."""
-        left = [batch for model in models for batch in self.open(model)]
+        left = [batch for model in models for batch in self.list_open(model)]
         return bool(left) and all(batch.held for batch in left)
 
 
@@ -62,8 +62,8 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
     result = Turn()
     previews = settle_previews(files)
     with files.open_ledger() as database:
-        stop_hopeless(files, database, unread(database))
-        todo = unread(database)
+        stop_hopeless(files, database, list_unread(database))
+        todo = list_unread(database)
         proven = {str(row[0]) for row in database.call("proven")}
     stopped: set[str] = set()
     fetched: list[Batch] = []
@@ -72,10 +72,10 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
             continue
         try:
             provider = open_provider(batch.provider)
-            if not _may_go(batch, todo, result, provider, proven):
+            if not _may_submit(batch, todo, result, provider, proven):
                 result.batches.append(batch)
                 continue
-            after = _unheld(files, batch)
+            after = _hold_unpaid(files, batch)
             if after.held is None:
                 after = poll.advance_batch(files, provider, after)
         except (ProviderError, ProjectError) as problem:
@@ -101,7 +101,7 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
     return result
 
 
-def _may_go(
+def _may_submit(
     batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provider, proven: set[str]
 ) -> bool:
     """Whether this batch may be submitted now; polling is always allowed.
@@ -122,11 +122,11 @@ def _may_go(
         if other.provider == batch.provider and other.sent and other.ended_at is None
     ]
     limits = provider.limits
-    if batch.code == FULL and not busy and batch.tries > MOST_TRIES:
+    if batch.code == QUEUE_FULL and not busy and batch.tries > MOST_FULL_TRIES:
         what = f"{batch.id} is refused again and again: {batch.error}"
         hint = "make batches smaller: max_requests or enqueued_tokens in project.yml"
         raise ProviderError(what, hint=hint)
-    if batch.code == FULL and busy:
+    if batch.code == QUEUE_FULL and busy:
         return False
     if limits.batches is not None and len(busy) >= limits.batches:
         return False
@@ -136,7 +136,7 @@ def _may_go(
     return tokens <= limits.enqueued_tokens
 
 
-def _unheld(files: Files, batch: Batch) -> Batch:
+def _hold_unpaid(files: Files, batch: Batch) -> Batch:
     """The batch, held if a budget that bears on it does not pay for it. What is held already waits
     to be planned anew, for meanwhile somebody else may have asked the same."""
     if batch.sent or batch.held:
@@ -144,4 +144,4 @@ def _unheld(files: Files, batch: Batch) -> Batch:
     with files.open_ledger() as database:
         run = Run.latest(database, batch.model)
         left = Remaining.of_run(database, run)
-    return hold(files, batch, None if left.pays(batch.reserved) else str(left))
+    return hold_batch(files, batch, None if left.pays(batch.reserved) else str(left))

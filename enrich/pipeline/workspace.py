@@ -37,7 +37,7 @@ class Workspace:
     variables: Mapping[str, Any]
     _providers: dict[str, Provider] = field(default_factory=dict, repr=False)
     _loaded: dict[str, tuple[Graph, tuple[DataTest, ...]]] = field(default_factory=dict, repr=False)
-    _told: set[str] = field(default_factory=set, repr=False)
+    _said: set[str] = field(default_factory=set, repr=False)
 
     @classmethod
     def from_folder(
@@ -60,7 +60,7 @@ class Workspace:
                 raise ProjectError(f"project.yml has no variable '{name}'", hint=hint)
         return cls(
             config=config,
-            files=_files(
+            files=_open_files(
                 config,
                 environment,
                 listener,
@@ -130,12 +130,12 @@ class Workspace:
 
     def say_once(self, sentence: str) -> None:
         """Say a sentence, unless it was said before."""
-        if sentence not in self._told:
+        if sentence not in self._said:
             self.listener.say(sentence)
-            self._told.add(sentence)
+            self._said.add(sentence)
 
 
-def _files(
+def _open_files(
     config: Config,
     environment: Mapping[str, str],
     listener: Listener,

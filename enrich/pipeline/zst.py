@@ -12,10 +12,10 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-FRAME, SKIPPABLE = 0xFD2FB528, 0x184D2A50
+FRAME_MAGIC, SKIPPABLE_MAGIC = 0xFD2FB528, 0x184D2A50
 """How a frame begins, and the first of the sixteen numbers with which one begins that holds no
 data."""
-REPEATED = 1
+REPEATED_BLOCK = 1
 """The type of a block that holds one byte, whatever its size says."""
 
 
@@ -24,19 +24,19 @@ def is_whole(path: Path) -> bool:
     size = path.stat().st_size
     with path.open("rb") as file:
         while (at := file.tell()) < size:
-            magic = _number(file, 4)
-            if magic & 0xFFFFFFF0 == SKIPPABLE:
-                file.seek(_number(file, 4), os.SEEK_CUR)
-            elif magic != FRAME or not _pass_frame(file):
+            magic = _read_number(file, 4)
+            if magic & 0xFFFFFFF0 == SKIPPABLE_MAGIC:
+                file.seek(_read_number(file, 4), os.SEEK_CUR)
+            elif magic != FRAME_MAGIC or not _skip_frame(file):
                 return False
             if not at < file.tell() <= size:
                 return False
     return size > 0
 
 
-def _pass_frame(file: IO[bytes]) -> bool:
+def _skip_frame(file: IO[bytes]) -> bool:
     """Pass over a frame's header, blocks and checksum; False where the file ends before."""
-    descriptor = _number(file, 1)
+    descriptor = _read_number(file, 1)
     content_size, dictionary = descriptor >> 6, descriptor & 3
     is_single, has_checksum = descriptor >> 5 & 1, descriptor >> 2 & 1
     fields = (0, 2, 4, 8)[content_size] or is_single
@@ -47,11 +47,11 @@ def _pass_frame(file: IO[bytes]) -> bool:
             return False
         block = int.from_bytes(start, "little")
         is_last, kind, size = block & 1, block >> 1 & 3, block >> 3
-        file.seek(1 if kind == REPEATED else size, os.SEEK_CUR)
+        file.seek(1 if kind == REPEATED_BLOCK else size, os.SEEK_CUR)
         if is_last:
             file.seek(4 * has_checksum, os.SEEK_CUR)
             return True
 
 
-def _number(file: IO[bytes], size: int) -> int:
+def _read_number(file: IO[bytes], size: int) -> int:
     return int.from_bytes(file.read(size), "little")

@@ -1,4 +1,4 @@
-"""The command `enrich`, also as `python -m enrich`."""
+"""The command `enrich`, which also runs as `python -m enrich`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enrich.cli import streams
 
 
 def run_cli() -> None:
-    """Run a command; ends the process with its exit code."""
+    """Run the command that sys.argv names, and exit with its exit code."""
     with streams.prepared():
         cli.main()
 

@@ -1,4 +1,4 @@
-"""Rows: the answer to a query, as Python has it, and as notebooks and data frames do."""
+"""Results: what commands return, as Python values, as data frames and in notebooks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ItemT = TypeVar("ItemT")
 
 SHOWN_ROWS = 50
-"""Rows that a notebook shows."""
+"""How many rows a notebook shows: enough to judge a table, few enough to scroll past."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Rows:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns, each with a name of its own: a second `id` is `id_1`."""
+        """The column names made unique: a second `id` becomes `id_1`."""
         found: list[str] = []
         for column in self.columns:
             name, number = column, 0
@@ -52,6 +52,8 @@ class Rows:
     def pl(self) -> Any:  # noqa: ANN401  # a polars.DataFrame
         """The rows as a polars DataFrame."""
         polars = _import_optional("polars")
+        # By default polars infers a column's type from its first 100 values, and then fails on a
+        # later one that is wider.
         return polars.DataFrame(self._by_column(), infer_schema_length=None)
 
     def arrow(self) -> Any:  # noqa: ANN401  # a pyarrow.Table
@@ -66,7 +68,7 @@ class Rows:
 
     @property
     def html(self) -> str:
-        """The first rows as a notebook shows them."""
+        """The first SHOWN_ROWS rows as an HTML table."""
         head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
         body = "".join(
             f"<tr>{''.join(f'<td>{_render_cell(value)}</td>' for value in row)}</tr>"
@@ -78,8 +80,8 @@ class Rows:
 
 
 class Listed(tuple[ItemT, ...]):
-    """What a command found, one thing after another; a notebook shows of each what its class names
-    in SHOWN, as a table."""
+    """What a command found, as a tuple. A notebook shows it as a table, whose columns are the
+    attributes that the items' class lists in SHOWN."""
 
     __slots__ = ()
 
@@ -91,7 +93,7 @@ class Listed(tuple[ItemT, ...]):
 
 class CommandResult(Listed[ItemT]):
     """What a command found, with the `tests` that it ran and the `problems` that kept it from
-    running or publishing some of the models; these have been said already."""
+    running or publishing some of the models. The problems have already been reported."""
 
     tests: tuple[Any, ...] = ()
     problems: tuple[EnrichError, ...] = ()
@@ -104,6 +106,8 @@ class CommandResult(Listed[ItemT]):
         tests: Iterable[Any] = (),
         problems: Iterable[EnrichError] = (),
     ) -> CommandResult[ItemT]:
+        """A result with these items, tests and problems."""
+        # A subclass of tuple is built by `__new__`, which takes the items and nothing else.
         result = cls(found)
         result.tests, result.problems = tuple(tests), tuple(problems)
         return result
@@ -111,13 +115,13 @@ class CommandResult(Listed[ItemT]):
 
 @dataclass(frozen=True, kw_only=True)
 class Failures:
-    """Rows that are not ok, as many as were asked for, and how many of each outcome and error."""
+    """The first rows that are not ok, and the counts of all such rows by outcome and error."""
 
     rows: Rows
     counts: Rows
 
     def __len__(self) -> int:
-        """How many there are in all."""
+        """How many rows are not ok, including those not in `rows`."""
         return sum(row[-1] for row in self.counts)
 
     def _repr_html_(self) -> str:
@@ -126,8 +130,8 @@ class Failures:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How versions of a model did against labels: `figures` in all, one row for each version and
-    column, and `labels` one by one for the version `prompt`, which was scored last."""
+    """How well versions of a model match labels: `figures` has one row for each version and column;
+    `labels` has one for each label, for the version `prompt`, which was scored last."""
 
     figures: Rows
     labels: Rows

@@ -428,7 +428,7 @@ def test_missing_image_is_a_row_with_an_error(tmp_path: Path, server: Rehearsal)
         (1, "ok", None),
         (2, "error", "the image 'no.png' does not exist"),
         (3, "error", "the image 'odd.txt' is not a PNG, JPEG, WEBP or GIF"),
-        (4, "error", "the image '../up.png' lies outside the project"),
+        (4, "error", "the image '../up.png' is outside the project"),
     )
 
 

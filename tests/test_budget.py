@@ -242,7 +242,7 @@ def test_a_full_refresh_goes_on_where_its_budget_ended(tmp_path: Path) -> None:
         left = sum(batch.requests for batch in refreshed.held)
         assert first + left == 40
         (plan,) = opened(root).plan()
-        assert plan.reasons == {"asked anew": left}
+        assert plan.reasons == {"asked again": left}
         assert one(root).ok == 40
         assert server.bill.total == 80
         assert set(server.bill.requests.values()) == {2}
@@ -321,7 +321,7 @@ def test_a_budget_needs_a_price(tmp_path: Path) -> None:
         root = budgeted(tmp_path, server, 1)
         known = json.loads(settings(server, llm="some-llm"))
         write(root, {"project.yml": json.dumps(known | {"budget": 1})})
-        with pytest.raises(ProjectError, match="nobody knows the price of some-llm") as told:
+        with pytest.raises(ProjectError, match="the price of some-llm is not known") as told:
             one(root)
         assert "prices:" in told.value.hint
         assert server.bill.total == 0

@@ -1,7 +1,8 @@
-"""Copies of the ledger: check it, export it as Parquet, import such an export.
+"""Copies of the ledger: check it, export it as Parquet, and import such an export.
 
-An export is a folder with a Parquet file for each table, and `manifest.json`, which is written
-last: it names every file with its rows and its hash. So what is not whole is never taken for whole.
+An export is a folder with a Parquet file for each table, and `manifest.json`, which names every
+file with its rows and its hash. It is written last, so an incomplete export cannot pass for a
+complete one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from errno import ENOSPC
 from hashlib import file_digest
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 MANIFEST_NAME = "manifest.json"
 EXPORT_FORMAT = 1
-"""The form of an export; a higher number is of a newer enrich."""
+"""The version of the export format; a newer enrich may write a higher number."""
 INPUTS_PREFIX = "inputs."
 LOSSY_TYPES = (
     "HUGEINT",
@@ -50,7 +52,11 @@ LOSSY_TYPES = (
     "TIMESTAMP_MS",
     "TIMESTAMP_NS",
 )
-"""What the types begin with that Parquet cannot hold as they are: their values are kept as text."""
+"""Prefixes of types that Parquet cannot hold without loss: their values are exported as text.
+
+DuckDB writes a HUGEINT as a DOUBLE, and has no Parquet type for the other ones or for their
+precision.
+"""
 OPTIONAL_COLUMNS = {
     "requests": frozenset({"tail", "bytes"}),
     "responses": frozenset(
@@ -68,7 +74,8 @@ OPTIONAL_COLUMNS = {
         }
     ),
 }
-"""Columns that an answer is worth keeping without, where they cannot be read."""
+"""Columns that can be exported as NULL if they cannot be read: the answer itself is still
+complete."""
 MANIFEST_TYPES = {
     "rows": int,
     "unread": int,
@@ -76,17 +83,19 @@ MANIFEST_TYPES = {
     "sha256": str,
     "columns": dict,
 }
-"""What a manifest says of each table."""
+"""What a manifest records about each table, and the type of each entry."""
 VECTOR_ROWS = 2048
-"""Rows that DuckDB reads at a time: less cannot be read apart."""
+"""DuckDB's vector size: it reads this many rows at a time, so a smaller piece would fail as
+well."""
 REPLACED_AT = "%Y%m%dT%H%M%S"
-EXPORT_AGAIN_HINT = "take another export, or make it again: enrich ledger export DIR"
+"""How the name of a replaced ledger ends: without colons, which Windows forbids in file names."""
+EXPORT_AGAIN_HINT = "use another export, or export again: enrich ledger export DIR"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A table of the ledger: its rows, how many could not be read, how many lack a value that could
-    not be, and what is wrong."""
+    """A table of the ledger: its rows, how many of them could not be read (`unread`), how many were
+    read without one of their values (`incomplete`), and what is wrong (`faults`)."""
 
     table: str
     rows: int
@@ -97,8 +106,8 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """An export that is there: where, from when, of which ledger in which state, and the rows of
-    each table."""
+    """An existing export: its folder, its time, the id and state of the ledger that it was made of,
+    and its tables."""
 
     folder: Path
     exported_at: datetime
@@ -112,15 +121,16 @@ class Export:
 
 
 def check_ledger(files: Files) -> tuple[Part, ...]:
-    """Read every row of every table, and what rows refer to; nothing is changed.
+    """Read every row of every table and check references between them. Changes nothing.
 
-    Raises Damaged where the ledger cannot even be opened.
+    Raises Damaged if the ledger cannot be opened at all.
     """
     _check_ledger_exists(files)
     with files.open_ledger("read") as database:
         found = {
             name: _check_table(database, name, columns) for name, columns in _list_tables(database)
         }
+        # References to a row that cannot be read would all be reported as missing.
         readable = not any(part.unread for part in found.values())
         if readable and {"batches", "prompts", "runs", "requests", "responses"} <= found.keys():
             for table, fault, many in _find_dangling(database):
@@ -132,19 +142,20 @@ def check_ledger(files: Files) -> tuple[Part, ...]:
 
 def _check_ledger_exists(files: Files) -> None:
     if not files.ledger.exists():
-        hint = "it is made by the first run; an export brings it back: enrich ledger import DIR"
+        hint = "the first run creates it; to restore an export: enrich ledger import DIR"
         raise ProjectError(f"there is no ledger: {files.ledger}", hint=hint)
 
 
 def _find_dangling(database: Ledger) -> list[tuple[Any, ...]]:
     try:
         return database.call("ledger_references")
-    except DatabaseError:  # an earlier enrich made it, and some columns are not there yet
+    except DatabaseError:  # an older enrich created the ledger, without some of the columns
         return []
 
 
 def _list_tables(database: Ledger) -> list[tuple[str, dict[str, str]]]:
-    """The ledger's tables by name, `inputs.NAME` for those of models, and their columns."""
+    """Returns the ledger's tables, those of models as `inputs.NAME`, and the types of their
+    columns."""
     return [
         (name, dict(zip(columns, kinds, strict=True)))
         for name, columns, kinds in database.call("ledger_tables")
@@ -157,7 +168,8 @@ def _quote_table(table: str) -> str:
 
 
 def _check_table(database: Ledger, table: str, columns: Mapping[str, str]) -> Part:
-    """Read a table whole; if that fails, a piece at a time, to say how much is left of it."""
+    """Read a whole table; if that fails, read it in pieces to find out how much is left of it."""
+    # The hash makes DuckDB read every value: count(*) alone is answered from metadata.
     listed = ", ".join(quote.name(column) for column in columns)
     query = f"SELECT count(*), bit_xor(hash({listed})) FROM {_quote_table(table)}"
     try:
@@ -170,7 +182,7 @@ def _check_table(database: Ledger, table: str, columns: Mapping[str, str]) -> Pa
         return Part(table=table, rows=rows + unread, unread=unread, faults=(fault,))
     for (column,) in database.call("ledger_keys", table=table):
         name = quote.name(column)
-        try:  # a constant would be looked for by a scan, and the index not be read
+        try:  # with a constant DuckDB scans the table, and the index would not be read
             for (key,) in database.execute(f"SELECT {name} FROM {_quote_table(table)}"):
                 database.execute(
                     f"SELECT 1 FROM {_quote_table(table)} WHERE {name} = (SELECT $key)", key=key
@@ -183,12 +195,14 @@ def _check_table(database: Ledger, table: str, columns: Mapping[str, str]) -> Pa
 def _read_in_pieces(
     database: Ledger, table: str, read: Callable[[str, bool], int]
 ) -> tuple[int, int]:
-    """Call `read` with a condition for each piece of a table, and, where that is damaged, for
-    smaller ones, with the word that there are none; gives how many rows were read in all, and how
-    many could not be."""
+    """Read a table row group by row group, and a damaged one vector by vector.
+
+    `read` takes a WHERE clause, and whether the piece is one of the smallest; it returns the number
+    of rows. Returns how many rows were read, and how many could not be.
+    """
     try:
         (most,) = database.fetch_one(f"SELECT coalesce(max(rowid), -1) FROM {_quote_table(table)}")
-    except Damaged:
+    except Damaged:  # nothing of the table can be found without its row ids
         most = -1
     rows, unread = 0, 0
     left = [(first, LEDGER_ROW_GROUP) for first in range(0, int(most) + 1, LEDGER_ROW_GROUP)][::-1]
@@ -206,15 +220,16 @@ def _read_in_pieces(
 
 
 def write_export(files: Files, folder: Path, *, skip_damaged: bool = False) -> Export:
-    """Write all of the ledger into a new folder: whole, or not at all.
+    """Write the whole ledger to a new folder, completely or not at all.
 
-    `skip_damaged` leaves out the rows that cannot be read, and says so in the manifest.
+    `skip_damaged` leaves out rows that cannot be read; the manifest counts them. Raises DiskError
+    if the folder cannot be written, and Damaged if a table cannot be read without `skip_damaged`.
     """
     _check_ledger_exists(files)
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        hint = "name a folder that is not there yet"
-        raise DiskError(f"{folder} is there already, and is not empty", hint=hint)
+        hint = "name a folder that does not exist yet"
+        raise DiskError(f"{folder} already exists and is not empty", hint=hint)
     draft = folder.with_name(f".{folder.name}.part")
     try:
         with keep_private():
@@ -229,10 +244,10 @@ def write_export(files: Files, folder: Path, *, skip_damaged: bool = False) -> E
     except OSError as problem:
         with suppress(OSError):
             _remove_folder(draft)
-        hint = "make room, or name a folder that you may write to"
-        what = DISK_FULL if problem.errno == 28 else problem.strerror
+        hint = "free some disk space, or name a folder that you can write to"
+        what = DISK_FULL if problem.errno == ENOSPC else problem.strerror
         raise DiskError(f"{folder} cannot be written: {what}", hint=hint) from problem
-    except BaseException:
+    except BaseException:  # Ctrl-C as well: a draft can be as large as the ledger
         with suppress(OSError):
             _remove_folder(draft)
         raise
@@ -245,21 +260,22 @@ def _remove_folder(path: Path) -> None:
 
 
 def _sync_to_disk(path: Path) -> None:
-    """Have the disk keep what was written, so that a power cut after a rename leaves it whole."""
+    """Flush a file or folder to disk, so that a power failure after a rename leaves it complete."""
+    # Windows cannot open a folder as a file.
     if sys.platform == "win32" and path.is_dir():
         return
-    # Windows flushes only what was opened for writing (FlushFileBuffers, GENERIC_WRITE).
+    # On Windows, FlushFileBuffers needs a file that was opened for writing (GENERIC_WRITE).
     descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    except OSError:  # some file systems have no way to do it
+    except OSError:  # some file systems, such as network mounts, do not support it
         pass
     finally:
         os.close(descriptor)
 
 
 def _write_tables(files: Files, draft: Path, *, skip_damaged: bool) -> dict[str, Any]:
-    """Write the tables into a folder; gives the manifest of it."""
+    """Write the tables to a folder. Returns its manifest."""
     tables: dict[str, Any] = {}
     reaching = _allow_folders(files, draft)
     with reaching.open_ledger("read") as database:
@@ -267,6 +283,7 @@ def _write_tables(files: Files, draft: Path, *, skip_damaged: bool) -> dict[str,
         for name, columns in _list_tables(database):
             path = draft / _name_file(name)
             lost = _write_table(database, name, columns, path, skip_damaged=skip_damaged)
+            # Counted in the file: it is what the next import will find.
             (rows,) = database.fetch_one("SELECT count(*) FROM read_parquet($path)", path=path)
             tables[name] = {
                 "rows": rows,
@@ -286,20 +303,21 @@ def _write_tables(files: Files, draft: Path, *, skip_damaged: bool) -> dict[str,
 
 
 def _read_identity(database: Ledger) -> str:
-    with suppress(Damaged, DatabaseError):  # absent where the first run was killed
+    with suppress(Damaged, DatabaseError):  # missing if the first run was killed
         return "".join(str(row[0]) for row in database.execute("SELECT id FROM ledger.identity"))
     return ""
 
 
 def hash_ledger(database: Ledger) -> str:
-    """Changes with whatever the ledger holds; "" where that cannot be read."""
+    """Returns a value that changes with the ledger's contents; "" if they cannot be read."""
     with suppress(Damaged, DatabaseError):
         return str(database.call("ledger_state")[0][0])
     return ""
 
 
 def _allow_folders(files: Files, *folders: Path) -> Files:
-    """The same files, with a DuckDB that may open these folders, too."""
+    """Returns the same databases for a DuckDB that may also open these folders."""
+    # A DuckDB that has been started cannot be allowed more, so these files start one of their own.
     return replace(files, reach=folders, attached=())
 
 
@@ -316,8 +334,8 @@ def _hash_file(path: Path) -> dict[str, Any]:
 def _write_table(
     database: Ledger, name: str, columns: Mapping[str, str], path: Path, *, skip_damaged: bool
 ) -> tuple[int, int]:
-    """Write a table as Parquet; gives how many of its rows are not in it, and how many lack a value
-    that can be done without."""
+    """Write a table as Parquet. Returns how many of its rows are missing from the file, and how
+    many are in it without one of the OPTIONAL_COLUMNS."""
     parts = {column: _render_column(database, name, column, columns[column]) for column in columns}
     query = f"SELECT {', '.join(parts.values())} FROM {_quote_table(name)}"
     target = "TO $path (FORMAT parquet, COMPRESSION zstd)"
@@ -353,7 +371,7 @@ def _write_table(
 def _find_unreadable(
     database: Ledger, table: str, columns: Mapping[str, str], piece: str
 ) -> set[str]:
-    """The columns of a piece of a table that cannot be read and can be done without."""
+    """Returns the OPTIONAL_COLUMNS that cannot be read in this piece of a table."""
     lost = set()
     for column in OPTIONAL_COLUMNS.get(table, frozenset()) & columns.keys():
         try:
@@ -364,7 +382,7 @@ def _find_unreadable(
 
 
 def _render_column(database: Ledger, table: str, column: str, kind: str) -> str:
-    """A column as Parquet can hold it: what it cannot hold is text, also inside a key."""
+    """Returns a column as Parquet can hold it: lossy types as text, inside a key as well."""
     name = quote.name(column)
     if column == "key" and table.startswith(INPUTS_PREFIX):
         fields = database.describe(f"SELECT unnest({name}) FROM {_quote_table(table)}")
@@ -381,7 +399,7 @@ def _render_storable(value: str, kind: str) -> str:
 
 
 def read_manifest(folder: Path) -> Export:
-    """What an export says of itself; raises DiskError where it is no whole export."""
+    """Returns what an export's manifest says; raises DiskError if the export is not complete."""
     said = _load_manifest(folder)
     parts = tuple(
         Part(
@@ -417,13 +435,13 @@ def _load_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as problem:
         hint = "name the folder that `enrich ledger export` wrote"
         raise DiskError(
-            f"{folder} is not a whole export: it has no {MANIFEST_NAME}", hint=hint
+            f"{folder} is not a complete export: it has no {MANIFEST_NAME}", hint=hint
         ) from problem
     except OSError as problem:
         message = f"{path} cannot be read: {problem.strerror}"
-        raise DiskError(message, hint="see its permissions") from problem
+        raise DiskError(message, hint="check its permissions") from problem
     except (ValueError, TypeError, KeyError, AttributeError) as problem:
-        message = f"{path} is damaged: it is not what an export writes"
+        message = f"{path} is damaged: its contents are not what an export writes"
         raise DiskError(message, hint=EXPORT_AGAIN_HINT) from problem
     if known != EXPORT_FORMAT:
         message = f"{folder} was exported by a newer enrich, {said.get('enrich', 'unknown')}"
@@ -432,18 +450,18 @@ def _load_manifest(folder: Path) -> dict[str, Any]:
 
 
 def restore_export(files: Files, folder: Path, *, replace_ledger: bool = False) -> Path | None:
-    """Make the ledger anew from an export: whole, or not at all. Needs the project's turn.
+    """Create the ledger from an export, completely or not at all. Needs the project's lock.
 
-    A ledger that holds anything is replaced only if that is asked for, and kept under the name
-    that is returned.
+    A ledger that holds anything is replaced only with `replace_ledger`. Returns the path under
+    which the old one is kept, None if there was none.
     """
     folder = folder.absolute()
-    files = replace(files, ledger=files.ledger.resolve())  # a link stays one
+    files = replace(files, ledger=files.ledger.resolve())  # a symbolic link is kept
     said = _load_manifest(folder)
     for name, each in said["tables"].items():
         _check_file(folder, _name_file(name), each)
     if files.ledger.exists() and not replace_ledger and not _is_empty(files):
-        message = f"{files.ledger} holds what was paid for, and is not replaced"
+        message = f"{files.ledger} holds answers that were paid for, and is not replaced"
         hint = "enrich ledger import DIR --replace keeps it under another name"
         raise ProjectError(message, hint=hint)
     draft = files.ledger.with_name(f"{files.ledger.name}.import")
@@ -457,7 +475,7 @@ def restore_export(files: Files, folder: Path, *, replace_ledger: bool = False) 
         return _replace_ledger(files, draft)
     except OSError as problem:
         message = f"{files.ledger} cannot be written: {problem.strerror}"
-        raise DiskError(message, hint="make room, or see its permissions") from problem
+        raise DiskError(message, hint="free some disk space, or check its permissions") from problem
     finally:
         with suppress(OSError):
             for path in (draft, *logs(draft)):
@@ -465,23 +483,23 @@ def restore_export(files: Files, folder: Path, *, replace_ledger: bool = False) 
 
 
 def _check_file(folder: Path, name: str, said: Mapping[str, Any]) -> None:
-    """Refuse an export whose files are not as they were written."""
+    """Raises DiskError if a file of an export is missing or has changed since it was written."""
     path = folder / name
     try:
         found = _hash_file(path)["sha256"]
     except FileNotFoundError as problem:
-        message = f"{folder} is not a whole export: {name} is missing"
+        message = f"{folder} is not a complete export: {name} is missing"
         raise DiskError(message, hint=EXPORT_AGAIN_HINT) from problem
     except OSError as problem:
         message = f"{path} cannot be read: {problem.strerror}"
-        raise DiskError(message, hint="see its permissions") from problem
+        raise DiskError(message, hint="check its permissions") from problem
     if found != said["sha256"]:
-        message = f"{path} is damaged: it is not as it was exported"
+        message = f"{path} is damaged: it has changed since it was exported"
         raise DiskError(message, hint=EXPORT_AGAIN_HINT)
 
 
 def _is_empty(files: Files) -> bool:
-    """Whether the ledger holds nothing that was asked or answered."""
+    """Whether every table of the ledger is empty, apart from its identity."""
     with files.open_ledger("read") as database:
         return not any(
             database.fetch_one(f"SELECT count(*) FROM {_quote_table(name)}")[0]
@@ -491,13 +509,15 @@ def _is_empty(files: Files) -> bool:
 
 
 def _fill_tables(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> None:
-    """Fill the tables of a new ledger, and make those of models."""
+    """Fill the tables of a new ledger, and create those of models."""
     there = dict(_list_tables(database))
     for name, said in tables.items():
         unknown = sorted(said["columns"].keys() - there.get(name, said["columns"]).keys())
         if (name not in there and not name.startswith(INPUTS_PREFIX)) or unknown:
             what = f"{name}.{unknown[0]}" if unknown else name
-            message = f"{folder} holds what this enrich does not know: {what}"
+            message = (
+                f"{folder} contains something that this version of enrich does not know: {what}"
+            )
             raise DiskError(message, hint="upgrade enrich in this environment")
         casts = ", ".join(
             f"CAST({quote.name(column)} AS {kind}) AS {quote.name(column)}"
@@ -520,14 +540,16 @@ def _fill_tables(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> N
 
 
 def _replace_ledger(files: Files, draft: Path) -> Path | None:
-    """Make the draft the ledger in one step; gives the name under which the old one is kept.
+    """Replace the ledger by the draft in one step. Returns the path under which the old one is
+    kept.
 
-    At no moment is there no ledger: the next command would begin an empty one and pay again.
+    The old file gets a second name first, so there is a ledger at every moment: without one, the
+    next command would start an empty one and pay again.
     """
     ledger, aside = files.ledger, None
     if ledger.exists():
         with suppress(Damaged), files.open_ledger():
-            pass  # nobody else is at it, and its log is in it
+            pass  # no other process has it open, and DuckDB has merged its log
         aside = _find_free_name(
             ledger.with_name(f"{ledger.name}.{datetime.now(UTC).strftime(REPLACED_AT)}")
         )
@@ -535,14 +557,14 @@ def _replace_ledger(files: Files, draft: Path) -> Path | None:
         for log, kept in zip(logs(ledger), logs(aside), strict=True):
             if log.exists():
                 _give_second_name(log, kept)
-                log.unlink()  # it belongs to the old one
+                log.unlink()  # DuckDB would replay it into the new ledger
     draft.replace(ledger)
     _sync_to_disk(ledger.parent)
     return aside
 
 
 def _find_free_name(path: Path) -> Path:
-    """A name that is not taken."""
+    """Returns the path, or the first numbered variant of it that does not exist."""
     found, number = path, 1
     while found.exists():
         number += 1
@@ -551,15 +573,18 @@ def _find_free_name(path: Path) -> Path:
 
 
 def _give_second_name(path: Path, name: Path) -> None:
-    """Give a file a second name."""
+    """Give a file a second name: a hard link, or a copy."""
     try:
         os.link(path, name)
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         shutil.copy2(path, name)
 
 
 def export_if_changed(files: Files, backup: Backup) -> Export | None:
-    """Export the ledger if it is not as it was last exported; old exports make room."""
+    """Export the ledger if it has changed since the last export, and delete the oldest exports.
+
+    Returns the new export, None if there was nothing to do.
+    """
     with files.open_ledger("read") as database:
         state = hash_ledger(database)
     known = read_latest_export(backup.made())
@@ -571,7 +596,7 @@ def export_if_changed(files: Files, backup: Backup) -> Export | None:
 
 
 def read_latest_export(folders: Sequence[Path]) -> Export | None:
-    """The last of these folders that is a whole export, as its manifest says."""
+    """Returns the last of these folders that is a complete export, None if none is."""
     for folder in reversed(folders):
         with suppress(DiskError):
             return read_manifest(folder)
@@ -579,14 +604,15 @@ def read_latest_export(folders: Sequence[Path]) -> Export | None:
 
 
 def remember_export(files: Files, made: Export) -> None:
-    """Keep in mind where an export went, so that it can be said how old it is."""
+    """Remember the folder of an export, so that `enrich debug` can report how old it is."""
+    # Not in the ledger: that would change its state, and the export would count as outdated.
     said = {"folder": str(made.folder)}
     with suppress(OSError), keep_private():
         _remembered_path(files).write_text(json.dumps(said), encoding="utf-8")
 
 
 def find_newest_export(files: Files, backup: Backup | None) -> Export | None:
-    """The newest export of this ledger that is still where it was made."""
+    """Returns the newest export of this ledger that still exists, None if there is none."""
     folders = list(backup.made()) if backup else []
     with suppress(OSError, ValueError, KeyError, TypeError):
         folders.append(

@@ -1,11 +1,11 @@
-"""Costs: what was spent, out of the ledger, and the table of it in the warehouse."""
+"""Costs: queries of `enrich.costs`, the table of what was spent."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 COSTS_TABLE = "costs"
-"""Its name in the schema `enrich`: no model can be called so."""
+"""The table's name in the schema `enrich`; no model can have this name."""
 CostGroup = Literal["model", "llm", "prompt", "day", "batch"]
 COST_COLUMNS: dict[CostGroup, tuple[str, ...]] = {
     "model": ("model",),
@@ -14,12 +14,13 @@ COST_COLUMNS: dict[CostGroup, tuple[str, ...]] = {
     "day": ("day",),
     "batch": ("batch", "model", "llm", "day", "kind", "status"),
 }
-"""The columns that costs are reported by."""
+"""What costs are grouped by, and the columns of each grouping."""
 
 
 def render_cost_query(by: CostGroup) -> str:
-    """A query of the costs by one of GROUPS. `reserved` is for what is under way; `unpriced`
-    counts batches whose price nobody knows."""
+    """Returns a query of costs by one of COST_COLUMNS. `reserved` is the estimate for batches that
+    have not been read; `unpriced` counts batches without a known price."""
+    # DuckDB's sum of BIGINTs is a HUGEINT, a type that few clients know; hence the casts.
     columns = ", ".join(COST_COLUMNS[by])
     return f"""SELECT {columns}, sum(requests)::BIGINT AS requests,
     sum(input_tokens)::BIGINT AS input_tokens, sum(cached_tokens)::BIGINT AS cached_tokens,

@@ -1,4 +1,4 @@
-"""Cancel: what a project has under way is stopped, or waited for no more."""
+"""Cancel: stop the batches of a project, or stop tracking them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def cancel_models(flow: Flow, names: Sequence[str], *, forget: bool) -> tuple[Batch, ...]:
-    """Stop the batches of the named models, or all, and let them wait for their turn no more.
+    """Stop the batches of the named models, or all, and take these models out of the queue.
 
-    `forget`: wait no more for batches that their provider cannot stop or does not know. Raises
-    ProviderError where one could not be stopped, after all others were.
+    `forget`: stop tracking batches that their provider cannot cancel or does not know. Returns the
+    batches. Raises ProviderError if one could not be cancelled, after all others have been.
     """
     with flow.files.open_ledger() as database:
         known = {batch.model for batch in list_unread(database)}
@@ -39,20 +39,21 @@ def cancel_models(flow: Flow, names: Sequence[str], *, forget: bool) -> tuple[Ba
             except (ProviderError, ProjectError) as problem:
                 problems.append(problem)
                 stopped.append(batch)
+        # Reads what the batches had answered before they were cancelled.
         take_turn(flow)
         if forget:
             given_up = _forget_unread(flow, {batch.id for batch in stopped})
             stopped = [given_up.get(batch.id, batch) for batch in stopped]
     if problems and not forget:
         first = problems[0]
-        hint = f"{first.hint}; to wait for it no more: enrich cancel --forget".lstrip("; ")
+        hint = f"{first.hint}; to stop tracking it: enrich cancel --forget".lstrip("; ")
         raise ProviderError(first.message, hint=hint)
     return tuple(stopped)
 
 
 def _remove_waiting(flow: Flow, names: Sequence[str]) -> list[Batch]:
-    """The open batches of these models, or of all; none of these, nor what comes after them, waits
-    to be begun any more."""
+    """Take these models, or all, and those that wait for them out of the queue. Returns the open
+    batches of these models."""
     with flow.files.open_ledger() as database:
         batches = [b for b in list_unread(database) if not names or b.model in names]
         left = [
@@ -62,14 +63,15 @@ def _remove_waiting(flow: Flow, names: Sequence[str]) -> list[Batch]:
         ]
         dequeue(database, left)
     for name in left:
-        flow.listener.say(f"{name} no longer waits to be run")
+        flow.listener.say(f"{name} is no longer waiting to run")
     return batches
 
 
 def _forget_unread(flow: Flow, stopped: set[str]) -> dict[str, Batch]:
-    """Give up on what was to be stopped and is still unread, in whatever state it is."""
+    """Give up on these batches if they are still unread. Returns them by id."""
     with flow.files.open_ledger() as database:
         left = [batch for batch in list_unread(database) if batch.id in stopped]
     given_up = {batch.id: give_up(flow.files, batch, billed=batch.sent) for batch in left}
+    # Publishes their models: their rows now have the outcome "not run".
     take_turn(flow)
     return given_up

@@ -1,6 +1,7 @@
-"""Compare: the working prompt against what is published, or one llm against another, on a sample.
+"""Compare: the working prompt with what is published, or one llm with another, on a sample of rows.
 
-What is asked for it is a preview: it stands in the ledger, and no run pays for it again.
+The requests of a comparison are a preview: their answers go to the ledger, and no run pays for them
+again.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two: what answered, and the tokens of its answers to the sample. `cost` is what
-    these come to in a batch (USD), None where no price is known."""
+    """One side of a comparison: what answered, and its tokens for the sample. `cost` is the price
+    of these tokens in a batch (USD), None if no price is known."""
 
     name: str
     input_tokens: int
@@ -43,8 +44,8 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Of a column: the share of rows whose cells agree, None where there are none, and how many do
-    not."""
+    """For one column, the share of rows whose cells agree (None without rows), and the number of
+    rows whose cells do not."""
 
     column: str
     share: float | None
@@ -53,7 +54,7 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A cell that is different; `column` "": the row has an answer on one side only."""
+    """A cell that differs; with `column` "", the row has an answer on one side only."""
 
     key: str
     column: str
@@ -63,9 +64,11 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two answers to each of `rows`, of which `both` have two. Columns that one side lacks are
-    `only_was` and `only_now`. `asked` requests were asked now, for `spent` USD. `diff` is what
-    changed in the prompt since it was published."""
+    """Two sides over a sample of `rows` rows, of which `both` have an answer on each side.
+
+    `only_was` and `only_now` are the columns of one side only. `asked` requests were sent for this
+    comparison, for `spent` USD. `diff` shows what has changed in the prompt since it was published.
+    """
 
     model: str
     was: Side
@@ -97,10 +100,11 @@ def compare_answers(
     limit: int,
     where: str = "",
 ) -> Comparison:
-    """Ask the working prompt of `limit` rows, always the same, of those that `where` is true for,
-    and lay its answers beside those published; with `llm`, beside those that this one gives.
+    """Answer `limit` rows for which `where` is true with the working prompt, and compare the
+    answers with the published ones or, with `llm`, with those of that llm. The sample is always the
+    same.
 
-    Raises as `preview_rows` does, and InputError where nothing is published.
+    Raises what `preview_rows` raises, and InputError if nothing has been published.
     """
     if not llm:
         _check_published(files, model)
@@ -123,7 +127,7 @@ def compare_answers(
 
 
 Respondent = tuple[tuple[str, str], "Provider"]
-"""What answered, its llm, and its provider."""
+"""What answered (its name and its llm), and the provider that gives its prices."""
 
 
 def _name_side(asked: AskedRows, what: str = "") -> tuple[str, str]:
@@ -136,7 +140,7 @@ def _check_published(files: Files, model: Model) -> None:
         there = database.call("exists", schema="main", name=model.name)
         if not there or not database.call("latest_run", model=model.name):
             hint = f"enrich run {model.name}, or compare two llms: --llm NAME"
-            raise InputError(f"nothing is published of '{model.name}' yet", hint=hint)
+            raise InputError(f"'{model.name}' has not been published yet", hint=hint)
 
 
 def _load_asked_side(database: Ledger, side: str, asked: AskedRows) -> None:
@@ -149,7 +153,7 @@ def _load_asked_side(database: Ledger, side: str, asked: AskedRows) -> None:
 
 
 def _load_published_side(database: Both, now: AskedRows) -> Version:
-    """The published answers to the same rows; gives the version that most of them are from."""
+    """Load the published answers to the same rows. Returns the version that gave most of them."""
     model = now.work.model.name
     key = list(find_key(database, model))
     there = database.describe(f"FROM {quote.name('warehouse', 'main', model)}")
@@ -167,7 +171,8 @@ def _compare_sides(
     *,
     version: Version | None = None,
 ) -> Comparison:
-    """`version` is the one that is published, where it is compared with."""
+    """Compare `_enrich_was` with `_enrich_now`. `version` is the published one, if that is a
+    side."""
     work = asked[0].work
     before = database.describe("SELECT answer.* FROM temp._enrich_was")
     lowered = {column.lower() for column in before}
@@ -178,7 +183,7 @@ def _compare_sides(
     ]
     rows, both, *tokens = database.fetch_one(comparison.render_totals())
     if not rows:
-        hint = "widen --where, or run the model: what is compared must be published"
+        hint = "widen --where, or run the model: only published rows can be compared"
         raise InputError(f"'{work.model.name}' has no row to compare", hint=hint)
     named = {column.name.lower() for column in work.prompt.output.columns}
     agreed = database.execute(comparison.render_agreement(columns)) if columns else []

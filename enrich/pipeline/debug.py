@@ -64,7 +64,9 @@ def find_findings(flow: Flow, *, provider: str | None) -> Iterator[Finding]:
     free = shutil.disk_usage(config.root).free
     room = f"{free / 1e9:,.1f} GB free"
     if free < LOW_DISK_BYTES:
-        yield Finding(what="disk", verdict="warn", detail=room, hint="make room before a long run")
+        yield Finding(
+            what="disk", verdict="warn", detail=room, hint="free some disk space before a long run"
+        )
     else:
         yield Finding(what="disk", verdict="ok", detail=room)
     locked = False
@@ -111,7 +113,7 @@ def _check_database(flow: Flow, name: str, path: Path) -> Finding:
         return Finding(
             what=name,
             verdict="ok",
-            detail=f"{path.name} is not there yet: it is made when it is needed",
+            detail=f"{path.name} does not exist yet: it is created when it is needed",
         )
     files = replace(flow.files, lock_timeout=0.0, say=lambda _: None)
     try:
@@ -122,7 +124,7 @@ def _check_database(flow: Flow, name: str, path: Path) -> Finding:
     except EnrichError as problem:
         return _report_failure(name, problem)
     size = f"{path.stat().st_size / 1e6:,.1f} MB"
-    return Finding(what=name, verdict="ok", detail=f"{path.name}, {size}, nobody holds it")
+    return Finding(what=name, verdict="ok", detail=f"{path.name}, {size}, not locked")
 
 
 def _check_batches(flow: Flow) -> Iterator[Finding]:
@@ -132,7 +134,7 @@ def _check_batches(flow: Flow) -> Iterator[Finding]:
     with flow.files.open_ledger() as database:
         left, queue = list_unread(database), list_waiting(database)
     held = [batch for batch in left if batch.held]
-    going = f"{len(left) - len(held)} batches under way, {len(queue)} models wait"
+    going = f"{len(left) - len(held)} batches under way, {len(queue)} models waiting"
     if held:
         hint = "raise the budget and run again, or: enrich cancel"
         detail = f"{going}, {len(held)} batches held by {held[0].held}"
@@ -147,7 +149,9 @@ def _check_export(flow: Flow) -> Iterator[Finding]:
         return
     made = copy.find_newest_export(flow.files, flow.config.backup)
     if made is None:
-        hint = "enrich ledger export DIR makes one, `backup: DIR` in project.yml one after each run"
+        hint = (
+            "enrich ledger export DIR makes one; `backup: DIR` in project.yml, one after each run"
+        )
         detail = "the ledger is the only copy of what was paid for: there is no export of it"
         yield Finding(what="export", verdict="warn", detail=detail, hint=hint)
         return
@@ -169,7 +173,7 @@ def _format_age(passed: timedelta) -> str:
 
 
 def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[Finding]:
-    """Whether a provider can be used, is reached, and has the llms that models name."""
+    """Whether a provider can be used, is reachable and has the llms that models name."""
     what = f"provider {name}"
     try:
         provider = flow.workspace.open_provider(name)
@@ -193,11 +197,11 @@ def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[
 def _report_llm(what: str, llm: str, there: bool | None) -> Finding:
     if there is None:
         hint = f"try it: enrich preview MODEL -n 1 asks {llm} for one row"
-        detail = f"is reached, and does not tell whether it has {llm}"
+        detail = f"is reachable, but does not say whether it has {llm}"
         return Finding(what=what, verdict="warn", detail=detail, hint=hint)
     if there:
-        return Finding(what=what, verdict="ok", detail=f"is reached, and has {llm}")
-    hint = "name another by `llm:`, in the prompt or under the provider in project.yml"
+        return Finding(what=what, verdict="ok", detail=f"is reachable and has {llm}")
+    hint = "choose another with `llm:`, in the prompt or under the provider in project.yml"
     return Finding(what=what, verdict="fail", detail=f"has no llm '{llm}'", hint=hint)
 
 
@@ -208,7 +212,7 @@ def _check_price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> I
         return
     budgets = (flow.config.budget, prompt.budget)
     bound = any(amount is not None for b in budgets for amount in (b.run, b.model, b.month))
-    detail = f"nobody knows the price of {llm}"
+    detail = f"the price of {llm} is not known"
     hint = "set it under `prices:` of the provider in project.yml"
     yield Finding(what=what, verdict="fail" if bound else "warn", detail=detail, hint=hint)
 

@@ -1,4 +1,4 @@
-"""Drafts: a run before it is one. `enrich run` carries it out, `enrich plan` only shows it."""
+"""Drafts: a run that has been planned. `enrich run` carries it out, `enrich plan` only shows it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A plan with all that is needed to carry it out."""
+    """A plan with everything needed to carry it out."""
 
     run: Run
     plan: Plan
@@ -48,7 +48,9 @@ class Draft:
 def compile_for(
     database: Warehouse, config: Config, provider: Provider, model: Model, *, identity: str
 ) -> Compiled:
-    """Compile a model for a provider; `identity` is the provider's where answers are looked up."""
+    """Compile a model for a provider. `identity` goes into fingerprints; "" if none are looked
+    up."""
+    # An identity can take a while: the embedded llm's is a hash of its weights.
     prompt = model.own_prompt
     llm = prompt.llm or provider.llm
     params = {**config.params, **prompt.params}
@@ -58,7 +60,7 @@ def compile_for(
 def compile_ready(
     database: Warehouse, config: Config, provider: Provider, model: Model
 ) -> Compiled:
-    """Compile a model for a provider that could answer it now."""
+    """Compile a model for a provider, which must be able to answer it now."""
     prompt = model.own_prompt
     check_provider(provider, images=bool(prompt.images), endpoint=prompt.endpoint)
     return compile_for(database, config, provider, model, identity=provider.identity)
@@ -73,9 +75,9 @@ def foresee_run(
     *,
     views: Sequence[Model] = (),
 ) -> Plan:
-    """What `start` would plan. All of it is taken back: nothing is kept, sent or spent.
+    """Returns what `start_run` would plan. It is rolled back: nothing is kept, sent or spent.
 
-    `views` are plain models that the SELECT reads, and which need not be made yet.
+    `views` are plain models that the SELECT reads and that may not have been built yet.
     """
     with files.open_both(warehouse="read", attached=True) as database:
         for view in views:
@@ -95,7 +97,7 @@ def draft_run(
     found: EarlierVersions,
     options: RunOptions,
 ) -> Draft:
-    """Plan what to ask of `temp._enrich_snapshot`, inside a transaction of the caller's."""
+    """Plan which rows of `temp._enrich_snapshot` to ask, within the caller's transaction."""
     run = _build_run(database, config, provider, work, options)
     before = database.call("latest_run", model=run.model)
     now, last = found.now, Version.of(database, before[0][2]) if before else found.now
@@ -147,12 +149,16 @@ def _find_spending(
     requests: int,
     foreseen: float,
 ) -> Spending:
-    """What the run's requests cost, and what may be spent; a price is looked up if any is asked."""
+    """Returns what the run's requests cost and what may be spent on them.
+
+    Raises ProjectError if there is a budget and the price is not known.
+    """
+    # A run without requests needs no price, so it must not fail for lack of one.
     price = quote_price(provider, work.body.llm) if requests else None
     budget = Remaining.of_run(database, run, planned=True, foreseen=foreseen)
     if requests and budget.usd is not None and price is None:
-        what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"
-        hint = "set it under `prices:` of the provider in project.yml, or take the budget out"
+        what = f"{run.model} has a budget, but the price of {work.body.llm} is not known"
+        hint = "set it under `prices:` of the provider in project.yml, or remove the budget"
         raise ProjectError(what, hint=hint)
     rate = TokenRate.seen(
         database, work.version_id, work.prompt, work.params, measure_content(database, work)
@@ -161,7 +167,7 @@ def _find_spending(
 
 
 def _is_table_current(database: Both, model: str) -> bool:
-    """Whether the model's table is there, is not held back, and no batch was read since."""
+    """Whether the model's table exists, is not held back, and no batch has been read since."""
     there = database.call("exists", schema="main", name=model)
     return (
         bool(there)
@@ -171,13 +177,13 @@ def _is_table_current(database: Both, model: str) -> bool:
 
 
 def _find_obstacle(database: Ledger, model: str) -> str:
-    """Why the latest run of a model did not come through; "" if it did."""
+    """Returns why the latest run of a model failed; "" if it did not."""
     found = database.call("obstacle", model=model)
     return (found[0][0] or "") if found else ""
 
 
 def _is_settled(now: Version, last: Version, rows: Changes) -> bool:
-    """Whether the table would be what it is: no row is new, gone, changed or without its answer."""
+    """Whether the table would stay the same: no row is new, gone, changed or without its answer."""
     there = sum(rows.states.values())
     still = now.id == last.id and rows.same == there and not rows.gone
     return still and not rows.reasons and not rows.states.get("in progress")
@@ -186,7 +192,7 @@ def _is_settled(now: Version, last: Version, rows: Changes) -> bool:
 def _build_run(
     database: Ledger, config: Config, provider: Provider, work: Compiled, options: RunOptions
 ) -> Run:
-    """The run to be."""
+    """Returns the run with the next number."""
     number = int(database.fetch_one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
     prompt = work.prompt
     return Run(
@@ -204,9 +210,10 @@ def _build_run(
 
 
 def _find_since(database: Ledger, work: Compiled, options: RunOptions) -> int:
-    """From which batch on answers count: from now on for a full refresh, and from its beginning for
-    a run that goes on with one which did not come to its end."""
+    """Returns the number of batches whose answers no longer count: all so far for a full refresh,
+    and the same as before for a run that continues an unfinished one."""
     if options.full_refresh:
+        # At least 1, because 0 means that there is no full refresh.
         read = database.fetch_one("SELECT coalesce(max(read_number), 0) FROM ledger.batches")[0]
         return max(1, int(read))
     if not database.call("latest_run", model=work.model.name):
@@ -219,6 +226,6 @@ def _find_since(database: Ledger, work: Compiled, options: RunOptions) -> int:
 
 
 def keep_version(database: Ledger, work: Compiled) -> None:
-    """Keep this version of the model: its answers can be read without its files."""
+    """Store this version of the model, so that its answers can be read without its files."""
     values = asdict(work.kept)
     database.call("prompt_kept", query=work.model.query, prompt=values.pop("id"), **values)

@@ -36,19 +36,19 @@ def score_answers(
     says: the label's by the output's name. Needs warehouse and ledger.
     """
     if not database.call("exists", schema="main", name=model):
-        raise InputError(f"nothing is published of '{model}' yet", hint=f"enrich run {model}")
+        raise InputError(f"'{model}' has not been published yet", hint=f"enrich run {model}")
     table = quote.table(labels)
     try:
         given = database.describe(f"FROM {table}")
     except DatabaseError as problem:
-        hint = "a seed, a model, a source or any other table of the warehouse"
+        hint = "use a seed, a model, a source or any other table of the warehouse"
         raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
     key = _find_label_key(database, model, labels, given)
     pairs = _pair_columns(prompt, labels, given, columns)
     double = database.execute(scores.render_doubled_key(table, key))
     if double:
         what = f"'{labels}' has more than one row for the key {double[0][0]}"
-        raise InputError(what, hint="labels are one row for each key: make a model that folds them")
+        raise InputError(what, hint="labels need one row per key: write a model that combines them")
     rows = 0
     for column, label in pairs:
         database.execute(
@@ -68,7 +68,7 @@ def score_answers(
             _score_column(database, column.type.family.choose_measure(column.type), named)
         rows += database.fetch_one("SELECT count(*) FROM temp._enrich_scored")[0]
     if not rows:
-        hint = f"see that the keys ({', '.join(key)}) are the same, and the labels not NULL"
+        hint = f"check that the keys ({', '.join(key)}) match and that the labels are not NULL"
         raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)
 
 
@@ -89,7 +89,7 @@ def _find_label_key(
     known = {column.lower(): column for column in given}
     for column in kinds:
         if column.lower() not in known:
-            message = f"'{labels}' has no column '{column}', which is of the key of '{model}'"
+            message = f"'{labels}' has no column '{column}', which is part of the key of '{model}'"
             raise InputError(message, hint=nearest(column, given))
     return kinds
 
@@ -110,8 +110,8 @@ def _pair_columns(
         wanted[name.lower()] = label.lower()
     if not wanted:
         first = prompt.output.columns[0].name
-        hint = f"say which is which: --column {first}=ONE OF {', '.join(given)}"
-        raise InputError(f"no column of '{labels}' is called like one of the output's", hint=hint)
+        hint = f"say which column holds the labels: --column {first}=ONE OF {', '.join(given)}"
+        raise InputError(f"no column of '{labels}' has the name of an output column", hint=hint)
     return [(outputs[name], known[label]) for name, label in wanted.items()]
 
 

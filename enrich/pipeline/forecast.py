@@ -93,7 +93,7 @@ def pick_models(flow: Flow, names: Sequence[str], exclude: Sequence[str] = ()) -
         raise problem
     if not picked:
         hint = "write models/NAME.sql and models/NAME.prompt.md"
-        raise ProjectError(f"{flow.config.models} holds no model yet", hint=hint)
+        raise ProjectError(f"{flow.config.models} contains no models yet", hint=hint)
     return picked
 
 

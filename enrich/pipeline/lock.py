@@ -24,11 +24,13 @@ def hold_project(files: Files) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        files.say("another enrich is at work in this project; waiting for its turn to end")
+        files.say("another enrich process is working in this project; waiting for it to finish")
         lock.acquire()
     except OSError as problem:
         message = f"{lock.lock_file} cannot be locked: {problem.strerror}"
-        raise DiskError(message, hint="see what stands in its way") from problem
+        raise DiskError(
+            message, hint="check the permissions of the file and its folder"
+        ) from problem
     try:
         yield
     finally:

@@ -28,7 +28,7 @@ ASK_REASONS = {
     "input changed": "input changed",
     "retry": "failed before",
     "not asked yet": "not asked yet",
-    "full refresh": "asked anew",
+    "full refresh": "asked again",
 }
 """Why rows are asked, besides changes of the model: as `reasons.sql` and as people call it."""
 
@@ -93,7 +93,9 @@ class Plan:
         each = f"each run may ask all {self.rows:,} rows again{cost}"
         return replace(
             self,
-            notes=tuple(f"{word} may give something else each time: {each}" for word in unstable),
+            notes=tuple(
+                f"{word} may return something different each time: {each}" for word in unstable
+            ),
         )
 
     @property

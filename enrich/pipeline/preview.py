@@ -61,7 +61,9 @@ class Answered:
     cost: float | None = None
 
 
-IN_FLIGHT = Answered(inputs={}, outcome="pending", error="asked already: its batch is under way")
+IN_FLIGHT = Answered(
+    inputs={}, outcome="pending", error="already asked: its batch is still running"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,10 +129,8 @@ def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
     found = database.call("exists", schema="main", name=model.name)
     if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ANSWERS_MARK}"):
         prompt = f"{model.source.removesuffix('.sql')}.prompt.md"
-        what = f"{model.source}: the table '{model.name}' holds answers, and there is no {prompt}"
-        hint = (
-            f"put the prompt back; or rename {model.source}, and the table stays; or replace it: "
-        )
+        what = f"{model.source}: the table '{model.name}' holds answers, but there is no {prompt}"
+        hint = f"restore the prompt; or rename {model.source} to keep the table; or replace it: "
         raise ProjectError(what, hint=f"{hint}enrich run {model.name} --full-refresh")
 
 

@@ -115,7 +115,7 @@ def read_files(
 def _check_sum(ended: EndedBatch, found: int) -> None:
     if found != ended.requests:
         what = f"{ended.requests} requests were sent, but {found} have an outcome"
-        hint = "this is a fault of enrich; the result files are kept beside the batch"
+        hint = "this is a bug in enrich; the result files are kept in the batch's folder"
         raise DatabaseError(f"batch {ended.batch}: {what}", hint=hint)
 
 

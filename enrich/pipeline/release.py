@@ -29,12 +29,12 @@ def publish_models(flow: Flow, names: set[str], skip_after: Callable[[str], None
         graph, tests = flow.graph, flow.workspace.sql_tests
     except EnrichError as problem:
         listed = ", ".join(sorted(names))
-        flow.listener.say(f"{problem.message}; until that is mended {listed} cannot be tested")
+        flow.listener.say(f"{problem.message}; until that is fixed, {listed} cannot be tested")
         flow.found.problems["models"] = problem
         return
     for name in sorted(names):
         if name in graph.broken:  # without its files nobody knows its tests
-            flow.listener.say(f"{name} is not published until its files are mended")
+            flow.listener.say(f"{name} is not published until its files are fixed")
             flow.found.problems[name] = graph.broken[name]
             continue
         try:

@@ -70,22 +70,22 @@ def _find_picture(config: Config, path: str) -> tuple[Path | None, str | None]:
     if not path.strip():
         return None, "the image's cell is empty"
     if "\0" in path:
-        return None, "the image's path holds a NUL character"
+        return None, "the image's path contains a NUL character"
     file = config.root / path
     try:
         if not config.may_read(file):
-            return None, f"the image '{path}' lies outside the project"
+            return None, f"the image '{path}' is outside the project"
         if not file.is_file():
             return None, f"the image '{path}' does not exist"
         if file.stat().st_size > MOST_PICTURE_BYTES:
             size = f"{file.stat().st_size / 1e6:,.0f} MB"
-            return None, f"the image '{path}' has {size}, more than a request may hold"
+            return None, f"the image '{path}' is {size}, more than a request may contain"
         with file.open("rb"):
             return file, None
     except OSError as problem:
         return None, f"the image '{path}' cannot be read: {problem.strerror}"
     except RuntimeError:
-        return None, f"the image '{path}' cannot be read: it is a link in a circle"
+        return None, f"the image '{path}' cannot be read: it is a circular link"
 
 
 def measure_content(database: Warehouse, work: Compiled) -> Content:

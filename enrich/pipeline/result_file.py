@@ -51,7 +51,7 @@ def mend_lines(path: Path) -> Path:
                 for value in _read_line(line):
                     mended.write(json.dumps(value).encode() + b"\n")
     except OSError as problem:
-        hint = "make room, or see who may write there"
+        hint = "free some disk space, or check who can write there"
         raise DiskError(f"{target} cannot be written: {problem.strerror}", hint=hint) from problem
     return target
 

@@ -98,7 +98,7 @@ def _take_turns(flow: Flow, names: set[str], command: str, *, detach: bool) -> N
         if detach or still or not (left or under_way) or turn.are_held(under_way):
             return
         if not hopeful:
-            flow.listener.say("given up for now; nothing is lost, and enrich status tries again")
+            flow.listener.say("giving up for now; nothing is lost, and `enrich status` tries again")
             return
         backoff.sleep_after(turn, flow.workspace.open_provider, flow.listener)
 
@@ -186,7 +186,7 @@ def _advance_and_publish(flow: Flow) -> Turn:
     for batch, outcomes in turn.read:
         if (batch.status or "").lower() == "failed" and not outcomes:
             why = batch.error or batch.code
-            listener.say(f"{batch.id} failed, and nothing of it was run: {why}")
+            listener.say(f"{batch.id} failed before any of it was run: {why}")
             continue
         parts = ", ".join(f"{many:,} {word}" for word, many in outcomes.items())
         listener.say(f"{batch.id} {batch.status}: {batch.requests:,} sent = {parts}")
@@ -325,7 +325,7 @@ def _build_plain_model(flow: Flow, model: Model, *, refresh: bool) -> None:
         model=model.name, kind=model.kind, held_back=found.held_back, published_at=made_at
     )
     if not found.held_back:
-        flow.listener.say(f"{model.name}: {model.kind} made")
+        flow.listener.say(f"{model.name}: created the {model.kind}")
 
 
 def _start_waiting(flow: Flow, each: Waiting, command: str) -> None:
@@ -346,8 +346,8 @@ def _start_waiting(flow: Flow, each: Waiting, command: str) -> None:
         raise
     except EnrichError as problem:
         if each.command != command:
-            flow.listener.say(f"{each.model} waits: {problem.message}; {problem.hint}")
-            again = f"it is tried again each time; enrich cancel {each.model} ends that"
+            flow.listener.say(f"{each.model} is waiting: {problem.message}; {problem.hint}")
+            again = f"it is tried again each time; to stop that: enrich cancel {each.model}"
             flow.listener.say(again)
             return
         flow.fail(each.model, problem)

@@ -58,7 +58,7 @@ LARGER_LINE_BYTES = 20_000_000
 SAMPLE_ROWS = 100
 """Rows by which a table of one column is judged."""
 SEED_OPTIONS_HINT = (
-    "mend the file, or say in project.yml how it is read: seeds: {tables: {NAME: {delim: ';'}}}"
+    "fix the file, or say in project.yml how to read it: seeds: {tables: {NAME: {delim: ';'}}}"
 )
 
 
@@ -73,7 +73,7 @@ def load_seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
         return False
     _check_options(database, each)
     if each.path.suffix.lower() == ".zst" and not zst.is_whole(each.path):
-        what = f"{each.source} is cut off or damaged"
+        what = f"{each.source} is truncated or damaged"
         raise InputError(what, hint="copy it again from where it came from")
     with name_on_interrupt(each.source), _open_readable(each, work) as path, database.transaction():
         cleared(database, each.name, "a seed")
@@ -157,11 +157,11 @@ def _explain_fault(each: SeedFile, problem: DatabaseError) -> InputError:
     reason = CSV_REASON_PATTERN.search(text)
     where = f"{each.source}:{at[1] or at[2]}" if at else each.source
     said = (reason[1] if reason else problem.message).strip().rstrip(".")
-    hint = "mend the file, or take it out of the folder"
+    hint = "fix the file, or remove it from the folder"
     if each.reader == "read_csv":
         hint = SEED_OPTIONS_HINT.replace("NAME", each.name)
     if "unicode" in said.lower() or "utf-8" in said.lower() or "byte sequence" in said.lower():
-        hint = f"say what it is in: seeds: {{tables: {{{each.name}: {{encoding: windows-1252}}}}}}"
+        hint = f"name its encoding: seeds: {{tables: {{{each.name}: {{encoding: windows-1252}}}}}}"
     if "line size" in said.lower():
         option = f"{each.name}: {{max_line_size: {LARGER_LINE_BYTES}}}"
         hint = f"allow it in project.yml: seeds: {{tables: {{{option}}}}}"
@@ -183,7 +183,9 @@ def _open_readable(each: SeedFile, work: Path) -> Iterator[Path]:
         codecs.lookup(encoding)
     except LookupError as problem:
         what = f"project.yml: the seed '{each.name}' has an unknown encoding, '{each.encoding}'"
-        raise InputError(what, hint="such as latin-1, windows-1252, utf-16, shift_jis") from problem
+        raise InputError(
+            what, hint="use one such as latin-1, windows-1252, utf-16 or shift_jis"
+        ) from problem
     copy = make_folder(work, "seeds") / f"{each.name}.txt"
     try:
         _transcode(replace(each, encoding=encoding), copy)
@@ -222,11 +224,11 @@ def _transcode(each: SeedFile, copy: Path) -> None:
                 line += text.count("\n")
             plain.write(decoder.decode(b"", final=True))
     except UnicodeError as problem:
-        what = f"{each.source}: it is not in {each.encoding}, about line {line}"
-        raise InputError(what, hint="say what it is in: encoding: ...") from problem
+        what = f"{each.source} is not in {each.encoding}, at about line {line}"
+        raise InputError(what, hint="name its encoding in project.yml: encoding: ...") from problem
     except (OSError, EOFError) as problem:
         raise DiskError(
-            f"{each.source} cannot be read: {problem}", hint="see the file"
+            f"{each.source} cannot be read: {problem}", hint="check the file"
         ) from problem
 
 
@@ -294,5 +296,5 @@ def create_sources(database: Warehouse, sources: Sequence[Source]) -> dict[str, 
             create_source(database, each)
         except DatabaseError as problem:
             message = f"the source '{each.name}' cannot be read: {problem.message}"
-            problems[each.name] = InputError(message, hint="see `sources:` in project.yml")
+            problems[each.name] = InputError(message, hint="check `sources:` in project.yml")
     return problems

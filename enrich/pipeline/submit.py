@@ -74,7 +74,7 @@ def _find_created(provider: Provider, batch: Batch) -> Remote | None:
     except Unavailable:
         raise
     except ProviderError as problem:
-        what = f"{batch.id} may have been made, and cannot be looked up: {problem.message}"
+        what = f"{batch.id} may have been created, but it cannot be looked up: {problem.message}"
         hint = "look for it at the provider; if it is not there: enrich cancel --forget"
         raise ProviderError(what, hint=hint) from problem
 

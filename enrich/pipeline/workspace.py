@@ -108,7 +108,7 @@ class Workspace:
             with self.files.open_warehouse("read") as database:
                 return replace(found, models=hidden.resolved(database, found.models))
         except Locked as problem:
-            self.listener.say(f"{problem.message}: what macros and views hide is not known")
+            self.listener.say(f"{problem.message}: what macros and views read is not known")
             return found
 
     def open_provider(self, name: str) -> Provider:

@@ -26,7 +26,7 @@ def write_requests(database: Ledger, path: Path, batch: Batch, judge: Judge) -> 
         part.chmod(0o600)
         part.replace(path)
     except OSError as problem:
-        hint = "make room, or see who may write there"
+        hint = "free some disk space, or check who can write there"
         raise DiskError(f"{path} cannot be written: {problem.strerror}", hint=hint) from problem
     except DatabaseError as problem:
         part.unlink(missing_ok=True)

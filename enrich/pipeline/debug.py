@@ -1,4 +1,4 @@
-"""Debug: what is there, what can be reached, and what would go wrong. Nothing is sent or spent."""
+"""Debug: check files, models and providers, before a run depends on them. Nothing is spent."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 REQUIRED_PACKAGES = ("enrich", "duckdb", "sqlglot", "openai", "click", "rich")
 OPTIONAL_PACKAGES = {"xllamacpp": "pip install 'enrich[local]' for the embedded llm"}
 LOW_DISK_BYTES = 1_000_000_000
-"""Bytes below which a disk counts as nearly full."""
+"""Free bytes below which the disk gets a warning."""
 
 FindingVerdict = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at; `hint` says what to do where it is not ok."""
+    """The result of one check; `hint` says what to do if the verdict is not ok."""
 
     what: str
     verdict: FindingVerdict
@@ -46,7 +46,7 @@ class Finding:
 
 
 def check_versions() -> Iterator[Finding]:
-    """What enrich stands on."""
+    """Report the versions of Python and of the packages that enrich uses."""
     yield Finding(what="python", verdict="ok", detail=platform.python_version())
     for name in REQUIRED_PACKAGES:
         yield Finding(what=name, verdict="ok", detail=version(name))
@@ -58,7 +58,8 @@ def check_versions() -> Iterator[Finding]:
 
 
 def find_findings(flow: Flow, *, provider: str | None) -> Iterator[Finding]:
-    """Look at the files, models and providers of a project; seeds that changed are loaded."""
+    """Check the files, models and providers of a project. Seeds that have changed are loaded."""
+    # From the cheap checks to the slow ones: each finding is shown as soon as it is known.
     config = flow.config
     yield Finding(what="project.yml", verdict="ok", detail=str(config.root / "project.yml"))
     free = shutil.disk_usage(config.root).free
@@ -108,13 +109,14 @@ def _report_failure(what: str, problem: EnrichError) -> Finding:
 
 
 def _check_database(flow: Flow, name: str, path: Path) -> Finding:
-    """Whether a database can be opened now; one that is absent is made by the first run."""
+    """Check that a database can be opened now, or does not exist yet."""
     if not path.exists():
         return Finding(
             what=name,
             verdict="ok",
             detail=f"{path.name} does not exist yet: it is created when it is needed",
         )
+    # Who asks whether something is locked does not want to wait until it is not.
     files = replace(flow.files, lock_timeout=0.0, say=lambda _: None)
     try:
         with files.open_warehouse("read") if name == "warehouse" else files.open_ledger("read"):
@@ -128,7 +130,7 @@ def _check_database(flow: Flow, name: str, path: Path) -> Finding:
 
 
 def _check_batches(flow: Flow) -> Iterator[Finding]:
-    """What is left of earlier commands."""
+    """Report open batches and waiting models of earlier commands."""
     if not flow.config.ledger.exists():
         return
     with flow.files.open_ledger() as database:
@@ -144,7 +146,7 @@ def _check_batches(flow: Flow) -> Iterator[Finding]:
 
 
 def _check_export(flow: Flow) -> Iterator[Finding]:
-    """How old the newest copy of the ledger is."""
+    """Report the age of the newest copy of the ledger."""
     if not flow.config.ledger.exists():
         return
     made = copy.find_newest_export(flow.files, flow.config.backup)
@@ -163,7 +165,8 @@ def _check_export(flow: Flow) -> Iterator[Finding]:
 
 
 def _format_age(passed: timedelta) -> str:
-    """How long ago, in one unit."""
+    """Returns a time span in minutes, hours or days."""
+    # Only two units up: "90 minutes" says more than "1 hour", and "40 hours" more than "1 day".
     minutes = int(passed.total_seconds() // 60)
     if minutes < 120:
         return _count_nouns(minutes, "minute")
@@ -173,7 +176,7 @@ def _format_age(passed: timedelta) -> str:
 
 
 def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[Finding]:
-    """Whether a provider can be used, is reachable and has the llms that models name."""
+    """Check that a provider is usable and reachable, and has the llms that its models name."""
     what = f"provider {name}"
     try:
         provider = flow.workspace.open_provider(name)
@@ -206,7 +209,7 @@ def _report_llm(what: str, llm: str, there: bool | None) -> Finding:
 
 
 def _check_price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> Iterator[Finding]:
-    """Nobody knows what a run costs whose llm has no price; with a budget it is refused."""
+    """Report an llm without a known price: a failure with a budget, which then refuses the run."""
     llm = prompt.llm or provider.llm
     if quote_price(provider, llm) is not None:
         return
@@ -218,8 +221,10 @@ def _check_price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> I
 
 
 def _check_models(flow: Flow, provider: str | None, unusable: set[str]) -> Iterator[Finding]:
-    """Whether each model compiles against the warehouse as it stands, and its provider can answer
-    it, if that is not `unusable` altogether."""
+    """Check that each model compiles against the warehouse, and that its provider can answer it.
+
+    `unusable` providers have been reported already, so their models are only compiled.
+    """
     try:
         problems = load_seeds(flow)[1]
     except EnrichError as problem:

@@ -1,6 +1,6 @@
-"""Evaluate: published answers against labels, every figure computed in SQL.
+"""Evaluate: score published answers against labels, with every figure computed in SQL.
 
-Figures are kept by version of the prompt in `ledger.evaluations`, so that progress shows.
+Figures are kept for each version of the prompt in `ledger.evaluations`, so that progress shows.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 def score_answers(
     database: Both, model: str, prompt: Prompt, labels: str, columns: Mapping[str, str]
 ) -> None:
-    """Score a model's published columns against the table `labels`, and keep the figures.
+    """Score a model's published columns against the table `labels`, and store the figures.
 
-    The table has the model's key, and columns that are called like the output's, or as `columns`
-    says: the label's by the output's name. Needs warehouse and ledger.
+    The table needs the model's key and a label column for each output column to score: one of the
+    same name, or the one that `columns` maps the output column to. Needs warehouse and ledger.
+    Raises InputError if the table does not fit, and ProjectError if `columns` does not.
     """
     if not database.call("exists", schema="main", name=model):
         raise InputError(f"'{model}' has not been published yet", hint=f"enrich run {model}")
@@ -84,7 +85,7 @@ def _score_column(database: Both, measure: Measure, named: Mapping[str, str]) ->
 def _find_label_key(
     database: Both, model: str, labels: str, given: Mapping[str, str]
 ) -> dict[str, str]:
-    """The key's columns with their types."""
+    """Returns the columns of the model's key with their types; the labels must have all of them."""
     kinds = find_key(database, model)
     known = {column.lower(): column for column in given}
     for column in kinds:
@@ -97,7 +98,7 @@ def _find_label_key(
 def _pair_columns(
     prompt: Prompt, labels: str, given: Mapping[str, str], columns: Mapping[str, str]
 ) -> list[tuple[Column, str]]:
-    """The output's columns that have labels, each with the label's column."""
+    """Returns the output columns to score, each with its label column."""
     outputs = {column.name.lower(): column for column in prompt.output.columns}
     known = {column.lower(): column for column in given}
     wanted = {name.lower(): name for name in outputs if name in known and name not in columns}
@@ -116,13 +117,13 @@ def _pair_columns(
 
 
 def evaluate_model(flow: Flow, name: str, labels: str, columns: Mapping[str, str]) -> Evaluation:
-    """Score a model's published columns, and give the figures of every version scored so far."""
+    """Score a model's published columns. Returns the figures of every version scored so far."""
     model = flow.find_enrichment_model(name)
     find_run_model(flow, name)
     if labels in flow.graph.models:
         flow.check_built(labels)
     with hold_project(flow.files):
-        load_seeds(flow)
+        load_seeds(flow)  # the labels are a seed, as a rule
         with flow.files.open_both(attached=True) as database:
             score_answers(database, name, model.own_prompt, labels, columns)
             write_books(database)

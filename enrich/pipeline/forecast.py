@@ -1,4 +1,4 @@
-"""Forecast: what a run of several models would do, one after the other. Nothing is kept or sent."""
+"""Forecast: what a run of several models would do, in order. Nothing is kept or sent."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 def foresee_models(
     flow: Flow, picked: Sequence[Model], provider: str | None, options: RunOptions
 ) -> list[Plan]:
-    """The plans of these models, in their order, once their seeds are loaded. A model that fails
-    has none, and its problem is among the command's; what waits for another's answers says for
-    whose. Raises the first problem if there is no plan at all."""
+    """Load changed seeds, then plan these models in order. Returns their plans.
+
+    A model with a problem has no plan; the problem is among the command's. A model that reads one
+    whose answers will change names it in `after`. Raises the first problem if there is no plan.
+    """
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check(picked, provider, ready=False, refresh=options.full_refresh)
@@ -65,9 +67,9 @@ def foresee_models(
 
 
 def find_changed(flow: Flow, reason: str) -> set[str]:
-    """The models that have something to ask, for any reason or one whose words hold `reason`.
+    """Returns the models that have rows to ask, for any reason or for one that contains `reason`.
 
-    Nobody knows that of models that wait for such a one, so they count.
+    Without a reason, models that wait for such a model are included: they may have rows to ask.
     """
     models = flow.graph.models.values()
     if not any(model.asks for model in models):
@@ -81,9 +83,12 @@ def find_changed(flow: Flow, reason: str) -> set[str]:
 
 
 def pick_models(flow: Flow, names: Sequence[str], exclude: Sequence[str] = ()) -> tuple[Model, ...]:
-    """The models that a command works on: those that its words mean. None, where nothing of what
-    they mean has changed. Raises ProjectError where the project holds no model."""
+    """Returns the models that a command's arguments select; none if none of them has changed.
+
+    Raises ProjectError if the project contains no models.
+    """
     graph = flow.graph
+    # With a state of its own: problems found while looking for changes are not the command's.
     changed = partial(find_changed, replace(flow, found=FlowState()))
     picked = selection.select(graph, names, exclude, changed=changed)
     if not picked and graph.models:
@@ -100,8 +105,8 @@ def pick_models(flow: Flow, names: Sequence[str], exclude: Sequence[str] = ()) -
 def _foresee_one(
     flow: Flow, model: Model, provider: str | None, options: RunOptions, built: Sequence[Model]
 ) -> Plan:
-    """A model's plan; says so where its provider could not answer now. `built` are the models
-    before it, of which the plain ones need not be there yet."""
+    """Returns a model's plan; reports if its provider could not answer it now. `built` are the
+    models before it; plain ones among them may not have been built yet."""
     chosen = flow.open_provider(model, provider)
     prompt = model.own_prompt
     try:

@@ -1,4 +1,5 @@
-"""The project's lock: one process at a time plans, submits and reads; nobody holds it waiting."""
+"""The project's lock: one process at a time plans, submits and reads. It is not held during
+waits."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def hold_project(files: Files) -> Iterator[None]:
-    """Inside, no other process of enrich is at work in the project; waits for one that is."""
+    """Hold the project's lock: wait until no other enrich process works in the project.
+
+    Raises DiskError if the lock file cannot be created or locked.
+    """
     from filelock import FileLock, Timeout
 
     # The file's name is older than this module: two versions of enrich must exclude each other.
@@ -24,6 +28,7 @@ def hold_project(files: Files) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        # Without a timeout: a turn is short, and a process that dies frees its lock.
         files.say("another enrich process is working in this project; waiting for it to finish")
         lock.acquire()
     except OSError as problem:

@@ -1,4 +1,4 @@
-"""Poll: a batch is taken as far as it goes without waiting, until its result files are here."""
+"""Poll: advance a batch without waiting, until its result files have been downloaded."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 
 def advance_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
-    """Take a batch as far as it goes without waiting, until its result files are here."""
+    """Advance a batch as far as possible without waiting. Returns the updated batch.
+
+    Raises ProviderError if the provider refuses or cannot be reached.
+    """
     check_owner(provider, batch)
-    missed = batch.late
+    missed = batch.late  # before the poll below resets it
     if batch.remote is None:
         batch = submit_batch(files, provider, batch)
     elif batch.ended_at is None or batch.late:
@@ -32,7 +35,10 @@ def advance_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
 
 
 def _requeue(files: Files, batch: Batch) -> Batch:
-    """The provider's queue was full: the same file waits for its turn again; not an attempt."""
+    """Reset a batch that a full queue rejected, so that the same file is submitted again.
+
+    OpenAI checks the limit while it validates a batch, so none of it was run: not an attempt.
+    """
     return save_batch(
         files,
         batch,

@@ -1,8 +1,8 @@
-"""Preview: a few rows answered now, one request at a time, and shown beside their answers.
+"""Preview: answer a few rows now, one request at a time, and show them with their answers.
 
-The answers are the same in kind as a batch's: the same request to the same llm. So they go into the
-ledger like any other, and no later run pays for them again. A preview is a batch of run 0, made and
-read in one turn.
+A preview sends the same requests to the same llm as a batch. So its answers go to the ledger like
+any others, and no later run pays for them again. A preview is a batch of run 0, created and read in
+one turn.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """A row and what became of it: its cells, and its outcome with the answer's columns, or the
-    error and the raw text that the llm gave."""
+    """A row of a preview: its cells, its outcome, and either the answer's columns or the error and
+    the llm's raw text."""
 
     inputs: Mapping[str, Any]
     outcome: str
@@ -68,8 +68,8 @@ IN_FLIGHT = Answered(
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """Rows with their answers. `asked` of them were asked now, for `cost` USD; the others had been
-    answered before."""
+    """Rows with their answers. `asked` requests were sent for it, for `cost` USD; the other rows
+    had been answered before."""
 
     model: str
     llm: str
@@ -85,8 +85,9 @@ class Preview:
 
 @dataclass(frozen=True, kw_only=True)
 class AskedRows:
-    """Rows that were asked: their keys as text, and as people read them, their cells, the request
-    each stands for or why it cannot be asked. `asked` of them were asked now, for `cost` USD."""
+    """Rows that have been asked: their keys as text and as `labels` for people, their cells, and
+    the fingerprint of each row's request or the error that keeps it from being sent. `asked`
+    requests were sent for it, for `cost` USD."""
 
     work: Compiled
     keys: list[str]
@@ -101,10 +102,10 @@ class AskedRows:
 def preview_rows(
     files: Files, config: Config, provider: Provider, model: Model, *, limit: int, where: str = ""
 ) -> Preview:
-    """Answer the first `limit` rows that the SQL condition `where` is true for.
+    """Answer the first `limit` rows for which the SQL condition `where` is true.
 
-    Raises OverBudget where that is estimated to cost more than is left of a budget, and
-    ProviderError where the provider refuses every request; nothing is spent then.
+    Raises OverBudget if the estimated cost exceeds what is left of a budget, and ProviderError if
+    the provider refuses every request. Nothing is spent in either case.
     """
     done = ask_rows(files, config, provider, model, limit=limit, where=where)
     with files.open_ledger() as database:
@@ -136,13 +137,15 @@ def ask_rows(
     where: str = "",
     among: str | None = None,
 ) -> AskedRows:
-    """Have rows answered: those of `Compiled.only`. What the ledger knows is not asked again."""
+    """Answer the rows that `Compiled.only` selects. Requests that the ledger has answers to are not
+    sent again. Raises what `preview_rows` raises."""
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
         few = work.only(where=where.strip(), limit=limit, among=among)
         try:
             select_rows(database, few, config=config, most_bytes=provider.limits.bytes)
         except InputError as problem:
+            # Most likely the condition is wrong: the SELECT has just been compiled without it.
             said = f"--where: {problem.message}" if where.strip() else problem.message
             raise InputError(said, hint=problem.hint) from problem
         shown = database.fetch_dicts("SELECT * FROM temp._enrich_rows")
@@ -165,7 +168,7 @@ def ask_rows(
 
 
 def _answer_batch(files: Files, provider: Provider, batch: Batch, *, whom: str) -> float | None:
-    """Have a preview's requests answered and read; gives what they cost in USD."""
+    """Send a preview's requests and read the answers. Returns their cost in USD."""
     files.say(f"asking {batch.requests:,} of {whom} now, for about {usd(batch.reserved)}")
     ended = _answer_requests(files, provider, batch)
     done, troubles = read_batches(files, [ended])
@@ -180,11 +183,14 @@ def _answer_batch(files: Files, provider: Provider, batch: Batch, *, whom: str) 
 def _plan_preview(
     database: Both, config: Config, provider: Provider, work: Compiled, model: Model
 ) -> Batch | None:
-    """The requests that nobody has answered yet, as one batch that is under way; or None."""
+    """Write the requests without an answer to the ledger, as one open batch. Returns it, or
+    None."""
+    # The version is stored with the model as it is, without the row limit of the preview.
     draft.keep_version(database, replace(work, model=model))
     read.judge_again(database, Judge.of(database, work.version_id))
     prompt = work.prompt
     retry = prompt.retry if prompt.retry is not None else config.retry
+    # `again`: whoever previews a row that has failed wants to see what it does now.
     one = Run(
         id=0,
         model=model.name,
@@ -219,7 +225,7 @@ def _plan_preview(
 
 
 def _find_answers(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[str, Answered]:
-    """What the ledger has for each request."""
+    """Returns what the ledger has for these fingerprints."""
     judge = Judge.of(database, work.version_id)
     rows = database.fetch_dicts(
         tables.previewed(judge.output, judge.form), fingerprints=fingerprints
@@ -240,9 +246,9 @@ def _find_answers(database: Ledger, work: Compiled, fingerprints: list[str]) -> 
 
 
 def _answer_requests(files: Files, provider: Provider, batch: Batch) -> Batch:
-    """Have the requests of a preview answered now; gives it as it ended, to be read.
+    """Send the requests of a preview. Returns the ended batch, which is ready to be read.
 
-    Where the provider refused them all, it is as if nothing had been asked.
+    If the provider refuses every request, the batch is deleted and the error raised.
     """
     with files.open_ledger() as database:
         judge = Judge.of(database, batch.version_id)
@@ -256,16 +262,17 @@ def _answer_requests(files: Files, provider: Provider, batch: Batch) -> Batch:
             for table in ("requests", "batches"):
                 database.execute(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.id)
         raise
-    except KeyboardInterrupt:  # what had been asked was waited for, and the rest was not
+    except KeyboardInterrupt:  # `answer_now` has waited for the calls that it had already made
         _end_preview(files, batch, status="cancelled")
         raise
     return _end_preview(files, batch, status="completed")
 
 
 def settle_previews(files: Files) -> list[ReadBatch]:
-    """Read what came in for previews that were left: who holds the turn finds none under way.
+    """Read the results of abandoned previews. Returns the batches with their outcomes.
 
-    Of one that was killed nobody knows which of its calls were answered and billed.
+    A preview holds the project's lock until it is read, so any that is found unread was abandoned.
+    If it was killed, which of its calls were billed is not known, and that is reported.
     """
     with files.open_ledger() as database:
         left = [batch for batch in list_unread(database) if batch.remote == PREVIEW_REMOTE]
@@ -283,7 +290,7 @@ def settle_previews(files: Files) -> list[ReadBatch]:
 
 
 def _end_preview(files: Files, batch: Batch, *, status: str) -> Batch:
-    """A preview that is over."""
+    """Mark a preview as ended. Returns the updated batch."""
     results = make_batch_folder(files, batch) / "result-0.jsonl"
     found = (PREVIEW_REMOTE,) if results.exists() else ()
     return save_batch(files, batch, status=status, ended_at=utc_now(), result_files=found)

@@ -381,7 +381,7 @@ def test_bad_seed(tmp_path: Path, server: Rehearsal) -> None:
     """A seed that cannot be read names its file."""
     root = plants(tmp_path, server)
     write(root, {"seeds/more.jsonl": '{"a": 1}\n{"a": \n'})
-    refused(enrich(root, "seed"), "seeds/more.jsonl:3: Malformed JSON", "mend the file")
+    refused(enrich(root, "seed"), "seeds/more.jsonl:3: Malformed JSON", "fix the file")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")

@@ -34,8 +34,9 @@ ASK_REASONS = {
 messages."""
 
 LEAST_PROBE, MOST_PROBE = 3, 20
-"""How many requests go first if there is a budget and no answer to estimate from: a twentieth, within
-these bounds. One or two say little about the average, and more cost more if the estimate is wrong."""
+"""How many requests go first if there is a budget and no answer to estimate from: a twentieth,
+within these bounds. One or two say little about the average, and more cost more if the estimate is
+wrong."""
 
 ROW_STATES = {
     "answered": "answered",

@@ -1,11 +1,10 @@
-"""Publish: replace a model's table in the warehouse, in one transaction, after its tests passed.
+"""Publish: replace a model's table in the warehouse, in one transaction, if its tests pass.
 
-The next table is made and tested inside the transaction; where a test fails it is taken back, and
-the table that was there stays. What is published is a function of the ledger alone: the model's
-rows as last snapshotted, and the responses to what they stand for. So it can be made again at any
-time, at no cost.
+The new table is created and tested inside the transaction; if a test fails, that is rolled back and
+the old table stays. What is published depends on the ledger alone: the model's rows as of the last
+snapshot, and the responses to their requests. So it can be created again at any time, at no cost.
 
-What would become the same again is not made twice: see `marks`.
+A table that would not change is not created again: see `_is_current`.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ if TYPE_CHECKING:
     from enrich.pipeline.test import Result
 
 ANSWERS_MARK = "a model: prompt "
-"""How the mark of a table of answers goes on."""
+"""What follows `MARK` in the comment on a table of answers."""
 PUBLISHED_SCHEMAS = ("main", "enrich")
-"""Where a model's tables stand: the published one, and its provenance."""
+"""The schemas of a model's two tables: the published one, and its provenance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What came of publishing a model: its tests' results, and whether one of them held the table
-    back. `same`: the table is what it was, and was not tested again."""
+    """The outcome of publishing a model: the results of its tests. `same`: the table has not
+    changed and was not tested again."""
 
     model: str
     results: tuple[Result, ...] = ()
@@ -49,7 +48,7 @@ class Published:
 
     @property
     def held_back(self) -> tuple[str, ...]:
-        """The tests that do not let the table be published."""
+        """The tests that keep the table from being published."""
         return tuple(result.test for result in self.results if result.verdict == "fail")
 
 
@@ -62,10 +61,10 @@ def publish_model(
     under_way: bool = False,
     about: str = "",
 ) -> Published:
-    """Replace the tables of a model, unless they are as they would become, or a test fails.
+    """Replace the tables of a model, unless they would not change or a test fails.
 
-    `under_way`: more answers are to come, so that a failure is no verdict yet. `about` becomes the
-    table's comment. Needs warehouse and ledger; `folder` is for working files.
+    `under_way`: more answers are to come, so a failing test is not recorded as a verdict. `about`
+    becomes the table's comment. `folder` is for working files. Needs warehouse and ledger.
     """
     run = Run.latest(database, model)
     database.execute(tables.inputs_completed(model))
@@ -91,8 +90,8 @@ def publish_model(
 def test_model(
     database: Both, model: str, tests: Sequence[DataTest], *, folder: Path, asks: bool
 ) -> Published:
-    """Test a model's table as `publish` would, without publishing it; a plain model's, which asks
-    nothing, as it stands. Needs warehouse and ledger."""
+    """Test a model's table as `publish_model` would create it, without publishing it; the table of
+    a plain model is tested as it is. Needs warehouse and ledger."""
     if asks and database.call("latest_run", model=model):
         run = Run.latest(database, model)
         database.execute(tables.inputs_completed(model))
@@ -107,14 +106,15 @@ def test_model(
 def test_alone(
     database: Warehouse, tests: Sequence[DataTest], *, folder: Path
 ) -> tuple[Result, ...]:
-    """Run SQL tests that belong to no model. Needs the warehouse."""
+    """Run SQL tests that read no model. Needs the warehouse."""
     found = _test_in_place(database, "", tests, folder)
     keep_failures(database, "", found.results, folder=folder)
     return found.results
 
 
 def check_names(database: Warehouse, model: Model) -> None:
-    """Refuse a model at whose names somebody else's tables stand. Needs the warehouse."""
+    """Raises ProjectError if a table that enrich did not create has one of the model's names. Needs
+    the warehouse."""
     check_free(database, model.name, "a model")
     if model.asks:
         for name in (model.name, f"{model.name}{HISTORY}"):
@@ -122,8 +122,10 @@ def check_names(database: Warehouse, model: Model) -> None:
 
 
 def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
-    """Refuse a plain model whose table holds answers, unless it is to be made anew (`refresh`).
+    """Raises ProjectError if a plain model would replace a table of answers without `refresh`.
     Needs the warehouse."""
+    # Most likely its prompt file has been moved or deleted by mistake, and the answers were paid
+    # for.
     if model.asks:
         return
     found = database.call("exists", schema="main", name=model.name)
@@ -135,7 +137,7 @@ def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
 
 
 def _describe_version(database: Ledger, run: Run, tests: Sequence[DataTest]) -> str:
-    """What the model's tables are made from."""
+    """Returns a description of everything that the model's tables depend on."""
     rows_from, read = database.fetch_one(tables.state(run.model))
     definitions = "".join(test.definition for test in tests)
     tests_hash = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
@@ -153,9 +155,10 @@ def _replace_tables(
     keep: bool = True,
     about: str = "",
 ) -> tuple[Published, str, int]:
-    """Make the model's next tables and test them; kept, if no test fails and `keep` says so.
+    """Create the model's new tables and test them; they are kept if no test fails and `keep` is
+    set.
 
-    Gives also how often each outcome is in them, as JSON, and how many rows are stale.
+    Returns the results, the counts of outcomes in the tables as JSON, and the number of stale rows.
     """
     model, judge = run.model, Judge.of(database, run.version_id)
     with database.transaction():
@@ -210,9 +213,10 @@ def _try_tables(
     *,
     keep: bool,
 ) -> tuple[Published, tuple[Any, Any]]:
-    """Do what `make` does in one transaction, and keep it if all tests pass that must.
+    """Run `make` in one transaction, and commit it if `keep` is set and no test fails.
 
-    A test that cannot be evaluated ends its transaction: then all is made again without it.
+    A test that cannot be evaluated aborts DuckDB's transaction, so everything is created again
+    without it. Its result is reported with those of the others.
     """
     broken: dict[str, Result] = {}
     while True:
@@ -237,7 +241,7 @@ def _try_tables(
 def _test_in_place(
     database: Warehouse, model: str, tests: Sequence[DataTest], folder: Path
 ) -> Published:
-    """The tests of a table or view as it stands."""
+    """Test a table or view as it is."""
 
     def make(trial: Sequence[DataTest]) -> MadeTable:
         return run_tests(database, model, trial, key=(), folder=folder, before=False), "", 0
@@ -247,12 +251,12 @@ def _test_in_place(
 
 
 def find_key(database: Ledger, model: str) -> dict[str, str]:
-    """The columns of a model's key and their types, as the ledger has them."""
+    """Returns the columns of a model's key and their types, according to the ledger."""
     return database.describe(f"SELECT key.* FROM {tables.inputs(model)}")
 
 
 def _is_current(database: Warehouse, model: str, version: str, about: str) -> bool:
-    """Whether both tables were made from just this, and have their rows still."""
+    """Whether the model's tables were created from this version and have not been changed since."""
     for schema in PUBLISHED_SCHEMAS:
         found = database.call("exists", schema=schema, name=model)
         if not found or found[0][0] != "TABLE":
@@ -263,7 +267,9 @@ def _is_current(database: Warehouse, model: str, version: str, about: str) -> bo
 
 
 def _seal_version(database: Warehouse, schema: str, model: str, version: str) -> str:
-    """The version with a hash of all that is in the table: a change by anybody shows."""
+    """Returns the version with a hash of the table's rows, so that a change by anybody is
+    noticed."""
+    # bit_xor because a table has no order: a hash of hashes in sequence would change with it.
     table = quote.name("warehouse", schema, model)
     rows, seal = database.fetch_one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
     return f"{version}, {rows} rows, seal {seal or 0:x}"
@@ -272,7 +278,7 @@ def _seal_version(database: Warehouse, schema: str, model: str, version: str) ->
 def build_model(
     database: Warehouse, model: Model, tests: Sequence[DataTest], *, folder: Path
 ) -> Published:
-    """Make a plain SQL model's view or table, unless a test fails. Needs the warehouse."""
+    """Create a plain model's view or table, unless a test fails. Needs the warehouse."""
     kind = model.kind.upper()
 
     def make(trial: Sequence[DataTest]) -> MadeTable:
@@ -290,9 +296,10 @@ def build_model(
 
 
 def write_books(database: Both) -> None:
-    """Make anew what enrich tells of all models: `enrich.costs`, `.prompts` and `.evaluations`.
+    """Rebuild the tables about all models: `enrich.costs`, `.prompts` and `.evaluations`.
 
-    Needs warehouse and ledger.
+    Raises ProjectError if a table that enrich did not create has one of these names. Needs
+    warehouse and ledger.
     """
     with database.transaction():
         for name in TAKEN:

@@ -1,4 +1,4 @@
-"""Render: each row becomes a request's body, with the pictures that it names."""
+"""Render: turn each row into the body of a request, with the pictures that it names."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from enrich.manifest.config import Config
 
 MOST_PICTURE_BYTES = 50_000_000
-"""What a request may hold of pictures: OpenAI refuses more (measured; its guide says 512 MB)."""
+"""How many bytes of pictures a request may contain. OpenAI's guide says 512 MB, but requests with
+more than about 50 MB have been measured to fail with 400."""
 
 
 def render_rows(database: Warehouse, compiled: Compiled, config: Config, *, table: str) -> None:
-    """Make a temporary table of the requests that a version of the model asks for its rows."""
+    """Create a temporary table of the requests for the model's rows. Raises InputError if the
+    SELECT fails; the error points at the line of the model's file."""
     with name_on_interrupt(compiled.model.source):
         try:
             if compiled.keeps_rows:
@@ -32,12 +34,14 @@ def render_rows(database: Warehouse, compiled: Compiled, config: Config, *, tabl
                 _render_pictures(database, compiled, config)
             database.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{compiled.snapshot}")
         except DatabaseError as problem:
+            # The SELECT is verbatim in a larger statement, so lines above it must be subtracted.
             above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
             raise select_failed(compiled.model, problem, above=above) from problem
 
 
 def _render_pictures(database: Warehouse, compiled: Compiled, config: Config) -> None:
-    """Make `temp._enrich_pictures`: each file that the rows name, as a `data:` URL or a fault."""
+    """Create `temp._enrich_pictures`: each file that the rows name, as a `data:` URL or an
+    error."""
     database.execute(inputs.no_pictures())
     named = tuple(
         image for image, blob in zip(compiled.body.images, compiled.blobs, strict=True) if not blob
@@ -49,7 +53,7 @@ def _render_pictures(database: Warehouse, compiled: Compiled, config: Config) ->
     found = [file for file, _ in checked if file]
     if not given:
         return
-    if not found:
+    if not found:  # read_blob raises if it is given no file
         database.execute(
             "INSERT INTO temp._enrich_pictures SELECT unnest($given), NULL, NULL, unnest($faults)",
             given=given,
@@ -66,7 +70,7 @@ def _render_pictures(database: Warehouse, compiled: Compiled, config: Config) ->
 
 
 def _find_picture(config: Config, path: str) -> tuple[Path | None, str | None]:
-    """The file that a cell names, where it may be read; or what is wrong with it."""
+    """Returns the file that a cell names, or what is wrong with it."""
     if not path.strip():
         return None, "the image's cell is empty"
     if "\0" in path:
@@ -84,14 +88,14 @@ def _find_picture(config: Config, path: str) -> tuple[Path | None, str | None]:
             return file, None
     except OSError as problem:
         return None, f"the image '{path}' cannot be read: {problem.strerror}"
-    except RuntimeError:
+    except RuntimeError:  # Python 3.11 and 3.12 raise it for a loop of links in Path.resolve
         return None, f"the image '{path}' cannot be read: it is a circular link"
 
 
 def measure_content(database: Warehouse, work: Compiled) -> Content:
-    """What the rows of `temp._enrich_snapshot` that can be asked hold, where they show pictures.
+    """Returns the average text and picture tokens of the sendable rows of `temp._enrich_snapshot`.
 
-    Pictures at a fixed address are in each row.
+    Both are 0 for a model without pictures, whose text is measured by the bytes of its requests.
     """
     images = work.prompt.images
     requests, text = (

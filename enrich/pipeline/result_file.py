@@ -1,7 +1,8 @@
-"""Result files as bytes: how long their lines are, and what to make of lines that are not JSON.
+"""Result files as bytes: the lengths of their lines, and the repair of lines that are not JSON.
 
-DuckDB reads result files. What it cannot read was paid for all the same: a byte that is not UTF-8,
-a lone surrogate, a break in the middle. Such lines, and no others, are read here.
+DuckDB reads result files. An answer that it cannot read was paid for all the same: a line with a
+byte that is not UTF-8, with a lone surrogate, or cut off in the middle. Such lines are repaired
+here.
 """
 
 from __future__ import annotations
@@ -20,29 +21,30 @@ if TYPE_CHECKING:
 CUSTOM_ID_PATTERN = re.compile(r'"custom_id"\s*:\s*("(?:[^"\\]|\\.)*")')
 SURROGATE_PATTERN = re.compile(r"[\ud800-\udfff]")
 BLANK_BYTES = 2
-"""A line of so many bytes holds at most its own end."""
+"""A line of at most this many bytes is blank: it holds its line ending and nothing else."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """How many lines a file has, and the bytes of its longest one."""
+    """The number of lines that are not blank, and the bytes of the longest one."""
 
     lines: int
     longest: int
 
 
 def survey_lines(path: Path) -> Survey:
-    """Look at a file's lines without reading them."""
+    """Returns how many lines a file has, and how long the longest is."""
     with path.open("rb") as file:
         sizes = [size for size in map(len, file) if size > BLANK_BYTES]
     return Survey(len(sizes), max(sizes, default=0))
 
 
 def mend_lines(path: Path) -> Path:
-    """Write the lines that are not JSON as such, to a file beside this one.
+    """Write the lines that are not valid JSON, repaired, to a file beside this one. Returns its
+    path.
 
-    What is not Unicode becomes U+FFFD. A line that cannot be read even so is kept as its custom_id
-    and its text, called `unreadable`; one that has no custom_id belongs to nobody.
+    Bytes that are not Unicode become U+FFFD. A line that still cannot be parsed is reduced to its
+    custom_id and its text as `unreadable`; one without a custom_id is dropped. Raises DiskError.
     """
     target = path.with_suffix(".mended")
     try:
@@ -57,7 +59,8 @@ def mend_lines(path: Path) -> Path:
 
 
 def _read_line(line: bytes) -> Iterator[object]:
-    """The objects of a line that a strict reader of JSON does not take; none if it would."""
+    """Yield the objects of a line that a strict JSON parser rejects; nothing if it accepts the
+    line."""
     try:
         text = line.decode().strip()
         if not text or not SURROGATE_PATTERN.search(
@@ -70,7 +73,7 @@ def _read_line(line: bytes) -> Iterator[object]:
 
 
 def _split_objects(text: str) -> Iterator[object]:
-    """The objects that stand in a text one after the other, up to what is none."""
+    """Yield the consecutive JSON objects of a text, up to the first part that is not JSON."""
     decoder = json.JSONDecoder(strict=False)
     start = 0
     while start < len(text):
@@ -89,7 +92,7 @@ def _split_objects(text: str) -> Iterator[object]:
 
 
 def _replace_surrogates(value: object) -> object:
-    """The same value with U+FFFD for each surrogate that stands alone."""
+    """Returns the value with U+FFFD in place of each lone surrogate."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):

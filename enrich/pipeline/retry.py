@@ -1,4 +1,4 @@
-"""Retry: what failed is planned again, as far as it may be; what fails alike is stopped."""
+"""Retry: plan failed requests again while they have attempts left; stop runs that only fail."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ if TYPE_CHECKING:
     from enrich.providers import Provider
 
 LEAST_SHARE = 0.1
-"""The least share of what a budget held that makes another batch worth waiting for."""
+"""The least share of held requests that a budget must cover for another batch of them. Without it,
+each batch that costs a little less than estimated would release a few requests, and a day of
+waiting."""
 LEAST_ANSWERS = 5
-"""How many answers tell whether nearly all fail alike."""
+"""How many answers it takes to say that nearly all fail in the same way."""
 ALIKE_SHARE = 0.9
-"""What nearly all is, as a share."""
+"""The share that counts as nearly all."""
 
 
 def stop_run(database: Ledger, model: str, why: str) -> None:
-    """Send no more of a model's latest run. Needs the ledger, in a transaction."""
+    """Stop a model's latest run: nothing more of it is sent. Needs the ledger, in a transaction."""
     withdraw_planned(database, model)
     database.call("stopped", model=model, why=why)
 
 
 def stop_hopeless(files: Files, database: Ledger, todo: tuple[Batch, ...]) -> None:
-    """Stop the models of which nearly all answers so far failed in the same way: what was not sent
-    would fail so, too, and cost as much."""
+    """Stop the models whose answers so far have nearly all failed in the same way: the rest would
+    fail as well, and cost as much."""
     for model in sorted({batch.model for batch in todo if not batch.sent}):
         why = _explain_hopeless(database, Run.latest(database, model))
         if why:
@@ -52,14 +54,17 @@ def stop_hopeless(files: Files, database: Ledger, todo: tuple[Batch, ...]) -> No
 
 
 def _explain_hopeless(database: Ledger, run: Run) -> str:
-    """Why asking more of a run makes no sense: nearly all answers to its version failed alike.
+    """Returns why a run should be stopped: nearly all answers to its version failed in the same
+    way.
 
-    "" if it does make sense, or if the run was told to ask failed rows anew. Needs the ledger.
+    Returns "" if they did not, or if the run was asked to try failed rows again. Needs the ledger.
     """
     if run.again or run.since:
         return ""
     ok, sent = database.call("ok_share", prompt=run.version_id)[0]
-    if ok > (1 - ALIKE_SHARE) * sent:  # told by the batches alone, without a look at each answer
+    if (
+        ok > (1 - ALIKE_SHARE) * sent
+    ):  # from the batches' counts, which is faster than reading answers
         return ""
     found = database.call("alike", prompt=run.version_id)
     if not found:
@@ -76,10 +81,10 @@ def plan_retries(
     batches: Sequence[Batch],
     read: Sequence[tuple[Batch, Mapping[str, int]]],
 ) -> tuple[int, bool]:
-    """Plan what failed of the models just `read`, as far as it may be asked again; and anew what a
-    budget held of `batches`, now that it is known what the rest cost.
+    """Plan again what failed in the batches just `read`, while attempts are left; and what a budget
+    held of `batches`, now that the cost of the others is known.
 
-    Gives how many requests more are asked, and whether any batch is another than before.
+    Returns how many more requests are asked, and whether any batches have been replaced.
     """
     failed = {batch.model for batch, outcomes in read if set(outcomes) - {"ok"}}
     held = {batch.model for batch in batches if batch.held} if read else set()
@@ -92,7 +97,7 @@ def plan_retries(
             why = "it was cancelled" if cancelled else _explain_hopeless(database, run)
             if why:
                 stop_run(database, model, why)
-            planned = 0 if why else _plan_again(database, open_provider, run, anew=bool(waiting))
+            planned = 0 if why else _plan_again(database, open_provider, run, replan=bool(waiting))
         if why and not cancelled:
             files.say(f"{model} is stopped: {why}")
         asked += max(0, planned - sum(batch.requests for batch in waiting))
@@ -101,16 +106,18 @@ def plan_retries(
 
 
 def _plan_again(
-    database: Ledger, open_provider: Callable[[str], Provider], run: Run, *, anew: bool
+    database: Ledger, open_provider: Callable[[str], Provider], run: Run, *, replan: bool
 ) -> int:
-    """Plan what of a run's requests should be asked; gives how many that are. `anew`: what was
-    planned and not sent is planned again, too."""
+    """Plan the requests of a run that should be asked. Returns how many there are.
+
+    `replan`: batches that have been planned and not sent are planned again as well.
+    """
     version = Version.of(database, run.version_id)
     judge = Judge.of(database, run.version_id)
     database.execute(tables.inputs_completed(run.model))
     database.execute(tables.failed(run.model), since=run.since)
     database.execute(tables.asked("_enrich_failed"))
-    if anew:
+    if replan:
         withdraw_planned(database, run.model)
     judge_again(database, judge)
     requests, _ = plan.list_todo(
@@ -132,8 +139,8 @@ def _plan_again(
         budget=Remaining.of_run(database, run, planned=True),
     )
     paid = plan.count_affordable(database, spending)
-    if anew and paid < LEAST_SHARE * requests:
-        paid = 0
+    if replan and paid < LEAST_SHARE * requests:
+        paid = 0  # all of them stay held
     paid = plan.cut_probe(spending, paid)
     cuts = plan.cut_batches(database, provider.limits, paid=paid)
     plan.assign_batches(database, run, cuts, spending, paid=paid)

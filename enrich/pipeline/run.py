@@ -1,7 +1,7 @@
-"""Run: a model's rows are snapshotted and planned, in one transaction of the ledger.
+"""Run: snapshot and plan a model's rows, in one transaction of the ledger.
 
-select -> render -> plan        `start_run`; `foresee` takes it back
-write -> submit -> poll -> fetch -> read        `advance_batches`, each batch as far as it goes
+select -> render -> plan        `start_run`; `foresee_run` rolls it back
+write -> submit -> poll -> fetch -> read        `advance_batches`, each batch as far as possible
 publish        `publish_model`, one transaction of the warehouse
 """
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class StartedRun:
-    """A run as it began, and its plan.
+    """A run that has been started, and its plan.
 
-    `answered`: the ledger holds answers, to these requests or to those of earlier runs.
+    `answered`: the ledger holds answers to these requests or to those of earlier runs.
     """
 
     run: int
@@ -41,9 +41,9 @@ class StartedRun:
 def check_model(
     files: Files, config: Config, provider: Provider, model: Model, *, ready: bool
 ) -> Compiled:
-    """Compile a model against the warehouse as it stands; nothing is read, written or spent.
+    """Compile a model against the warehouse as it is now. Nothing is read, written or spent.
 
-    `ready`: its provider must be able to answer now.
+    `ready`: its provider must be able to answer now. Raises EnrichError if anything is wrong.
     """
     with files.open_warehouse("read", attached=True) as database:
         for schema in ("main", "enrich"):
@@ -56,11 +56,13 @@ def check_model(
 def start_run(
     files: Files, config: Config, provider: Provider, model: Model, options: RunOptions
 ) -> StartedRun:
-    """Snapshot the model's rows and plan what to ask; one transaction, nothing is sent."""
+    """Snapshot the model's rows and plan what to ask, in one transaction. Nothing is sent."""
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
         select_rows(database, work, config=config, most_bytes=provider.limits.bytes)
         found = diff.compare_rows(database, work, config=config)
+        # The rows are recorded before the batches that they are in, and all of it or none: a crash
+        # must not leave a batch whose rows nobody knows.
         with database.transaction():
             drafted = draft.draft_run(database, config, provider, work, found, options)
             run = drafted.run
@@ -89,7 +91,7 @@ def start_run(
 
 
 def _record_inputs(database: Ledger, work: Compiled, run: Run) -> None:
-    """Record which row stands for which request from this run on."""
+    """Record which request each row stands for from this run on."""
     model = work.model.name
     if not diff.has_known_rows(database, work):
         database.execute(tables.inputs_created(model, work.key))

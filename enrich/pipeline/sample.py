@@ -1,4 +1,4 @@
-"""Sample: a few rows are asked now, for `enrich preview` and `enrich compare`."""
+"""Sample: answer a few rows now, for `enrich preview` and `enrich compare`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def preview_model(
     flow: Flow, name: str, *, provider: str | None, limit: int, where: str
 ) -> Preview:
-    """Answer the first `limit` rows of a model that `where` is true for."""
+    """Answer the first `limit` rows of a model for which `where` is true. Raises what
+    `preview_rows` raises."""
     model = flow.find_enrichment_model(name)
     chosen = flow.open_provider(model, provider)
     with _prepare_sample(flow, model):
@@ -34,7 +35,8 @@ def preview_model(
 def compare_model(
     flow: Flow, name: str, *, provider: str | None, llm: str, limit: int, where: str
 ) -> Comparison:
-    """Answer a sample of a model's rows, beside those published or another llm's."""
+    """Answer a sample of a model's rows, and compare the answers with the published ones or with
+    another llm's. Raises what `compare_answers` raises."""
     model = flow.find_enrichment_model(name)
     chosen = flow.open_provider(model, provider)
     with _prepare_sample(flow, model):
@@ -54,7 +56,7 @@ def compare_model(
 
 @contextmanager
 def _prepare_sample(flow: Flow, model: Model) -> Iterator[None]:
-    """Inside, the project is held, and what the rows are read from is there."""
+    """Hold the project's lock, and make sure that everything the model reads is loaded."""
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check_upstream(model)

@@ -1,7 +1,8 @@
-"""Scheduler: models run in the order of their SQL, a turn at a time.
+"""Scheduler: run models in the order of their SQL, one turn at a time.
 
-One turn takes every batch as far as it goes, publishes what was read, and begins whatever waited
-for that. `run_models` takes turns until its models are through; `enrich status` takes one.
+A turn advances every batch as far as possible, publishes what has been read, and starts the models
+that were waiting for it. `run_models` takes turns until its models are finished; `enrich status`
+takes one.
 """
 
 from __future__ import annotations
@@ -57,11 +58,11 @@ HELD_BACK = "was held back by its tests"
 def run_models(
     flow: Flow, picked: Sequence[Model], provider: str | None, options: RunOptions, *, detach: bool
 ) -> None:
-    """Run these models, each after those it reads, once their seeds are loaded; returns when they
-    are through, or a budget holds what is left. `detach`: after the first turn.
+    """Load changed seeds and run these models, each after those it reads. Returns when they are
+    finished or a budget holds the rest; with `detach`, after the first turn.
 
-    Raises the first of what kept a model from being begun or published, after the others are
-    through.
+    Raises the first problem that kept a model from being started or published, after the others
+    are finished.
     """
     with hold_project(flow.files):
         load_seeds(flow)
@@ -81,7 +82,7 @@ def run_models(
 
 
 def _take_turns(flow: Flow, names: set[str], command: str, *, detach: bool) -> None:
-    """Take turns until nothing of the command is under way, or there is no point in waiting on."""
+    """Take turns until the command has no open batches, or waiting has become pointless."""
     backoff = Backoff()
     while True:
         with _dequeue_on_error(flow, command):
@@ -93,7 +94,7 @@ def _take_turns(flow: Flow, names: set[str], command: str, *, detach: bool) -> N
         with flow.files.open_ledger() as database:
             left = [each for each in list_waiting(database) if each.command == command]
         under_way = {name for name in names if turn.list_open(name)}
-        still = all(batch.held for batch in turn.batches)  # nothing would change by waiting
+        still = all(batch.held for batch in turn.batches)  # waiting would change nothing
         hopeful = backoff.note(turn, flow.listener)
         if detach or still or not (left or under_way) or turn.are_held(under_way):
             return
@@ -104,8 +105,10 @@ def _take_turns(flow: Flow, names: set[str], command: str, *, detach: bool) -> N
 
 
 def _raise_problem(flow: Flow, names: set[str]) -> None:
-    """Raise the first of what kept these models from being begun or published; it is no longer
-    among the command's problems then."""
+    """Raise the first problem that kept one of these models from being started or published.
+
+    The command's problems are cleared, so that they are not reported again.
+    """
     problems = flow.found.problems
     own = [(n, p) for n, p in problems.items() if n in names or n in flow.graph.broken]
     problems.clear()
@@ -116,14 +119,14 @@ def _raise_problem(flow: Flow, names: set[str]) -> None:
 
 
 def _raise_refusal(turn: Turn, names: set[str]) -> None:
-    """Give up on a model whose batches are refused; what passes by itself is waited for."""
+    """Raise the error of a model whose batch was refused. Transient errors are waited for."""
     for name, trouble in turn.troubles:
         if name in names and not isinstance(trouble, Unavailable):
             raise trouble
 
 
 def _raise_held_back(flow: Flow, names: set[str]) -> None:
-    """End the command at the first table that its tests hold back, if it is to fail fast."""
+    """With `fail_fast`, raise InputError for the first table that its tests hold back."""
     for name in sorted(names if flow.fail_fast else ()):
         results = flow.found.results.get(name, ())
         failed = [each.test for each in results if each.verdict == "fail"]
@@ -133,7 +136,7 @@ def _raise_held_back(flow: Flow, names: set[str]) -> None:
 
 
 def _report_spending(flow: Flow, names: set[str]) -> None:
-    """Say what was spent of the budgets of these models' runs, of each budget once."""
+    """Report what has been spent of the budgets of these models' runs, each budget once."""
     sentences: dict[str, None] = {}
     with flow.files.open_ledger() as database:
         for name in sorted(names):
@@ -148,7 +151,7 @@ def _report_spending(flow: Flow, names: set[str]) -> None:
 
 
 def follow_batches(flow: Flow) -> None:
-    """Take one turn, and say what went wrong in it; nothing of that ends the command."""
+    """Take one turn and report what went wrong in it, without raising it."""
     with hold_project(flow.files):
         turn = take_turn(flow)
     back_up(flow.workspace)
@@ -157,10 +160,10 @@ def follow_batches(flow: Flow) -> None:
 
 
 def take_turn(flow: Flow, command: str = "") -> Turn:
-    """Take every batch as far as it goes, publish what was read, and begin what waited for it.
+    """Advance every batch, publish what has been read, and start the models that waited for it.
 
-    What goes wrong with a model of `command` ends its part of the command; with any other it is
-    told, and the model waits on.
+    A problem with a model of `command` ends that model's part of the command. With any other model,
+    it is reported and the model keeps waiting.
     """
     tried: set[str] = set()
     troubles: list[tuple[str, EnrichError]] = []
@@ -180,7 +183,7 @@ def take_turn(flow: Flow, command: str = "") -> Turn:
 
 
 def _advance_and_publish(flow: Flow) -> Turn:
-    """Take every batch as far as it goes, and publish what was read."""
+    """Advance every batch as far as possible, and publish what has been read."""
     listener = flow.listener
     turn = advance_batches(flow.files, flow.workspace.open_provider)
     for batch, outcomes in turn.read:
@@ -208,7 +211,7 @@ def _publish(flow: Flow, names: set[str]) -> None:
 
 
 def _show_progress(flow: Flow, turn: Turn) -> None:
-    """Tell how far each model is."""
+    """Report the progress of each model."""
     seen = [*turn.batches, *(batch for batch, _ in turn.read)]
     names = sorted({batch.model for batch in seen})
     if not names:
@@ -234,10 +237,11 @@ def _show_progress(flow: Flow, turn: Turn) -> None:
 def _start_or_queue(
     flow: Flow, picked: Sequence[Model], provider: str | None, options: RunOptions, command: str
 ) -> None:
-    """Begin what waits for nothing; then the others wait, but for those after one that did not
-    come through.
+    """Start the models that depend on no other picked model, and queue the rest. Models after one
+    that failed are skipped.
 
-    They wait from then on only: whatever is killed before leaves nobody to go on without it.
+    Queuing comes last: if the process is killed before, no queued model can start without the
+    models that it reads.
     """
     later = {each.name: flow.list_upstream(each, picked) for each in picked}
     stopped: dict[str, str] = {}
@@ -276,13 +280,13 @@ def _start_or_queue(
 
 
 def _was_held_back(flow: Flow, name: str) -> bool:
-    """Whether a plain model was made just now, and held back by its tests."""
+    """Whether this command built a plain model that its tests held back."""
     return name in flow.found.built and bool(flow.found.built[name].held_back)
 
 
 @contextmanager
 def _dequeue_on_error(flow: Flow, command: str) -> Iterator[None]:
-    """Where a command ends with an error, nothing waits for its turn any more."""
+    """If the block raises, take the command's models out of the queue."""
     try:
         yield
     except EnrichError:
@@ -293,7 +297,7 @@ def _dequeue_on_error(flow: Flow, command: str) -> Iterator[None]:
 
 
 def _start_model(flow: Flow, model: Model, provider: str | None, options: RunOptions) -> RunOptions:
-    """Build a plain model, or start an enrichment model's run; gives the options, which know the
+    """Build a plain model, or start an enrichment model's run. Returns the options, which name the
     command's first run from then on."""
     flow.check_seeds(model)
     if not model.asks:
@@ -313,7 +317,7 @@ def _start_model(flow: Flow, model: Model, provider: str | None, options: RunOpt
 
 
 def _build_plain_model(flow: Flow, model: Model, *, refresh: bool) -> None:
-    """Make a plain model's view or table."""
+    """Build a plain model's view or table, and report the results of its tests."""
     tests = find_tests(flow, model, flow.workspace.sql_tests)
     with flow.files.open_warehouse(attached=True) as database:
         check_answers(database, model, refresh=refresh)
@@ -329,7 +333,7 @@ def _build_plain_model(flow: Flow, model: Model, *, refresh: bool) -> None:
 
 
 def _start_waiting(flow: Flow, each: Waiting, command: str) -> None:
-    """Begin a model that waited, unless one before it did not come through."""
+    """Start a model that waited, unless one before it has failed."""
     with flow.files.open_ledger() as database:
         stuck = find_obstacle(database, each)
         if stuck:
@@ -363,7 +367,7 @@ def _start_waiting(flow: Flow, each: Waiting, command: str) -> None:
 
 
 def _skip_after(flow: Flow, name: str, *, why: str) -> None:
-    """Let no model wait for one that does not come through."""
+    """Take the models that wait for this one out of the queue, because it has failed."""
     with flow.files.open_ledger() as database:
         left = [each.model for each in list_waiting(database) if name in each.after]
         dequeue(database, left)

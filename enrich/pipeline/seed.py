@@ -1,4 +1,4 @@
-"""Seeds and sources: what the user brings becomes tables and views of the warehouse."""
+"""Seeds and sources: load the user's files as tables and views of the warehouse."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from enrich.pipeline.flow import Flow
 
 DUCKDB_ENCODINGS = {"latin-1": "latin-1", "utf-16": "utf-16"}
-"""Encodings that DuckDB reads by itself; others are Python's, and go through a copy in UTF-8."""
-CHUNK_BYTES = 1 << 20
+"""Encodings that DuckDB reads itself. Files in any other one that Python knows are copied to
+UTF-8."""
+CHUNK_BYTES = 1 << 20  # 1 MiB: a seed may be larger than memory
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -46,32 +47,35 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""Encodings by how a text in them may begin; the mark of UTF-32 begins like that of UTF-16."""
+"""Encodings by byte order mark. UTF-32 comes first: its mark starts with that of UTF-16."""
 CSV_LINE_PATTERN = re.compile(r"CSV Error on Line: (\d+)|in line (\d+)")
 CSV_REASON_PATTERN = re.compile(r"CSV Error on Line:.*\n(?:Original Line:.*\n)?(.*)")
 SEPARATORS = ",;\t|"
 USUAL_CSV_OPTIONS = {"quote": '"', "comment": "", "skip": 0}
-"""How a CSV is read unless it is said: by RFC 4180, and every line of it. DuckDB itself would take
-lines that begin with # for comments, and leave out what stands above the lines that fit."""
+"""How a CSV is read by default: as RFC 4180 says, and every line of it. DuckDB's sniffer may take
+lines that start with # for comments, and skip lines at the top that do not fit the others."""
 LARGER_LINE_BYTES = 20_000_000
-"""Bytes of a line that memory surely allows."""
+"""The `max_line_size` that a hint offers: ten times DuckDB's default of 2,000,000 bytes, and small
+enough for its buffers to fit in memory."""
 SAMPLE_ROWS = 100
-"""Rows by which a table of one column is judged."""
+"""How many rows are examined if a CSV was read as one column."""
 SEED_OPTIONS_HINT = (
     "fix the file, or say in project.yml how to read it: seeds: {tables: {NAME: {delim: ';'}}}"
 )
 
 
 def load_seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
-    """Load a seed file as a table, unless it was loaded as it is now. Needs the warehouse.
+    """Load a seed file as a table, unless it has not changed. Returns whether it was loaded.
 
-    Raises InputError, with file and line, where it cannot be read; the table stays as it was.
+    Raises InputError with file and line if it cannot be read; the table stays as it was. Needs the
+    warehouse.
     """
     known = comment(database, f"a seed: {each.version}")
     found = database.call("exists", schema="main", name=each.name)
     if found and found[0][1] == known:
         return False
     _check_options(database, each)
+    # DuckDB would load what there is of a truncated file without an error.
     if each.path.suffix.lower() == ".zst" and not zst.is_whole(each.path):
         what = f"{each.source} is truncated or damaged"
         raise InputError(what, hint="copy it again from where it came from")
@@ -88,7 +92,7 @@ def load_seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
 
 
 def _render_select(each: SeedFile, **more: object) -> str:
-    """The SELECT of a file's rows."""
+    """Returns the SELECT of a file's rows."""
     usual = dict(USUAL_CSV_OPTIONS) if each.reader == "read_csv" else {}
     if each.encoding and _find_native_encoding(each.encoding):
         usual["encoding"] = _find_native_encoding(each.encoding)
@@ -113,7 +117,10 @@ def _check_options(database: Warehouse, each: SeedFile) -> None:
 
 
 def _check_columns(database: Warehouse, each: SeedFile, path: Path) -> None:
-    """DuckDB makes one column of a CSV whose lines do not fit together: that is no table."""
+    """Raises InputError for a CSV that was read as one column although it has a separator.
+
+    DuckDB falls back to one column if the lines have different numbers of fields.
+    """
     table = quote.name("warehouse", "main", each.name)
     columns = list(database.describe(f"FROM {table}"))
     if each.reader != "read_csv" or len(columns) > 1 or {"delim", "sep"} & set(each.options):
@@ -122,6 +129,7 @@ def _check_columns(database: Warehouse, each: SeedFile, path: Path) -> None:
     separator = next((c for c in SEPARATORS if c in columns[0]), "")
     inside = next((c for c in SEPARATORS if values and all(c in each for each in values)), "")
     if separator:
+        # Fails with the line that does not fit, which says more than the error below.
         database.execute(
             f"SELECT count(*) FROM ({_render_select(each, delim=separator)})", path=path
         )
@@ -134,7 +142,7 @@ def _check_columns(database: Warehouse, each: SeedFile, path: Path) -> None:
 def _locate_fault(
     database: Warehouse, each: SeedFile, path: Path, problem: DatabaseError
 ) -> DatabaseError:
-    """An error that names a line, where DuckDB only says that it made nothing of a CSV."""
+    """Returns an error that names a line, if DuckDB only says that it could not sniff the CSV."""
     if "sniffing" not in str(problem.__cause__):
         return problem
     with path.open("rb") as lines:
@@ -151,7 +159,7 @@ def _locate_fault(
 
 
 def _explain_fault(each: SeedFile, problem: DatabaseError) -> InputError:
-    """DuckDB's word on a file, with the line it stumbled over."""
+    """Returns DuckDB's complaint about a file, with the line and a hint."""
     text = str(problem.__cause__)
     at = CSV_LINE_PATTERN.search(text)
     reason = CSV_REASON_PATTERN.search(text)
@@ -174,7 +182,7 @@ def _find_native_encoding(encoding: str) -> str:
 
 @contextmanager
 def _open_readable(each: SeedFile, work: Path) -> Iterator[Path]:
-    """The file as DuckDB reads it: of another encoding a copy in UTF-8, as long as it is needed."""
+    """Yield a file that DuckDB can read: the seed itself, or a temporary copy in UTF-8."""
     encoding = each.encoding or _detect_encoding(each.path)
     if not encoding or _find_native_encoding(each.encoding) or each.reader == "read_parquet":
         yield each.path
@@ -196,12 +204,12 @@ def _open_readable(each: SeedFile, work: Path) -> Iterator[Path]:
 
 
 def _detect_encoding(path: Path) -> str:
-    """The encoding that a text's first bytes tell; "" if they tell none."""
+    """Returns the encoding that a file's byte order mark names; "" without one."""
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     try:
         with cast("IO[bytes]", opened(path, "rb")) as raw:
             start = raw.read(4)
-    except (OSError, EOFError):  # whoever reads all of it will say why
+    except (OSError, EOFError):  # reading the whole file will report it
         return ""
     return next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), "")
 
@@ -233,7 +241,7 @@ def _transcode(each: SeedFile, copy: Path) -> None:
 
 
 def _drop_sources(database: Warehouse, sources: Sequence[Source]) -> None:
-    """Drop the views of sources that are not declared any more. Needs the warehouse."""
+    """Drop the views of sources that are no longer declared. Needs the warehouse."""
     known = {each.name for each in sources}
     for name, said in database.call("source_views", mark=f"{MARK}a source"):
         if name not in known and is_ours(database, said):
@@ -241,7 +249,8 @@ def _drop_sources(database: Warehouse, sources: Sequence[Source]) -> None:
 
 
 def create_source(database: Warehouse, source: Source) -> bool:
-    """Make the view of a source's files, unless it is there. Needs the warehouse."""
+    """Create the view of a source's files. Returns False if it exists already. Needs the
+    warehouse."""
     version = f"a source: {sha256(source.query.encode()).hexdigest()[:12]}"
     found = database.call("exists", schema="main", name=source.name)
     if found and found[0][1] == comment(database, version):
@@ -255,10 +264,11 @@ def create_source(database: Warehouse, source: Source) -> bool:
 
 
 def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichError]]:
-    """Load the seeds of these names, or all, as tables where their files have changed, and make the
-    views of sources; gives the names of those loaded, and what was wrong.
+    """Load the named seeds, or all, as tables if their files have changed, and create the views of
+    sources. Returns the names of the seeds loaded, and the problems.
 
-    What cannot be loaded is left to the models that read it: it is among the command's `spoiled`.
+    Seeds and sources that cannot be loaded are added to the command's `spoiled`, for the models
+    that read them. Raises ProjectError if there is no seed of a name.
     """
     found = seed_file.found(flow.config)
     known = (*found.files, *found.problems)
@@ -274,7 +284,7 @@ def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichErr
             for name, each in wanted.items():
                 try:
                     loaded += [name] if load_seed(database, each, work=flow.files.work) else []
-                except Damaged:
+                except Damaged:  # of the warehouse, not of the seed
                     raise
                 except (InputError, DiskError) as problem:
                     problems[name] = problem
@@ -288,7 +298,7 @@ def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichErr
 
 
 def create_sources(database: Warehouse, sources: Sequence[Source]) -> dict[str, EnrichError]:
-    """Make the views of sources; gives what is wrong with those that cannot be made."""
+    """Create the views of sources. Returns the problems of those that cannot be created."""
     problems: dict[str, EnrichError] = {}
     _drop_sources(database, sources)
     for each in sources:

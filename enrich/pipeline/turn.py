@@ -1,6 +1,6 @@
-"""Turn: every batch goes as far as it can, and what failed is planned again.
+"""Turn: advance every batch as far as possible, and plan again what failed.
 
-All of it happens under the project's lock, which nobody holds while waiting.
+All of it happens under the project's lock, which is not held during waits.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from enrich.providers import Provider
 
 MOST_FULL_TRIES = 20
-"""How often a batch may meet a full queue in which nothing of ours stands."""
+"""How often a full queue may reject a batch while no other batch of the project is in it. Batches
+of other projects can fill it for hours; a batch that never fits must not be retried for ever."""
 
 
 @dataclass(kw_only=True)
 class Turn:
-    """What one turn did: the batches as they stand, those that were read, and what went wrong with
-    which model; how many requests are asked again, and whether any batch is another than before."""
+    """The result of one turn: the batches, those that have been `read` with their outcomes, and the
+    `troubles` by model; `planned` is how many requests are asked again, and `replanned` says
+    whether any batches have been replaced."""
 
     batches: list[Batch] = field(default_factory=list)
     read: list[tuple[Batch, Mapping[str, int]]] = field(default_factory=list)
@@ -43,21 +45,21 @@ class Turn:
     replanned: bool = False
 
     def list_open(self, model: str) -> list[Batch]:
-        """The model's batches that are still under way."""
+        """Returns the model's open batches."""
         return [batch for batch in self.batches if batch.model == model and batch.read_at is None]
 
     def are_held(self, models: set[str]) -> bool:
-        """Whether nothing of these models is under way, because a budget holds all there is."""
+        """Whether these models have open batches, and a budget holds all of them."""
         left = [batch for model in models for batch in self.list_open(model)]
         return bool(left) and all(batch.held for batch in left)
 
 
 def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
-    """Take every unread batch as far as it goes, and plan again what should be asked again.
+    """Advance every unread batch as far as possible, and plan again what should be asked again.
 
-    What goes wrong with one batch stops no other. What passes by itself is tried again in the next
-    turn. Where a model's batch is refused before it was sent, what else was planned for the model
-    is forgotten: it would be refused as well.
+    A problem with one batch does not stop the others, and a transient one is tried again in the
+    next turn. If a batch is refused before it is sent, the rest of the model's planned batches are
+    deleted: they would be refused as well.
     """
     result = Turn()
     previews = settle_previews(files)
@@ -104,10 +106,11 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
 def _may_submit(
     batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provider, proven: set[str]
 ) -> bool:
-    """Whether this batch may be submitted now; polling is always allowed.
+    """Whether this batch may be submitted now, or polled, which is always allowed.
 
-    The provider's limits are kept. The first batch of a version goes alone, if it costs anything:
-    should all of it fail, the others are not paid for.
+    The provider's limits are kept. The first batch of a version goes alone if it costs anything: if
+    all of it fails, the others are not paid for. Raises ProviderError if a full queue has rejected
+    the batch too often.
     """
     if batch.sent:
         return True
@@ -122,6 +125,7 @@ def _may_submit(
         if other.provider == batch.provider and other.sent and other.ended_at is None
     ]
     limits = provider.limits
+    # With other batches of the project in the queue, the one to wait for is known.
     if batch.code == QUEUE_FULL and not busy and batch.tries > MOST_FULL_TRIES:
         what = f"{batch.id} is refused again and again: {batch.error}"
         hint = "make batches smaller: max_requests or enqueued_tokens in project.yml"
@@ -131,14 +135,17 @@ def _may_submit(
     if limits.batches is not None and len(busy) >= limits.batches:
         return False
     if limits.enqueued_tokens is None or not busy:
-        return True
+        return True  # a single batch above the limit is the provider's to refuse
     tokens = sum(other.bytes for other in (*busy, batch)) // BYTES_PER_TOKEN
     return tokens <= limits.enqueued_tokens
 
 
 def _hold_unpaid(files: Files, batch: Batch) -> Batch:
-    """The batch, held if a budget that bears on it does not pay for it. What is held already waits
-    to be planned anew, for meanwhile somebody else may have asked the same."""
+    """Returns the batch, held if a budget does not cover it.
+
+    A batch that is already held stays so until it is planned again: another model may have asked
+    the same requests meanwhile.
+    """
     if batch.sent or batch.held:
         return batch
     with files.open_ledger() as database:

@@ -1,4 +1,4 @@
-"""Withdraw: a batch is stopped, forgotten or given up; what was answered is kept."""
+"""Withdraw: stop, forget or give up a batch; answers that have come in are kept."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ if TYPE_CHECKING:
 
 
 def withdraw_planned(database: Ledger, model: str) -> None:
-    """Forget the model's batches that nobody was asked to run; `discard_unused` deletes what was
-    uploaded of them."""
+    """Delete the model's batches that have not been sent; `discard_unused` deletes their
+    uploads."""
     database.call("unused_files", model=model, batch=None)
     for table in ("requests", "batches"):
         database.call(f"withdraw_{table}", model=model)
 
 
 def stop_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
-    """Stop a batch: what was not sent is forgotten, what was sent is asked to end early."""
+    """Stop a batch: delete it if it was not sent, or ask its provider to cancel it. Returns the
+    updated batch. Raises ProviderError if the provider refuses."""
     if batch.remote is None and batch.intended_at is None:
         return _forget_planned(files, batch)
+    # First, because a create may be in doubt: the batch is then cancelled as soon as it is found.
     batch = save_batch(files, batch, cancelled_at=utc_now())
     if batch.remote in (None, PREVIEW_REMOTE) or batch.ended_at is not None:
         return batch
@@ -42,7 +44,7 @@ def stop_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
 
 
 def _forget_planned(files: Files, batch: Batch) -> Batch:
-    """Forget a batch that was never sent: its rows count as not asked."""
+    """Delete a batch that was never sent: its rows count as not asked."""
     with files.open_ledger() as database, database.transaction():
         database.call("unused_files", model=batch.model, batch=batch.id)
         for table in ("requests", "batches"):
@@ -53,9 +55,9 @@ def _forget_planned(files: Files, batch: Batch) -> Batch:
 
 
 def give_up(files: Files, batch: Batch, *, billed: bool = False) -> Batch:
-    """Wait for a batch no more, whatever its provider does with it: its rows count as not run.
+    """Stop tracking a batch, whatever its provider does with it: its rows count as not run.
 
-    `billed`: the provider may run it, and what was reserved for it stays spent.
+    `billed`: the provider may run it, so its estimated cost stays spent. Returns the closed batch.
     """
     with files.open_ledger() as database, database.transaction():
         judge = Judge.of(database, batch.version_id)

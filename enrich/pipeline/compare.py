@@ -21,12 +21,13 @@ from enrich.providers.capabilities import quote_price
 from enrich.results import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from enrich.db.database import Both, Database, Ledger
     from enrich.db.files import Files
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
+    from enrich.manifest.output import Output
     from enrich.pipeline.preview import AskedRows
     from enrich.providers import Provider
 
@@ -176,11 +177,7 @@ def _compare_sides(
     work = asked[0].work
     before = database.describe("SELECT answer.* FROM temp._enrich_was")
     lowered = {column.lower() for column in before}
-    columns = [
-        (column.name, column.type.is_list and before[column.name].endswith("]"))
-        for column in work.prompt.output.columns
-        if column.name.lower() in lowered and column.name in before
-    ]
+    columns = _list_shared_columns(work.prompt.output, before)
     rows, both, *tokens = database.fetch_one(comparison.render_totals())
     if not rows:
         hint = "widen --where, or run the model: only published rows can be compared"
@@ -206,6 +203,15 @@ def _compare_sides(
         spent=None if None in spent else sum(cost or 0.0 for cost in spent),
         diff=work.kept.diff(version, called="published") if version else "",
     )
+
+
+def _list_shared_columns(output: Output, before: Mapping[str, str]) -> list[tuple[str, bool]]:
+    """Returns the output columns that both sides have, and whether both hold lists."""
+    return [
+        (column.name, column.type.is_list and before[column.name].endswith("]"))
+        for column in output.columns
+        if column.name in before
+    ]
 
 
 def _describe_side(named: Respondent, tokens: list[int]) -> Side:

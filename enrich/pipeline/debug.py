@@ -62,14 +62,7 @@ def find_findings(flow: Flow, *, provider: str | None) -> Iterator[Finding]:
     # From the cheap checks to the slow ones: each finding is shown as soon as it is known.
     config = flow.config
     yield Finding(what="project.yml", verdict="ok", detail=str(config.root / "project.yml"))
-    free = shutil.disk_usage(config.root).free
-    room = f"{free / 1e9:,.1f} GB free"
-    if free < LOW_DISK_BYTES:
-        yield Finding(
-            what="disk", verdict="warn", detail=room, hint="free some disk space before a long run"
-        )
-    else:
-        yield Finding(what="disk", verdict="ok", detail=room)
+    yield _check_disk(config.root)
     locked = False
     for name, path in (("warehouse", config.warehouse), ("ledger", config.ledger)):
         found = _check_database(flow, name, path)
@@ -98,6 +91,16 @@ def find_findings(flow: Flow, *, provider: str | None) -> Iterator[Finding]:
         yield from found_here
     if not locked:
         yield from _check_models(flow, provider, unusable)
+
+
+def _check_disk(folder: Path) -> Finding:
+    """Check that the disk has room for a run."""
+    free = shutil.disk_usage(folder).free
+    room = f"{free / 1e9:,.1f} GB free"
+    if free < LOW_DISK_BYTES:
+        hint = "free some disk space before a long run"
+        return Finding(what="disk", verdict="warn", detail=room, hint=hint)
+    return Finding(what="disk", verdict="ok", detail=room)
 
 
 def _count_nouns(number: int, word: str) -> str:

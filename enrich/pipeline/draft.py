@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
@@ -101,11 +101,7 @@ def draft_run(
     run = _build_run(database, config, provider, work, options)
     before = database.call("latest_run", model=run.model)
     now, last = found.now, Version.of(database, before[0][2]) if before else found.now
-    keep_version(database, work)
-    withdraw_planned(database, run.model)
-    if work.prompt.sample is not None and not run.since:
-        diff.keep_answers(database, found, work)
-    responses.judge_again(database, Judge.of(database, work.version_id))
+    _reuse_answers(database, work, found, run)
     requests, size = plan.list_todo(database, run, overhead=work.overhead)
     rows = diff.count_changes(database, found)
     spending = _find_spending(
@@ -132,12 +128,35 @@ def draft_run(
         spend=spending.estimate(requests=paid, size=within).usd or 0.0,
         estimate=spending.estimate(requests=requests, size=size),
         price=spending.price,
-        changed=now.changed(last) if last.id != now.id else (),
-        diff=now.diff(last) if last.id != now.id else "",
-        settled=_is_settled(now, last, rows) and _is_table_current(database, run.model),
-        held_back=_find_obstacle(database, run.model),
     )
+    planned = _compare_with_last(database, planned, now, last, rows)
     return Draft(run=run, plan=planned, cuts=cuts, spending=spending)
+
+
+def _compare_with_last(
+    database: Both, planned: Plan, now: Version, last: Version, rows: Changes
+) -> Plan:
+    """Returns the plan with what is different from the version last run, and from its table."""
+    is_new = last.id != now.id
+    return replace(
+        planned,
+        changed=now.changed(last) if is_new else (),
+        diff=now.diff(last) if is_new else "",
+        settled=_is_settled(now, last, rows) and _is_table_current(database, planned.model),
+        held_back=_find_obstacle(database, planned.model),
+    )
+
+
+def _reuse_answers(database: Both, work: Compiled, found: EarlierVersions, run: Run) -> None:
+    """Bring the ledger to the present version, so that only what really has to be asked is
+    planned."""
+    keep_version(database, work)
+    # Batches of an earlier run that were never sent would count as in flight.
+    withdraw_planned(database, run.model)
+    if work.prompt.sample is not None and not run.since:
+        diff.keep_answers(database, found, work)
+    # Before the plan: an answer that the present output accepts need not be asked again.
+    responses.judge_again(database, Judge.of(database, work.version_id))
 
 
 def _find_spending(

@@ -39,17 +39,10 @@ def score_answers(
     if not database.call("exists", schema="main", name=model):
         raise InputError(f"'{model}' has not been published yet", hint=f"enrich run {model}")
     table = quote.table(labels)
-    try:
-        given = database.describe(f"FROM {table}")
-    except DatabaseError as problem:
-        hint = "use a seed, a model, a source or any other table of the warehouse"
-        raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
+    given = _describe_labels(database, labels)
     key = _find_label_key(database, model, labels, given)
     pairs = _pair_columns(prompt, labels, given, columns)
-    double = database.execute(scores.render_doubled_key(table, key))
-    if double:
-        what = f"'{labels}' has more than one row for the key {double[0][0]}"
-        raise InputError(what, hint="labels need one row per key: write a model that combines them")
+    _check_unique(database, labels, key)
     rows = 0
     for column, label in pairs:
         database.execute(
@@ -71,6 +64,24 @@ def score_answers(
     if not rows:
         hint = f"check that the keys ({', '.join(key)}) match and that the labels are not NULL"
         raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)
+
+
+def _describe_labels(database: Both, labels: str) -> dict[str, str]:
+    """Returns the columns of the labels with their types; raises InputError if they are
+    unreadable."""
+    try:
+        return database.describe(f"FROM {quote.table(labels)}")
+    except DatabaseError as problem:
+        hint = "use a seed, a model, a source or any other table of the warehouse"
+        raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
+
+
+def _check_unique(database: Both, labels: str, key: Mapping[str, str]) -> None:
+    """Raises InputError if the labels have more than one row for a key."""
+    double = database.execute(scores.render_doubled_key(quote.table(labels), key))
+    if double:
+        what = f"'{labels}' has more than one row for the key {double[0][0]}"
+        raise InputError(what, hint="labels need one row per key: write a model that combines them")
 
 
 def _score_column(database: Both, measure: Measure, named: Mapping[str, str]) -> None:

@@ -188,27 +188,13 @@ def _plan_preview(
     # The version is stored with the model as it is, without the row limit of the preview.
     draft.keep_version(database, replace(work, model=model))
     read.judge_again(database, Judge.of(database, work.version_id))
-    prompt = work.prompt
-    retry = prompt.retry if prompt.retry is not None else config.retry
-    # `again`: whoever previews a row that has failed wants to see what it does now.
-    one = Run(
-        id=0,
-        model=model.name,
-        version_id=work.version_id,
-        provider=provider.name,
-        max_attempts=prompt.max_attempts or config.max_attempts,
-        retry=retry,
-        again=True,
-        since=0,
-        invocation=0,
-        limits=find_limits(config.budget, prompt.budget, None),
-    )
+    one = _build_preview_run(config, provider, work, model)
     requests, size = plan.list_todo(database, one, overhead=work.overhead)
     if not requests:
         return None
     spending = Spending(
         rate=TokenRate.seen(
-            database, work.version_id, prompt, work.params, measure_content(database, work)
+            database, work.version_id, work.prompt, work.params, measure_content(database, work)
         ),
         price=quote_price(provider, work.body.llm, now=True),
         budget=Remaining.of_run(database, one),
@@ -222,6 +208,23 @@ def _plan_preview(
     (name,) = plan.assign_batches(database, one, [cut], spending, paid=requests)
     database.call("answering", batch=name)
     return next(batch for batch in list_unread(database) if batch.id == name)
+
+
+def _build_preview_run(config: Config, provider: Provider, work: Compiled, model: Model) -> Run:
+    """Returns run 0, which all previews belong to."""
+    prompt = work.prompt
+    return Run(
+        id=0,
+        model=model.name,
+        version_id=work.version_id,
+        provider=provider.name,
+        max_attempts=prompt.max_attempts or config.max_attempts,
+        retry=prompt.retry if prompt.retry is not None else config.retry,
+        again=True,  # whoever previews a row that has failed wants to see what it does now
+        since=0,
+        invocation=0,
+        limits=find_limits(config.budget, prompt.budget, None),
+    )
 
 
 def _find_answers(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[str, Answered]:

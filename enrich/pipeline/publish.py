@@ -161,10 +161,7 @@ def _replace_tables(
     Returns the results, the counts of outcomes in the tables as JSON, and the number of stale rows.
     """
     model, judge = run.model, Judge.of(database, run.version_id)
-    with database.transaction():
-        judge_again(database, judge, tables.present(model))
-    database.execute(tables.settled(model))
-    database.execute(tables.kept(model, judge.output, judge.form))
+    _settle_answers(database, model, judge)
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
     before = needs_published(tests) and bool(there)
     table = quote.name("warehouse", "main", model)
@@ -173,19 +170,7 @@ def _replace_tables(
         database.execute(tables.render_published_copy(model))
 
     def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
-        for schema in PUBLISHED_SCHEMAS:
-            if check_free(database, model, "a model", schema=schema) == "VIEW":
-                cleared(database, model, "a model")
-        check_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
-        database.execute(tables.published(model, judge.output, judge.form))
-        database.execute(tables.provenance(model))
-        database.execute(history.history(model, judge.output, judge.form))
-        words = {each.name: each.description for each in judge.output.columns if each.description}
-        for schema in PUBLISHED_SCHEMAS:
-            sealed = _seal_version(database, schema, model, version)
-            columns = words if schema == "main" else {}
-            mark(database, "TABLE", schema, model, sealed, about=about, columns=columns)
-        mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
+        _create_tables(database, model, judge, version, about=about)
         key = tuple(find_key(database, model))
         results = run_tests(
             database,
@@ -200,6 +185,33 @@ def _replace_tables(
 
     found, (outcomes, stale) = _try_tables(database, model, tests, make, keep=keep)
     return found, outcomes, stale
+
+
+def _settle_answers(database: Both, model: str, judge: Judge) -> None:
+    """Create `temp._enrich_settled`: the model's rows, each with its best response."""
+    # In a transaction of its own: what is judged again stays so, even if the tables are rolled back.
+    with database.transaction():
+        judge_again(database, judge, tables.present(model))
+    database.execute(tables.settled(model))
+    database.execute(tables.kept(model, judge.output, judge.form))
+
+
+def _create_tables(database: Both, model: str, judge: Judge, version: str, *, about: str) -> None:
+    """Create the published table, its provenance and its history, each with its comment."""
+    for schema in PUBLISHED_SCHEMAS:
+        # CREATE OR REPLACE TABLE does not replace a view, which a plain model of this name left.
+        if check_free(database, model, "a model", schema=schema) == "VIEW":
+            cleared(database, model, "a model")
+    check_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
+    database.execute(tables.published(model, judge.output, judge.form))
+    database.execute(tables.provenance(model))
+    database.execute(history.history(model, judge.output, judge.form))
+    words = {each.name: each.description for each in judge.output.columns if each.description}
+    for schema in PUBLISHED_SCHEMAS:
+        sealed = _seal_version(database, schema, model, version)
+        columns = words if schema == "main" else {}
+        mark(database, "TABLE", schema, model, sealed, about=about, columns=columns)
+    mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
 
 
 MadeTable = tuple["list[Result]", "Any", "Any"]

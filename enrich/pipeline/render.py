@@ -53,7 +53,7 @@ def _render_pictures(database: Warehouse, compiled: Compiled, config: Config) ->
     found = [file for file, _ in checked if file]
     if not given:
         return
-    if not found:  # read_blob raises if it is given no file
+    if not found:
         database.execute(
             "INSERT INTO temp._enrich_pictures SELECT unnest($given), NULL, NULL, unnest($faults)",
             given=given,

@@ -244,24 +244,8 @@ def _start_or_queue(
     models that it reads.
     """
     later = {each.name: flow.list_upstream(each, picked) for each in picked}
-    stopped: dict[str, str] = {}
-    for each in picked:
-        if later[each.name]:
-            continue
-        if each.name not in flow.found.problems:
-            try:
-                options = _start_model(flow, each, provider, options)
-            except (Locked, DiskError):
-                raise
-            except EnrichError as problem:
-                flow.fail(each.name, problem)
-                stopped[each.name] = NOT_STARTED
-        else:
-            stopped[each.name] = NOT_STARTED
-        if each.name in flow.found.problems:
-            stopped.setdefault(each.name, NOT_PUBLISHED)
-        if _was_held_back(flow, each.name):
-            stopped[each.name] = HELD_BACK
+    first = [each for each in picked if not later[each.name]]
+    options, stopped = _start_first(flow, first, provider, options)
     with flow.files.open_ledger() as database, database.transaction():
         for name, after in later.items():
             cause = next((other for other in after if other in stopped), "")
@@ -277,6 +261,30 @@ def _start_or_queue(
                     variables=flow.workspace.variables,
                 )
                 enqueue(database, row)
+
+
+def _start_first(
+    flow: Flow, first: Sequence[Model], provider: str | None, options: RunOptions
+) -> tuple[RunOptions, dict[str, str]]:
+    """Start these models. Returns the options, which name the command's first run, and why each of
+    the models that failed did."""
+    stopped: dict[str, str] = {}
+    for each in first:
+        if each.name not in flow.found.problems:
+            try:
+                options = _start_model(flow, each, provider, options)
+            except (Locked, DiskError):
+                raise
+            except EnrichError as problem:
+                flow.fail(each.name, problem)
+                stopped[each.name] = NOT_STARTED
+        else:
+            stopped[each.name] = NOT_STARTED
+        if each.name in flow.found.problems:
+            stopped.setdefault(each.name, NOT_PUBLISHED)
+        if _was_held_back(flow, each.name):
+            stopped[each.name] = HELD_BACK
+    return options, stopped
 
 
 def _was_held_back(flow: Flow, name: str) -> bool:

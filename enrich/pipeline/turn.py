@@ -67,6 +67,27 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
         stop_hopeless(files, database, list_unread(database))
         todo = list_unread(database)
         proven = {str(row[0]) for row in database.call("proven")}
+    fetched = _advance_each(files, open_provider, todo, proven, result)
+    discard_unused(files, open_provider)
+    result.read, unreadable = read_batches(files, fetched)
+    result.troubles += [(batch.model, problem) for batch, problem in unreadable]
+    latest = {batch.id: batch for batch, _ in result.read}
+    result.batches = [latest.get(batch.id, batch) for batch in result.batches]
+    again = plan_retries(files, open_provider, result.batches, result.read)
+    result.planned, result.replanned = again
+    result.read += previews
+    return result
+
+
+def _advance_each(
+    files: Files,
+    open_provider: Callable[[str], Provider],
+    todo: tuple[Batch, ...],
+    proven: set[str],
+    result: Turn,
+) -> list[Batch]:
+    """Advance every batch, and collect batches and troubles in `result`. Returns the batches whose
+    result files have been downloaded. `proven` are the versions that have answers."""
     stopped: set[str] = set()
     fetched: list[Batch] = []
     for batch in todo:
@@ -82,6 +103,7 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
                 after = poll.advance_batch(files, provider, after)
         except (ProviderError, ProjectError) as problem:
             result.troubles.append((batch.model, problem))
+            # A batch that the provider may know of stays tracked, whatever its provider says now.
             if batch.sent or isinstance(problem, Unavailable):
                 result.batches.append(batch)
                 continue
@@ -92,15 +114,7 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
         result.batches.append(after)
         if after.ended:
             fetched.append(after)
-    discard_unused(files, open_provider)
-    result.read, unreadable = read_batches(files, fetched)
-    result.troubles += [(batch.model, problem) for batch, problem in unreadable]
-    latest = {batch.id: batch for batch, _ in result.read}
-    result.batches = [latest.get(batch.id, batch) for batch in result.batches]
-    again = plan_retries(files, open_provider, result.batches, result.read)
-    result.planned, result.replanned = again
-    result.read += previews
-    return result
+    return fetched
 
 
 def _may_submit(

@@ -104,9 +104,7 @@ def draft_run(
     _reuse_answers(database, work, found, run)
     requests, size = plan.list_todo(database, run, overhead=work.overhead)
     rows = diff.count_changes(database, found)
-    spending = _find_spending(
-        database, provider, work, run, requests=requests, foreseen=options.foreseen
-    )
+    spending = _find_spending(database, provider, work, run, requests, options.foreseen)
     paid = plan.count_affordable(database, spending)
     first = plan.cut_probe(spending, paid)
     cuts = plan.cut_batches(database, provider.limits, paid=first)
@@ -164,7 +162,6 @@ def _find_spending(
     provider: Provider,
     work: Compiled,
     run: Run,
-    *,
     requests: int,
     foreseen: float,
 ) -> Spending:

@@ -189,7 +189,8 @@ def _replace_tables(
 
 def _settle_answers(database: Both, model: str, judge: Judge) -> None:
     """Create `temp._enrich_settled`: the model's rows, each with its best response."""
-    # In a transaction of its own: what is judged again stays so, even if the tables are rolled back.
+    # In a transaction of its own: what is judged again stays so, even if the tables are rolled
+    # back.
     with database.transaction():
         judge_again(database, judge, tables.present(model))
     database.execute(tables.settled(model))

@@ -61,6 +61,8 @@ class Rows:
         return _import_optional("pyarrow").table(self._by_column())
 
     def _by_column(self) -> dict[str, list[Any]]:
+        # By unique names: a dict, like the frames themselves, has no room for two columns of one
+        # name.
         return {name: [row[number] for row in self.rows] for number, name in enumerate(self.names)}
 
     def _repr_html_(self) -> str:
@@ -154,6 +156,7 @@ def _render_cell(value: object) -> str:
 
 
 def _import_optional(name: str) -> Any:  # noqa: ANN401
+    # Not dependencies of enrich: who wants a data frame has the package for it.
     try:
         return import_module(name)
     except ImportError as problem:

@@ -94,6 +94,7 @@ class Batch:
     @property
     def sent(self) -> bool:
         """Whether the provider may know of it."""
+        # An intent without a remote id: the response to the create was lost, or not awaited.
         return self.remote is not None or self.intended_at is not None
 
     @property
@@ -141,6 +142,7 @@ def describe_standing(batch: Batch) -> str:
 
 def list_unread(database: Ledger) -> tuple[Batch, ...]:
     """Returns every batch that has not been read yet, oldest first. Needs the ledger."""
+    # The identity is the version's, because it is part of each of its fingerprints.
     columns = {"id": "batch AS id", "version_id": "prompt AS version_id"}
     names = [columns.get(field.name, field.name) for field in fields(Batch)]
     rows = database.fetch_dicts(

@@ -66,6 +66,7 @@ class Remaining:
         for scope in ("run", "month"):
             spent[scope] += foreseen
         left, scope = min((amount - spent[scope], scope) for scope, amount in limits.items())
+        # What is left is negative once answers have taken more than estimated.
         return cls(usd=max(0.0, left), scope=scope, limit=limits[scope], spent=limits[scope] - left)
 
     def pays(self, cost: float | None) -> bool:

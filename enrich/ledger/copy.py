@@ -206,7 +206,7 @@ def _read_in_pieces(
         most = -1
     rows, unread = 0, 0
     left = [(first, LEDGER_ROW_GROUP) for first in range(0, int(most) + 1, LEDGER_ROW_GROUP)][::-1]
-    while left:
+    while left:  # a stack, so the lists are reversed to read rows in order
         first, many = left.pop()
         last = min(first + many - 1, int(most))
         try:
@@ -230,9 +230,10 @@ def write_export(files: Files, folder: Path, *, skip_damaged: bool = False) -> E
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         hint = "name a folder that does not exist yet"
         raise DiskError(f"{folder} already exists and is not empty", hint=hint)
+    # Beside the folder, because a rename cannot cross file systems; hidden until it is complete.
     draft = folder.with_name(f".{folder.name}.part")
     try:
-        with keep_private():
+        with keep_private():  # it holds everything that was asked and answered
             _remove_folder(draft)
             (draft / "inputs").mkdir(parents=True)
             manifest = _write_tables(files, draft, skip_damaged=skip_damaged)
@@ -322,6 +323,7 @@ def _allow_folders(files: Files, *folders: Path) -> Files:
 
 
 def _name_file(table: str) -> str:
+    # In a folder of their own, because a model can have the name of one of the ledger's tables.
     model = table.removeprefix(INPUTS_PREFIX)
     return f"{table}.parquet" if model == table else f"inputs/{model}.parquet"
 
@@ -425,6 +427,7 @@ def _load_manifest(folder: Path) -> dict[str, Any]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         known = said["format"]
+        # Checked here, once, so that nothing below has to expect a file that was edited by hand.
         for each in said["tables"].values():
             for key, kind in MANIFEST_TYPES.items():
                 if not isinstance(each[key], kind):
@@ -458,6 +461,7 @@ def restore_export(files: Files, folder: Path, *, replace_ledger: bool = False) 
     folder = folder.absolute()
     files = replace(files, ledger=files.ledger.resolve())  # a symbolic link is kept
     said = _load_manifest(folder)
+    # All files are checked before anything is written.
     for name, each in said["tables"].items():
         _check_file(folder, _name_file(name), each)
     if files.ledger.exists() and not replace_ledger and not _is_empty(files):
@@ -512,6 +516,7 @@ def _fill_tables(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> N
     """Fill the tables of a new ledger, and create those of models."""
     there = dict(_list_tables(database))
     for name, said in tables.items():
+        # A newer enrich may have added columns or tables, which would be lost here.
         unknown = sorted(said["columns"].keys() - there.get(name, said["columns"]).keys())
         if (name not in there and not name.startswith(INPUTS_PREFIX)) or unknown:
             what = f"{name}.{unknown[0]}" if unknown else name
@@ -519,11 +524,13 @@ def _fill_tables(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> N
                 f"{folder} contains something that this version of enrich does not know: {what}"
             )
             raise DiskError(message, hint="upgrade enrich in this environment")
+        # Types that were exported as text become what they were.
         casts = ", ".join(
             f"CAST({quote.name(column)} AS {kind}) AS {quote.name(column)}"
             for column, kind in said["columns"].items()
         )
         query = f"SELECT {casts} FROM read_parquet($path)"
+        # By name, because the export of an older enrich lacks the columns added since.
         if name in there:
             database.execute(f"DELETE FROM {_quote_table(name)}")
             database.execute(
@@ -591,7 +598,7 @@ def export_if_changed(files: Files, backup: Backup) -> Export | None:
     if known is not None and state and known.state == state:
         return None
     found = write_export(files, backup.next())
-    backup.prune()
+    backup.prune()  # last, so that there is a complete export at every moment
     return found
 
 

@@ -101,5 +101,6 @@ def find_obstacle(database: Ledger, each: Waiting) -> tuple[str, str] | None:
 def list_ready(database: Ledger) -> tuple[Waiting, ...]:
     """Returns the queued models whose upstream models have been answered and published."""
     found = list_waiting(database)
+    # A queued model counts as busy itself, so that a chain of models starts link by link.
     busy = {each.model for each in found} | {batch.model for batch in list_unread(database)}
     return tuple(each for each in found if not busy & set(each.after))

@@ -74,6 +74,7 @@ class Backoff:
         # A rejected batch leaves its queue full for as long as other batches take, so each
         # rejection makes the next wait longer, even though the batch's status has changed.
         least = shortest * 1.5 ** max((batch.tries for batch in full), default=0)
+        # Where a batch has just moved, the next one is likely to move soon.
         growing = least if seen != self.seen else self.seconds * 1.5
         self.seconds = min(longest, growing)
         self.seen = seen

@@ -27,6 +27,7 @@ def cancel_models(flow: Flow, names: Sequence[str], *, forget: bool) -> tuple[Ba
     with flow.files.open_ledger() as database:
         known = {batch.model for batch in list_unread(database)}
         known |= {each.model for each in list_waiting(database)}
+    # A model without batches is nothing to complain about, but a name that is no model is a typo.
     for name in set(names) - known:
         flow.graph.one(name)
     problems: list[EnrichError] = []

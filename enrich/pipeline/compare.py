@@ -114,9 +114,11 @@ def compare_answers(
             _load_asked_side(database, "now", now)
             version = _load_published_side(database, now)
             run = Run.latest(database, model.name)
+            # The published answers may be from another provider, with other prices.
             was = (f"{version.llm}, published", version.llm), open_provider(run.provider)
             working = _name_side(now, "working prompt"), provider
             return _compare_sides(database, was, working, (now,), version=version)
+    # Both sides are answered now, so the model need not have been run.
     other = replace(model, prompt=replace(model.own_prompt, llm=llm))
     first = ask_rows(files, config, provider, model, limit=limit, where=where, among="")
     second = ask_rows(files, config, provider, other, limit=limit, where=where, among="")

@@ -209,6 +209,7 @@ def _build_run(
     database: Ledger, config: Config, provider: Provider, work: Compiled, options: RunOptions
 ) -> Run:
     """Returns the run with the next number."""
+    # The project's lock is held, so no other process can take the same number.
     number = int(database.fetch_one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
     prompt = work.prompt
     return Run(

@@ -58,6 +58,7 @@ def score_answers(
         )
         with database.transaction():
             named = {"model": model, "labels": labels, "column": column.name}
+            # Replaced, so that scoring a version twice does not count it twice.
             database.call("scores_dropped", **named)
             _score_column(database, column.type.family.choose_measure(column.type), named)
         rows += database.fetch_one("SELECT count(*) FROM temp._enrich_scored")[0]

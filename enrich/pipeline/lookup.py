@@ -40,6 +40,7 @@ def run_query(workspace: Workspace, query: str) -> Rows:
     The ledger is attached read-only; attached databases whose file is missing are left out.
     """
     files, known = workspace.files, workspace.variables
+    # ATTACH fails for a missing file, and the query may not need that database.
     there = [a for a in files.attached if a.type != "duckdb" or Path(a.path).is_file()]
     free = replace(files, reach=None, attached=tuple(there))
     if set(variables.used(query)) <= set(known):

@@ -271,6 +271,7 @@ def _plan_batch(
     # People see the id at the provider, so it starts with the model's name; it is also a file name
     # and a value of metadata, hence its characters and its length.
     batch = f"{re.sub(r'[^A-Za-z0-9_-]', '', run.model)[:40]}-{uuid4().hex[:12]}"
+    # The price is stored with the batch, so that its cost does not change with the price list.
     price = spending.price
     database.call(
         "batch_planned",

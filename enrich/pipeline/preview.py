@@ -279,6 +279,7 @@ def settle_previews(files: Files) -> list[ReadBatch]:
     """
     with files.open_ledger() as database:
         left = [batch for batch in list_unread(database) if batch.remote == PREVIEW_REMOTE]
+    # Ctrl-C records how a preview ended; one without an end was killed.
     ended = [e if e.ended_at else _end_preview(files, e, status="interrupted") for e in left]
     done, troubles = read_batches(files, ended)
     for batch, outcomes in done:

@@ -165,6 +165,7 @@ def _replace_tables(
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
     before = needs_published(tests) and bool(there)
     table = quote.name("warehouse", "main", model)
+    # A view of this name is a plain model's, so its rows say nothing about the answers.
     rows_before = database.fetch_one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
         database.execute(tables.render_published_copy(model))
@@ -234,6 +235,7 @@ def _try_tables(
     broken: dict[str, Result] = {}
     while True:
         trial = [test for test in tests if test.name not in broken]
+        # Not `database.transaction()`, which would commit: tables are rolled back without an error.
         database.execute("BEGIN TRANSACTION")
         done = False
         try:

@@ -104,6 +104,7 @@ def read_files(
         runs=[each.run for each in ended],
         unrun=[each.unrun for each in ended],
     )
+    # Starts from the requests, so that a request without a line gets a response as well.
     database.call("settle", judged_by=judge.id, whole=judge.form != "text")
     counts: dict[str, Mapping[str, int]] = {each.batch: {} for each in ended}
     for batch, outcomes in database.call("counts"):
@@ -145,6 +146,7 @@ def _judge_files(
     database: Ledger, judge: Judge, files: list[Path], lines: int, longest: int
 ) -> None:
     _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
+    # Fewer answers than lines: some of them are errors, or have an unusual shape.
     if int(database.fetch_one("SELECT count(*) FROM temp._enrich_judged")[0]) < lines:
         _judge_odd(database, judge, files, longest)
     # Some servers write the same custom_id twice; one of the lines counts.

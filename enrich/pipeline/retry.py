@@ -59,6 +59,7 @@ def _explain_hopeless(database: Ledger, run: Run) -> str:
 
     Returns "" if they did not, or if the run was asked to try failed rows again. Needs the ledger.
     """
+    # Then the failures so far are the reason for the run, not a reason to stop it.
     if run.again or run.since:
         return ""
     ok, sent = database.call("ok_share", prompt=run.version_id)[0]
@@ -133,6 +134,7 @@ def _plan_again(
             run.version_id,
             prompt,
             json.loads(version.params or "{}"),
+            # The rows are not at hand here, so the size of their pictures is not known.
             pictures.unmeasured(version.llm, prompt.images, len(version.prefix + version.text)),
         ),
         price=quote_price(provider, version.llm),

@@ -68,13 +68,14 @@ def run_models(
         load_seeds(flow)
         flow.check(picked, provider, refresh=options.full_refresh)
         settle_previews(flow.files)
+    # Other commands may have models in the queue as well, so each command has an id.
     command, names = uuid4().hex[:12], {each.name for each in picked}
     try:
         with hold_project(flow.files):
             _start_or_queue(flow, picked, provider, options, command)
         _take_turns(flow, names, command, detach=detach)
         _report_spending(flow, names)
-        _raise_problem(flow, names)
+        _raise_problem(flow, names)  # last, so that the other models are finished
     except EnrichError:
         back_up(flow.workspace)  # other models may have been answered
         raise
@@ -165,6 +166,7 @@ def take_turn(flow: Flow, command: str = "") -> Turn:
     A problem with a model of `command` ends that model's part of the command. With any other model,
     it is reported and the model keeps waiting.
     """
+    # A model that could not be started stays queued and ready, and must not be tried again at once.
     tried: set[str] = set()
     troubles: list[tuple[str, EnrichError]] = []
     done: list[ReadBatch] = []
@@ -174,6 +176,7 @@ def take_turn(flow: Flow, command: str = "") -> Turn:
         turn.read[:0] = done
         with flow.files.open_ledger() as database:
             ready = [each for each in list_ready(database) if each.model not in tried]
+        # What was started may have been answered already, so batches are advanced once more.
         if not ready:
             return turn
         troubles, done = turn.troubles, turn.read
@@ -350,6 +353,7 @@ def _start_waiting(flow: Flow, each: Waiting, command: str) -> None:
         _report_skipped(flow, each.model, *stuck)
         _skip_after(flow, stuck[0], why=stuck[1])
         return
+    # Whoever takes this turn may have other variables than the command that queued the model.
     own = flow.with_variables(each.variables)
     why = ""
     try:

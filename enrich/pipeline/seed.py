@@ -145,6 +145,8 @@ def _locate_fault(
     """Returns an error that names a line, if DuckDB only says that it could not sniff the CSV."""
     if "sniffing" not in str(problem.__cause__):
         return problem
+    # With the sniffer off and a column of text for each field of the first line, DuckDB names the
+    # first line that does not fit.
     with path.open("rb") as lines:
         first = lines.readline(CHUNK_BYTES).decode(errors="replace")
     separator = max(SEPARATORS, key=first.count)
@@ -165,6 +167,7 @@ def _explain_fault(each: SeedFile, problem: DatabaseError) -> InputError:
     reason = CSV_REASON_PATTERN.search(text)
     where = f"{each.source}:{at[1] or at[2]}" if at else each.source
     said = (reason[1] if reason else problem.message).strip().rstrip(".")
+    # Known complaints get a hint of their own; the words are those of DuckDB 2.
     hint = "fix the file, or remove it from the folder"
     if each.reader == "read_csv":
         hint = SEED_OPTIONS_HINT.replace("NAME", each.name)
@@ -216,7 +219,7 @@ def _detect_encoding(path: Path) -> str:
 
 def _transcode(each: SeedFile, copy: Path) -> None:
     packed = each.path.suffix.lower()
-    if packed == ".zst":
+    if packed == ".zst":  # Python 3.14 is the first with a decoder in its standard library
         what = f"{each.source} cannot be read in {each.encoding}"
         raise InputError(what, hint="unpack it: zstd -d")
     line = 1
@@ -224,8 +227,10 @@ def _transcode(each: SeedFile, copy: Path) -> None:
     try:
         with (
             cast("IO[bytes]", opened(each.path, "rb")) as raw,
+            # Without a translation of line endings, which may be part of a quoted field.
             copy.open("w", encoding="utf-8", newline="") as plain,
         ):
+            # A chunk may end in the middle of a character.
             decoder = codecs.getincrementaldecoder(each.encoding)()
             while chunk := raw.read(CHUNK_BYTES):
                 plain.write(text := decoder.decode(chunk))

@@ -51,7 +51,7 @@ def submit_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
     endpoint, attempt, file = _upload_requests(files, provider, batch)
     batch = save_batch(files, batch, input_file=file)
     if not can_submit(provider, file):
-        return batch
+        return batch  # Azure processes an upload for a while before a batch can use it
     # OpenAI has no idempotency keys, so a create must not be repeated blindly: this commit says
     # that the batch may exist, and the metadata below finds it.
     batch = save_batch(files, batch, intended_at=utc_now())
@@ -99,6 +99,7 @@ def _upload_requests(files: Files, provider: Provider, batch: Batch) -> tuple[st
         path = make_batch_folder(files, batch) / name_request_file(batch.id)
         again = batch.uploading_at is not None
         write_requests(database, path, batch, judge)
+        # Announced before it starts: if the response is lost, the file is found by its name.
         if again:
             database.call("spare_files", batch=batch.id)
         else:

@@ -97,6 +97,7 @@ def run_tests(
     for test in tests:
         if test.counts:
             found = _run_count_test(database, model, test, rows_before)
+            # Nobody wrote an implied test, so it is reported only if it fails.
             results += [] if test.implied and found.verdict == "pass" else [found]
             continue
         if test.compares and not before:  # a first table passes
@@ -125,6 +126,7 @@ def _run_query_test(
     path = _name_failures_file(folder, model, test.name)
     path.unlink(missing_ok=True)  # a process that was killed may have left one
     try:
+        # The types are kept beside the file, for those that Parquet does not keep.
         columns = database.describe(f"SELECT * FROM (\n{query}\n)")
         kept = ", ".join(
             f"{_render_storable(kind, quote.name(name))}" for name, kind in columns.items()

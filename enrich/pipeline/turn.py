@@ -65,7 +65,7 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
     previews = settle_previews(files)
     with files.open_ledger() as database:
         stop_hopeless(files, database, list_unread(database))
-        todo = list_unread(database)
+        todo = list_unread(database)  # again, because stopping deletes batches
         proven = {str(row[0]) for row in database.call("proven")}
     fetched = _advance_each(files, open_provider, todo, proven, result)
     discard_unused(files, open_provider)
@@ -75,6 +75,7 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
     result.batches = [latest.get(batch.id, batch) for batch in result.batches]
     again = plan_retries(files, open_provider, result.batches, result.read)
     result.planned, result.replanned = again
+    # Only now: `plan_retries` is about runs, and a preview belongs to none.
     result.read += previews
     return result
 
@@ -150,6 +151,8 @@ def _may_submit(
         return False
     if limits.enqueued_tokens is None or not busy:
         return True  # a single batch above the limit is the provider's to refuse
+    # OpenAI counts the prompt tokens of all open batches of an llm; bytes are all that is known
+    # here.
     tokens = sum(other.bytes for other in (*busy, batch)) // BYTES_PER_TOKEN
     return tokens <= limits.enqueued_tokens
 

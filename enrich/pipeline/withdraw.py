@@ -59,6 +59,7 @@ def give_up(files: Files, batch: Batch, *, billed: bool = False) -> Batch:
 
     `billed`: the provider may run it, so its estimated cost stays spent. Returns the closed batch.
     """
+    # Read as a batch without result files, so each of its requests gets an outcome.
     with files.open_ledger() as database, database.transaction():
         judge = Judge.of(database, batch.version_id)
         ended = EndedBatch(

@@ -53,6 +53,7 @@ class Workspace:
         """Open the project in a folder. `lock_timeout` (seconds) and the `overrides` of variables
         take precedence over project.yml. Raises ProjectError if that is missing or invalid."""
         config = Config.from_folder(path)
+        # An empty mapping is an environment as well, so None is asked for and not its truth.
         environment = os.environ if environment is None else environment
         for name in overrides or {}:
             if name not in config.variables:
@@ -154,6 +155,8 @@ def _open_files(
     attached = tuple(address(each, environment, config.root) for each in config.attached)
     beside = (config.seeds, *(path for source in config.sources for path in source.reach))
     beside += tuple(Path(each.path) for each in attached if each.type == "duckdb")
+    # Sources and attached DuckDB files may be outside of the project: naming them in project.yml
+    # is the permission to read them.
     files = Files(
         root=config.root,
         warehouse=config.warehouse,

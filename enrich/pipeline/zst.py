@@ -36,6 +36,8 @@ def is_whole(path: Path) -> bool:
 
 def _skip_frame(file: IO[bytes]) -> bool:
     """Skip a frame's header, blocks and checksum. Returns False if the file ends before."""
+    # The descriptor says which fields follow, and of what size (RFC 8878, 3.1.1.1.1): a window
+    # unless the frame is a single segment, a dictionary id, and the size of the contents.
     descriptor = _read_number(file, 1)
     content_size, dictionary = descriptor >> 6, descriptor & 3
     is_single, has_checksum = descriptor >> 5 & 1, descriptor >> 2 & 1

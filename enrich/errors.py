@@ -33,6 +33,7 @@ class EnrichError(Exception):
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
+        # Apart from `args`, because a report shows the hint below the message, or not at all.
         self.message = message
         self.hint = hint
 

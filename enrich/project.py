@@ -127,6 +127,7 @@ class Project:
         plan and does not stop the others: its problem is in `problems`, and raised if no plan is
         left.
         """
+        # The same options as `run` has, or the plan would be of another run.
         flow = self._flow(names)
         picked = pick_models(flow, names, exclude)
         options = RunOptions(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
@@ -201,6 +202,7 @@ class Project:
         """Poll open batches, read and publish what has ended, and start the models that were
         waiting for it. Returns the state of every enrichment model."""
         flow = self._flow()
+        # In a project that cannot be written, what a turn fetches could not be kept.
         if self.files.copies is None:
             follow_batches(flow)
         else:

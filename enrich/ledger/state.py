@@ -94,5 +94,6 @@ def list_states(database: Ledger, names: list[str] | None = None) -> tuple[State
         held = tuple(row.pop("held") or ())
         after = waits.pop(row["model"], ())
         found.append(State(**row, outcomes=outcomes, held_back=held, after=after, batches=own))
+    # Models that wait for their first run are in the queue, and not yet among the runs.
     wanted = {name: after for name, after in waits.items() if names is None or name in names}
     return (*found, *(State(model=name, after=after) for name, after in wanted.items()))

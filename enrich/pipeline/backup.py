@@ -29,6 +29,7 @@ def import_ledger(workspace: Workspace, folder: Path, *, replace: bool) -> Path 
     workspace.files.check_writable()
     with hold_project(workspace.files):
         aside = copy.restore_export(workspace.files, folder, replace_ledger=replace)
+    # The provider may still hold later batches, which this ledger knows nothing of.
     moment = copy.read_manifest(folder).exported_at
     workspace.listener.say(
         f"the export was made at {moment:%Y-%m-%d %H:%M} UTC: "

@@ -160,6 +160,7 @@ def _load_published_side(database: Both, now: AskedRows) -> Version:
     model = now.work.model.name
     key = list(find_key(database, model))
     there = database.describe(f"FROM {quote.name('warehouse', 'main', model)}")
+    # The rows are matched by their keys, so these cannot differ.
     columns = [column for column in there if column not in key]
     database.execute(comparison.render_published_side("was", model, key, columns), keys=now.keys)
     provenance = quote.name("warehouse", "enrich", model)
@@ -178,6 +179,7 @@ def _compare_sides(
     side."""
     work = asked[0].work
     before = database.describe("SELECT answer.* FROM temp._enrich_was")
+    # DuckDB compares the names of columns without regard to case.
     lowered = {column.lower() for column in before}
     columns = _list_shared_columns(work.prompt.output, before)
     rows, both, *tokens = database.fetch_one(comparison.render_totals())

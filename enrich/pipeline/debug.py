@@ -68,7 +68,7 @@ def find_findings(flow: Flow, *, provider: str | None) -> Iterator[Finding]:
         found = _check_database(flow, name, path)
         locked = locked or found.verdict != "ok"
         yield found
-    if not locked:
+    if not locked:  # or each of these checks would wait for the lock
         yield from _check_batches(flow)
         yield from _check_export(flow)
     try:
@@ -191,7 +191,7 @@ def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[
     for llm in sorted({(model.prompt and model.prompt.llm) or provider.llm for model in models}):
         try:
             there = has_llm(provider, llm)
-        except EnrichError as problem:
+        except EnrichError as problem:  # one failure to reach it is enough
             yield _report_failure(what, problem)
             return
         yield _report_llm(what, llm, there)

@@ -99,7 +99,7 @@ def count_changes(database: Ledger, found: EarlierVersions) -> Changes:
     states: dict[str, int] = {}
     asked: dict[str, int] = {}
     for state, version, many in database.call("reasons"):
-        if state in ROW_STATES:
+        if state in ROW_STATES:  # the others are reasons to ask
             states[state] = many
             continue
         # Under another key no row can be recognized, so all of them look new.

@@ -172,6 +172,7 @@ def _find_spending(
     # A run without requests needs no price, so it must not fail for lack of one.
     price = quote_price(provider, work.body.llm) if requests else None
     budget = Remaining.of_run(database, run, planned=True, foreseen=foreseen)
+    # A budget that cannot be checked would be no budget.
     if requests and budget.usd is not None and price is None:
         what = f"{run.model} has a budget, but the price of {work.body.llm} is not known"
         hint = "set it under `prices:` of the provider in project.yml, or remove the budget"
@@ -236,6 +237,7 @@ def _find_since(database: Ledger, work: Compiled, options: RunOptions) -> int:
     if not database.call("latest_run", model=work.model.name):
         return 0
     last = Run.latest(database, work.model.name)
+    # Batches that have not been sent are what is left of an unfinished run.
     same = (
         last.version_id == work.version_id and database.call("unsent", model=work.model.name)[0][0]
     )

@@ -62,6 +62,7 @@ def score_answers(
             database.call("scores_dropped", **named)
             _score_column(database, column.type.family.choose_measure(column.type), named)
         rows += database.fetch_one("SELECT count(*) FROM temp._enrich_scored")[0]
+    # Figures of no rows would look like a result.
     if not rows:
         hint = f"check that the keys ({', '.join(key)}) match and that the labels are not NULL"
         raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)
@@ -111,6 +112,7 @@ def _pair_columns(
     prompt: Prompt, labels: str, given: Mapping[str, str], columns: Mapping[str, str]
 ) -> list[tuple[Column, str]]:
     """Returns the output columns to score, each with its label column."""
+    # DuckDB compares the names of columns without regard to case.
     outputs = {column.name.lower(): column for column in prompt.output.columns}
     known = {column.lower(): column for column in given}
     wanted = {name.lower(): name for name in outputs if name in known and name not in columns}

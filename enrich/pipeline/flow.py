@@ -124,6 +124,8 @@ class Flow:
             try:
                 with self.files.open_warehouse("read") as database:
                     check_answers(database, each, refresh=refresh)
+                # What waits for another model is compiled when that is finished, and its table is
+                # there.
                 if not self.list_upstream(each, picked) and not self.find_spoiled(each):
                     self.check_one(each, provider, ready=ready)
             except (Locked, DiskError):  # these concern every model
@@ -146,6 +148,7 @@ class Flow:
 
         What it reads through plain models counts as well.
         """
+        # An enrichment model before it stays as it was published, whatever has become of its seeds.
         before = (self.graph.models[name] for name in self.graph.before(model.name))
         readers = (model, *(each for each in before if not each.asks))
         broken = {name.lower(): problem for name, problem in self.graph.broken.items()}

@@ -112,6 +112,7 @@ def _foresee_one(
     try:
         check_provider(chosen, images=bool(prompt.images), endpoint=prompt.endpoint)
     except ProviderError as problem:
+        # A plan needs no key and no connection, so this is no reason to refuse one.
         flow.listener.say(f"{model.name} cannot be run yet: {problem.message}; {problem.hint}")
     views = [view for view in built if not view.asks]
     found = draft.foresee_run(flow.files, flow.config, chosen, model, options, views=views)

@@ -25,6 +25,7 @@ def hold_project(files: Files) -> Iterator[None]:
 
     # The file's name is older than this module: two versions of enrich must exclude each other.
     lock = FileLock(make_folder(files.work) / "turn.lock", mode=0o600)
+    # Tried without waiting first, so that a wait is announced.
     try:
         lock.acquire(timeout=0)
     except Timeout:

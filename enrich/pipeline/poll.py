@@ -19,7 +19,7 @@ def advance_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
 
     Raises ProviderError if the provider refuses or cannot be reached.
     """
-    check_owner(provider, batch)
+    check_owner(provider, batch)  # before anything is sent to, or asked of, another account
     missed = batch.late  # before the poll below resets it
     if batch.remote is None:
         batch = submit_batch(files, provider, batch)

@@ -148,6 +148,7 @@ def ask_rows(
             # Most likely the condition is wrong: the SELECT has just been compiled without it.
             said = f"--where: {problem.message}" if where.strip() else problem.message
             raise InputError(said, hint=problem.hint) from problem
+        # Of the SELECT itself, because a request holds only the cells that the prompt names.
         shown = database.fetch_dicts("SELECT * FROM temp._enrich_rows")
         rows = database.execute(inputs.asked(few.key))
         with database.transaction():
@@ -200,12 +201,14 @@ def _plan_preview(
         budget=Remaining.of_run(database, one),
     )
     cost = spending.estimate(requests=requests, size=size).usd
+    # Raised rather than held: nobody waits for a preview.
     if not spending.budget.pays(cost):
         has = f"{spending.budget} has {usd(spending.budget.usd)} left"
         what = f"the preview would cost about {usd(cost)}, and {has}"
         raise OverBudget(what, hint="ask fewer rows with -n, or raise the budget")
     cut = Cut(start=0, requests=requests, bytes=size)
     (name,) = plan.assign_batches(database, one, [cut], spending, paid=requests)
+    # Committed before the first call, so that a crash leaves a record of what may be billed.
     database.call("answering", batch=name)
     return next(batch for batch in list_unread(database) if batch.id == name)
 
@@ -257,6 +260,7 @@ def _answer_requests(files: Files, provider: Provider, batch: Batch) -> Batch:
         judge = Judge.of(database, batch.version_id)
         requests = make_batch_folder(files, batch) / name_request_file(batch.id)
         write_requests(database, requests, batch, judge)
+    # Named like a downloaded result file, because it is read like one.
     (results,) = list_result_paths(files, replace(batch, result_files=(PREVIEW_REMOTE,)))
     try:
         answer_now(provider, requests, results)

@@ -165,7 +165,6 @@ def _replace_tables(
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
     before = needs_published(tests) and bool(there)
     table = quote.name("warehouse", "main", model)
-    # A view of this name is a plain model's, so its rows say nothing about the answers.
     rows_before = database.fetch_one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
         database.execute(tables.render_published_copy(model))

@@ -42,6 +42,7 @@ def render_rows(database: Warehouse, compiled: Compiled, config: Config, *, tabl
 def _render_pictures(database: Warehouse, compiled: Compiled, config: Config) -> None:
     """Create `temp._enrich_pictures`: each file that the rows name, as a `data:` URL or an
     error."""
+    # Created first, because the snapshot joins it even if no row names a file.
     database.execute(inputs.no_pictures())
     named = tuple(
         image for image, blob in zip(compiled.body.images, compiled.blobs, strict=True) if not blob
@@ -84,6 +85,7 @@ def _find_picture(config: Config, path: str) -> tuple[Path | None, str | None]:
         if file.stat().st_size > MOST_PICTURE_BYTES:
             size = f"{file.stat().st_size / 1e6:,.0f} MB"
             return None, f"the image '{path}' is {size}, more than a request may contain"
+        # Opened here, because DuckDB's error would end the SELECT and not just this row.
         with file.open("rb"):
             return file, None
     except OSError as problem:

@@ -67,13 +67,14 @@ def _read_line(line: bytes) -> Iterator[object]:
             json.dumps(json.loads(text), ensure_ascii=False)
         ):
             return
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # the latter for JSON nested too deeply for Python
         text = line.decode(errors="replace").replace("\0", "").strip()
     yield from _split_objects(text)
 
 
 def _split_objects(text: str) -> Iterator[object]:
     """Yield the consecutive JSON objects of a text, up to the first part that is not JSON."""
+    # Not strict, to accept control characters inside strings.
     decoder = json.JSONDecoder(strict=False)
     start = 0
     while start < len(text):
@@ -94,6 +95,7 @@ def _split_objects(text: str) -> Iterator[object]:
 def _replace_surrogates(value: object) -> object:
     """Returns the value with U+FFFD in place of each lone surrogate."""
     if isinstance(value, str):
+        # UTF-16 joins the surrogates of a pair, and only what is left alone cannot be decoded.
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
         return [_replace_surrogates(item) for item in value]

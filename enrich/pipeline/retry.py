@@ -134,7 +134,6 @@ def _plan_again(
             run.version_id,
             prompt,
             json.loads(version.params or "{}"),
-            # The rows are not at hand here, so the size of their pictures is not known.
             pictures.unmeasured(version.llm, prompt.images, len(version.prefix + version.text)),
         ),
         price=quote_price(provider, version.llm),

@@ -46,6 +46,7 @@ def check_model(
     `ready`: its provider must be able to answer now. Raises EnrichError if anything is wrong.
     """
     with files.open_warehouse("read", attached=True) as database:
+        # Before anything is spent: publishing would be refused after the answers were paid for.
         for schema in ("main", "enrich"):
             check_free(database, model.name, "a model", schema=schema)
         if ready:

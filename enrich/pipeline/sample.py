@@ -28,6 +28,7 @@ def preview_model(
     chosen = flow.open_provider(model, provider)
     with _prepare_sample(flow, model):
         found = preview_rows(flow.files, flow.config, chosen, model, limit=limit, where=where)
+    # Outside of the block, because a backup takes the lock itself.
     _finish_sample(flow, read_notice(chosen) if found.asked else "")
     return found
 
@@ -60,7 +61,7 @@ def _prepare_sample(flow: Flow, model: Model) -> Iterator[None]:
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check_upstream(model)
-        settle_previews(flow.files)
+        settle_previews(flow.files)  # so that no answer is asked for that an abandoned one has
         yield
 
 

@@ -114,6 +114,7 @@ def _raise_problem(flow: Flow, names: set[str]) -> None:
     own = [(n, p) for n, p in problems.items() if n in names or n in flow.graph.broken]
     problems.clear()
     for name, problem in own[:1]:
+        # A command has several models, so the message must say which one it is about.
         if name in problem.message:
             raise problem
         raise type(problem)(f"{name}: {problem.message}", hint=problem.hint) from problem
@@ -145,6 +146,7 @@ def _report_spending(flow: Flow, names: set[str]) -> None:
                 continue
             left = Remaining.of_run(database, Run.latest(database, name))
             if left.account:
+                # Models share the budgets of a run and a month, which are reported once.
                 whose = "" if left.scope in ("run", "month") else f"{name}: "
                 sentences[f"{whose}{left.account}"] = None
     for sentence in sentences:
@@ -156,6 +158,7 @@ def follow_batches(flow: Flow) -> None:
     with hold_project(flow.files):
         turn = take_turn(flow)
     back_up(flow.workspace)
+    # One outage is the trouble of many batches.
     for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for _, t in turn.troubles):
         flow.listener.say(sentence)
 
@@ -203,7 +206,7 @@ def _advance_and_publish(flow: Flow) -> Turn:
         refresh_books(flow)
     if turn.planned:
         listener.say(f"{turn.planned:,} requests are asked again")
-    if turn.replanned:
+    if turn.replanned:  # after the batches had been listed
         with flow.files.open_ledger() as database:
             turn.batches = list(list_unread(database))
     return turn
@@ -224,6 +227,7 @@ def _show_progress(flow: Flow, turn: Turn) -> None:
     for name, (total, answered, _, failed, spent) in figures.items():
         own = [batch for batch in seen if batch.model == name]
         words = {"read" if batch.read_at else describe_standing(batch) for batch in own}
+        # Batches that have been read say nothing about a model that still has open ones.
         words = words - {"read"} or {"done"}
         flow.listener.progress(
             Progress(
@@ -361,6 +365,7 @@ def _start_waiting(flow: Flow, each: Waiting, command: str) -> None:
     except (Locked, DiskError):
         raise
     except EnrichError as problem:
+        # Its own command, which would report the error, has ended: a later turn may succeed.
         if each.command != command:
             flow.listener.say(f"{each.model} is waiting: {problem.message}; {problem.hint}")
             again = f"it is tried again each time; to stop that: enrich cancel {each.model}"

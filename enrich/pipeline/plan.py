@@ -195,9 +195,8 @@ def cut_batches(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
     which the budgets cover, are in batches of their own."""
     total = int(database.fetch_one("SELECT count(*) FROM temp._enrich_todo")[0])
     most_bytes = limits.bytes
-    if (
-        limits.enqueued_tokens is not None
-    ):  # a larger batch would be rejected even by an empty queue
+    # A batch above the token limit would be rejected even by an empty queue.
+    if limits.enqueued_tokens is not None:
         most_bytes = min(most_bytes, limits.enqueued_tokens * BYTES_PER_TOKEN)
     # One query for each batch: a window over running sums would overfill it by a row, or leave
     # room, because where a batch starts depends on where the one before it was cut.

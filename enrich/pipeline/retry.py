@@ -54,8 +54,7 @@ def stop_hopeless(files: Files, database: Ledger, todo: tuple[Batch, ...]) -> No
 
 
 def _explain_hopeless(database: Ledger, run: Run) -> str:
-    """Returns why a run should be stopped: nearly all answers to its version failed in the same
-    way.
+    """Returns why to stop a run: nearly all answers to its version failed in the same way.
 
     Returns "" if they did not, or if the run was asked to try failed rows again. Needs the ledger.
     """
@@ -63,9 +62,8 @@ def _explain_hopeless(database: Ledger, run: Run) -> str:
     if run.again or run.since:
         return ""
     ok, sent = database.call("ok_share", prompt=run.version_id)[0]
-    if (
-        ok > (1 - ALIKE_SHARE) * sent
-    ):  # from the batches' counts, which is faster than reading answers
+    # From the batches' counts, which is faster than reading the answers.
+    if ok > (1 - ALIKE_SHARE) * sent:
         return ""
     found = database.call("alike", prompt=run.version_id)
     if not found:

@@ -381,7 +381,7 @@ def test_bad_seed(tmp_path: Path, server: Rehearsal) -> None:
     """A seed that cannot be read names its file."""
     root = plants(tmp_path, server)
     write(root, {"seeds/more.jsonl": '{"a": 1}\n{"a": \n'})
-    refused(enrich(root, "seed"), "seeds/more.jsonl:3: Malformed JSON", "mend the file")
+    refused(enrich(root, "seed"), "seeds/more.jsonl:3: Malformed JSON", "fix the file")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
@@ -428,7 +428,7 @@ def test_missing_image_is_a_row_with_an_error(tmp_path: Path, server: Rehearsal)
         (1, "ok", None),
         (2, "error", "the image 'no.png' does not exist"),
         (3, "error", "the image 'odd.txt' is not a PNG, JPEG, WEBP or GIF"),
-        (4, "error", "the image '../up.png' lies outside the project"),
+        (4, "error", "the image '../up.png' is outside the project"),
     )
 
 

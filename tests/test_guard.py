@@ -296,5 +296,5 @@ def test_a_picture_that_cannot_be_taken_costs_its_row(tmp_path: Path, server: Re
     assert run(root).exit_code == 3
     rows = dict(opened(root).sql("SELECT id, coalesce(error, outcome) FROM enrich.kinds").rows)
     assert rows["good.png"] == "ok"
-    assert "more than a request may hold" in rows["huge.png"]
+    assert "more than a request may contain" in rows["huge.png"]
     assert "cannot be read" in rows["loop.png"]

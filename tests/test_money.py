@@ -140,7 +140,7 @@ def test_an_overspend_is_said(tmp_path: Path) -> None:
     with Rehearsal(quirks=Quirks(reasoning=100_000)) as server:
         ears = Ears()
         opened(forest(tmp_path, server), ears).run(max_cost=0.008)
-        assert any("for answers took more tokens than estimated" in said for said in ears.said)
+        assert any("because answers took more tokens than estimated" in said for said in ears.said)
         assert server.bill.total == 3
 
 

@@ -22,7 +22,7 @@ from enrich.db.migration import migrate
 from enrich.errors import DatabaseError
 from enrich.manifest.output import Output
 from enrich.pipeline import read as responses
-from enrich.pipeline.read import Ended, Judge
+from enrich.pipeline.read import EndedBatch, Judge
 from enrich.rehearsal import Rehearsal
 
 quick = hypothesis_settings(
@@ -352,7 +352,7 @@ def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[byte
             for number, content in enumerate(files[batch]):
                 paths.append(Path(folder) / f"{batch}-{number}.jsonl")
                 paths[-1].write_bytes(content)
-            ended.append(Ended(batch=batch, run=1, requests=len(ids), files=tuple(paths)))
+            ended.append(EndedBatch(batch=batch, run=1, requests=len(ids), files=tuple(paths)))
         counts = responses.read_files(database, ended, JUDGE)
         assert {batch: sum(many.values()) for batch, many in counts.items()} == {
             batch: len(ids) for batch, ids in requests.items()
@@ -408,7 +408,7 @@ def test_a_difference_is_an_error_that_names_the_batch(tmp_path: Path) -> None:
         database.execute("ATTACH ':memory:' AS ledger")
         migrate(database, Path("ledger"))
         database.execute("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '', 2)")
-        ended = Ended(batch="b", run=1, requests=2)
+        ended = EndedBatch(batch="b", run=1, requests=2)
         with pytest.raises(DatabaseError, match="batch b: 2 requests were sent, but 1 have"):
             responses.read_files(database, [ended], JUDGE)
 

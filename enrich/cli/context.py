@@ -11,7 +11,7 @@ import click
 
 from enrich.cli.journal import Journal
 from enrich.errors import EnrichError, OverBudget
-from enrich.ledger.batch import NOW, unread
+from enrich.ledger.batch import PREVIEW_REMOTE, list_unread
 from enrich.manifest.config import WORK
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _sent(folder: Path) -> str:
     try:
         project = Project(folder, lock_timeout=1)
         with project.files.open_ledger("read") as database:
-            left = [batch for batch in unread(database) if batch.remote != NOW]
+            left = [batch for batch in list_unread(database) if batch.remote != PREVIEW_REMOTE]
     except EnrichError:
         return "nothing is lost; enrich status shows what is under way"
     if any(batch.sent for batch in left):

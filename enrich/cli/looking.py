@@ -11,7 +11,7 @@ from enrich.cli.context import ERROR, Context
 from enrich.cli.options import json_option, provider_option, select_options, var_option
 
 if TYPE_CHECKING:
-    from enrich.ledger.costs import By
+    from enrich.ledger.costs import CostGroup
 
 
 @click.command("list")
@@ -70,7 +70,7 @@ def graph(
 )
 @json_option
 @click.pass_obj
-def cost(context: Context, by: By, as_json: bool) -> None:
+def cost(context: Context, by: CostGroup, as_json: bool) -> None:
     """Show what was spent, in tokens and USD. The same is in the table enrich.costs.
 
     \b
@@ -125,9 +125,9 @@ def debug(context: Context, provider: str | None, as_json: bool) -> None:
       enrich debug --provider openai
     """
     from enrich import report
-    from enrich.pipeline.debug import versions
+    from enrich.pipeline.debug import check_versions
 
-    found = [*versions()]
+    found = [*check_versions()]
     try:
         with context.project() as project:
             found += project.debug(provider=provider)

@@ -13,7 +13,7 @@ from enrich.compiler.tables import PROVENANCE
 from enrich.compiler.version import Version
 from enrich.db import quote
 from enrich.db.complaint import problem_line
-from enrich.errors import DatabaseError, InputError, ModelError, nearest, reading
+from enrich.errors import DatabaseError, InputError, ModelError, name_on_interrupt, nearest
 from enrich.manifest import guard, tree, variables
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def described(database: Warehouse, model: Model) -> dict[str, str]:
     _check_shadows(database)
     _check_macros(database, model.calls, source=model.source)
     try:
-        with reading(model.source):
+        with name_on_interrupt(model.source):
             return database.describe(model.query)
     except DatabaseError as problem:
         raise select_failed(model, problem) from problem

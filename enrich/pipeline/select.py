@@ -1,4 +1,4 @@
-"""Select: the rows of a model's SELECT, as a temporary table of what would be asked."""
+"""Select: run a model's SELECT into a temporary table of requests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 
 def select_rows(database: Warehouse, compiled: Compiled, *, config: Config, most_bytes: int) -> int:
-    """Make `temp._enrich_snapshot`: see `inputs.snapshot`.
+    """Create `temp._enrich_snapshot`. Returns its number of rows. Needs the warehouse.
 
-    Gives the number of rows. Needs the warehouse. A row whose picture cannot be read, or whose
-    request is larger than `most_bytes`, has an `error` and no fingerprint. Raises InputError where
-    the SELECT fails or the key is NULL or not unique.
+    A row whose picture cannot be read, or whose request is larger than `most_bytes`, has an `error`
+    and no fingerprint. Raises InputError if the SELECT fails, or the key is NULL or not unique.
     """
     render_rows(database, compiled, config, table="_enrich_snapshot")
     database.execute(tables.asked("_enrich_snapshot"))
@@ -30,7 +29,7 @@ def select_rows(database: Warehouse, compiled: Compiled, *, config: Config, most
 
 
 def select_as_before(database: Warehouse, earlier: Compiled, *, config: Config) -> None:
-    """Make `temp._enrich_earlier`: the same rows as an earlier version would have asked them."""
+    """Create `temp._enrich_earlier`: the requests of an earlier version for the same rows."""
     render_rows(database, earlier, config, table="_enrich_earlier")
 
 
@@ -46,6 +45,7 @@ def _check_key(database: Warehouse, compiled: Compiled) -> None:
             hint = f"leave such rows out of the SELECT: WHERE {present}"
         where = f"{compiled.prompt.source}: the key ({named})"
         raise InputError(f"{where} is {fault} in {compiled.model.source}: {shown}", hint=hint)
+    # A custom_id is derived from the key as text, so keys of unusual types can collide.
     for custom_id, keys in database.execute(inputs.same_ids(compiled.key)):
         what = f"{compiled.prompt.source}: these keys would share the custom_id {custom_id}"
         hint = "make the key a text or a number in the SELECT, such as CAST(id AS VARCHAR) AS id"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from enrich.db.quote import readable
-from enrich.ledger.batch import standing
+from enrich.ledger.batch import describe_standing
 from enrich.pricing.price import usd
 from enrich.report.answers import by
 from enrich.report.safe import ADVICE, as_json, query, to_stderr, to_stdout
@@ -45,7 +45,7 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
             ]
         )
         for batch in state.batches if unfold else ():
-            counts = f"{batch.answered:,} of {batch.requests:,} {standing(batch)}"
+            counts = f"{batch.answered:,} of {batch.requests:,} {describe_standing(batch)}"
             rows.append([f"  {batch.id}", f"{batch.requests:,}", "", "", "", counts, "", ""])
     tabulate(columns, rows, right={1, 2, 3, 4}, dull=(5, 4, 3), spare=(6,))
 
@@ -173,7 +173,7 @@ def _under_way(state: State) -> str:
     done = sum(batch.answered for batch in state.batches)
     total = sum(batch.requests for batch in state.batches)
     many = f" in {len(state.batches)} batches" if len(state.batches) > 1 else ""
-    words = ", ".join(sorted({standing(batch) for batch in state.batches}))
+    words = ", ".join(sorted({describe_standing(batch) for batch in state.batches}))
     times = [batch.submitted_at or state.started_at for batch in state.batches]
     since = _age(min(time for time in times if time))
     return f"{done:,} of {total:,}{many} ({words}, {since})"

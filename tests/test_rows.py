@@ -16,9 +16,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from enrich.compiler import judge
-from enrich.db import quote
 from enrich.db.database import Ledger, statement
 from enrich.db.migration import migrate
+from enrich.db.quote import quote_name, quote_text
 from enrich.errors import DatabaseError
 from enrich.manifest.output import Output
 from enrich.pipeline import read as responses
@@ -426,6 +426,6 @@ def test_names_and_values_cannot_leave_their_quotes(name: str, value: str) -> No
     """Any name and any value enter a statement as themselves, and as nothing else."""
     name, value = (text.replace("\0", "") for text in (name, value))
     with duckdb.connect() as connection:
-        sql = f"SELECT {quote.text(value)} AS {quote.name(name or 'x')}"
+        sql = f"SELECT {quote_text(value)} AS {quote_name(name or 'x')}"
         cursor = connection.execute(sql.encode("utf-8", "replace").decode())
         assert cursor.fetchall() == [(value.encode("utf-8", "replace").decode(),)]

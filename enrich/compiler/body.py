@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from enrich.db import quote
+from enrich.db.quote import quote_text, wrap_expression
 from enrich.manifest.template import Image, Text
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def request_lines(endpoint: str, prefix: str) -> str:
     A CSV without header, delimiter and quotes is plain lines; JSON text holds no newline. It is
     twice as fast where the order of the lines is left to DuckDB (`preserve_insertion_order`).
     """
-    start = quote.text(line_start(endpoint, prefix))
+    start = quote_text(line_start(endpoint, prefix))
     return f"""COPY (
     SELECT concat('{{"custom_id":', to_json(custom_id), {start}, tail, '}}')
     FROM ledger.requests WHERE batch = $batch
@@ -129,9 +129,9 @@ def _text(part: Text | Image) -> Iterator[str | Sql]:
         yield _json("".join(str(piece) for piece in pieces))
         return
     arguments = (
-        quote.text(piece)
+        quote_text(piece)
         if isinstance(piece, str)
-        else f"CAST({quote.written(piece.sql)} AS VARCHAR)"
+        else f"CAST({wrap_expression(piece.sql)} AS VARCHAR)"
         for piece in pieces
     )
     yield Sql(f"to_json(concat({', '.join(arguments)}))")
@@ -155,7 +155,7 @@ def _image(image: Image, images: list[str], chat: bool) -> Iterator[str | Sql]:
         yield Sql(f"to_json(_enrich_{len(images)}._enrich_url)")
         fixed = isinstance(image.source, str)
         images.append(
-            quote.text(str(image.source)) if fixed else quote.written(image.source.sql)  # type: ignore[union-attr]
+            quote_text(str(image.source)) if fixed else wrap_expression(image.source.sql)  # type: ignore[union-attr]
         )
     if image.detail:
         yield f',"detail":{_json(image.detail)}'
@@ -171,10 +171,10 @@ def _concat(pieces: list[str | Sql]) -> str:
             constant += piece
             continue
         if constant:
-            arguments.append(quote.text(constant))
+            arguments.append(quote_text(constant))
         arguments.append(piece.expression)
         constant = ""
-    return f"concat({', '.join([*arguments, quote.text(constant)])})"
+    return f"concat({', '.join([*arguments, quote_text(constant)])})"
 
 
 def _json(value: Any) -> str:  # noqa: ANN401  # any JSON value

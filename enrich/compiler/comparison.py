@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler.tables import previewed
-from enrich.db import quote
+from enrich.db.quote import quote_name, quote_text, render_struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +38,11 @@ SELECT key, fingerprint, outcome, error, answer, {", ".join(TOKENS)} FROM (
 
 def render_published_side(side: str, model: str, key: Sequence[str], columns: Sequence[str]) -> str:
     """Make the same of the rows $keys as they are published."""
-    stands = quote.struct({column: f"told.{quote.name(column)}" for column in key})
-    answer = quote.struct({column: f"answers.{quote.name(column)}" for column in columns})
-    told = quote.name("warehouse", "enrich", model)
-    answers = quote.name("warehouse", "main", model)
-    same = " AND ".join(f"told.{name} = answers.{name}" for name in map(quote.name, key))
+    stands = render_struct({column: f"told.{quote_name(column)}" for column in key})
+    answer = render_struct({column: f"answers.{quote_name(column)}" for column in columns})
+    told = quote_name("warehouse", "enrich", model)
+    answers = quote_name("warehouse", "main", model)
+    same = " AND ".join(f"told.{name} = answers.{name}" for name in map(quote_name, key))
     tokens = ", ".join(f"told.{word}" for word in TOKENS)
     return declared(
         side,
@@ -57,7 +57,7 @@ def render_agreement(columns: Sequence[tuple[str, bool]]) -> str:
     """For each column, with whether it is a list: its name, the share of rows that agree, of those
     with both answers, and how many do not. Lists agree that hold the same items."""
     sides = (
-        f"""SELECT {quote.text(column)} AS "column", avg(CAST({_same(column, listed)} AS INTEGER)),
+        f"""SELECT {quote_text(column)} AS "column", avg(CAST({_same(column, listed)} AS INTEGER)),
     count(*) FILTER (NOT {_same(column, listed)})
 FROM temp._enrich_was AS was JOIN temp._enrich_now AS now USING (key)
 WHERE was.answer IS NOT NULL AND now.answer IS NOT NULL"""
@@ -70,7 +70,7 @@ def render_differences(columns: Sequence[tuple[str, bool]]) -> str:
     """One row for each cell that differs: key, column, was, now; an outcome other than ok stands
     for all of a row's cells, its column is NULL."""
     cells = (
-        f"""SELECT key, {number} AS place, {quote.text(column)} AS "column",
+        f"""SELECT key, {number} AS place, {quote_text(column)} AS "column",
     {_text("was", column)} AS was, {_text("now", column)} AS now
 FROM temp._enrich_was AS was JOIN temp._enrich_now AS now USING (key)
 WHERE was.answer IS NOT NULL AND now.answer IS NOT NULL AND NOT {_same(column, listed)}"""
@@ -102,13 +102,13 @@ FROM temp._enrich_was AS was JOIN temp._enrich_now AS now USING (key)"""
 
 
 def _text(side: str, column: str) -> str:
-    return f"CAST({side}.answer.{quote.name(column)} AS VARCHAR)"
+    return f"CAST({side}.answer.{quote_name(column)} AS VARCHAR)"
 
 
 def _same(column: str, listed: bool) -> str:
     """Whether both sides' cells say the same."""
     cells = [
-        f"list_sort(list_distinct(CAST({side}.answer.{quote.name(column)} AS VARCHAR[])))"
+        f"list_sort(list_distinct(CAST({side}.answer.{quote_name(column)} AS VARCHAR[])))"
         if listed
         else _text(side, column)
         for side in ("was", "now")

@@ -11,8 +11,8 @@ from enrich.compiler import inputs, judge
 from enrich.compiler.body import Body, line_overhead
 from enrich.compiler.tables import PROVENANCE
 from enrich.compiler.version import Version
-from enrich.db import quote
 from enrich.db.complaint import problem_line
+from enrich.db.quote import quote_name, quote_readably
 from enrich.errors import DatabaseError, InputError, ModelError, nearest, reading
 from enrich.manifest import guard, tree, variables
 
@@ -96,10 +96,10 @@ class Compiled:
         """
         if where:
             _check_condition(where)
-        key = [quote.name(column) for column in self.key]
+        key = [quote_name(column) for column in self.key]
         query = f"SELECT * FROM ({self.model.query}\n)"
         if among:
-            there = quote.name("warehouse", "main", among)
+            there = quote_name("warehouse", "main", among)
             query = f"{query} SEMI JOIN {there} USING ({', '.join(key)})"
         condition = f" WHERE ({where}\n)" if where else ""
         listed = ", ".join(key)
@@ -173,7 +173,7 @@ def _check_shadows(database: Warehouse) -> None:
     for (name,) in database.call("shadows"):
         message = f"the warehouse has a macro '{name}', which hides DuckDB's own function"
         raise InputError(
-            message, hint=f"give it another name, and DROP MACRO {quote.readable(name)}"
+            message, hint=f"give it another name, and DROP MACRO {quote_readably(name)}"
         )
 
 
@@ -224,8 +224,8 @@ def _key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[str, 
             message = f"{prompt.source}: the key '{word}' is a {kind}, not one plain value"
             raise InputError(message, hint=hint)
         if column.lower() in PROVENANCE:
-            other = quote.readable(f"{model.name}_{column}")
-            hint = f"rename it in the SELECT: {quote.readable(column)} AS {other}"
+            other = quote_readably(f"{model.name}_{column}")
+            hint = f"rename it in the SELECT: {quote_readably(column)} AS {other}"
             raise InputError(f"{prompt.source}: no key can be called '{column}'", hint=hint)
         key[column] = kind
     return key
@@ -297,8 +297,8 @@ def _check_tests(database: Warehouse, model: Model, prompt: Prompt, key: Mapping
     """Let DuckDB bind each condition under `tests:` to a row of the table to be. What it says of
     tables that are not there yet is left to the test itself."""
     kinds = {**key, **{column.name: column.type.sql for column in prompt.output.columns}}
-    row = ", ".join(f"CAST(NULL AS {kind}) AS {quote.name(name)}" for name, kind in kinds.items())
-    table = f"(SELECT {row}) AS {quote.name(model.name)}"
+    row = ", ".join(f"CAST(NULL AS {kind}) AS {quote_name(name)}" for name, kind in kinds.items())
+    table = f"(SELECT {row}) AS {quote_name(model.name)}"
     for test in prompt.tests:
         probe = test.render_probe(table)
         if not probe:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler.judge import render_answer
 from enrich.compiler.tables import COST, inputs
-from enrich.db import quote
+from enrich.db.quote import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,7 @@ def history(model: str, output: Output, form: Format) -> str:
     present columns, and as they came; the version that asked, and from when until when they held.
     """
     answer = render_answer("content", output, form, strict=False)
-    table = quote.name("warehouse", "enrich", f"{model}_history")
+    table = quote_name("warehouse", "enrich", f"{model}_history")
     moved = f"""key IN (
         SELECT key FROM {inputs(model)} WHERE until_run IS NOT NULL
         UNION
@@ -86,7 +86,7 @@ def life(model: str, key: Mapping[str, str]) -> str:
     came back for each. `key` maps the key's columns to their types; $key_0, $key_1 ... are the
     values as text."""
     same = " AND ".join(
-        f"place.key.{quote.name(column)} = TRY_CAST($key_{number} AS {kind})"
+        f"place.key.{quote_name(column)} = TRY_CAST($key_{number} AS {kind})"
         for number, (column, kind) in enumerate(key.items())
     )
     return f"""{_held(model, same)}, answers AS (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler.body import REMOTE
-from enrich.db import quote
+from enrich.db.quote import quote_name, quote_text, render_struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -147,7 +147,7 @@ def snapshot(
     the bytes of those that stand in the request. `key` maps the key's columns to their types,
     `blobs` tells which images are BLOBs. `kept`: the rows are in `temp._enrich_rows`.
     """
-    columns = {column: f"inputs.{quote.name(column)}" for column in key}
+    columns = {column: f"inputs.{quote_name(column)}" for column in key}
     source = f"{ROWS} AS inputs" if kept else f"(\n{select}\n) AS inputs"
     joins = "".join(
         _picture(number, image, blobs[number]) for number, image in enumerate(body.images)
@@ -161,11 +161,11 @@ def snapshot(
         for name in names
     )
     return f"""SELECT key, {_custom_id(key)} AS custom_id,
-    CASE WHEN error IS NULL THEN left(sha256({quote.text(digest)} || tail), 32) END AS fingerprint,
+    CASE WHEN error IS NULL THEN left(sha256({quote_text(digest)} || tail), 32) END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
     error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured
 FROM (
-    SELECT {quote.struct(columns)} AS key,
+    SELECT {render_struct(columns)} AS key,
         {body.tail} AS tail,
         {f"coalesce({', '.join(errors)})" if errors else "CAST(NULL AS VARCHAR)"} AS error,
         CAST([{sizes}] AS {SIZE}[]) AS sizes, {inside or "0"} AS pictured
@@ -175,7 +175,7 @@ FROM (
 
 def key_faults(key: Mapping[str, str]) -> str:
     """Keys of the snapshot that are NULL in a part, or stand for several rows; three of each."""
-    absent = " OR ".join(f"key.{quote.name(column)} IS NULL" for column in key)
+    absent = " OR ".join(f"key.{quote_name(column)} IS NULL" for column in key)
     return f"""SELECT fault, list(CAST(key AS VARCHAR) ORDER BY first)[:3], count(*) FROM (
     SELECT 'NULL' AS fault, key, min(rowid) AS first FROM temp._enrich_snapshot
     WHERE {absent} GROUP BY key
@@ -196,7 +196,7 @@ FROM temp._enrich_snapshot GROUP BY custom_id HAVING count(*) > 1 LIMIT 1"""
 
 def asked(key: Iterable[str]) -> str:
     """The snapshot's rows in their order: the key as text, its values alone, fingerprint, error."""
-    values = ", ".join(f"CAST(key.{quote.name(column)} AS VARCHAR)" for column in key)
+    values = ", ".join(f"CAST(key.{quote_name(column)} AS VARCHAR)" for column in key)
     return f"""SELECT CAST(key AS VARCHAR), concat_ws(', ', {values}), fingerprint, error
 FROM temp._enrich_snapshot ORDER BY rowid"""
 
@@ -221,7 +221,7 @@ def _picture(number: int, image: str, blob: bool) -> str:
 
 
 def _remote(expression: str) -> str:
-    starts = (f"starts_with({expression}, {quote.text(start)})" for start in REMOTE)
+    starts = (f"starts_with({expression}, {quote_text(start)})" for start in REMOTE)
     return f"({' OR '.join(starts)})"
 
 
@@ -230,11 +230,11 @@ def _whole(key: Mapping[str, str]) -> str:
     two keys differ."""
     if "JSON" not in key.values():
         return "key"
-    return quote.struct(
+    return render_struct(
         {
-            column: f"CAST(key.{quote.name(column)} AS VARCHAR)"
+            column: f"CAST(key.{quote_name(column)} AS VARCHAR)"
             if kind == "JSON"
-            else f"key.{quote.name(column)}"
+            else f"key.{quote_name(column)}"
             for column, kind in key.items()
         }
     )
@@ -246,7 +246,7 @@ def _custom_id(key: Mapping[str, str]) -> str:
     Portable custom_ids are up to 64 of A-Z a-z 0-9 _ -. A key that looks like a slug with its hash
     is hashed too, so the two can never meet.
     """
-    texts = [f"CAST(key.{quote.name(column)} AS VARCHAR)" for column in key]
+    texts = [f"CAST(key.{quote_name(column)} AS VARCHAR)" for column in key]
     if len(key) == 1 and next(iter(key.values())).removeprefix("U") in WHOLE:
         return texts[0]
     readable = f"regexp_replace(strip_accents(concat_ws('-', {', '.join(texts)})), "

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler import answer
-from enrich.db import quote
+from enrich.db.quote import (
+    quote_name,
+    quote_path,
+    quote_text,
+    quote_texts,
+    render_struct,
+    wrap_expression,
+)
 from enrich.manifest.column_type import EACH, render_strict_shape, render_wire_type
 
 if TYPE_CHECKING:
@@ -32,22 +39,22 @@ def render_judgement(source: str, output: Output, form: Format) -> str:
     first = output.columns[0]
     if form == "text":
         said = answer.text("content")
-        row = quote.struct({first.name: said})
+        row = render_struct({first.name: said})
         fault = (
             f"CASE WHEN NOT coalesce(regexp_matches({said}, '\\S'), false) "
-            f"THEN {quote.text(f'{first.name}: is empty')} "
+            f"THEN {quote_text(f'{first.name}: is empty')} "
             f"WHEN {first.type.family.render_misfit(first.type, said)} "
             f"THEN {first.type.family.render_complaint(first.type, f'{first.name}: ', said)} END"
         )
     else:
-        row = f"try(from_json_strict(document, {quote.text(_render_shape(output))}))"
+        row = f"try(from_json_strict(document, {quote_text(_render_shape(output))}))"
         fault = _fault(output)
     columns = ", ".join(
-        f"{value} AS {quote.name(name)}" for name, value in _published_values(output).items()
+        f"{value} AS {quote_name(name)}" for name, value in _published_values(output).items()
     )
     checks = ", ".join(
-        f"CASE WHEN try({quote.written(check)}) IS FALSE "
-        f"THEN {quote.text(f'CHECK ({check}) failed')} END"
+        f"CASE WHEN try({wrap_expression(check)}) IS FALSE "
+        f"THEN {quote_text(f'CHECK ({check}) failed')} END"
         for check in output.checks
     )
     return f"""SELECT _enrich.*,
@@ -70,17 +77,17 @@ def render_answer(content: str, output: Output, form: Format, *, strict: bool) -
     Where it is not `strict`, columns that the answer lacks or that do not fit are NULL.
     """
     if form == "text":
-        return quote.struct({output.columns[0].name: answer.text(content)})
+        return render_struct({output.columns[0].name: answer.text(content)})
     document = answer.document(content)
     wire = {c.name: c.type.family.render_shape(c.type) for c in output.columns}
     row = (
-        f"from_json_strict({document}, {quote.text(_render_shape(output))})"
+        f"from_json_strict({document}, {quote_text(_render_shape(output))})"
         if strict
         else f"try_cast({document} AS {render_wire_type(wire)})"
     )
     if all(column.type.is_published_as_read for column in output.columns):
         return row
-    columns = quote.struct(_published_values(output))
+    columns = render_struct(_published_values(output))
     # The lambda gives the row a name: written out, it would be read again for every column.
     read = f"CASE WHEN answer IS NOT NULL THEN {columns} END"
     return f"list_transform([{row}], lambda answer: {read})[1]"
@@ -94,7 +101,7 @@ def _render_shape(output: Output) -> str:
 def _published_values(output: Output) -> dict[str, str]:
     """SQL for each column's published value, of an `answer` that was read."""
     return {
-        c.name: c.type.family.render_value(c.type, f"answer.{quote.name(c.name)}", 0)
+        c.name: c.type.family.render_value(c.type, f"answer.{quote_name(c.name)}", 0)
         for c in output.columns
     }
 
@@ -102,10 +109,10 @@ def _published_values(output: Output) -> dict[str, str]:
 def render_checks(output: Output) -> Iterator[tuple[str, str]]:
     """Each CHECK, and a query of its value for an empty answer."""
     columns = ", ".join(
-        f"CAST(NULL AS {column.type.sql}) AS {quote.name(column.name)}" for column in output.columns
+        f"CAST(NULL AS {column.type.sql}) AS {quote_name(column.name)}" for column in output.columns
     )
     for check in output.checks:
-        yield check, f"SELECT try({quote.written(check)}) FROM (SELECT {columns})"
+        yield check, f"SELECT try({wrap_expression(check)}) FROM (SELECT {columns})"
 
 
 def _fault(output: Output) -> str:
@@ -129,9 +136,9 @@ def _plain(output: Output) -> str:
     """Whether every kind is as expected: what from_json_strict would convert in silence is not."""
     if any(column.type.needs_second_look for column in output.columns):
         return "false"
-    paths = ", ".join(quote.path(column.name) for column in output.columns)
+    paths = ", ".join(quote_path(column.name) for column in output.columns)
     kinds = (
-        f"kinds[{number}] IN ({quote.texts(_certain(column.type, required=column.required))})"
+        f"kinds[{number}] IN ({quote_texts(_certain(column.type, required=column.required))})"
         for number, column in enumerate(output.columns, 1)
     )
     inner = [
@@ -140,7 +147,7 @@ def _plain(output: Output) -> str:
         for steps, kind, required in _nested((column.name,), column.type)
     ]
     fits = (
-        c.type.family.render_fit(c.type, f"answer.{quote.name(c.name)}", 0) for c in output.columns
+        c.type.family.render_fit(c.type, f"answer.{quote_name(c.name)}", 0) for c in output.columns
     )
     # One call for all paths: each call of json_type parses the document.
     top = (
@@ -173,24 +180,24 @@ def _nested(
 
 def _kinds(steps: tuple[str, ...]) -> str:
     """A list of the JSON kinds found at a path; NULL where a key is absent."""
-    found = f"json_type(document, {quote.path(*steps)})"
+    found = f"json_type(document, {quote_path(*steps)})"
     return found if EACH in steps else f"[{found}]"
 
 
 def _odd(steps: tuple[str, ...], kind: ColumnType, *, required: bool, certain: bool = False) -> str:
     """Those of the kinds at a path that the type does not allow, or not for `certain`."""
-    allowed = quote.texts((_certain if certain else _allowed)(kind, required=required))
+    allowed = quote_texts((_certain if certain else _allowed)(kind, required=required))
     return f"list_filter({_kinds(steps)}, lambda kind: kind NOT IN ({allowed}))"
 
 
 def _faults(steps: tuple[str, ...], kind: ColumnType, *, required: bool) -> Iterator[str]:
     """SQL texts, each NULL or one sentence on what is wrong at or below this path."""
     name = ".".join(step for step in steps if step != EACH)
-    where, path = quote.text(f"{name}: "), quote.path(*steps)
+    where, path = quote_text(f"{name}: "), quote_path(*steps)
     values = f"(document->>{path})" if EACH in steps else f"[document->>{path}]"
     yield f"CASE WHEN {_missing(steps)} THEN {where} || 'missing' END"
     odd = f"{_odd(steps, kind, required=required)}[1]"
-    expected = quote.text(f"expected {kind.family.expected}, got ")
+    expected = quote_text(f"expected {kind.family.expected}, got ")
     got = KIND_IN_WORDS.format(kind=odd)
     yield f"CASE WHEN {odd} IS NOT NULL THEN {where} || {expected} || {got} END"
     for part in kind.parts:
@@ -211,7 +218,7 @@ def _missing(steps: tuple[str, ...]) -> str:
         return "false"
     # A key that is absent from an object in a list has no place in the list of kinds: there are
     # fewer kinds than objects then.
-    owner = f"json_type(document, {quote.path(*steps[:-1])})"
+    owner = f"json_type(document, {quote_path(*steps[:-1])})"
     if EACH not in steps:
         return f"{owner} = 'OBJECT' AND {kinds}[1] IS NULL"
     return f"len(list_filter({owner}, lambda kind: kind = 'OBJECT')) > len({kinds})"

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enrich.db import quote
+from enrich.db.quote import quote_text, quote_texts, render_struct
 
 if TYPE_CHECKING:
     from enrich.manifest.prompt import Endpoint
@@ -78,7 +78,7 @@ RESPONSES = Shape(
     usage {USAGE.format(input="input_tokens", output="output_tokens")}
 )""",
     content=f"nullif(array_to_string(list_transform(list_filter({PARTS}, "
-    f"lambda part: part.type IN ({quote.texts(TEXTS)})), lambda part: part.text), ''), '')",
+    f"lambda part: part.type IN ({quote_texts(TEXTS)})), lambda part: part.text), ''), '')",
     refusal=f"nullif(array_to_string(list_transform({PARTS}, lambda part: part.refusal), ''), '')",
     finish="coalesce(body.incomplete_details.reason, body.status)",
     usage=("input_tokens", "output_tokens"),
@@ -164,7 +164,7 @@ def lines(endpoint: Endpoint, *, longest: int) -> str:
     """
     shape = SHAPES[endpoint]
     response = f"STRUCT(status_code INTEGER, body {shape.type})"
-    columns = quote.struct({"custom_id": "'VARCHAR'", "response": quote.text(response)})
+    columns = render_struct({"custom_id": "'VARCHAR'", "response": quote_text(response)})
     return f"""SELECT * FROM (
     SELECT batch, custom_id, status_code, {shape.content} AS content, {shape.refusal} AS refusal,
         {shape.finish} AS finish, {_ending(shape.finish)} AS ending, {_usage(shape)},
@@ -220,7 +220,7 @@ SELECT batch, filename, custom_id,
     END AS status_code,
     CASE WHEN faultless OR unreadable IS NOT NULL THEN content END AS content,
     refusal, finish, {_ending("finish")} AS ending, {_usage(shape)},
-    CASE WHEN unreadable IS NULL THEN code ELSE {quote.text(UNREADABLE)} END AS code,
+    CASE WHEN unreadable IS NULL THEN code ELSE {quote_text(UNREADABLE)} END AS code,
     CASE WHEN unreadable IS NULL THEN words END AS message
 FROM said"""
 
@@ -255,7 +255,7 @@ def _ending(finish: str) -> str:
     bare = f"regexp_replace({word}, '^(finishreason|stopreason)', '')"
     return (
         f"CASE WHEN {finish} = 'stop' OR coalesce({finish}, '') = '' THEN 'whole' "
-        f"WHEN {bare} IN ({quote.texts(ENDINGS)}) THEN 'whole' "
+        f"WHEN {bare} IN ({quote_texts(ENDINGS)}) THEN 'whole' "
         f"WHEN regexp_matches({word}, '{LIMITS}') THEN 'limit' "
         f"WHEN regexp_matches({word}, '{FILTERS}') THEN 'filter' ELSE 'other' END"
     )
@@ -287,7 +287,7 @@ def _content(message: str) -> str:
     parts = _joined(f"CAST({raw} AS JSON[])", _said("part"))
     return f"""CASE json_type({raw})
         WHEN 'VARCHAR' THEN {raw}->>'$' WHEN 'ARRAY' THEN {parts}
-        WHEN 'OBJECT' THEN CASE WHEN {raw}->>'$.type' IN ({quote.texts(TEXTS)})
+        WHEN 'OBJECT' THEN CASE WHEN {raw}->>'$.type' IN ({quote_texts(TEXTS)})
             THEN {raw}->>'$.text' ELSE CAST({raw} AS VARCHAR) END END"""
 
 
@@ -295,7 +295,7 @@ def _said(part: str) -> str:
     """SQL for the text of one part of a content; NULL if it is not said to the user."""
     text = f"coalesce({part}->>'$.text.value', {part}->>'$.text')"
     return f"""CASE WHEN json_type({part}) = 'VARCHAR' THEN {part}->>'$'
-            WHEN coalesce({part}->>'$.type', 'text') IN ({quote.texts(TEXTS)}) THEN {text} END"""
+            WHEN coalesce({part}->>'$.type', 'text') IN ({quote_texts(TEXTS)}) THEN {text} END"""
 
 
 def _refusal(message: str) -> str:
@@ -313,20 +313,20 @@ def _joined(parts: str, text: str) -> str:
 
 def _first(value: str, paths: tuple[str, ...]) -> str:
     """SQL for the first text at any of these paths."""
-    texts = f"json_extract_string({value}, [{quote.texts(paths)}])"
+    texts = f"json_extract_string({value}, [{quote_texts(paths)}])"
     return f"list_filter({texts}, lambda text: text IS NOT NULL)[1]"
 
 
 def _status(value: str) -> str:
     """SQL for an HTTP status that stands somewhere in an error or a body."""
-    texts = f"json_extract_string({value}, [{quote.texts(STATUSES)}])"
+    texts = f"json_extract_string({value}, [{quote_texts(STATUSES)}])"
     numbers = f"list_transform({texts}, lambda text: try_cast(text AS INTEGER))"
     return f"list_filter({numbers}, lambda number: number BETWEEN 100 AND 599)[1]"
 
 
 def _words(value: str) -> str:
     """SQL for a server's own words in an error or a body of any shape, without markup."""
-    texts = f"json_extract_string({value}, [{quote.texts(MESSAGES_OF_ERRORS)}])"
+    texts = f"json_extract_string({value}, [{quote_texts(MESSAGES_OF_ERRORS)}])"
     spoken = f"list_filter({texts}, lambda text: NOT regexp_matches(text, '^\\s*([{{\\[]|$)'))[1]"
     plain = f"regexp_replace({spoken}, '(?is)<(style|script)\\b.*?</(style|script)>', ' ', 'g')"
     plain = f"regexp_replace({plain}, '</?[A-Za-z!][^>]*>', ' ', 'g')"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.db import quote
+from enrich.db.quote import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def render_doubled_key(labels: str, key: Iterable[str]) -> str:
     """A key that the labels have more than once, if any."""
-    names = ", ".join(map(quote.name, key))
+    names = ", ".join(map(quote_name, key))
     twice = f"GROUP BY {names} HAVING count(*) > 1 LIMIT 1"
     return f"SELECT concat_ws(', ', {names}) FROM {labels} {twice}"
 
@@ -36,8 +36,8 @@ def render_scores(
     Labels compare without regard to case and outer spaces, other values as the output's type.
     """
     of, listed = kind.family.choose_measure(kind), kind.is_list
-    told, answers = (quote.name("warehouse", schema, model) for schema in ("enrich", "main"))
-    answer, label = f"answers.{quote.name(column)}", f"labels.{quote.name(expected)}"
+    told, answers = (quote_name("warehouse", schema, model) for schema in ("enrich", "main"))
+    answer, label = f"answers.{quote_name(column)}", f"labels.{quote_name(expected)}"
     if of == "labels":
         # A CSV file cannot hold a list: `a; b` and `[a, b]` are how people write one there.
         split = listed and given == "VARCHAR"
@@ -51,12 +51,12 @@ def render_scores(
         said, right = _alone(answer), _alone(value)
     # A label's key is what a file made of it, text where the model has a number.
     same = " AND ".join(
-        f"TRY_CAST(labels.{quote.name(name)} AS {type_}) = told.{quote.name(name)}"
+        f"TRY_CAST(labels.{quote_name(name)} AS {type_}) = told.{quote_name(name)}"
         for name, type_ in key.items()
     )
-    there = " AND ".join(f"told.{name} = answers.{name}" for name in map(quote.name, key))
+    there = " AND ".join(f"told.{name} = answers.{name}" for name in map(quote_name, key))
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_scored AS
-SELECT told.prompt, row_number() OVER () AS line, answers.{quote.name(next(iter(key)))} IS NOT NULL
+SELECT told.prompt, row_number() OVER () AS line, answers.{quote_name(next(iter(key)))} IS NOT NULL
     AS answered, {said} AS said, {right} AS expected
 FROM {labels} AS labels JOIN {told} AS told ON {same} LEFT JOIN {answers} AS answers ON {there}
 WHERE {label} IS NOT NULL AND told.prompt IS NOT NULL"""

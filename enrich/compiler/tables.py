@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler.judge import render_answer
-from enrich.db import quote
+from enrich.db.quote import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,12 +37,12 @@ COST = """((input_tokens - coalesce(cached_tokens, 0)) * input_price
 
 def view(name: str, query: str) -> str:
     """A plain model for this connection alone."""
-    return f"CREATE OR REPLACE TEMP VIEW {quote.name(name)} AS\n{query}"
+    return f"CREATE OR REPLACE TEMP VIEW {quote_name(name)} AS\n{query}"
 
 
 def inputs(model: str) -> str:
     """The ledger's table of a model's rows, now and before."""
-    return quote.name("ledger", "inputs", model)
+    return quote_name("ledger", "inputs", model)
 
 
 def inputs_created(model: str, key: Mapping[str, str]) -> str:
@@ -50,7 +50,7 @@ def inputs_created(model: str, key: Mapping[str, str]) -> str:
 
     `prompt` names the earlier version that the request is of, where a row keeps its answer.
     """
-    columns = ", ".join(f"{quote.name(column)} {kind}" for column, kind in key.items())
+    columns = ", ".join(f"{quote_name(column)} {kind}" for column, kind in key.items())
     return f"""CREATE OR REPLACE TABLE {inputs(model)} (
     key STRUCT({columns}), custom_id VARCHAR, fingerprint VARCHAR, error VARCHAR,
     from_run BIGINT, until_run BIGINT, prompt VARCHAR
@@ -245,7 +245,7 @@ WHERE kept.key = settled.key AND coalesce({texts}) IS NOT NULL"""
 def _texts(output: Output) -> str:
     """An `answer`'s columns as texts."""
     return ", ".join(
-        f"CAST(answer.{quote.name(column.name)} AS VARCHAR)" for column in output.columns
+        f"CAST(answer.{quote_name(column.name)} AS VARCHAR)" for column in output.columns
     )
 
 
@@ -253,7 +253,7 @@ def published(model: str, output: Output, form: Format) -> str:
     """The published table: the key's columns and the output's, one row for each answered row."""
     fresh = render_answer("content", output, form, strict=True)
     stale = render_answer("content", output, form, strict=False)
-    return f"""CREATE OR REPLACE TABLE {quote.name("warehouse", "main", model)} AS
+    return f"""CREATE OR REPLACE TABLE {quote_name("warehouse", "main", model)} AS
 SELECT key.*, answer.* FROM (
     SELECT key, CASE WHEN stale OR kept THEN {stale} ELSE {fresh} END AS answer
     FROM temp._enrich_settled AS settled JOIN ledger.responses AS response ON response.rowid = line
@@ -263,7 +263,7 @@ SELECT key.*, answer.* FROM (
 
 def render_published_copy(model: str) -> str:
     """Keep the published table aside, for tests that compare with it: see PUBLISHED_COPY."""
-    table = quote.name("warehouse", "main", model)
+    table = quote_name("warehouse", "main", model)
     return f"CREATE OR REPLACE TEMP TABLE _enrich_before AS FROM {table}"
 
 
@@ -286,7 +286,7 @@ FROM (
 
 def provenance(model: str) -> str:
     """`enrich.NAME`: one row for each row of the model, and what became of it."""
-    return f"""CREATE OR REPLACE TABLE {quote.name("warehouse", "enrich", model)} AS
+    return f"""CREATE OR REPLACE TABLE {quote_name("warehouse", "enrich", model)} AS
 SELECT key.*, {", ".join(PROVENANCE)} FROM temp._enrich_settled"""
 
 
@@ -326,7 +326,7 @@ def state(model: str) -> str:
 
 def outcomes(model: str) -> str:
     """How often each outcome is in the provenance, as JSON, and how many rows are stale."""
-    table = quote.name("warehouse", "enrich", model)
+    table = quote_name("warehouse", "enrich", model)
     return f"""SELECT (
     SELECT CAST(json_group_object(coalesce(outcome, 'pending'), many) AS VARCHAR)
     FROM (SELECT outcome, count(*) AS many FROM {table} GROUP BY outcome)

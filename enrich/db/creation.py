@@ -6,9 +6,9 @@ import os
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from enrich.db import quote
 from enrich.db.alias import logs, make_room, plain_name
 from enrich.db.complaint import explain_unopened, translate
+from enrich.db.quote import quote_text
 from enrich.errors import DatabaseError, DiskError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def create_database(path: Path, storage: str, aliases: Aliases) -> None:
     import duckdb
 
     draft, log = path.with_name(f"{plain_name(path)}.{os.getpid()}"), logs(path)[0]
-    option = f" (STORAGE_VERSION {quote.text(storage)})" if storage else ""
+    option = f" (STORAGE_VERSION {quote_text(storage)})" if storage else ""
     try:
         if (
             log.exists() and not path.exists()

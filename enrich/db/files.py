@@ -19,7 +19,7 @@ from pathlib import Path
 from shutil import copyfile
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from enrich.db import alias, quote
+from enrich.db import alias
 from enrich.db.alias import Aliases, Scratch, logs
 from enrich.db.complaint import (
     explain_unopened,
@@ -37,6 +37,7 @@ from enrich.db.creation import (
 )
 from enrich.db.database import Both, Database, Ledger, Warehouse
 from enrich.db.migration import check_version, migrate
+from enrich.db.quote import quote_name
 from enrich.errors import Damaged, DatabaseError, DiskError, Locked
 
 if TYPE_CHECKING:
@@ -313,7 +314,7 @@ class Files:
         import duckdb
 
         try:
-            self._engine.execute(f"DETACH DATABASE IF EXISTS {quote.name(name)}")
+            self._engine.execute(f"DETACH DATABASE IF EXISTS {quote_name(name)}")
         except (duckdb.Error, RuntimeError) as problem:
             self.__dict__.pop("_engine").close()
             if is_interrupted(problem):
@@ -340,7 +341,7 @@ class Files:
                 ) from None
             return
         try:
-            statement = f"ATTACH $path AS {quote.name(each.name)} ({each.option})"
+            statement = f"ATTACH $path AS {quote_name(each.name)} ({each.option})"
             database.execute(statement, path=each.path)
         except DatabaseError as problem:
             said = problem.message.replace(each.path, "...")
@@ -359,7 +360,7 @@ class Files:
             make_log_room(path)
         while True:
             try:
-                database.execute(f"ATTACH $path AS {quote.name(name)} ({option})", path=path)
+                database.execute(f"ATTACH $path AS {quote_name(name)} ({option})", path=path)
                 file = path.resolve()
                 _HELD[file] += 1
                 self._open[name] = file

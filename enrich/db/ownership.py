@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from enrich.db import quote
+from enrich.db.quote import quote_name, quote_readably, quote_text
 from enrich.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def check_free(database: Warehouse, name: str, source: str, *, schema: str = "ma
     if not found:
         return ""
     kind, said = found[0][0], mark_in(str(found[0][1] or ""))
-    shown = quote.readable(name) if schema == "main" else quote.readable(schema, name)
+    shown = quote_readably(name) if schema == "main" else quote_readably(schema, name)
     where = name if schema == "main" else f"{schema}.{name}"
     what = f"the warehouse has a {str(kind).lower()} '{where}'"
     if said and not is_ours(database, said):
@@ -68,7 +68,7 @@ def cleared(database: Warehouse, name: str, source: str) -> None:
     """Make room for a table or view."""
     kind = check_free(database, name, source)
     if kind:
-        database.execute(f"DROP {kind} {quote.name('warehouse', 'main', name)}")
+        database.execute(f"DROP {kind} {quote_name('warehouse', 'main', name)}")
 
 
 def mark(
@@ -83,8 +83,8 @@ def mark(
 ) -> None:
     """Say in a table's or view's comment that enrich made it, from what, and what it is `about`;
     and in those of its `columns` what they hold."""
-    where = quote.name("warehouse", schema, name)
+    where = quote_name("warehouse", schema, name)
     said = comment(database, source, about)
-    database.execute(f"COMMENT ON {kind} {where} IS {quote.text(said)}")
+    database.execute(f"COMMENT ON {kind} {where} IS {quote_text(said)}")
     for column, what in (columns or {}).items():
-        database.execute(f"COMMENT ON COLUMN {where}.{quote.name(column)} IS {quote.text(what)}")
+        database.execute(f"COMMENT ON COLUMN {where}.{quote_name(column)} IS {quote_text(what)}")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def name(*parts: str) -> str:
+def quote_name(*parts: str) -> str:
     """An identifier, always quoted.
 
     >>> print(name("main", 'say "hi" now'))
@@ -21,20 +21,22 @@ def name(*parts: str) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
-def readable(*parts: str) -> str:
+def quote_readably(*parts: str) -> str:
     """An identifier for people to type, quoted where DuckDB needs it.
 
     >>> print(readable("main", "movies"), readable("cast"), readable("my id"))
     main.movies "cast" "my id"
     """
     return ".".join(
-        part if PLAIN.fullmatch(part) and part.lower() not in _keywords() else name(part)
+        part
+        if PLAIN_NAME.fullmatch(part) and part.lower() not in _list_keywords()
+        else quote_name(part)
         for part in parts
     )
 
 
 @cache
-def _keywords() -> frozenset[str]:
+def _list_keywords() -> frozenset[str]:
     """The words that DuckDB does not take for a name everywhere."""
     import duckdb
 
@@ -43,7 +45,7 @@ def _keywords() -> frozenset[str]:
         return frozenset(str(word) for (word,) in connection.execute(query).fetchall())
 
 
-def table(words: str) -> str:
+def quote_table(words: str) -> str:
     """A table as somebody names it, perhaps with its schema and database, always quoted.
 
     >>> print(table('shop.main."odd.name"'))
@@ -55,11 +57,11 @@ def table(words: str) -> str:
     try:
         parts = exp.to_table(words, dialect="duckdb").parts
     except SqlglotError:
-        return name(words)
-    return name(*(part.name for part in parts))
+        return quote_name(words)
+    return quote_name(*(part.name for part in parts))
 
 
-def text(value: str) -> str:
+def quote_text(value: str) -> str:
     """A string literal.
 
     >>> text("it's")
@@ -68,39 +70,39 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def texts(values: Iterable[str]) -> str:
+def quote_texts(values: Iterable[str]) -> str:
     """A list of string literals, to stand in brackets.
 
     >>> texts(["a", "b"])
     "'a', 'b'"
     """
-    return ", ".join(text(value) for value in values)
+    return ", ".join(quote_text(value) for value in values)
 
 
-def struct(fields: Mapping[str, str]) -> str:
+def render_struct(fields: Mapping[str, str]) -> str:
     """A struct whose values are SQL expressions.
 
     >>> struct({"id": "inputs.id"})
     "{'id': inputs.id}"
     """
-    return "{" + ", ".join(f"{text(key)}: {value}" for key, value in fields.items()) + "}"
+    return "{" + ", ".join(f"{quote_text(key)}: {value}" for key, value in fields.items()) + "}"
 
 
-def path(*steps: str) -> str:
+def quote_path(*steps: str) -> str:
     """A JSON path of object keys, as a literal; `[*]` stands for every item of a list.
 
     >>> print(path("odd name", "[*]", "n"))
     '$."odd name"[*]."n"'
     """
-    parts = ("[*]" if step == "[*]" else f'."{_escaped(step)}"' for step in steps)
-    return text("$" + "".join(parts))
+    parts = ("[*]" if step == "[*]" else f'."{_escape_step(step)}"' for step in steps)
+    return quote_text("$" + "".join(parts))
 
 
-def _escaped(step: str) -> str:
+def _escape_step(step: str) -> str:
     return step.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def written(sql: str) -> str:
+def wrap_expression(sql: str) -> str:
     """What the user wrote, in brackets of its own; a trailing comment cannot swallow what follows.
 
     >>> written("a + b")

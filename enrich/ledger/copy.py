@@ -18,11 +18,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db import quote
 from enrich.db.alias import logs
 from enrich.db.complaint import DISK_FULL
 from enrich.db.creation import keep_private
 from enrich.db.files import LEDGER_ROW_GROUP
+from enrich.db.quote import quote_name
 from enrich.errors import Damaged, DatabaseError, DiskError, ProjectError
 
 if TYPE_CHECKING:
@@ -151,12 +151,12 @@ def _tables(database: Ledger) -> list[tuple[str, dict[str, str]]]:
 
 def _quoted(table: str) -> str:
     schema, _, name = table.rpartition(".")
-    return quote.name("ledger", schema or "main", name)
+    return quote_name("ledger", schema or "main", name)
 
 
 def _read(database: Ledger, table: str, columns: Mapping[str, str]) -> Part:
     """Read a table whole; if that fails, a piece at a time, to say how much is left of it."""
-    listed = ", ".join(quote.name(column) for column in columns)
+    listed = ", ".join(quote_name(column) for column in columns)
     query = f"SELECT count(*), bit_xor(hash({listed})) FROM {_quoted(table)}"
     try:
         rows = int(database.fetch_one(query)[0])
@@ -167,7 +167,7 @@ def _read(database: Ledger, table: str, columns: Mapping[str, str]) -> Part:
         fault = f"up to {unread:,} of its rows cannot be read"
         return Part(table=table, rows=rows + unread, unread=unread, faults=(fault,))
     for (column,) in database.call("ledger_keys", table=table):
-        name = quote.name(column)
+        name = quote_name(column)
         try:  # a constant would be looked for by a scan, and the index not be read
             for (key,) in database.execute(f"SELECT {name} FROM {_quoted(table)}"):
                 database.execute(
@@ -335,7 +335,7 @@ def _write_table(
             lost = _unreadable(database, name, columns, piece) if smallest else set()
             if not lost:
                 raise
-        listed = (f"NULL AS {quote.name(c)}" if c in lost else parts[c] for c in columns)
+        listed = (f"NULL AS {quote_name(c)}" if c in lost else parts[c] for c in columns)
         most = f"SELECT {', '.join(listed)} FROM {_quoted(name)}{piece}"
         (many,) = database.fetch_one(f"{insert} {most}")
         incomplete += int(many)
@@ -351,7 +351,7 @@ def _unreadable(database: Ledger, table: str, columns: Mapping[str, str], piece:
     lost = set()
     for column in OPTIONAL.get(table, frozenset()) & columns.keys():
         try:
-            database.execute(f"SELECT max({quote.name(column)}) FROM {_quoted(table)}{piece}")
+            database.execute(f"SELECT max({quote_name(column)}) FROM {_quoted(table)}{piece}")
         except Damaged:
             lost.add(column)
     return lost
@@ -359,11 +359,11 @@ def _unreadable(database: Ledger, table: str, columns: Mapping[str, str], piece:
 
 def _stored(database: Ledger, table: str, column: str, kind: str) -> str:
     """A column as Parquet can hold it: what it cannot hold is text, also inside a key."""
-    name = quote.name(column)
+    name = quote_name(column)
     if column == "key" and table.startswith(INPUTS):
         fields = database.describe(f"SELECT unnest({name}) FROM {_quoted(table)}")
         parts = (
-            f"{quote.name(field)} := {_plain(f'{name}.{quote.name(field)}', of)}"
+            f"{quote_name(field)} := {_plain(f'{name}.{quote_name(field)}', of)}"
             for field, of in fields.items()
         )
         return f"CASE WHEN {name} IS NOT NULL THEN struct_pack({', '.join(parts)}) END AS {name}"
@@ -494,7 +494,7 @@ def _fill(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> None:
             message = f"{folder} holds what this enrich does not know: {what}"
             raise DiskError(message, hint="upgrade enrich in this environment")
         casts = ", ".join(
-            f"CAST({quote.name(column)} AS {kind}) AS {quote.name(column)}"
+            f"CAST({quote_name(column)} AS {kind}) AS {quote_name(column)}"
             for column, kind in said["columns"].items()
         )
         query = f"SELECT {casts} FROM read_parquet($path)"

@@ -12,7 +12,8 @@ from glob import escape
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from enrich.db import alias, quote
+from enrich.db import alias
+from enrich.db.quote import quote_name, quote_text
 from enrich.manifest import tree
 from enrich.manifest.variables import literal
 
@@ -116,7 +117,7 @@ def _asks(node: Any) -> bool:  # noqa: ANN401  # JSON
 
 def _found(raw: bytes, name: str) -> tuple[int, int] | None:
     """The same where DuckDB tells no place, as in `DESCRIBE 'films.csv'`."""
-    for text in (quote.text(name).encode(), quote.name(name).encode()):
+    for text in (quote_text(name).encode(), quote_name(name).encode()):
         start = raw.find(text)
         if start >= 0:
             return start, start + len(text)

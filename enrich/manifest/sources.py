@@ -9,8 +9,8 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db import quote
 from enrich.db.files import Attached
+from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, nearest
 from enrich.manifest.variables import literal
 
@@ -158,5 +158,5 @@ def _query(
         if not NAME.fullmatch(str(option)):
             hint = f"options of DuckDB's {reader}: {{delim: ';', header: true}}"
             raise settings.wrong("sources", f"cannot give '{name}' '{option}'", hint=hint)
-        arguments.append(f"{quote.name(str(option))} = {literal(value)}")
+        arguments.append(f"{quote_name(str(option))} = {literal(value)}")
     return f"SELECT * FROM {reader}({', '.join(arguments)})"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler import comparison
 from enrich.compiler.version import Version
-from enrich.db import quote
+from enrich.db.quote import quote_name
 from enrich.errors import InputError
 from enrich.ledger.run import Run
 from enrich.pipeline.preview import ask_rows
@@ -152,10 +152,10 @@ def _published(database: Both, now: Asked) -> Version:
     """The published answers to the same rows; gives the version that most of them are from."""
     model = now.work.model.name
     key = list(find_key(database, model))
-    there = database.describe(f"FROM {quote.name('warehouse', 'main', model)}")
+    there = database.describe(f"FROM {quote_name('warehouse', 'main', model)}")
     columns = [column for column in there if column not in key]
     database.execute(comparison.render_published_side("was", model, key, columns), keys=now.keys)
-    told = quote.name("warehouse", "enrich", model)
+    told = quote_name("warehouse", "enrich", model)
     return Version.of(database, database.fetch_one(f"SELECT mode(prompt) FROM {told}")[0])
 
 

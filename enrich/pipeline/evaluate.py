@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler import scores
-from enrich.db import quote
 from enrich.db.database import statement
+from enrich.db.quote import quote_table
 from enrich.errors import DatabaseError, InputError, ProjectError, nearest
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.lookup import fetch_rows, find_run_model
@@ -37,7 +37,7 @@ def score_answers(
     """
     if not database.call("exists", schema="main", name=model):
         raise InputError(f"nothing is published of '{model}' yet", hint=f"enrich run {model}")
-    table = quote.table(labels)
+    table = quote_table(labels)
     try:
         given = database.describe(f"FROM {table}")
     except DatabaseError as problem:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import history, tables
-from enrich.db import quote
 from enrich.db.database import statement
+from enrich.db.quote import quote_readably
 from enrich.errors import InputError, ProjectError
 from enrich.ledger import costs
 from enrich.ledger.state import states
@@ -80,7 +80,7 @@ def find_life(flow: Flow, name: str, key: tuple[str, ...]) -> Rows:
         found = fetch_rows(database, history.life(picked.name, kinds), **values)
     if not found.rows:
         what = f"no row of '{name}' ever had the key {', '.join(key)}"
-        raise InputError(what, hint=f"enrich.{quote.readable(name)} shows them")
+        raise InputError(what, hint=f"enrich.{quote_readably(name)} shows them")
     return found
 
 

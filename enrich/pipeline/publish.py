@@ -15,8 +15,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import history, tables
-from enrich.db import quote
 from enrich.db.ownership import MARK, check_free, cleared, comment, mark, mark_in
+from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, reading
 from enrich.ledger.run import Run
 from enrich.manifest.model import HISTORY, TAKEN
@@ -166,7 +166,7 @@ def _replaced(
     database.execute(tables.kept(model, judge.output, judge.form))
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
     before = needs_published(tests) and bool(there)
-    table = quote.name("warehouse", "main", model)
+    table = quote_name("warehouse", "main", model)
     rows_before = database.fetch_one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
         database.execute(tables.render_published_copy(model))
@@ -264,7 +264,7 @@ def _current(database: Warehouse, model: str, version: str, about: str) -> bool:
 
 def _sealed(database: Warehouse, schema: str, model: str, version: str) -> str:
     """The version with a hash of all that is in the table: a change by anybody shows."""
-    table = quote.name("warehouse", schema, model)
+    table = quote_name("warehouse", schema, model)
     rows, seal = database.fetch_one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
     return f"{version}, {rows} rows, seal {seal or 0:x}"
 
@@ -277,7 +277,7 @@ def build_model(
 
     def make(trial: Sequence[DataTest]) -> Made:
         cleared(database, model.name, "a model")
-        name = quote.name("warehouse", "main", model.name)
+        name = quote_name("warehouse", "main", model.name)
         with reading(model.source):
             database.execute(f"CREATE {kind} {name} AS\n{model.query}")
         mark(database, kind, "main", model.name, "a model", about=model.description)

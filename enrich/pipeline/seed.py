@@ -10,9 +10,9 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING, cast
 
-from enrich.db import quote
 from enrich.db.creation import make_folder
 from enrich.db.ownership import MARK, cleared, comment, is_ours, mark
+from enrich.db.quote import quote_name
 from enrich.errors import (
     Damaged,
     DatabaseError,
@@ -77,7 +77,7 @@ def load_seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
         raise InputError(what, hint="copy it again from where it came from")
     with reading(each.source), _readable(each, work) as path, database.transaction():
         cleared(database, each.name, "a seed")
-        name = quote.name("warehouse", "main", each.name)
+        name = quote_name("warehouse", "main", each.name)
         try:
             database.execute(f"CREATE TABLE {name} AS {_select(each)}", path=path)
             _check_columns(database, each, path)
@@ -93,7 +93,7 @@ def _select(each: SeedFile, **more: object) -> str:
     if each.encoding and _native(each.encoding):
         usual["encoding"] = _native(each.encoding)
     options = {**usual, **each.options, **more}
-    listed = "".join(f", {quote.name(name)} = {literal(value)}" for name, value in options.items())
+    listed = "".join(f", {quote_name(name)} = {literal(value)}" for name, value in options.items())
     return f"SELECT * FROM {each.reader}($path{listed})"
 
 
@@ -114,7 +114,7 @@ def _check_options(database: Warehouse, each: SeedFile) -> None:
 
 def _check_columns(database: Warehouse, each: SeedFile, path: Path) -> None:
     """DuckDB makes one column of a CSV whose lines do not fit together: that is no table."""
-    table = quote.name("warehouse", "main", each.name)
+    table = quote_name("warehouse", "main", each.name)
     columns = list(database.describe(f"FROM {table}"))
     if each.reader != "read_csv" or len(columns) > 1 or {"delim", "sep"} & set(each.options):
         return
@@ -233,7 +233,7 @@ def _drop_sources(database: Warehouse, sources: Sequence[Source]) -> None:
     known = {each.name for each in sources}
     for name, said in database.call("source_views", mark=f"{MARK}a source"):
         if name not in known and is_ours(database, said):
-            database.execute(f"DROP VIEW {quote.name('warehouse', 'main', name)}")
+            database.execute(f"DROP VIEW {quote_name('warehouse', 'main', name)}")
 
 
 def make_source(database: Warehouse, source: Source) -> bool:
@@ -244,7 +244,7 @@ def make_source(database: Warehouse, source: Source) -> bool:
         return False
     with database.transaction():
         cleared(database, source.name, "a source")
-        name = quote.name("warehouse", "main", source.name)
+        name = quote_name("warehouse", "main", source.name)
         database.execute(f"CREATE VIEW {name} AS\n{source.query}")
         mark(database, "VIEW", "main", source.name, version)
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler import inputs, tables
-from enrich.db import quote
+from enrich.db.quote import quote_readably
 from enrich.errors import InputError
 from enrich.pipeline.render import render_rows
 
@@ -41,7 +41,7 @@ def _check_key(database: Warehouse, compiled: Compiled) -> None:
         hint = "add a column to `key:` that tells the rows apart, or select them DISTINCT"
         if fault == "NULL":
             present = " AND ".join(
-                f"{quote.readable(column)} IS NOT NULL" for column in compiled.key
+                f"{quote_readably(column)} IS NOT NULL" for column in compiled.key
             )
             hint = f"leave such rows out of the SELECT: WHERE {present}"
         where = f"{compiled.prompt.source}: the key ({named})"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from enrich.db import quote
 from enrich.db.creation import make_folder
+from enrich.db.quote import quote_name, quote_text
 from enrich.errors import DatabaseError, reading
 from enrich.manifest.data_test import PUBLISHED_COPY, CandidateTable
 
@@ -86,7 +86,7 @@ def run_tests(
     `keep_failures`. `before`: PUBLISHED_COPY is the table as published; it has `rows_before`.
     Raises Broken.
     """
-    table = quote.name("warehouse", "main", model)
+    table = quote_name("warehouse", "main", model)
     columns = database.describe(f"FROM {table}") if model else {}
     shared = columns
     if before:
@@ -110,7 +110,7 @@ def run_tests(
 
 def _counted(database: Warehouse, model: str, test: DataTest, before: int) -> Result:
     """What a test that only counts says of the table's rows and those `before`."""
-    (now,) = database.fetch_one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")
+    (now,) = database.fetch_one(f"SELECT count(*) FROM {quote_name('warehouse', 'main', model)}")
     error = test.judge_counts(before=before, now=int(now))
     return Result(model=model, test=test.name, severity=test.severity, error=error)
 
@@ -126,7 +126,7 @@ def _run(
     path.unlink(missing_ok=True)  # a process that was killed may have left one
     try:
         columns = database.describe(f"SELECT * FROM (\n{query}\n)")
-        kept = ", ".join(f"{_stored(kind, quote.name(name))}" for name, kind in columns.items())
+        kept = ", ".join(f"{_stored(kind, quote_name(name))}" for name, kind in columns.items())
         # To a file, for a rollback takes tables back.
         copy = f"COPY (SELECT {kept} FROM (\n{query}\n)) TO $path (FORMAT parquet)"
         (many,) = database.fetch_one(copy, path=path)
@@ -159,7 +159,7 @@ def _brought_back(columns: Mapping[str, str]) -> str:
     """The columns of such a file in the types they had."""
     casts = (
         name if "NULL" in kind else f"CAST({name} AS {kind}) AS {name}"
-        for name, kind in ((quote.name(column), kind) for column, kind in columns.items())
+        for name, kind in ((quote_name(column), kind) for column, kind in columns.items())
     )
     return ", ".join(casts)
 
@@ -179,19 +179,19 @@ def keep_failures(
     if not there and not found:
         return
     with database.transaction():
-        database.execute(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote.name(FAILURES_SCHEMA)}")
+        database.execute(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote_name(FAILURES_SCHEMA)}")
         for (name,) in there:
-            database.execute(f"DROP TABLE {quote.name('warehouse', FAILURES_SCHEMA, name)}")
+            database.execute(f"DROP TABLE {quote_name('warehouse', FAILURES_SCHEMA, name)}")
         for result in found:
             name = name_failures_table(model, result.test)
-            table = quote.name("warehouse", FAILURES_SCHEMA, name)
+            table = quote_name("warehouse", FAILURES_SCHEMA, name)
             path = _file(folder, model, result.test)
             database.execute(
                 f"CREATE OR REPLACE TABLE {table} AS "
                 f"SELECT {_brought_back(result.columns)} FROM read_parquet($path)",
                 path=path,
             )
-            database.execute(f"COMMENT ON TABLE {table} IS {quote.text(_mark(model))}")
+            database.execute(f"COMMENT ON TABLE {table} IS {quote_text(_mark(model))}")
     for result in found:
         _file(folder, model, result.test).unlink(missing_ok=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.quote import readable
+from enrich.db.quote import quote_readably
 from enrich.ledger.batch import standing
 from enrich.pricing.price import usd
 from enrich.report.answers import by
@@ -99,7 +99,7 @@ def closing(found: Sequence[State], *, usual: str) -> None:
     if going:
         to_stderr("\nnext:\n  enrich status\n")
     elif shown:
-        select = f"SELECT * FROM {readable(shown.model)} LIMIT 10"
+        select = f"SELECT * FROM {quote_readably(shown.model)} LIMIT 10"
         to_stderr(f"\nnext:\n  {query(select)}\n")
 
 

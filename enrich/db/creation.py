@@ -6,8 +6,8 @@ import os
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from enrich.db.alias import logs, make_room, plain_name
-from enrich.db.complaint import explain_unopened, translate
+from enrich.db.alias import list_logs, make_log_folders, simplify_name
+from enrich.db.complaint import explain_unopened, translate_problem
 from enrich.db.quote import quote_text
 from enrich.errors import DatabaseError, DiskError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from enrich.db.alias import Aliases
 
-STORAGE = "v1.5.0"
+STORAGE_VERSION = "v1.5.0"
 """The storage version of a new warehouse: DuckDB 1.5 and tools that bring it can open it."""
 
 
@@ -26,7 +26,7 @@ def create_database(path: Path, storage: str, aliases: Aliases) -> None:
     the process is killed or the disk is full; one that somebody else made meanwhile stays."""
     import duckdb
 
-    draft, log = path.with_name(f"{plain_name(path)}.{os.getpid()}"), logs(path)[0]
+    draft, log = path.with_name(f"{simplify_name(path)}.{os.getpid()}"), list_logs(path)[0]
     option = f" (STORAGE_VERSION {quote_text(storage)})" if storage else ""
     try:
         if (
@@ -36,7 +36,7 @@ def create_database(path: Path, storage: str, aliases: Aliases) -> None:
         make_log_room(path)
         make_log_room(draft)
         with closing(duckdb.connect(":memory:")) as connection:
-            connection.execute(f"ATTACH $path AS made{option}", {"path": aliases.of(draft)})
+            connection.execute(f"ATTACH $path AS made{option}", {"path": aliases.alias_file(draft)})
             connection.execute("DETACH made")
         try:
             os.link(draft, path)
@@ -47,9 +47,9 @@ def create_database(path: Path, storage: str, aliases: Aliases) -> None:
     except duckdb.Error as problem:
         if "version string" in str(problem):
             message = f"project.yml: 'warehouse' names an unknown storage version, '{storage}'"
-            hint = f"name a version of DuckDB, such as {STORAGE}, or latest"
+            hint = f"name a version of DuckDB, such as {STORAGE_VERSION}, or latest"
             raise DatabaseError(message, hint=hint) from problem
-        raise explain_unopened(path, "", translate(problem), str(problem)) from problem
+        raise explain_unopened(path, "", translate_problem(problem), str(problem)) from problem
     except OSError as problem:
         hint = "see that you may write to its folder"
         raise DiskError(f"{path} cannot be made: {problem.strerror}", hint=hint) from problem
@@ -59,10 +59,10 @@ def create_database(path: Path, storage: str, aliases: Aliases) -> None:
 
 def make_log_room(path: Path) -> None:
     try:
-        make_room(path)
+        make_log_folders(path)
     except OSError as problem:
         message = f"{path.parent} has a ? in its path, and a log cannot be kept beside it"
-        hint = f"rename the folder: DuckDB keeps the log in {logs(path)[0].parent}"
+        hint = f"rename the folder: DuckDB keeps the log in {list_logs(path)[0].parent}"
         raise DiskError(message, hint=hint) from problem
 
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich.db.alias import Aliases
-from enrich.db.complaint import is_interrupted, translate
-from enrich.db.interruptible import interruptible
+from enrich.db.complaint import is_interrupted, translate_problem
+from enrich.db.interruptible import call_interruptibly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import duckdb
 
-ROOM = "4GB"
+LONG_LINE_MEMORY = "4GB"
 """What one thread may hold for a moment to read a very long line."""
 
 Row = tuple[Any, ...]
@@ -35,7 +35,7 @@ class Database:
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     verbose: bool = False
     owner: str = ""
-    free: bool = False
+    is_unrestricted: bool = False
     aliases: Aliases = field(default_factory=Aliases, repr=False)
 
     def execute(self, sql: str, /, **values: Any) -> list[Row]:  # noqa: ANN401  # any SQL value
@@ -46,26 +46,28 @@ class Database:
         import duckdb
 
         start = time.perf_counter()
-        bound = {name: self._bound(value) for name, value in values.items()}
+        bound = {name: self._bind(value) for name, value in values.items()}
         try:
-            rows = interruptible(lambda: self._rows(sql, bound), self.connection.interrupt)
+            rows = call_interruptibly(
+                lambda: self._fetch_rows(sql, bound), self.connection.interrupt
+            )
         except (duckdb.Error, OverflowError, RuntimeError, ValueError) as problem:
             if is_interrupted(problem):
                 raise KeyboardInterrupt from problem
-            raise translate(problem) from problem
+            raise translate_problem(problem) from problem
         if self.verbose:
             seconds = time.perf_counter() - start
-            sys.stderr.write(f"sql {seconds:7.3f} s {len(rows):>6} rows  {_label(sql)}\n")
+            sys.stderr.write(f"sql {seconds:7.3f} s {len(rows):>6} rows  {_label_statement(sql)}\n")
         return rows
 
-    def _rows(self, sql: str, bound: Mapping[str, Any]) -> list[Row]:
+    def _fetch_rows(self, sql: str, bound: Mapping[str, Any]) -> list[Row]:
         cursor = self.connection.execute(sql, bound or None)
         return cursor.fetchall() if cursor else []
 
-    def _bound(self, value: Any) -> Any:  # noqa: ANN401  # any SQL value
+    def _bind(self, value: Any) -> Any:  # noqa: ANN401  # any SQL value
         if isinstance(value, list):
-            return [self._bound(item) if isinstance(item, Path) else item for item in value]
-        return self.aliases.of(value) if isinstance(value, Path) else value
+            return [self._bind(item) if isinstance(item, Path) else item for item in value]
+        return self.aliases.alias_file(value) if isinstance(value, Path) else value
 
     def fetch_one(self, sql: str, /, **values: Any) -> Row:  # noqa: ANN401
         """The only row of an answer."""
@@ -79,24 +81,24 @@ class Database:
 
     def call(self, name: str, /, **values: Any) -> list[Row]:  # noqa: ANN401
         """Run the constant statement enrich/db/sql/NAME.sql."""
-        return self.execute(statement(name), **values)
+        return self.execute(read_statement(name), **values)
 
     def describe(self, select: str) -> dict[str, str]:
         """The columns of a SELECT and their types."""
         return {row[0]: row[1] for row in self.execute(f"DESCRIBE FROM (\n{select}\n)")}
 
     @contextmanager
-    def bare(self) -> Iterator[Database]:
+    def open_bare(self) -> Iterator[Database]:
         """A connection beside this one, in which none of the user's tables and macros are known."""
         with closing(self.connection.cursor()) as connection:
             yield Database(connection=connection, verbose=self.verbose, aliases=self.aliases)
 
     @contextmanager
-    def roomy(self) -> Iterator[None]:
+    def allow_memory(self) -> Iterator[None]:
         """Inside, one thread may take much memory, for what cannot be had in pieces."""
         (limit,) = self.fetch_one("SELECT current_setting('memory_limit')")
         self.execute("SET threads = 1")
-        self.execute(f"SET memory_limit = '{ROOM}'")
+        self.execute(f"SET memory_limit = '{LONG_LINE_MEMORY}'")
         try:
             yield
         finally:
@@ -104,7 +106,7 @@ class Database:
             self.execute(f"SET memory_limit = '{limit}'")
 
     @contextmanager
-    def unordered(self) -> Iterator[None]:
+    def allow_any_order(self) -> Iterator[None]:
         """Inside, rows need not keep their order: what writes a large file is twice as fast."""
         self.execute("SET preserve_insertion_order = false")
         try:
@@ -113,7 +115,7 @@ class Database:
             self.execute("RESET preserve_insertion_order")
 
     @contextmanager
-    def undone(self) -> Iterator[None]:
+    def roll_back(self) -> Iterator[None]:
         """Nothing of what happens inside is kept."""
         self.execute("BEGIN TRANSACTION")
         try:
@@ -145,13 +147,13 @@ class Both(Ledger, Warehouse):
     """One with both."""
 
 
-def _label(sql: str) -> str:
+def _label_statement(sql: str) -> str:
     """What to call a statement: its opening comment, or its first words."""
     first, _, _ = sql.partition("\n")
     return first[3:] if first.startswith("-- ") else " ".join(sql.split())[:72]
 
 
 @cache
-def statement(name: str) -> str:
+def read_statement(name: str) -> str:
     """The text of enrich/db/sql/NAME.sql."""
     return (files("enrich.db") / "sql" / f"{name}.sql").read_text(encoding="utf-8")

@@ -20,23 +20,23 @@ from shutil import copyfile
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from enrich.db import alias
-from enrich.db.alias import Aliases, Scratch, logs
+from enrich.db.alias import Aliases, Scratch, list_logs
 from enrich.db.complaint import (
     explain_unopened,
     is_interrupted,
     locate_damage,
     name_damaged,
-    translate,
+    translate_problem,
 )
 from enrich.db.creation import (
-    STORAGE,
+    STORAGE_VERSION,
     create_database,
     keep_private,
     make_folder,
     make_log_room,
 )
 from enrich.db.database import Both, Database, Ledger, Warehouse
-from enrich.db.migration import check_version, migrate
+from enrich.db.migration import check_ledger_version, migrate_ledger
 from enrich.db.quote import quote_name
 from enrich.errors import Damaged, DatabaseError, DiskError, Locked
 
@@ -45,28 +45,30 @@ if TYPE_CHECKING:
 
     import duckdb
 
-HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
+LOCK_HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 
-UNTEXT = re.compile("[\ud800-\udfff]")
+NOT_UTF8 = re.compile("[\ud800-\udfff]")
 """How Python writes the bytes of a path that are no text."""
-OURS = re.compile("already attached|different configuration|file handle conflict|already exists")
-_HELD: Counter[Path] = Counter()
+HELD_BY_US = re.compile(
+    "already attached|different configuration|file handle conflict|already exists"
+)
+_ATTACHED_FILES: Counter[Path] = Counter()
 """How many steps of this process have each file attached now."""
 
-MEMORY = "640MB"
+DEFAULT_MEMORY = "640MB"
 """What DuckDB may hold in memory; the rest goes to `.enrich/spill`."""
-THREADS = 8
+DEFAULT_THREADS = 8
 """How many threads may share that little memory; `memory_limit` in project.yml lifts this, too."""
 LEDGER_ROW_GROUP = 20_480
 """Rows that the ledger keeps together: several threads can read a batch, and what is added goes
 into the file at once instead of through its log."""
 
 Access = Literal["read", "write"]
-Held = TypeVar("Held", bound=Database)
+Opened = TypeVar("Opened", bound=Database)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attached:
+class AttachedDatabase:
     """A database of the user's own that models read as `NAME.table`. `${NAME}` in its path is an
     environment variable, read when the database is attached; `shown` is the path as written."""
 
@@ -81,7 +83,7 @@ class Attached:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files:
+class DatabaseFiles:
     """Where a project's databases are, and how they are opened.
 
     `lock_timeout` is in seconds; `say` is told once whose lock is waited for. `reach` names the
@@ -100,10 +102,10 @@ class Files:
     verbose: bool = False
     reach: tuple[Path, ...] | None = ()
     memory_limit: str = ""
-    attached: tuple[Attached, ...] = ()
-    storage: str = STORAGE
+    attached: tuple[AttachedDatabase, ...] = ()
+    storage: str = STORAGE_VERSION
     copies: Scratch | None = None
-    aliases: Aliases = field(default=alias.SHARED, repr=False, compare=False)
+    aliases: Aliases = field(default=alias.SHARED_ALIASES, repr=False, compare=False)
     _owners: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _ready: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
     _open: dict[str, Path] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -114,34 +116,34 @@ class Files:
         What is absent is created; at the end of the step the file is let go of, and temporary
         tables are gone. The same holds for the other two.
         """
-        return self._step(Ledger, ledger=access)
+        return self._open_step(Ledger, ledger=access)
 
     def open_warehouse(
         self, access: Access = "write", *, attached: bool = False
     ) -> AbstractContextManager[Warehouse]:
         """One with the warehouse attached as `warehouse`, in which names without a schema are
         looked up; `attached`: with the user's other databases, for reading."""
-        return self._step(Warehouse, warehouse=access, attached=attached)
+        return self._open_step(Warehouse, warehouse=access, attached=attached)
 
     def open_both(
         self, *, warehouse: Access = "write", ledger: Access = "write", attached: bool = False
     ) -> AbstractContextManager[Both]:
         """One with both of them."""
-        return self._step(Both, warehouse=warehouse, ledger=ledger, attached=attached)
+        return self._open_step(Both, warehouse=warehouse, ledger=ledger, attached=attached)
 
     @contextmanager
-    def _step(
+    def _open_step(
         self,
-        kind: type[Held],
+        kind: type[Opened],
         *,
         warehouse: Access | None = None,
         ledger: Access | None = None,
         attached: bool = False,
-    ) -> Iterator[Held]:
+    ) -> Iterator[Opened]:
         wanted = {"ledger": (self.ledger, ledger), "warehouse": (self.warehouse, warehouse)}
-        owner = self._owner() if warehouse else ""
+        owner = self._find_owner() if warehouse else ""
         there = {
-            name: self._found(name, path, access)
+            name: self._find_file(name, path, access)
             for name, (path, access) in wanted.items()
             if access
         }
@@ -152,7 +154,7 @@ class Files:
                     connection=connection,
                     verbose=self.verbose,
                     owner=owner,
-                    free=self.reach is None,
+                    is_unrestricted=self.reach is None,
                     aliases=self.aliases,
                 )
                 for name, path in there.items():
@@ -170,7 +172,7 @@ class Files:
             # Only now, for to look into a file that DuckDB has open would end its lock on it.
             raise locate_damage(problem, there) from problem.__cause__
 
-    def _found(self, name: str, path: Path, access: Access) -> Path:
+    def _find_file(self, name: str, path: Path, access: Access) -> Path:
         """The file to open, which is made where it is absent: the project's own, or, where that
         cannot be written, its copy."""
         if self.copies is not None:
@@ -178,7 +180,7 @@ class Files:
             if copy.exists() or (path.exists() and access == "read"):
                 return copy if copy.exists() else path
             if path.exists():
-                self._copy(path, name, copy)
+                self._copy_database(path, name, copy)
             path = copy
         if not path.exists():
             with keep_private() if name == "ledger" else nullcontext():
@@ -186,14 +188,14 @@ class Files:
                 create_database(real, "" if name == "ledger" else self.storage, self.aliases)
         return path
 
-    def _copy(self, path: Path, name: str, copy: Path) -> None:
+    def _copy_database(self, path: Path, name: str, copy: Path) -> None:
         """Copy a database while nobody writes it. The log first: to close the file itself ends
         DuckDB's lock on it."""
         with closing(self._engine.cursor()) as connection:
             database = Database(connection=connection, verbose=self.verbose, aliases=self.aliases)
             self._attach(database, path, name, "READ_ONLY")
             try:
-                for log, other in zip(logs(path), logs(copy), strict=True):
+                for log, other in zip(list_logs(path), list_logs(copy), strict=True):
                     if log.exists():
                         copyfile(log, other)
                 copyfile(path, copy)
@@ -204,13 +206,13 @@ class Files:
             finally:
                 self._detach(name)
 
-    def on_copies(self) -> Files:
+    def use_copies(self) -> DatabaseFiles:
         """The same for a folder that cannot be written: nothing in it is changed."""
         copies = Scratch()
         return replace(self, work=copies.path / "work", copies=copies)
 
     @property
-    def writable(self) -> bool:
+    def is_writable(self) -> bool:
         """Whether the databases and the folder of working files can be written."""
         if not (self.work.exists() or os.access(self.root, os.W_OK)):
             return False
@@ -233,54 +235,54 @@ class Files:
         import duckdb
 
         for path in (self.root, self.work, self.warehouse, self.ledger):
-            if UNTEXT.search(str(path)):
+            if NOT_UTF8.search(str(path)):
                 hint = "rename it, or set a locale with UTF-8, such as LC_ALL=C.UTF-8"
                 raise DiskError(f"{path} is not text in UTF-8, which DuckDB needs", hint=hint)
         settings: dict[str, str | bool | int | float | list[str]] = {
-            "temp_directory": self.aliases.folder(make_folder(self.work, "spill")),
+            "temp_directory": self.aliases.alias_folder(make_folder(self.work, "spill")),
             "autoinstall_known_extensions": "false",
-            "memory_limit": self.memory_limit or MEMORY,
+            "memory_limit": self.memory_limit or DEFAULT_MEMORY,
         }
         if "," not in str(self.root):  # which would begin another folder
             settings["file_search_path"] = escape(str(self.root))
         if not self.memory_limit:
-            settings["threads"] = min(THREADS, os.cpu_count() or 1)
+            settings["threads"] = min(DEFAULT_THREADS, os.cpu_count() or 1)
         try:
             engine = duckdb.connect(":memory:", config=settings)
         except duckdb.Error as problem:
             hint = "memory_limit in project.yml is a size, such as 2GB"
-            raise DatabaseError(translate(problem).message, hint=hint) from problem
+            raise DatabaseError(translate_problem(problem).message, hint=hint) from problem
         engine.execute("SET GLOBAL TimeZone = 'UTC'")
         if self.reach is not None:
             files = (self.warehouse, self.ledger, *self.reach)
             if self.copies is None:
                 for path in files[:2]:
                     make_log_room(path)
-            beside = (log for path in files for log in logs(path))
+            beside = (log for path in files for log in list_logs(path))
             known = (*(path.resolve() for path in files), *beside)
-            paths = [form for path in known for form in (self.aliases.of(path), str(path))]
+            paths = [form for path in known for form in (self.aliases.alias_file(path), str(path))]
             engine.execute("SET allowed_paths = $paths", {"paths": paths})
-            folders = [f"{folder}{os.sep}" for folder in self._folders()]
+            folders = [f"{folder}{os.sep}" for folder in self._list_folders()]
             engine.execute("SET allowed_directories = $folders", {"folders": folders})
             engine.execute("SET enable_external_access = false")
         return engine
 
-    def _folders(self) -> Iterator[str]:
+    def _list_folders(self) -> Iterator[str]:
         """The folders in which SQL may open files, in every form in which DuckDB may meet them."""
         inside = [path.resolve() for path in (self.root, self.work, *(self.reach or ()))]
         for path in inside:
-            yield self.aliases.folder(path)
+            yield self.aliases.alias_folder(path)
             # DuckDB takes a backslash for a slash here, which must not let another folder in.
-            if os.sep != "/" or "\\" not in str(path) or not _slashed(path).exists():
+            if os.sep != "/" or "\\" not in str(path) or not _replace_backslashes(path).exists():
                 yield str(path)
                 yield escape(str(path))
         if self.copies is not None:
             yield str(self.copies.path)
 
-    def _owner(self) -> str:
+    def _find_owner(self) -> str:
         """The id of the project's ledger, which is made where it is absent."""
         access: Access = "read" if self.copies and self.ledger.exists() else "write"
-        file = self._found("ledger", self.ledger, access)
+        file = self._find_file("ledger", self.ledger, access)
         known = str(file.stat().st_ino)
         if known not in self._owners:
             with self.open_ledger(access) as database:
@@ -296,7 +298,7 @@ class Files:
             return
         self._attach(database, path, name, "READ_ONLY")
         if name == "ledger":
-            check_version(database, path)
+            check_ledger_version(database, path)
 
     def _prepare(self, database: Database, path: Path, name: str) -> None:
         """Make the tables that a file lacks: once for each file that this process meets."""
@@ -304,7 +306,7 @@ class Files:
         if file in self._ready:
             return
         if name == "ledger":
-            migrate(database, path)
+            migrate_ledger(database, path)
         else:
             database.call(name)
         self._ready.add(file)
@@ -319,12 +321,12 @@ class Files:
             self.__dict__.pop("_engine").close()
             if is_interrupted(problem):
                 raise KeyboardInterrupt from problem
-            raise translate(problem) from problem
+            raise translate_problem(problem) from problem
         finally:
             file = self._open.pop(name, None)
-            _HELD.subtract([file] if file else ())
+            _ATTACHED_FILES.subtract([file] if file else ())
 
-    def _attach_other(self, database: Database, each: Attached) -> None:
+    def _attach_other(self, database: Database, each: AttachedDatabase) -> None:
         """Attach one of the user's other databases; its address may hold a password, and so stays
         out of what is said."""
         if each.type == "duckdb":
@@ -362,17 +364,17 @@ class Files:
             try:
                 database.execute(f"ATTACH $path AS {quote_name(name)} ({option})", path=path)
                 file = path.resolve()
-                _HELD[file] += 1
+                _ATTACHED_FILES[file] += 1
                 self._open[name] = file
                 return
             except (DatabaseError, Damaged) as problem:
                 text = str(problem.__cause__)
-                holder = HOLDER.search(text)
+                holder = LOCK_HOLDER.search(text)
                 if holder:
                     who = f"{path.name} is held by process {holder[2]} ({holder[1]})"
-                elif OURS.search(text):
+                elif HELD_BY_US.search(text):
                     who = f"{path.name} is open in this very process"
-                    if not _HELD[path.resolve()]:  # another step of ours ends by itself
+                    if not _ATTACHED_FILES[path.resolve()]:  # another step of ours ends by itself
                         if strange:
                             hint = "close the connection that has it open: connection.close()"
                             raise Locked(who, hint=hint) from problem.__cause__
@@ -389,5 +391,5 @@ class Files:
                 time.sleep(0.1)
 
 
-def _slashed(path: Path) -> Path:
+def _replace_backslashes(path: Path) -> Path:
     return Path(str(path).replace("\\", "/"))

@@ -1,4 +1,4 @@
-"""Names and values, as DuckDB reads them: the one way either enters a generated statement."""
+"""Quoting: the only way for names and values to enter a generated statement."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def quote_name(*parts: str) -> str:
-    """An identifier, always quoted.
+    """Returns an identifier, always quoted.
 
-    >>> print(name("main", 'say "hi" now'))
+    >>> print(quote_name("main", 'say "hi" now'))
     "main"."say ""hi"" now"
     """
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
 def quote_readably(*parts: str) -> str:
-    """An identifier for people to type, quoted where DuckDB needs it.
+    """Returns an identifier for people to type, quoted only where DuckDB needs it.
 
-    >>> print(readable("main", "movies"), readable("cast"), readable("my id"))
-    main.movies "cast" "my id"
+    >>> print(*map(quote_readably, ("movies", "cast", "my id")))
+    movies "cast" "my id"
     """
     return ".".join(
         part
@@ -37,18 +37,19 @@ def quote_readably(*parts: str) -> str:
 
 @cache
 def _list_keywords() -> frozenset[str]:
-    """The words that DuckDB does not take for a name everywhere."""
+    """Returns the words that DuckDB does not accept as a name everywhere."""
     import duckdb
 
+    # Asked of DuckDB itself, for the list differs between its versions.
     query = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category != 'unreserved'"
     with duckdb.connect(":memory:") as connection:
         return frozenset(str(word) for (word,) in connection.execute(query).fetchall())
 
 
 def quote_table(words: str) -> str:
-    """A table as somebody names it, perhaps with its schema and database, always quoted.
+    """Returns a table's name as a user wrote it, perhaps with schema and database, always quoted.
 
-    >>> print(table('shop.main."odd.name"'))
+    >>> print(quote_table('shop.main."odd.name"'))
     "shop"."main"."odd.name"
     """
     from sqlglot import exp
@@ -62,36 +63,36 @@ def quote_table(words: str) -> str:
 
 
 def quote_text(value: str) -> str:
-    """A string literal.
+    """Returns a string literal.
 
-    >>> text("it's")
+    >>> quote_text("it's")
     "'it''s'"
     """
     return "'" + value.replace("'", "''") + "'"
 
 
 def quote_texts(values: Iterable[str]) -> str:
-    """A list of string literals, to stand in brackets.
+    """Returns string literals with commas between them, to be put in brackets.
 
-    >>> texts(["a", "b"])
+    >>> quote_texts(["a", "b"])
     "'a', 'b'"
     """
     return ", ".join(quote_text(value) for value in values)
 
 
 def render_struct(fields: Mapping[str, str]) -> str:
-    """A struct whose values are SQL expressions.
+    """Returns a struct whose values are SQL expressions.
 
-    >>> struct({"id": "inputs.id"})
+    >>> render_struct({"id": "inputs.id"})
     "{'id': inputs.id}"
     """
     return "{" + ", ".join(f"{quote_text(key)}: {value}" for key, value in fields.items()) + "}"
 
 
 def quote_path(*steps: str) -> str:
-    """A JSON path of object keys, as a literal; `[*]` stands for every item of a list.
+    """Returns a JSON path of object keys as a literal; `[*]` is every item of a list.
 
-    >>> print(path("odd name", "[*]", "n"))
+    >>> print(quote_path("odd name", "[*]", "n"))
     '$."odd name"[*]."n"'
     """
     parts = ("[*]" if step == "[*]" else f'."{_escape_step(step)}"' for step in steps)
@@ -103,11 +104,11 @@ def _escape_step(step: str) -> str:
 
 
 def wrap_expression(sql: str) -> str:
-    """What the user wrote, in brackets of its own; a trailing comment cannot swallow what follows.
+    """Returns a user's expression in parentheses, safe from a comment at its end.
 
-    >>> written("a + b")
+    >>> wrap_expression("a + b")
     '(a + b)'
-    >>> written("a -- why")
+    >>> wrap_expression("a -- why")
     '(a -- why\\n)'
     """
     return f"({sql}\n)" if "--" in sql else f"({sql})"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.providers import Provider, Remote
 
 
@@ -136,7 +136,7 @@ def unread(database: Ledger) -> tuple[Batch, ...]:
     return tuple(Batch(**row | {"result_files": tuple(row["result_files"] or ())}) for row in rows)
 
 
-def hold(files: Files, batch: Batch, held: str | None) -> Batch:
+def hold(files: DatabaseFiles, batch: Batch, held: str | None) -> Batch:
     """Keep why a batch is not submitted; None: it may be."""
     return save(files, batch, held=held)
 
@@ -149,7 +149,7 @@ def check_whose(provider: Provider, batch: Batch) -> None:
         raise ProviderError(what, hint=hint)
 
 
-def folder(files: Files, batch: Batch) -> Path:
+def folder(files: DatabaseFiles, batch: Batch) -> Path:
     """Where a batch's request and result files are; made where it is absent."""
     return make_folder(files.work, "batches", batch.id)
 
@@ -160,7 +160,7 @@ def file_name(batch: str) -> str:
 
 
 def seen(
-    files: Files,
+    files: DatabaseFiles,
     batch: Batch,
     remote: Remote,
     *,
@@ -202,7 +202,7 @@ def waited(batch: Batch, missed: int, patience: float) -> bool:
     return missed >= MOST_POLLS or (seconds >= patience and missed >= LATE_POLLS)
 
 
-def save(files: Files, batch: Batch, **changes: object) -> Batch:
+def save(files: DatabaseFiles, batch: Batch, **changes: object) -> Batch:
     if replace(batch, **changes) == batch:  # type: ignore[arg-type]
         return batch
     with files.open_ledger() as database:

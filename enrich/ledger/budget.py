@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 
 if TYPE_CHECKING:
     from enrich.db.database import Ledger
@@ -77,11 +77,11 @@ class Remaining:
         if self.usd is None:
             return ""
         over = self.spent - self.limit
-        more = f": {usd(over)} more, for answers took more tokens than estimated"
-        return f"spent {usd(self.spent)} of {self}{more if over > 0.000001 else ''}"
+        more = f": {format_usd(over)} more, for answers took more tokens than estimated"
+        return f"spent {format_usd(self.spent)} of {self}{more if over > 0.000001 else ''}"
 
     def __str__(self) -> str:
         """Which budget it is; empty where there is none."""
         if self.usd is None:
             return ""
-        return f"the budget of {usd(self.limit)} for {SCOPES.get(self.scope, self.scope)}"
+        return f"the budget of {format_usd(self.limit)} for {SCOPES.get(self.scope, self.scope)}"

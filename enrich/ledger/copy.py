@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.alias import logs
+from enrich.db.alias import list_logs
 from enrich.db.complaint import DISK_FULL
 from enrich.db.creation import keep_private
 from enrich.db.files import LEDGER_ROW_GROUP
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.manifest.backup import Backup
 
 MANIFEST = "manifest.json"
@@ -111,7 +111,7 @@ class Export:
         return sum(part.rows for part in self.parts)
 
 
-def check(files: Files) -> tuple[Part, ...]:
+def check(files: DatabaseFiles) -> tuple[Part, ...]:
     """Read every row of every table, and what rows refer to; nothing is changed.
 
     Raises Damaged where the ledger cannot even be opened.
@@ -128,7 +128,7 @@ def check(files: Files) -> tuple[Part, ...]:
     return tuple(found.values())
 
 
-def _check_there(files: Files) -> None:
+def _check_there(files: DatabaseFiles) -> None:
     if not files.ledger.exists():
         hint = "it is made by the first run; an export brings it back: enrich ledger import DIR"
         raise ProjectError(f"there is no ledger: {files.ledger}", hint=hint)
@@ -201,7 +201,7 @@ def _in_pieces(database: Ledger, table: str, read: Callable[[str, bool], int]) -
     return rows, unread
 
 
-def export(files: Files, folder: Path, *, skip_damaged: bool = False) -> Export:
+def export(files: DatabaseFiles, folder: Path, *, skip_damaged: bool = False) -> Export:
     """Write all of the ledger into a new folder: whole, or not at all.
 
     `skip_damaged` leaves out the rows that cannot be read, and says so in the manifest.
@@ -254,7 +254,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _written(files: Files, draft: Path, *, skip_damaged: bool) -> dict[str, Any]:
+def _written(files: DatabaseFiles, draft: Path, *, skip_damaged: bool) -> dict[str, Any]:
     """Write the tables into a folder; gives the manifest of it."""
     tables: dict[str, Any] = {}
     reaching = _reaching(files, draft)
@@ -294,7 +294,7 @@ def ledger_state(database: Ledger) -> str:
     return ""
 
 
-def _reaching(files: Files, *folders: Path) -> Files:
+def _reaching(files: DatabaseFiles, *folders: Path) -> DatabaseFiles:
     """The same files, with a DuckDB that may open these folders, too."""
     return replace(files, reach=folders, attached=())
 
@@ -425,7 +425,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return dict(said)
 
 
-def import_(files: Files, folder: Path, *, replace_ledger: bool = False) -> Path | None:
+def import_(files: DatabaseFiles, folder: Path, *, replace_ledger: bool = False) -> Path | None:
     """Make the ledger anew from an export: whole, or not at all. Needs the project's turn.
 
     A ledger that holds anything is replaced only if that is asked for, and kept under the name
@@ -442,7 +442,7 @@ def import_(files: Files, folder: Path, *, replace_ledger: bool = False) -> Path
         raise ProjectError(message, hint=hint)
     draft = files.ledger.with_name(f"{files.ledger.name}.import")
     try:
-        for path in (draft, *logs(draft)):
+        for path in (draft, *list_logs(draft)):
             path.unlink(missing_ok=True)
         target = replace(_reaching(files, folder), ledger=draft)
         with target.open_ledger() as database, database.transaction():
@@ -454,7 +454,7 @@ def import_(files: Files, folder: Path, *, replace_ledger: bool = False) -> Path
         raise DiskError(message, hint="make room, or see its permissions") from problem
     finally:
         with suppress(OSError):
-            for path in (draft, *logs(draft)):
+            for path in (draft, *list_logs(draft)):
                 path.unlink(missing_ok=True)
 
 
@@ -474,7 +474,7 @@ def _check_file(folder: Path, name: str, said: Mapping[str, Any]) -> None:
         raise DiskError(message, hint=EXPORT_AGAIN)
 
 
-def _is_empty(files: Files) -> bool:
+def _is_empty(files: DatabaseFiles) -> bool:
     """Whether the ledger holds nothing that was asked or answered."""
     with files.open_ledger("read") as database:
         return not any(
@@ -511,7 +511,7 @@ def _fill(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> None:
             raise DiskError(message, hint=EXPORT_AGAIN)
 
 
-def _put_in_place(files: Files, draft: Path) -> Path | None:
+def _put_in_place(files: DatabaseFiles, draft: Path) -> Path | None:
     """Make the draft the ledger in one step; gives the name under which the old one is kept.
 
     At no moment is there no ledger: the next command would begin an empty one and pay again.
@@ -522,7 +522,7 @@ def _put_in_place(files: Files, draft: Path) -> Path | None:
             pass  # nobody else is at it, and its log is in it
         aside = _free(ledger.with_name(f"{ledger.name}.{datetime.now(UTC).strftime(ASIDE)}"))
         _keep(ledger, aside)
-        for log, kept in zip(logs(ledger), logs(aside), strict=True):
+        for log, kept in zip(list_logs(ledger), list_logs(aside), strict=True):
             if log.exists():
                 _keep(log, kept)
                 log.unlink()  # it belongs to the old one
@@ -548,7 +548,7 @@ def _keep(path: Path, name: Path) -> None:
         shutil.copy2(path, name)
 
 
-def back_up(files: Files, backup: Backup) -> Export | None:
+def back_up(files: DatabaseFiles, backup: Backup) -> Export | None:
     """Export the ledger if it is not as it was last exported; old exports make room."""
     with files.open_ledger("read") as database:
         state = ledger_state(database)
@@ -568,14 +568,14 @@ def latest(folders: Sequence[Path]) -> Export | None:
     return None
 
 
-def note(files: Files, made: Export) -> None:
+def note(files: DatabaseFiles, made: Export) -> None:
     """Keep in mind where an export went, so that it can be said how old it is."""
     said = {"folder": str(made.folder)}
     with suppress(OSError), keep_private():
         _noted(files).write_text(json.dumps(said), encoding="utf-8")
 
 
-def last(files: Files, backup: Backup | None) -> Export | None:
+def last(files: DatabaseFiles, backup: Backup | None) -> Export | None:
     """The newest export of this ledger that is still where it was made."""
     folders = list(backup.made()) if backup else []
     with suppress(OSError, ValueError, KeyError, TypeError):
@@ -584,5 +584,5 @@ def last(files: Files, backup: Backup | None) -> Export | None:
     return max(found, key=lambda each: each.exported_at, default=None)
 
 
-def _noted(files: Files) -> Path:
+def _noted(files: DatabaseFiles) -> Path:
     return files.work / "export.json"

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from enrich.db.database import statement
+from enrich.db.database import read_statement
 from enrich.ledger.batch import unread
 from enrich.ledger.queue import list_waiting
 
@@ -84,7 +84,7 @@ def states(database: Ledger, names: list[str] | None = None) -> tuple[State, ...
         for each in queue
     }
     found = []
-    for row in database.fetch_dicts(statement("states")):
+    for row in database.fetch_dicts(read_statement("states")):
         if names is not None and row["model"] not in names:
             continue
         own = tuple(batch for batch in under_way if batch.model == row["model"])

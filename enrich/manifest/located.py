@@ -62,7 +62,9 @@ def _from(root: Path, path: Named) -> Named:
     if not path or PurePath(path).is_absolute() or ELSEWHERE.match(path):
         return path
     written = escape(str(root))  # a view that holds it outlives a link
-    return f"{alias.SHARED.folder(root) if UNWRITABLE.search(written) else written}/{path}"
+    if UNWRITABLE.search(written):
+        written = alias.SHARED_ALIASES.alias_folder(root)
+    return f"{written}/{path}"
 
 
 def _named(node: Any, raw: bytes) -> Iterator[tuple[int, int, Named]]:  # noqa: ANN401  # JSON

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from enrich.db.database import Both, Database, Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
     from enrich.pipeline.preview import Asked
@@ -87,7 +87,7 @@ class Comparison:
 
 
 def compare_answers(
-    files: Files,
+    files: DatabaseFiles,
     config: Config,
     open_provider: Callable[[str], Provider],
     model: Model,
@@ -131,7 +131,7 @@ def _name(asked: Asked, what: str = "") -> tuple[str, str]:
     return f"{llm}, {what}" if what else llm, llm
 
 
-def _check_published(files: Files, model: Model) -> None:
+def _check_published(files: DatabaseFiles, model: Model) -> None:
     with files.open_both(warehouse="read") as database:
         there = database.call("exists", schema="main", name=model.name)
         if not there or not database.call("latest_run", model=model.name):
@@ -156,7 +156,7 @@ def _published(database: Both, now: Asked) -> Version:
     columns = [column for column in there if column not in key]
     database.execute(comparison.render_published_side("was", model, key, columns), keys=now.keys)
     told = quote_name("warehouse", "enrich", model)
-    return Version.of(database, database.fetch_one(f"SELECT mode(prompt) FROM {told}")[0])
+    return Version.from_ledger(database, database.fetch_one(f"SELECT mode(prompt) FROM {told}")[0])
 
 
 def _compared(
@@ -199,7 +199,7 @@ def _compared(
         only_now=tuple(c.name for c in work.prompt.output.columns if c.name.lower() not in lowered),
         asked=sum(each.asked for each in asked),
         spent=None if None in spent else sum(cost or 0.0 for cost in spent),
-        diff=work.kept.diff(version, called="published") if version else "",
+        diff=work.version.diff(version, called="published") if version else "",
     )
 
 
@@ -208,5 +208,5 @@ def _side(named: Named, tokens: list[int]) -> Side:
     price = quote_price(provider, llm)
     paid, cached, answered = tokens
     tokens_of = {"input_tokens": paid, "cached_tokens": cached, "output_tokens": answered}
-    cost = price.of(**tokens_of) if price else None
+    cost = price.price_tokens(**tokens_of) if price else None
     return Side(name=name, input_tokens=paid, output_tokens=answered, cost=cost)

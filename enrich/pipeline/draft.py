@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
-from enrich.compiler.compilation import compiled
+from enrich.compiler.compilation import compile_model
 from enrich.compiler.version import Version
 from enrich.errors import ProjectError
 from enrich.ledger.budget import Remaining, find_limits
@@ -24,9 +24,9 @@ from enrich.providers.capabilities import check_provider, quote_price
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger, Warehouse
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.run import RunOptions
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
@@ -47,17 +47,17 @@ class Draft:
 
 def compile_for(
     database: Warehouse, config: Config, provider: Provider, model: Model, *, identity: str
-) -> Compiled:
+) -> CompiledModel:
     """Compile a model for a provider; `identity` is the provider's where answers are looked up."""
     prompt = model.own_prompt
     llm = prompt.llm or provider.llm
     params = {**config.params, **prompt.params}
-    return compiled(database, model, llm=llm, identity=identity, params=params)
+    return compile_model(database, model, llm=llm, identity=identity, params=params)
 
 
 def compile_ready(
     database: Warehouse, config: Config, provider: Provider, model: Model
-) -> Compiled:
+) -> CompiledModel:
     """Compile a model for a provider that could answer it now."""
     prompt = model.own_prompt
     check_provider(provider, images=bool(prompt.images), endpoint=prompt.endpoint)
@@ -65,7 +65,7 @@ def compile_ready(
 
 
 def foresee(
-    files: Files,
+    files: DatabaseFiles,
     config: Config,
     provider: Provider,
     model: Model,
@@ -79,11 +79,11 @@ def foresee(
     """
     with files.open_both(warehouse="read", attached=True) as database:
         for view in views:
-            database.execute(tables.view(view.name, view.query))
+            database.execute(tables.render_view(view.name, view.query))
         work = compile_for(database, config, provider, model, identity=provider.identity)
         select_rows(database, work, config=config, most_bytes=provider.limits.bytes)
         found = diff.compare_rows(database, work, config=config)
-        with database.undone():
+        with database.roll_back():
             return draft_run(database, config, provider, work, found, options).plan
 
 
@@ -91,14 +91,14 @@ def draft_run(
     database: Both,
     config: Config,
     provider: Provider,
-    work: Compiled,
+    work: CompiledModel,
     found: Earlier,
     options: RunOptions,
 ) -> Draft:
     """Plan what to ask of `temp._enrich_snapshot`, inside a transaction of the caller's."""
     run = _numbered(database, config, provider, work, options)
     before = database.call("latest_run", model=run.model)
-    now, last = found.now, Version.of(database, before[0][2]) if before else found.now
+    now, last = found.now, Version.from_ledger(database, before[0][2]) if before else found.now
     keep_version(database, work)
     withdraw_planned(database, run.model)
     if work.prompt.sample is not None and not run.since:
@@ -130,7 +130,7 @@ def draft_run(
         spend=spending.estimate(requests=paid, size=within).usd or 0.0,
         estimate=spending.estimate(requests=requests, size=size),
         price=spending.price,
-        changed=now.changed(last) if last.id != now.id else (),
+        changed=now.list_changes(last) if last.id != now.id else (),
         diff=now.diff(last) if last.id != now.id else "",
         settled=_settled(now, last, rows) and _shown(database, run.model),
         held_back=_obstacle(database, run.model),
@@ -141,7 +141,7 @@ def draft_run(
 def _find_spending(
     database: Both,
     provider: Provider,
-    work: Compiled,
+    work: CompiledModel,
     run: Run,
     *,
     requests: int,
@@ -154,7 +154,7 @@ def _find_spending(
         what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"
         hint = "set it under `prices:` of the provider in project.yml, or take the budget out"
         raise ProjectError(what, hint=hint)
-    rate = TokenRate.seen(
+    rate = TokenRate.from_ledger(
         database, work.version_id, work.prompt, work.params, measure_content(database, work)
     )
     return Spending(rate=rate, price=price, budget=budget)
@@ -184,7 +184,7 @@ def _settled(now: Version, last: Version, rows: Changes) -> bool:
 
 
 def _numbered(
-    database: Ledger, config: Config, provider: Provider, work: Compiled, options: RunOptions
+    database: Ledger, config: Config, provider: Provider, work: CompiledModel, options: RunOptions
 ) -> Run:
     """The run to be."""
     number = int(database.fetch_one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
@@ -203,7 +203,7 @@ def _numbered(
     )
 
 
-def _since(database: Ledger, work: Compiled, options: RunOptions) -> int:
+def _since(database: Ledger, work: CompiledModel, options: RunOptions) -> int:
     """From which batch on answers count: from now on for a full refresh, and from its beginning for
     a run that goes on with one which did not come to its end."""
     if options.full_refresh:
@@ -218,7 +218,7 @@ def _since(database: Ledger, work: Compiled, options: RunOptions) -> int:
     return last.since if same else 0
 
 
-def keep_version(database: Ledger, work: Compiled) -> None:
+def keep_version(database: Ledger, work: CompiledModel) -> None:
     """Keep this version of the model: its answers can be read without its files."""
-    values = asdict(work.kept)
+    values = asdict(work.version)
     database.call("prompt_kept", query=work.model.query, prompt=values.pop("id"), **values)

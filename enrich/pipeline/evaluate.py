@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler import scores
-from enrich.db.database import statement
+from enrich.db.database import read_statement
 from enrich.db.quote import quote_table
 from enrich.errors import DatabaseError, InputError, ProjectError, nearest
 from enrich.pipeline.lock import hold_project
@@ -45,7 +45,7 @@ def score_answers(
         raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
     key = _key(database, model, labels, given)
     pairs = _pairs(prompt, labels, given, columns)
-    double = database.execute(scores.render_doubled_key(table, key))
+    double = database.execute(scores.render_duplicate_key(table, key))
     if double:
         what = f"'{labels}' has more than one row for the key {double[0][0]}"
         raise InputError(what, hint="labels are one row for each key: make a model that folds them")
@@ -125,7 +125,7 @@ def evaluate_model(flow: Flow, name: str, labels: str, columns: Mapping[str, str
             score_answers(database, name, model.own_prompt, labels, columns)
             write_books(database)
             named = {"model": name, "labels": labels}
-            figures = fetch_rows(database, statement("scores"), **named)
+            figures = fetch_rows(database, read_statement("scores"), **named)
             latest = database.call("latest_scored", **named)[0][0]
-            found = fetch_rows(database, statement("scores_by_label"), **named, prompt=latest)
+            found = fetch_rows(database, read_statement("scores_by_label"), **named, prompt=latest)
     return Evaluation(figures=figures, labels=found, prompt=latest)

@@ -13,7 +13,7 @@ from enrich.providers.capabilities import read_timing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 
@@ -23,7 +23,7 @@ def patience(provider: Provider) -> float:
     return 10 * read_timing(provider).lost_after
 
 
-def fetch_results(files: Files, provider: Provider, batch: Batch, *, missed: int) -> Batch:
+def fetch_results(files: DatabaseFiles, provider: Provider, batch: Batch, *, missed: int) -> Batch:
     """Bring an ended batch's result files here. If they hold fewer lines than its counts speak of,
     they are fetched again later: it has not ended yet. That was so `missed` times before."""
     lines = 0
@@ -37,7 +37,7 @@ def fetch_results(files: Files, provider: Provider, batch: Batch, *, missed: int
     return save(files, batch, late=missed + 1)
 
 
-def result_paths(files: Files, batch: Batch) -> list[Path]:
+def result_paths(files: DatabaseFiles, batch: Batch) -> list[Path]:
     beside = folder(files, batch)
     return [beside / f"result-{number}.jsonl" for number in range(len(batch.result_files))]
 

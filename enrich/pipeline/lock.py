@@ -11,11 +11,11 @@ from enrich.errors import DiskError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
 
 
 @contextmanager
-def hold_project(files: Files) -> Iterator[None]:
+def hold_project(files: DatabaseFiles) -> Iterator[None]:
     """Inside, no other process of enrich is at work in the project; waits for one that is."""
     from filelock import FileLock, Timeout
 

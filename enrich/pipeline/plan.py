@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.pricing.estimate import Estimate
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,7 +89,7 @@ class Plan:
         """The same with a note on what is `unstable`: its rows may be paid again each time."""
         cost = ""
         if self.estimate and self.requests and self.estimate.usd:
-            cost = f", for about {usd(self.estimate.usd * self.rows / self.requests)}"
+            cost = f", for about {format_usd(self.estimate.usd * self.rows / self.requests)}"
         each = f"each run may ask all {self.rows:,} rows again{cost}"
         return replace(
             self,
@@ -147,7 +147,7 @@ class Spending:
 
     def estimate(self, *, requests: int, size: int) -> Estimate:
         """What so many requests of together `size` bytes will take."""
-        return Estimate.of(self.rate, self.price, requests=requests, size=size)
+        return Estimate.from_rate(self.rate, self.price, requests=requests, size=size)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from enrich.pipeline.fetch import fetch_results, patience
 from enrich.pipeline.submit import submit_batch
 
 if TYPE_CHECKING:
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 
 
-def advance_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
+def advance_batch(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
     """Take a batch as far as it goes without waiting, until its result files are here."""
     check_whose(provider, batch)
     missed = batch.late
@@ -29,7 +29,7 @@ def advance_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
     return batch
 
 
-def _requeue(files: Files, batch: Batch) -> Batch:
+def _requeue(files: DatabaseFiles, batch: Batch) -> Batch:
     """The provider's queue was full: the same file waits for its turn again; not an attempt."""
     return save(
         files,

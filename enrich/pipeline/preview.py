@@ -23,16 +23,16 @@ from enrich.pipeline.render import measure_content
 from enrich.pipeline.select import select_rows
 from enrich.pipeline.write import write_requests
 from enrich.pricing.estimate import TokenRate
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 from enrich.providers.capabilities import answer_now, quote_price
 from enrich.results import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch, Done
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
@@ -79,7 +79,7 @@ class Asked:
     """Rows that were asked: their keys as text, and as people read them, their cells, the request
     each stands for or why it cannot be asked. `asked` of them were asked now, for `cost` USD."""
 
-    work: Compiled
+    work: CompiledModel
     keys: list[str]
     labels: list[str]
     shown: list[dict[str, Any]]
@@ -90,7 +90,13 @@ class Asked:
 
 
 def preview_rows(
-    files: Files, config: Config, provider: Provider, model: Model, *, limit: int, where: str = ""
+    files: DatabaseFiles,
+    config: Config,
+    provider: Provider,
+    model: Model,
+    *,
+    limit: int,
+    where: str = "",
 ) -> Preview:
     """Answer the first `limit` rows that the SQL condition `where` is true for.
 
@@ -118,7 +124,7 @@ def preview_rows(
 
 
 def ask_rows(
-    files: Files,
+    files: DatabaseFiles,
     config: Config,
     provider: Provider,
     model: Model,
@@ -130,14 +136,14 @@ def ask_rows(
     """Have rows answered: those of `Compiled.only`. What the ledger knows is not asked again."""
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
-        few = work.only(where=where.strip(), limit=limit, among=among)
+        few = work.narrow(where=where.strip(), limit=limit, among=among)
         try:
             select_rows(database, few, config=config, most_bytes=provider.limits.bytes)
         except InputError as problem:
             said = f"--where: {problem.message}" if where.strip() else problem.message
             raise InputError(said, hint=problem.hint) from problem
         shown = database.fetch_dicts("SELECT * FROM temp._enrich_rows")
-        rows = database.execute(inputs.asked(few.key))
+        rows = database.execute(inputs.render_snapshot_rows(few.key))
         with database.transaction():
             batch = _planned(database, config, provider, few, model)
     cost: float | None = 0.0
@@ -155,9 +161,9 @@ def ask_rows(
     )
 
 
-def _answered(files: Files, provider: Provider, batch: Batch, *, whom: str) -> float | None:
+def _answered(files: DatabaseFiles, provider: Provider, batch: Batch, *, whom: str) -> float | None:
     """Have a preview's requests answered and read; gives what they cost in USD."""
-    files.say(f"asking {batch.requests:,} of {whom} now, for about {usd(batch.reserved)}")
+    files.say(f"asking {batch.requests:,} of {whom} now, for about {format_usd(batch.reserved)}")
     ended = _answer_all(files, provider, batch)
     done, troubles = read_batches(files, [ended])
     for _, trouble in troubles:
@@ -169,7 +175,7 @@ def _answered(files: Files, provider: Provider, batch: Batch, *, whom: str) -> f
 
 
 def _planned(
-    database: Both, config: Config, provider: Provider, work: Compiled, model: Model
+    database: Both, config: Config, provider: Provider, work: CompiledModel, model: Model
 ) -> Batch | None:
     """The requests that nobody has answered yet, as one batch that is under way; or None."""
     draft.keep_version(database, replace(work, model=model))
@@ -192,7 +198,7 @@ def _planned(
     if not requests:
         return None
     spending = Spending(
-        rate=TokenRate.seen(
+        rate=TokenRate.from_ledger(
             database, work.version_id, prompt, work.params, measure_content(database, work)
         ),
         price=quote_price(provider, work.body.llm, now=True),
@@ -200,8 +206,8 @@ def _planned(
     )
     cost = spending.estimate(requests=requests, size=size).usd
     if not spending.budget.pays(cost):
-        has = f"{spending.budget} has {usd(spending.budget.usd)} left"
-        what = f"the preview would cost about {usd(cost)}, and {has}"
+        has = f"{spending.budget} has {format_usd(spending.budget.usd)} left"
+        what = f"the preview would cost about {format_usd(cost)}, and {has}"
         raise OverBudget(what, hint="ask fewer rows with -n, or raise the budget")
     cut = Cut(start=0, requests=requests, bytes=size)
     (name,) = plan.assign_batches(database, one, [cut], spending, paid=requests)
@@ -209,11 +215,11 @@ def _planned(
     return next(batch for batch in unread(database) if batch.id == name)
 
 
-def _found(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[str, Answered]:
+def _found(database: Ledger, work: CompiledModel, fingerprints: list[str]) -> dict[str, Answered]:
     """What the ledger has for each request."""
     judge = Judge.of(database, work.version_id)
     rows = database.fetch_dicts(
-        tables.previewed(judge.output, judge.form), fingerprints=fingerprints
+        tables.render_preview_answers(judge.output, judge.form), fingerprints=fingerprints
     )
     return {
         row["fingerprint"]: Answered(
@@ -230,7 +236,7 @@ def _found(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[st
     }
 
 
-def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
+def _answer_all(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
     """Have the requests of a preview answered now; gives it as it ended, to be read.
 
     Where the provider refused them all, it is as if nothing had been asked.
@@ -253,7 +259,7 @@ def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
     return _ended_now(files, batch, status="completed")
 
 
-def settle_previews(files: Files) -> list[Done]:
+def settle_previews(files: DatabaseFiles) -> list[Done]:
     """Read what came in for previews that were left: who holds the turn finds none under way.
 
     Of one that was killed nobody knows which of its calls were answered and billed.
@@ -265,7 +271,7 @@ def settle_previews(files: Files) -> list[Done]:
     for batch, outcomes in done:
         lost = outcomes.get("expired", 0) if batch.status == "interrupted" else 0
         if lost:
-            cost = usd((batch.reserved or 0) * lost / batch.requests)
+            cost = format_usd((batch.reserved or 0) * lost / batch.requests)
             what = f"a preview of {batch.model} was interrupted"
             files.say(f"{what}: {lost:,} of its calls may have been billed, about {cost}")
     for _, problem in troubles:
@@ -273,7 +279,7 @@ def settle_previews(files: Files) -> list[Done]:
     return done
 
 
-def _ended_now(files: Files, batch: Batch, *, status: str) -> Batch:
+def _ended_now(files: DatabaseFiles, batch: Batch, *, status: str) -> Batch:
     """A preview that is over."""
     results = folder(files, batch) / "result-0.jsonl"
     found = (NOW,) if results.exists() else ()

@@ -15,7 +15,14 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import history, tables
-from enrich.db.ownership import MARK, check_free, cleared, comment, mark, mark_in
+from enrich.db.ownership import (
+    MARK_START,
+    check_name_free,
+    clear_name,
+    find_mark,
+    mark_table,
+    render_comment,
+)
 from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, reading
 from enrich.ledger.run import Run
@@ -68,10 +75,10 @@ def publish_model(
     table's comment. Needs warehouse and ledger; `folder` is for working files.
     """
     run = Run.latest(database, model)
-    database.execute(tables.inputs_completed(model))
+    database.execute(tables.render_inputs_upgrade(model))
     version = _version(database, run, tests)
     if _current(database, model, version, about):
-        outcomes, stale = database.fetch_one(tables.outcomes(model))
+        outcomes, stale = database.fetch_one(tables.render_outcome_counts(model))
         found = Published(model=model, same=True)
     else:
         found, outcomes, stale = _replaced(database, run, tests, version, folder, about=about)
@@ -95,7 +102,7 @@ def test_model(
     nothing, as it stands. Needs warehouse and ledger."""
     if asks and database.call("latest_run", model=model):
         run = Run.latest(database, model)
-        database.execute(tables.inputs_completed(model))
+        database.execute(tables.render_inputs_upgrade(model))
         version = _version(database, run, tests)
         found, _, _ = _replaced(database, run, tests, version, folder, keep=False)
     else:
@@ -115,10 +122,10 @@ def test_alone(
 
 def check_names(database: Warehouse, model: Model) -> None:
     """Refuse a model at whose names somebody else's tables stand. Needs the warehouse."""
-    check_free(database, model.name, "a model")
+    check_name_free(database, model.name, "a model")
     if model.asks:
         for name in (model.name, f"{model.name}{HISTORY}"):
-            check_free(database, name, "a model", schema="enrich")
+            check_name_free(database, name, "a model", schema="enrich")
 
 
 def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
@@ -127,7 +134,11 @@ def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
     if model.asks:
         return
     found = database.call("exists", schema="main", name=model.name)
-    if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ANSWERS_MARK}"):
+    if (
+        found
+        and not refresh
+        and find_mark(str(found[0][1])).startswith(f"{MARK_START}{ANSWERS_MARK}")
+    ):
         prompt = f"{model.source.removesuffix('.sql')}.prompt.md"
         what = f"{model.source}: the table '{model.name}' holds answers, and there is no {prompt}"
         hint = (
@@ -138,7 +149,7 @@ def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
 
 def _version(database: Ledger, run: Run, tests: Sequence[DataTest]) -> str:
     """What the model's tables are made from."""
-    rows_from, read = database.fetch_one(tables.state(run.model))
+    rows_from, read = database.fetch_one(tables.render_table_state(run.model))
     definitions = "".join(test.definition for test in tests)
     told = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
     made_from = f"{run.version_id}, rows of run {rows_from}, {read} batches read"
@@ -161,9 +172,9 @@ def _replaced(
     """
     model, judge = run.model, Judge.of(database, run.version_id)
     with database.transaction():
-        judge_again(database, judge, tables.present(model))
-    database.execute(tables.settled(model))
-    database.execute(tables.kept(model, judge.output, judge.form))
+        judge_again(database, judge, tables.render_present_fingerprints(model))
+    database.execute(tables.render_settled_rows(model))
+    database.execute(tables.render_stale_answers(model, judge.output, judge.form))
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
     before = needs_published(tests) and bool(there)
     table = quote_name("warehouse", "main", model)
@@ -173,18 +184,18 @@ def _replaced(
 
     def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
         for schema in SCHEMAS:
-            if check_free(database, model, "a model", schema=schema) == "VIEW":
-                cleared(database, model, "a model")
-        check_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
-        database.execute(tables.published(model, judge.output, judge.form))
-        database.execute(tables.provenance(model))
-        database.execute(history.history(model, judge.output, judge.form))
+            if check_name_free(database, model, "a model", schema=schema) == "VIEW":
+                clear_name(database, model, "a model")
+        check_name_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
+        database.execute(tables.render_published_table(model, judge.output, judge.form))
+        database.execute(tables.render_provenance(model))
+        database.execute(history.render_history(model, judge.output, judge.form))
         words = {each.name: each.description for each in judge.output.columns if each.description}
         for schema in SCHEMAS:
             sealed = _sealed(database, schema, model, version)
             columns = words if schema == "main" else {}
-            mark(database, "TABLE", schema, model, sealed, about=about, columns=columns)
-        mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
+            mark_table(database, "TABLE", schema, model, sealed, about=about, columns=columns)
+        mark_table(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
         key = tuple(find_key(database, model))
         results = run_tests(
             database,
@@ -195,7 +206,7 @@ def _replaced(
             before=before,
             rows_before=int(rows_before),
         )
-        return results, *database.fetch_one(tables.outcomes(model))
+        return results, *database.fetch_one(tables.render_outcome_counts(model))
 
     found, (outcomes, stale) = _audited(database, model, tests, make, keep=keep)
     return found, outcomes, stale
@@ -248,7 +259,7 @@ def _tested(database: Warehouse, model: str, tests: Sequence[DataTest], folder: 
 
 def find_key(database: Ledger, model: str) -> dict[str, str]:
     """The columns of a model's key and their types, as the ledger has them."""
-    return database.describe(f"SELECT key.* FROM {tables.inputs(model)}")
+    return database.describe(f"SELECT key.* FROM {tables.name_inputs_table(model)}")
 
 
 def _current(database: Warehouse, model: str, version: str, about: str) -> bool:
@@ -257,7 +268,9 @@ def _current(database: Warehouse, model: str, version: str, about: str) -> bool:
         found = database.call("exists", schema=schema, name=model)
         if not found or found[0][0] != "TABLE":
             return False
-        if found[0][1] != comment(database, _sealed(database, schema, model, version), about):
+        if found[0][1] != render_comment(
+            database, _sealed(database, schema, model, version), about
+        ):
             return False
     return bool(database.call("exists", schema="enrich", name=f"{model}{HISTORY}"))
 
@@ -276,11 +289,11 @@ def build_model(
     kind = model.kind.upper()
 
     def make(trial: Sequence[DataTest]) -> Made:
-        cleared(database, model.name, "a model")
+        clear_name(database, model.name, "a model")
         name = quote_name("warehouse", "main", model.name)
         with reading(model.source):
             database.execute(f"CREATE {kind} {name} AS\n{model.query}")
-        mark(database, kind, "main", model.name, "a model", about=model.description)
+        mark_table(database, kind, "main", model.name, "a model", about=model.description)
         found = run_tests(database, model.name, trial, key=(), folder=folder, before=False)
         return found, "", 0
 
@@ -296,9 +309,9 @@ def write_books(database: Both) -> None:
     """
     with database.transaction():
         for name in TAKEN:
-            check_free(database, name, name, schema="enrich")
+            check_name_free(database, name, name, schema="enrich")
         database.call("costs")
         database.call("prompts")
         database.call("evaluations")
         for name in TAKEN:
-            mark(database, "TABLE", "enrich", name, name)
+            mark_table(database, "TABLE", "enrich", name, name)

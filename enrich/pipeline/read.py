@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch, Done
     from enrich.manifest.prompt import Endpoint, Format
 
@@ -127,32 +127,34 @@ def _judge_lines(database: Ledger, judge: Judge, *, files: Sequence[Path]) -> No
     mended, so that no byte loses an answer.
     """
     if not files:
-        _judge(database, reader.no_lines(judge.endpoint), judge)
+        _judge(database, reader.render_no_lines(judge.endpoint), judge)
         return
     found = [result_file.survey(path) for path in files]
     longest = max(each.longest for each in found)
     names = list(files)
-    if longest <= reader.LONGEST:
-        _judge_files(database, judge, names, sum(each.lines for each in found), reader.LONGEST)
+    if longest <= reader.USUAL_LINE_BYTES:
+        _judge_files(
+            database, judge, names, sum(each.lines for each in found), reader.USUAL_LINE_BYTES
+        )
         return
-    with database.roomy():
+    with database.allow_memory():
         _judge_files(database, judge, names, sum(each.lines for each in found), longest + 1)
 
 
 def _judge_files(
     database: Ledger, judge: Judge, files: list[Path], lines: int, longest: int
 ) -> None:
-    _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
+    _judge(database, reader.render_lines(judge.endpoint, longest=longest), judge, files=files)
     if int(database.fetch_one("SELECT count(*) FROM temp._enrich_judged")[0]) < lines:
         _judge_odd(database, judge, files, longest)
     found, different = database.call("judged_counts")[0]
     if found > different:
-        database.execute(reader.drop_doubles())
+        database.execute(reader.render_drop_duplicates())
 
 
 def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) -> None:
     """Judge the lines that are not as usual; those that are not JSON are mended first."""
-    database.execute(reader.odd_lines(judge.endpoint, longest=longest), files=files)
+    database.execute(reader.render_odd_lines(judge.endpoint, longest=longest), files=files)
     _judge_more(database, judge)
     broken = database.execute(
         "SELECT DISTINCT filename FROM temp._enrich_lines WHERE custom_id IS NULL"
@@ -165,7 +167,7 @@ def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) 
         batch = str(database.fetch_one(whose, file=file)[0])
         database.call("result_files", files=[mended], batches=[batch])
         size = max(longest, result_file.survey(mended).longest + 1)
-        database.execute(reader.odd_lines(judge.endpoint, longest=size), files=[mended])
+        database.execute(reader.render_odd_lines(judge.endpoint, longest=size), files=[mended])
         _judge_more(database, judge)
 
 
@@ -178,7 +180,7 @@ def _judge_more(database: Ledger, judge: Judge) -> None:
 def judge_again(database: Ledger, judge: Judge, requests: str = ASKED) -> None:
     """Judge the answers to `requests`, a query of fingerprints, again where another output judged
     them last: an answer that was paid for is used whenever the present output accepts it."""
-    database.execute(tables.misjudged(requests), judged_by=judge.id)
+    database.execute(tables.render_misjudged_answers(requests), judged_by=judge.id)
     if database.fetch_one("SELECT count(*) FROM temp._enrich_misjudged") == (0,):
         return
     again = judging.render_judgement(
@@ -197,7 +199,7 @@ def _judge(database: Ledger, source: str, judge: Judge, **values: object) -> Non
 
 
 def read_batches(
-    files: Files, ended: Sequence[Batch]
+    files: DatabaseFiles, ended: Sequence[Batch]
 ) -> tuple[list[Done], list[tuple[Batch, DatabaseError]]]:
     """Give every request of ended batches its response; gives those done, and those that cannot be.
 
@@ -225,7 +227,7 @@ def read_batches(
     return done, troubles
 
 
-def _read_together(files: Files, some: list[Batch]) -> list[Done]:
+def _read_together(files: DatabaseFiles, some: list[Batch]) -> list[Done]:
     with files.open_ledger() as database, database.transaction():
         judge = Judge.of(database, some[0].version_id)
         run = [_results(files, batch) for batch in some if not batch.unrun]
@@ -248,7 +250,7 @@ def closed(
     return batch
 
 
-def _results(files: Files, batch: Batch) -> Ended:
+def _results(files: DatabaseFiles, batch: Batch) -> Ended:
     return Ended(
         batch=batch.id,
         run=batch.run,

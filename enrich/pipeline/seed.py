@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import IO, TYPE_CHECKING, cast
 
 from enrich.db.creation import make_folder
-from enrich.db.ownership import MARK, cleared, comment, is_ours, mark
+from enrich.db.ownership import MARK_START, clear_name, is_ours, mark_table, render_comment
 from enrich.db.quote import quote_name
 from enrich.errors import (
     Damaged,
@@ -67,7 +67,7 @@ def load_seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
 
     Raises InputError, with file and line, where it cannot be read; the table stays as it was.
     """
-    known = comment(database, f"a seed: {each.version}")
+    known = render_comment(database, f"a seed: {each.version}")
     found = database.call("exists", schema="main", name=each.name)
     if found and found[0][1] == known:
         return False
@@ -76,14 +76,14 @@ def load_seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
         what = f"{each.source} is cut off or damaged"
         raise InputError(what, hint="copy it again from where it came from")
     with reading(each.source), _readable(each, work) as path, database.transaction():
-        cleared(database, each.name, "a seed")
+        clear_name(database, each.name, "a seed")
         name = quote_name("warehouse", "main", each.name)
         try:
             database.execute(f"CREATE TABLE {name} AS {_select(each)}", path=path)
             _check_columns(database, each, path)
         except DatabaseError as problem:
             raise _unloaded(each, _pointed(database, each, path, problem)) from problem
-        mark(database, "TABLE", "main", each.name, f"a seed: {each.version}")
+        mark_table(database, "TABLE", "main", each.name, f"a seed: {each.version}")
     return True
 
 
@@ -141,7 +141,7 @@ def _pointed(
     columns = {f"c{number}": "VARCHAR" for number in range(first.count(separator) + 1)}
     plain = {"auto_detect": False, "columns": columns, "delim": separator, "header": True}
     try:
-        with database.bare() as beside:
+        with database.open_bare() as beside:
             beside.execute(f"SELECT count(*) FROM ({_select(each, **plain)})", path=path)
     except DatabaseError as found:
         return found
@@ -231,7 +231,7 @@ def _transcode(each: SeedFile, copy: Path) -> None:
 def _drop_sources(database: Warehouse, sources: Sequence[Source]) -> None:
     """Drop the views of sources that are not declared any more. Needs the warehouse."""
     known = {each.name for each in sources}
-    for name, said in database.call("source_views", mark=f"{MARK}a source"):
+    for name, said in database.call("source_views", mark=f"{MARK_START}a source"):
         if name not in known and is_ours(database, said):
             database.execute(f"DROP VIEW {quote_name('warehouse', 'main', name)}")
 
@@ -240,13 +240,13 @@ def make_source(database: Warehouse, source: Source) -> bool:
     """Make the view of a source's files, unless it is there. Needs the warehouse."""
     version = f"a source: {sha256(source.query.encode()).hexdigest()[:12]}"
     found = database.call("exists", schema="main", name=source.name)
-    if found and found[0][1] == comment(database, version):
+    if found and found[0][1] == render_comment(database, version):
         return False
     with database.transaction():
-        cleared(database, source.name, "a source")
+        clear_name(database, source.name, "a source")
         name = quote_name("warehouse", "main", source.name)
         database.execute(f"CREATE VIEW {name} AS\n{source.query}")
-        mark(database, "VIEW", "main", source.name, version)
+        mark_table(database, "VIEW", "main", source.name, version)
     return True
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.db.database import statement
+from enrich.db.database import read_statement
 from enrich.errors import ProjectError, ProviderError, Unavailable, Unclear
 from enrich.ledger.batch import file_name, folder, now, save, seen, update
 from enrich.pipeline.read import Judge
@@ -19,12 +19,12 @@ from enrich.providers.capabilities import can_submit, discard_upload, find_uploa
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider, Remote
 
 
-def submit_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
+def submit_batch(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
     """Write, upload, intend, create; each step is committed before the next begins."""
     if batch.intended_at is not None:
         remote = _found(provider, batch)
@@ -72,7 +72,7 @@ def _found(provider: Provider, batch: Batch) -> Remote | None:
         raise ProviderError(what, hint=hint) from problem
 
 
-def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int, str]:
+def _uploaded(files: DatabaseFiles, provider: Provider, batch: Batch) -> tuple[str, int, str]:
     """Write the batch's request file and upload it, unless that was done; gives its endpoint, the
     highest attempt among its requests, and the id of the file.
 
@@ -95,10 +95,10 @@ def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int,
     return judge.endpoint, attempt, known[0] if known else provider.upload(path)
 
 
-def discard_unused(files: Files, open_provider: Callable[[str], Provider]) -> None:
+def discard_unused(files: DatabaseFiles, open_provider: Callable[[str], Provider]) -> None:
     """Delete at their providers what was uploaded and is of no use; what fails is tried again."""
     with files.open_ledger() as database:
-        unused = database.fetch_dicts(statement("unused"))
+        unused = database.fetch_dicts(read_statement("unused"))
     for each in unused:
         try:
             provider = open_provider(each["provider"])

@@ -22,7 +22,7 @@ from enrich.pipeline.submit import discard_unused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.errors import EnrichError
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
@@ -52,7 +52,7 @@ class Turn:
         return bool(left) and all(batch.held for batch in left)
 
 
-def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
+def advance_batches(files: DatabaseFiles, open_provider: Callable[[str], Provider]) -> Turn:
     """Take every unread batch as far as it goes, and plan again what should be asked again.
 
     What goes wrong with one batch stops no other. What passes by itself is tried again in the next
@@ -136,7 +136,7 @@ def _may_go(
     return tokens <= limits.enqueued_tokens
 
 
-def _unheld(files: Files, batch: Batch) -> Batch:
+def _unheld(files: DatabaseFiles, batch: Batch) -> Batch:
     """The batch, held if a budget that bears on it does not pay for it. What is held already waits
     to be planned anew, for meanwhile somebody else may have asked the same."""
     if batch.sent or batch.held:

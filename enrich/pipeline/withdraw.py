@@ -10,7 +10,7 @@ from enrich.pipeline.read import UNRUN, Ended, Judge, closed, read_files
 
 if TYPE_CHECKING:
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 
@@ -23,7 +23,7 @@ def withdraw_planned(database: Ledger, model: str) -> None:
         database.call(f"withdraw_{table}", model=model)
 
 
-def cancel_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
+def cancel_batch(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
     """Stop a batch: what was not sent is forgotten, what was sent is asked to end early."""
     if batch.remote is None and batch.intended_at is None:
         return _forget_planned(files, batch)
@@ -34,7 +34,7 @@ def cancel_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
     return seen(files, batch, provider.cancel(batch.remote))
 
 
-def _forget_planned(files: Files, batch: Batch) -> Batch:
+def _forget_planned(files: DatabaseFiles, batch: Batch) -> Batch:
     """Forget a batch that was never sent: its rows count as not asked."""
     with files.open_ledger() as database, database.transaction():
         database.call("unused_files", model=batch.model, batch=batch.id)
@@ -43,7 +43,7 @@ def _forget_planned(files: Files, batch: Batch) -> Batch:
     return replace(batch, status="cancelled", cancelled_at=now(), ended_at=now(), read_at=now())
 
 
-def give_up(files: Files, batch: Batch, *, billed: bool = False) -> Batch:
+def give_up(files: DatabaseFiles, batch: Batch, *, billed: bool = False) -> Batch:
     """Wait for a batch no more, whatever its provider does with it: its rows count as not run.
 
     `billed`: the provider may run it, and what was reserved for it stays spent.

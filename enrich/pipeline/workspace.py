@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.files import Files
+from enrich.db.files import DatabaseFiles
 from enrich.errors import Locked, ProjectError, nearest
 from enrich.manifest import hidden, loading, variables
 from enrich.manifest.config import Config
@@ -31,7 +31,7 @@ class Workspace:
     """
 
     config: Config
-    files: Files
+    files: DatabaseFiles
     listener: Listener
     environment: Mapping[str, str]
     variables: Mapping[str, Any]
@@ -142,12 +142,12 @@ def _files(
     *,
     lock_timeout: float,
     verbose: bool,
-) -> Files:
+) -> DatabaseFiles:
     """The project's databases, and what SQL may read; copies where the folder cannot be written."""
     attached = tuple(address(each, environment, config.root) for each in config.attached)
     beside = (config.seeds, *(path for source in config.sources for path in source.reach))
     beside += tuple(Path(each.path) for each in attached if each.type == "duckdb")
-    files = Files(
+    files = DatabaseFiles(
         root=config.root,
         warehouse=config.warehouse,
         ledger=config.ledger,
@@ -160,4 +160,4 @@ def _files(
         attached=attached,
         storage=config.storage,
     )
-    return files if files.writable else files.on_copies()
+    return files if files.is_writable else files.use_copies()

@@ -11,8 +11,8 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from enrich.manifest.column_type import BYTES_PER_TOKEN
-from enrich.pricing.pictures import NO_TOKENS, Tokens
-from enrich.pricing.price import Price, usd
+from enrich.pricing.pictures import NO_TOKENS, TokenRange
+from enrich.pricing.price import Price, format_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from enrich.manifest.prompt import Prompt
     from enrich.pricing.pictures import Content
 
-GUESS = (0.6, 1.6)
+GUESS_FACTORS = (0.6, 1.6)
 """How far off a rule of thumb may be, as factors: for input tokens, and thrice that for output."""
-LEAST = 0.05
+LEAST_UNCERTAINTY = 0.05
 """The least uncertainty, as a share: rows to come differ from those seen."""
-FEW = 5
+FEWEST_ANSWERS = 5
 """So many answers tell nothing of how they vary."""
 LIMIT_PARAMETERS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
@@ -43,13 +43,13 @@ class TokenRate:
     per_byte: float
     per_request: float
     output: float
-    pictures: Tokens = NO_TOKENS
+    pictures: TokenRange = NO_TOKENS
     input_spread: float | None = None
     output_spread: float | None = None
     cached: float = 0.0
 
     @classmethod
-    def seen(
+    def from_ledger(
         cls,
         database: Ledger,
         prompt: str,
@@ -60,7 +60,7 @@ class TokenRate:
         """From the ledger: the answers to this version if there are any, else to the model's
         earlier ones by the same llm; without any the rule of thumb, by what a request holds."""
         found = database.call("token_rate", prompt=prompt)
-        rate = cls.guessed(work, params, content)
+        rate = cls.from_guess(work, params, content)
         if not found or not found[0][0]:
             return rate
         answers, by_bytes, each, off_bytes, off_each, cached, output, off_output = found[0]
@@ -76,12 +76,13 @@ class TokenRate:
         )
 
     @classmethod
-    def guessed(cls, prompt: Prompt, params: Mapping[str, Any], content: Content) -> TokenRate:
+    def from_guess(cls, prompt: Prompt, params: Mapping[str, Any], content: Content) -> TokenRate:
         """The rule of thumb: four bytes of text a token, pictures as llms count them; the output
         by the types of its columns."""
         tokens = prompt.output.count_tokens()
         most = min(
-            (params[word] for word in LIMIT_PARAMETERS if _number(params.get(word))), default=tokens
+            (params[word] for word in LIMIT_PARAMETERS if _is_limit(params.get(word))),
+            default=tokens,
         )
         pictures = bool(prompt.images)
         return cls(
@@ -105,15 +106,19 @@ class Range:
     def around(cls, likely: float, spread: float | None, requests: int, answers: int) -> Range:
         """The sum of so many requests' tokens, foretold from the mean of `answers` others: twice
         the standard error either way, and never surer than LEAST."""
-        if spread is None or answers < FEW:
+        if spread is None or answers < FEWEST_ANSWERS:
             return cls(likely=likely, low=likely / 2, high=likely * 2)
         error = 2 * spread * (requests / sqrt(answers) + sqrt(requests))
-        off = max(error, likely * LEAST)
+        off = max(error, likely * LEAST_UNCERTAINTY)
         return cls(likely=likely, low=max(0.0, likely - off), high=likely + off)
 
     @classmethod
     def guess(cls, likely: float, width: float = 1) -> Range:
-        return cls(likely=likely, low=likely * GUESS[0] / width, high=likely * GUESS[1] * width)
+        return cls(
+            likely=likely,
+            low=likely * GUESS_FACTORS[0] / width,
+            high=likely * GUESS_FACTORS[1] * width,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +134,9 @@ class Estimate:
     answers: int
 
     @classmethod
-    def of(cls, rate: TokenRate, price: Price | None, *, requests: int, size: int) -> Estimate:
+    def from_rate(
+        cls, rate: TokenRate, price: Price | None, *, requests: int, size: int
+    ) -> Estimate:
         """For `requests` of together `size` bytes."""
         taken = rate.per_byte * size + rate.per_request * requests
         given = rate.output * requests
@@ -137,7 +144,7 @@ class Estimate:
             inside = Range.around(taken, rate.input_spread, requests, rate.answers)
             out = Range.around(given, rate.output_spread, requests, rate.answers)
         else:
-            shown = rate.pictures.times(requests)
+            shown = rate.pictures.multiply(requests)
             text, out = Range.guess(taken), Range.guess(given, 3)
             inside = Range(
                 likely=text.likely + shown.likely,
@@ -147,7 +154,7 @@ class Estimate:
         return cls(
             input=inside,
             output=out,
-            cost=_cost(price, inside, out, rate.cached) if price else None,
+            cost=_price_range(price, inside, out, rate.cached) if price else None,
             answers=rate.answers,
         )
 
@@ -159,13 +166,14 @@ class Estimate:
     def __str__(self) -> str:
         """What it costs, as people read it."""
         if self.cost is None or not self.cost.high:
-            return usd(self.usd)
-        return f"about {usd(self.cost.likely)} ({usd(self.cost.low)} to {usd(self.cost.high)})"
+            return format_usd(self.usd)
+        likely, low, high = map(format_usd, (self.cost.likely, self.cost.low, self.cost.high))
+        return f"about {likely} ({low} to {high})"
 
 
-def _cost(price: Price, inside: Range, out: Range, cached: float) -> Range:
+def _price_range(price: Price, inside: Range, out: Range, cached: float) -> Range:
     likely, low, high = (
-        price.of(input_tokens=taken, cached_tokens=taken * cached, output_tokens=given)
+        price.price_tokens(input_tokens=taken, cached_tokens=taken * cached, output_tokens=given)
         for taken, given in (
             (inside.likely, out.likely),
             (inside.low, out.low),
@@ -175,5 +183,5 @@ def _cost(price: Price, inside: Range, out: Range, cached: float) -> Range:
     return Range(likely=likely, low=low, high=high)
 
 
-def _number(value: object) -> bool:
+def _is_limit(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.db.quote import quote_readably
 from enrich.ledger.batch import standing
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 from enrich.report.answers import by
 from enrich.report.safe import ADVICE, as_json, query, to_stderr, to_stdout
 from enrich.report.text import tabulate
@@ -84,7 +84,7 @@ def closing(found: Sequence[State], *, usual: str) -> None:
             )
         if state.held:
             left = sum(batch.requests for batch in state.held)
-            costs = usd(sum(batch.reserved or 0 for batch in state.held))
+            costs = format_usd(sum(batch.reserved or 0 for batch in state.held))
             to_stderr(
                 f"\n{state.model}: {state.held[0].held} pays for no more: {left:,} requests are "
                 f"left, for about {costs}. "

@@ -186,7 +186,7 @@ def provenance() -> Rows:
     """The columns of `enrich.NAME` after the key's."""
     found = columns("kinds")
     if tuple(found) != PROVENANCE_COLUMNS:
-        raise SystemExit(f"enrich.NAME has other columns than PROVENANCE: {tuple(found)}")
+        raise SystemExit(f"enrich.NAME has other columns than PROVENANCE_COLUMNS: {tuple(found)}")
     return found
 
 

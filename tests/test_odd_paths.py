@@ -201,7 +201,7 @@ def test_a_folder_opens_no_other(tmp_path: Path, server: Rehearsal) -> None:
         for path in ("ab/secret.csv", "x/y/secret.csv", "secret.csv"):
             query = f"SELECT a AS id, '' AS name, '' AS note FROM read_csv('{tmp_path}/{path}')"
             write(root, {"models/kinds.sql": query})
-            with pytest.raises(Exception, match="lies outside the project"):
+            with pytest.raises(Exception, match="is outside the project"):
                 opened(root).run()
 
 

@@ -209,7 +209,7 @@ def _check_macros(database: Warehouse, calls: Iterable[str], *, source: str) -> 
         for whose, definition in database.call("function", name=name):
             if definition is None and not database.is_unrestricted:
                 hint = "a function of an extension needs external_access: true in project.yml"
-                message = f"{source}: {name}() is not known to read only ({whose})"
+                message = f"{source}: {name}() is not known to only read ({whose})"
                 raise ModelError(message, hint=hint)
             # A table macro is a SELECT, any other macro an expression: DuckDB's parser takes only
             # statements.

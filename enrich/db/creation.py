@@ -1,4 +1,4 @@
-"""Files and folders that enrich makes: databases, whole or not at all, and working folders."""
+"""Files and folders that enrich creates: databases, whole or not at all, and working folders."""
 
 from __future__ import annotations
 
@@ -18,20 +18,25 @@ if TYPE_CHECKING:
     from enrich.db.alias import Aliases
 
 STORAGE_VERSION = "v1.5.0"
-"""The storage version of a new warehouse: DuckDB 1.5 and tools that bring it can open it."""
+"""The storage version of a new warehouse, so that tools with DuckDB 1.5 can open it as well."""
 
 
 def create_database(path: Path, storage: str, aliases: Aliases) -> None:
-    """Make an empty database of a storage version, "": DuckDB's own. Whole, or not at all, whenever
-    the process is killed or the disk is full; one that somebody else made meanwhile stays."""
+    """Create an empty database of a storage version, or of DuckDB's default for "".
+
+    It is created whole or not at all, even if the process is killed or the disk is full; a database
+    that another process has created in the meantime stays. Raises DatabaseError or DiskError.
+    """
     import duckdb
 
+    # DuckDB writes a new file in place, so that a process killed in the middle would leave half a
+    # file. A draft is written instead, then linked: unlike a rename, that never replaces a file.
     draft, log = path.with_name(f"{simplify_name(path)}.{os.getpid()}"), list_logs(path)[0]
     option = f" (STORAGE_VERSION {quote_text(storage)})" if storage else ""
     try:
-        if (
-            log.exists() and not path.exists()
-        ):  # of a database that was removed: it belongs to no other
+        # A log without its database is left over from one that was removed. DuckDB would replay it
+        # into the new one.
+        if log.exists() and not path.exists():
             log.replace(f"{log}.lost")
         make_log_room(path)
         make_log_room(draft)
@@ -42,7 +47,7 @@ def create_database(path: Path, storage: str, aliases: Aliases) -> None:
             os.link(draft, path)
         except FileExistsError:
             return
-        except OSError:  # a file system without links
+        except OSError:  # a file system without hard links, such as exFAT
             draft.rename(path)
     except duckdb.Error as problem:
         if "version string" in str(problem):
@@ -51,13 +56,14 @@ def create_database(path: Path, storage: str, aliases: Aliases) -> None:
             raise DatabaseError(message, hint=hint) from problem
         raise explain_unopened(path, "", translate_problem(problem), str(problem)) from problem
     except OSError as problem:
-        hint = "see that you may write to its folder"
-        raise DiskError(f"{path} cannot be made: {problem.strerror}", hint=hint) from problem
+        hint = "check that you may write to its folder"
+        raise DiskError(f"{path} cannot be created: {problem.strerror}", hint=hint) from problem
     finally:
         draft.unlink(missing_ok=True)
 
 
 def make_log_room(path: Path) -> None:
+    """Create the folders of a database's logs. Raises DiskError if that is not possible."""
     try:
         make_log_folders(path)
     except OSError as problem:
@@ -67,21 +73,23 @@ def make_log_room(path: Path) -> None:
 
 
 def make_folder(folder: Path, *names: str) -> Path:
-    """A folder of working files, made where it is absent; nobody else's to read."""
+    """Returns a folder of working files below `folder`, created if it is absent, which only its
+    owner can read. Raises DiskError."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in names:
             folder = folder / name
             folder.mkdir(exist_ok=True, mode=0o700)
     except OSError as problem:
-        hint = "make room, or see what stands in its way"
-        raise DiskError(f"{folder} cannot be made: {problem.strerror}", hint=hint) from problem
+        hint = "free some space, or check what is in its way"
+        raise DiskError(f"{folder} cannot be created: {problem.strerror}", hint=hint) from problem
     return folder
 
 
 @contextmanager
 def keep_private() -> Iterator[None]:
-    """Files created inside are nobody else's to read. The ledger and its log hold rows."""
+    """Inside, new files can be read only by their owner."""
+    # The umask, for DuckDB creates the ledger and its log, which hold rows, with open permissions.
     before = os.umask(0o077)
     try:
         yield

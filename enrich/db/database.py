@@ -1,4 +1,4 @@
-"""An open connection: every statement passes here, and says by its type what is attached."""
+"""An open connection: every statement passes here, and its type says what is attached."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     import duckdb
 
 LONG_LINE_MEMORY = "4GB"
-"""What one thread may hold for a moment to read a very long line."""
+"""The memory that one thread may take for a moment to read a very long line."""
 
 Row = tuple[Any, ...]
 
 
 @dataclass(kw_only=True)
 class Database:
-    """An open connection. Statements raise DatabaseError, or InputError where a SELECT is the
-    user's own; never an error of DuckDB. `owner` is the id of the project's ledger, where the
-    warehouse is open. `free`: SQL may read any file, and call extensions."""
+    """An open connection, whose statements raise DatabaseError or Damaged, never DuckDB's errors.
+
+    `owner` is the id of the project's ledger if the warehouse is open. If `is_unrestricted`, SQL
+    may read any file and call extensions.
+    """
 
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     verbose: bool = False
@@ -39,9 +41,10 @@ class Database:
     aliases: Aliases = field(default_factory=Aliases, repr=False)
 
     def execute(self, sql: str, /, **values: Any) -> list[Row]:  # noqa: ANN401  # any SQL value
-        """Run one statement with bound values; gives all rows of the answer.
+        """Run one statement with bound values, and return all rows of the result.
 
-        A Path among the values, or in a list of them, stands for that file, whatever its name.
+        A Path among the values, or in a list of them, is that file, whatever characters it has.
+        Raises DatabaseError, Damaged, or KeyboardInterrupt at Ctrl-C.
         """
         import duckdb
 
@@ -51,6 +54,8 @@ class Database:
             rows = call_interruptibly(
                 lambda: self._fetch_rows(sql, bound), self.connection.interrupt
             )
+        # DuckDB's client raises some of Python's own errors as well: RuntimeError at Ctrl-C, the
+        # others where a value does not fit Python's type or DuckDB's.
         except (duckdb.Error, OverflowError, RuntimeError, ValueError) as problem:
             if is_interrupted(problem):
                 raise KeyboardInterrupt from problem
@@ -70,11 +75,11 @@ class Database:
         return self.aliases.alias_file(value) if isinstance(value, Path) else value
 
     def fetch_one(self, sql: str, /, **values: Any) -> Row:  # noqa: ANN401
-        """The only row of an answer."""
+        """Run a statement, and return the only row of its result."""
         return self.execute(sql, **values)[0]
 
     def fetch_dicts(self, sql: str, /, **values: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-        """All rows of an answer, each by column name."""
+        """Run a statement, and return all rows of its result, each by column name."""
         rows = self.execute(sql, **values)
         names = [column[0] for column in self.connection.description or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]
@@ -84,18 +89,20 @@ class Database:
         return self.execute(read_statement(name), **values)
 
     def describe(self, select: str) -> dict[str, str]:
-        """The columns of a SELECT and their types."""
+        """Returns the columns of a SELECT and their types."""
+        # On lines of its own, the SELECT cannot end in a comment that swallows the parenthesis.
         return {row[0]: row[1] for row in self.execute(f"DESCRIBE FROM (\n{select}\n)")}
 
     @contextmanager
     def open_bare(self) -> Iterator[Database]:
-        """A connection beside this one, in which none of the user's tables and macros are known."""
+        """Opens a second connection, which knows none of the user's tables and macros."""
         with closing(self.connection.cursor()) as connection:
             yield Database(connection=connection, verbose=self.verbose, aliases=self.aliases)
 
     @contextmanager
     def allow_memory(self) -> Iterator[None]:
-        """Inside, one thread may take much memory, for what cannot be had in pieces."""
+        """Inside, a single thread may take more memory, for data that cannot be read in pieces."""
+        # One thread, for each of them would take as much.
         (limit,) = self.fetch_one("SELECT current_setting('memory_limit')")
         self.execute("SET threads = 1")
         self.execute(f"SET memory_limit = '{LONG_LINE_MEMORY}'")
@@ -107,7 +114,8 @@ class Database:
 
     @contextmanager
     def allow_any_order(self) -> Iterator[None]:
-        """Inside, rows need not keep their order: what writes a large file is twice as fast."""
+        """Inside, rows need not keep their order, which makes writing a large file twice as
+        fast."""
         self.execute("SET preserve_insertion_order = false")
         try:
             yield
@@ -116,7 +124,7 @@ class Database:
 
     @contextmanager
     def roll_back(self) -> Iterator[None]:
-        """Nothing of what happens inside is kept."""
+        """Nothing that happens inside is kept."""
         self.execute("BEGIN TRANSACTION")
         try:
             yield
@@ -125,7 +133,8 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing: what happens inside is kept only if the block ends without an error."""
+        """What happens inside is kept only if the block ends without an error, otherwise none of
+        it."""
         self.execute("BEGIN TRANSACTION")
         try:
             yield
@@ -136,24 +145,24 @@ class Database:
 
 
 class Ledger(Database):
-    """One with the ledger attached as `ledger`."""
+    """A connection with the ledger attached as `ledger`."""
 
 
 class Warehouse(Database):
-    """One with the warehouse attached as `warehouse`, in which plain names are looked up."""
+    """A connection with the warehouse attached as `warehouse`, where plain names are looked up."""
 
 
 class Both(Ledger, Warehouse):
-    """One with both."""
+    """A connection with both attached."""
 
 
 def _label_statement(sql: str) -> str:
-    """What to call a statement: its opening comment, or its first words."""
+    """Returns what to call a statement: its opening comment or its first words."""
     first, _, _ = sql.partition("\n")
     return first[3:] if first.startswith("-- ") else " ".join(sql.split())[:72]
 
 
 @cache
 def read_statement(name: str) -> str:
-    """The text of enrich/db/sql/NAME.sql."""
+    """Returns the text of enrich/db/sql/NAME.sql."""
     return (files("enrich.db") / "sql" / f"{name}.sql").read_text(encoding="utf-8")

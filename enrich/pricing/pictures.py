@@ -1,8 +1,8 @@
 """Pictures: how many input tokens an llm counts for one, by its size and detail.
 
-The figures are those of OpenAI's guide "Images and vision", section "Calculating costs", with what
-people measured where the guide is silent: llms of one kind cover a picture with tiles of 512
-pixels, those of another with patches of 32. An llm of an unknown family gets a wide range.
+The figures are those of OpenAI's guide "Images and vision", section "Calculating costs", and where
+the guide is silent, those that people have measured. Some llms cover a picture with tiles of 512
+pixels, others with patches of 32. An llm of an unknown family gets a wide range.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from enrich.manifest.template import Image
 
 USUAL_SIZE = (1024, 1024)
-"""The pixels that a picture of an unknown size is taken to have."""
+"""The width and height that are assumed for a picture of unknown size."""
 TILE_PIXELS, SQUARE_PIXELS, SHORT_SIDE_PIXELS = 512, 2048, 768
 PATCH_PIXELS = 32
 LOW_DETAIL_PIXELS = 512
-"""What the longer side is scaled to where the detail is low."""
+"""The pixels that the longer side is scaled down to if the detail is low."""
 
 
 @dataclass(frozen=True)
 class TokenRange:
-    """Tokens that are not known for sure: the likeliest, and what they lie between."""
+    """Tokens that are not known for sure: the most likely number, and the limits around it."""
 
     likely: float
     low: float
@@ -37,6 +37,7 @@ class TokenRange:
         return TokenRange(self.likely + other.likely, self.low + other.low, self.high + other.high)
 
     def multiply(self, factor: float) -> TokenRange:
+        """The tokens of `factor` as many pictures."""
         return TokenRange(self.likely * factor, self.low * factor, self.high * factor)
 
 
@@ -45,8 +46,10 @@ NO_TOKENS = TokenRange(0, 0, 0)
 
 @dataclass(frozen=True)
 class Tiles:
-    """A picture is scaled into a square of 2,048 pixels, then to 768 on its shorter side, and costs
-    `base` and `tile` for each tile of 512; with low detail `base` alone.
+    """How an llm counts that covers pictures with tiles.
+
+    A picture is scaled down to fit a square of 2,048 pixels, then to 768 on its shorter side. It
+    costs `base`, and `tile` for each tile of 512 pixels; with low detail, `base` alone.
 
     >>> Tiles(85, 170).count_tokens((1024, 1024), "high").likely
     765
@@ -70,7 +73,8 @@ class Tiles:
         return TokenRange(tokens, self.base if detail != "high" else tokens, tokens)
 
     def count_unmeasured(self, detail: str) -> TokenRange:
-        """For a picture of any size: at the most it is 2,048 pixels by 768."""
+        """The tokens of a picture of unknown size."""
+        # However large it is, it is scaled down to at most 2,048 by 768 pixels.
         most = (
             ceil(SQUARE_PIXELS / TILE_PIXELS) * ceil(SHORT_SIDE_PIXELS / TILE_PIXELS)
             if detail != "low"
@@ -82,8 +86,10 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Patches:
-    """A picture costs `factor` for each patch of 32 pixels. It is scaled down to `most` patches, or
-    with the detail `original`, and `auto` where that means the same, to as many as `original`.
+    """How an llm counts that covers pictures with patches.
+
+    A picture costs `factor` for each patch of 32 pixels. It is scaled down to `most` patches or,
+    with the detail `original` and where `auto` means the same, to `original` patches.
 
     >>> Patches(1.62).count_tokens((1024, 1024), "high").likely
     1658.88
@@ -107,12 +113,13 @@ class Patches:
             return TokenRange(low, low, self._count_patches(size, self.most))
         most = self.original if self.original and detail != "high" else self.most
         tokens = self._count_patches(size, most)
-        # Scaled down, a picture may cover fewer patches than it may have.
+        # A picture that is scaled down to the limit may cover fewer patches than the limit allows,
+        # for its sides need not be multiples of 32.
         least = 0.85 if tokens == most * self.factor else 1.0
         return TokenRange(tokens, tokens * least, tokens)
 
     def count_unmeasured(self, detail: str) -> TokenRange:
-        """For a picture of any size."""
+        """The tokens of a picture of unknown size."""
         most = self.original if self.original and detail not in ("high", "low") else self.most
         return TokenRange(
             self.count_tokens(USUAL_SIZE, detail).likely, self.factor, most * self.factor
@@ -138,20 +145,22 @@ PICTURE_COUNTERS: tuple[tuple[str, Counter], ...] = (
     (r"gpt-5", Tiles(70, 140)),
     (r"(chatgpt-4o|gpt-4)", Tiles(85, 170)),
 )
-"""How the llms whose names begin so count; the first that fits decides."""
+"""How llms count, by how their names begin; the first match decides, so that a special case comes
+before its family."""
 
 UNKNOWN_FAMILY = TokenRange(1000, 64, 40_000)
-"""A picture for an llm of an unknown family."""
+"""The tokens of a picture for an llm of an unknown family."""
 
 
 def find_counter(llm: str) -> Counter | None:
-    """How an llm of this name counts pictures; None where nobody tells."""
+    """Returns how an llm of this name counts pictures, or None if that is unknown."""
+    # Gateways put the maker before the name: `openai/gpt-5`.
     name = llm.lower().rpartition("/")[2]
     return next((how for family, how in PICTURE_COUNTERS if re.match(family, name)), None)
 
 
 def count_picture_tokens(llm: str, size: tuple[int, int] | None, detail: str) -> TokenRange:
-    """The tokens of one picture of so many pixels, or of an unknown size."""
+    """Returns the tokens of one picture of `size` pixels, or of unknown size."""
     how = find_counter(llm)
     if how is None:
         return UNKNOWN_FAMILY
@@ -162,14 +171,15 @@ def count_picture_tokens(llm: str, size: tuple[int, int] | None, detail: str) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What one request holds on average: bytes of text, and tokens of pictures."""
+    """The average content of one request: bytes of text, and tokens of pictures."""
 
     text: float
     pictures: TokenRange
 
 
 def guess_content(llm: str, images: Sequence[Image], text: int) -> Content:
-    """The same where no row is at hand: pictures of an unknown size, beside the prompt's text."""
+    """Returns the content of a request before any row is known: `text` bytes, and pictures of
+    unknown size."""
     return Content(
         text=text,
         pictures=sum_tokens([count_picture_tokens(llm, None, image.detail) for image in images]),
@@ -177,7 +187,7 @@ def guess_content(llm: str, images: Sequence[Image], text: int) -> Content:
 
 
 def sum_tokens(tokens: Sequence[TokenRange]) -> TokenRange:
-    """Those of several pictures together."""
+    """Returns the tokens of several pictures together."""
     found = NO_TOKENS
     for each in tokens:
         found += each

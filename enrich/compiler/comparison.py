@@ -38,7 +38,7 @@ SELECT key, fingerprint, outcome, error, answer, {", ".join(TOKEN_COLUMNS)} FROM
 
 def render_published_side(side: str, model: str, key: Sequence[str], columns: Sequence[str]) -> str:
     """Create `temp._enrich_SIDE` from the rows $keys as they are published."""
-    stands = render_struct({column: f"told.{quote_name(column)}" for column in key})
+    identity = render_struct({column: f"told.{quote_name(column)}" for column in key})
     answer = render_struct({column: f"answers.{quote_name(column)}" for column in columns})
     told = quote_name("warehouse", "enrich", model)
     answers = quote_name("warehouse", "main", model)
@@ -46,10 +46,10 @@ def render_published_side(side: str, model: str, key: Sequence[str], columns: Se
     tokens = ", ".join(f"told.{word}" for word in TOKEN_COLUMNS)
     return render_side(
         side,
-        f"""SELECT CAST({stands} AS VARCHAR) AS key, told.fingerprint, 'ok' AS outcome,
+        f"""SELECT CAST({identity} AS VARCHAR) AS key, told.fingerprint, 'ok' AS outcome,
     CAST(NULL AS VARCHAR) AS error, {answer} AS answer, {tokens}
 FROM {told} AS told JOIN {answers} AS answers ON {same}
-WHERE list_contains($keys, CAST({stands} AS VARCHAR))""",
+WHERE list_contains($keys, CAST({identity} AS VARCHAR))""",
     )
 
 

@@ -1,5 +1,5 @@
--- How far a model's runs under way are, over all rounds: what a run asks first was planned at one
--- time, and a batch that was planned later asks some of it again.
+-- How far the runs of a model in progress are, over all rounds. What a run asks first was planned at one time;
+-- a batch that was planned later asks some of it again.
 WITH own AS (
     SELECT *, min(planned_at) OVER (PARTITION BY run) AS begun_at
     FROM ledger.batches

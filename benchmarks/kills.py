@@ -148,7 +148,7 @@ def child(words: list[str], said: str, moment: Moment | None, disk: int | None) 
 def watch(at: Callable[..., None]) -> None:
     """Call `at` before and after each step of enrich in this process: SQL and provider calls."""
     from enrich.db.database import Database
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.providers.openai import OpenAIProvider
 
     def watched(call: Callable[..., Any], name_of: Callable[..., str]) -> Callable[..., Any]:
@@ -166,7 +166,7 @@ def watch(at: Callable[..., None]) -> None:
 
     door: Any = Database
     door.execute = watched(door.execute, lambda _, sql: "sql: " + " ".join(sql.split())[:40])
-    files: Any = Files
+    files: Any = DatabaseFiles
     files._detach = watched(files._detach, lambda _, name: f"detach {name}")
     provider: Any = OpenAIProvider
     for name in ("upload", "ready", "submit", "find", "poll", "fetch", "uploaded", "discard"):

@@ -25,8 +25,8 @@ import click
 
 from enrich import cli, errors
 from enrich.cli.context import ALIASES
-from enrich.compiler.tables import PROVENANCE
-from enrich.db.files import MEMORY
+from enrich.compiler.tables import PROVENANCE_COLUMNS
+from enrich.db.files import DEFAULT_MEMORY
 from enrich.errors import ProjectError
 from enrich.manifest import config, prompt
 from enrich.manifest.settings import Settings
@@ -94,7 +94,7 @@ def project_keys() -> Rows:
     }
     known = {name: getattr(made, name) for name in ("max_attempts", "retry", "lock_timeout")}
     tests = made.tests[0].relative_to(ROOT).as_posix()
-    return keyed(config.KEYS, {**known, **paths, "tests": tests, "memory_limit": MEMORY})
+    return keyed(config.KEYS, {**known, **paths, "tests": tests, "memory_limit": DEFAULT_MEMORY})
 
 
 def prompt_keys() -> Rows:
@@ -185,8 +185,8 @@ def columns(table: str) -> Rows:
 def provenance() -> Rows:
     """The columns of `enrich.NAME` after the key's."""
     found = columns("kinds")
-    if tuple(found) != PROVENANCE:
-        raise SystemExit(f"enrich.NAME has other columns than PROVENANCE: {tuple(found)}")
+    if tuple(found) != PROVENANCE_COLUMNS:
+        raise SystemExit(f"enrich.NAME has other columns than PROVENANCE_COLUMNS: {tuple(found)}")
     return found
 
 

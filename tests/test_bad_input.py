@@ -251,7 +251,7 @@ def test_foreign_table_is_left_alone(tmp_path: Path, server: Rehearsal) -> None:
     root, before = plants(tmp_path, server), len(server.batches)
     with duckdb.connect(root / "warehouse.duckdb") as own:
         own.execute("CREATE TABLE kinds AS SELECT 42 AS precious")
-    refused(enrich(root, "run"), "'kinds': enrich did not make it", "DROP TABLE")
+    refused(enrich(root, "run"), "'kinds': enrich did not create it", "DROP TABLE")
     assert len(server.batches) == before
     with duckdb.connect(root / "warehouse.duckdb") as own:
         assert own.execute("FROM kinds").fetchall() == [(42,)]

@@ -14,7 +14,7 @@ import click
 import pytest
 
 from enrich import cli, errors
-from enrich.compiler.tables import PROVENANCE
+from enrich.compiler.tables import PROVENANCE_COLUMNS
 from enrich.manifest.config import KEYS, RETRYABLE
 from enrich.manifest.data_test_types import DATA_TEST_TYPES, DRIFTS
 from enrich.manifest.families import FAMILIES
@@ -41,7 +41,7 @@ COMMANDS = {
     },
 }
 WORDS = (
-    *(*KEYS, *PROMPT_KEYS, *OPENAI_KEYS, *LOCAL_KEYS, *LIMIT_KEYS, *PROVENANCE, *RETRYABLE),
+    *(*KEYS, *PROMPT_KEYS, *OPENAI_KEYS, *LOCAL_KEYS, *LIMIT_KEYS, *PROVENANCE_COLUMNS, *RETRYABLE),
     *(*DATA_TEST_TYPES._fields, *DRIFTS._fields),
 )
 WIDEST = 120

@@ -140,7 +140,7 @@ def test_each_temporary_table_is_declared_once() -> None:
     sources = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.sql")]
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     made = re.findall(r"CREATE (?:OR REPLACE )?TEMP (?:TABLE|VIEW|\{kind\}) ([\w{}.()]+)", text)
-    made.remove("{quote.name(name)}")  # a plain model, seen by one connection as its view
+    made.remove("{quote_name(name)}")  # a plain model, seen by one connection as its view
     made.remove("{table}")
     made += ["_enrich_snapshot", "_enrich_earlier"]  # by that one statement
     made.remove("_enrich_{side}")

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from folders import PROMPT, Ears, opened, plants, settings, write
 
 from enrich import cli
-from enrich.db.migration import migrations
+from enrich.db.migration import read_migrations
 from enrich.errors import (
     Damaged,
     DatabaseError,
@@ -368,7 +368,7 @@ def test_a_ledger_without_a_version_is_migrated_once(tmp_path: Path, server: Reh
     with duckdb.connect(str(root / "ledger.duckdb"), read_only=True) as connection:
         found = connection.execute("SELECT version FROM identity").fetchall()
     assert (state.ok, server.bill.total) == (first.ok, billed)
-    assert found == [(max(migrations()),)]
+    assert found == [(max(read_migrations()),)]
 
 
 def test_a_ledger_of_long_ago_is_migrated_with_its_answers(

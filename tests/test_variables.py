@@ -225,7 +225,7 @@ def test_sources_and_attached_databases(tmp_path: Path) -> None:
         ({"sources": {"x": "data.xyz"}}, "does not tell the format"),
         ({"sources": {"x": "s3://bucket/x.parquet"}}, "external_access: true"),
         ({"sources": {"kinds": "../orders.parquet"}}, "has its name"),
-        ({"attach": {"shop": "../absent.duckdb"}}, "the database 'shop' is not there"),
+        ({"attach": {"shop": "../absent.duckdb"}}, "the database 'shop' does not exist"),
         ({"attach": {"shop": "a.duckdb", "SHOP": "b.duckdb"}}, "twice"),
         ({"attach": {"shop": "../orders.parquet"}}, "the database 'shop'"),
         ({"sources": {"Plants": "../orders.parquet"}}, "is called like a seed"),

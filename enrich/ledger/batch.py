@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.providers import Provider, Remote
 
 
@@ -153,7 +153,7 @@ def list_unread(database: Ledger) -> tuple[Batch, ...]:
     return tuple(Batch(**row | {"result_files": tuple(row["result_files"] or ())}) for row in rows)
 
 
-def hold_batch(files: Files, batch: Batch, held: str | None) -> Batch:
+def hold_batch(files: DatabaseFiles, batch: Batch, held: str | None) -> Batch:
     """Record which budget keeps a batch from being submitted; None releases it."""
     return save_batch(files, batch, held=held)
 
@@ -169,7 +169,7 @@ def check_owner(provider: Provider, batch: Batch) -> None:
         raise ProviderError(what, hint=hint)
 
 
-def make_batch_folder(files: Files, batch: Batch) -> Path:
+def make_batch_folder(files: DatabaseFiles, batch: Batch) -> Path:
     """Returns the folder of a batch's request and result files, and creates it if necessary."""
     return make_folder(files.work, "batches", batch.id)
 
@@ -181,7 +181,7 @@ def name_request_file(batch: str) -> str:
 
 
 def record_remote(
-    files: Files,
+    files: DatabaseFiles,
     batch: Batch,
     remote: Remote,
     *,
@@ -226,7 +226,7 @@ def has_waited(batch: Batch, missed: int, patience: float) -> bool:
     return missed >= MOST_LATE_POLLS or (seconds >= patience and missed >= LEAST_LATE_POLLS)
 
 
-def save_batch(files: Files, batch: Batch, **changes: object) -> Batch:
+def save_batch(files: DatabaseFiles, batch: Batch, **changes: object) -> Batch:
     """Commit changes to a batch, unless it has these values already. Returns the updated batch."""
     # Most polls change nothing, and then the ledger need not be attached.
     if replace(batch, **changes) == batch:  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 
 if TYPE_CHECKING:
     from enrich.db.database import Ledger
@@ -82,11 +82,12 @@ class Remaining:
             return ""
         over = self.spent - self.limit
         # A smaller excess is a rounding error of the sum.
-        more = f": {usd(over)} over, because answers took more tokens than estimated"
-        return f"spent {usd(self.spent)} of {self}{more if over > 0.000001 else ''}"
+        more = f": {format_usd(over)} over, because answers took more tokens than estimated"
+        return f"spent {format_usd(self.spent)} of {self}{more if over > 0.000001 else ''}"
 
     def __str__(self) -> str:
         """The budget in words; "" without a budget."""
         if self.usd is None:
             return ""
-        return f"the budget of {usd(self.limit)} for {BUDGET_SCOPES.get(self.scope, self.scope)}"
+        scope = BUDGET_SCOPES.get(self.scope, self.scope)
+        return f"the budget of {format_usd(self.limit)} for {scope}"

@@ -20,18 +20,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db import quote
-from enrich.db.alias import logs
+from enrich.db.alias import list_logs
 from enrich.db.complaint import DISK_FULL
 from enrich.db.creation import keep_private
 from enrich.db.files import LEDGER_ROW_GROUP
+from enrich.db.quote import quote_name
 from enrich.errors import Damaged, DatabaseError, DiskError, ProjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.manifest.backup import Backup
 
 MANIFEST_NAME = "manifest.json"
@@ -120,7 +120,7 @@ class Export:
         return sum(part.rows for part in self.parts)
 
 
-def check_ledger(files: Files) -> tuple[Part, ...]:
+def check_ledger(files: DatabaseFiles) -> tuple[Part, ...]:
     """Read every row of every table and check references between them. Changes nothing.
 
     Raises Damaged if the ledger cannot be opened at all.
@@ -140,7 +140,7 @@ def check_ledger(files: Files) -> tuple[Part, ...]:
     return tuple(found.values())
 
 
-def _check_ledger_exists(files: Files) -> None:
+def _check_ledger_exists(files: DatabaseFiles) -> None:
     if not files.ledger.exists():
         hint = "the first run creates it; to restore an export: enrich ledger import DIR"
         raise ProjectError(f"there is no ledger: {files.ledger}", hint=hint)
@@ -164,13 +164,13 @@ def _list_tables(database: Ledger) -> list[tuple[str, dict[str, str]]]:
 
 def _quote_table(table: str) -> str:
     schema, _, name = table.rpartition(".")
-    return quote.name("ledger", schema or "main", name)
+    return quote_name("ledger", schema or "main", name)
 
 
 def _check_table(database: Ledger, table: str, columns: Mapping[str, str]) -> Part:
     """Read a whole table; if that fails, read it in pieces to find out how much is left of it."""
     # The hash makes DuckDB read every value: count(*) alone is answered from metadata.
-    listed = ", ".join(quote.name(column) for column in columns)
+    listed = ", ".join(quote_name(column) for column in columns)
     query = f"SELECT count(*), bit_xor(hash({listed})) FROM {_quote_table(table)}"
     try:
         rows = int(database.fetch_one(query)[0])
@@ -181,7 +181,7 @@ def _check_table(database: Ledger, table: str, columns: Mapping[str, str]) -> Pa
         fault = f"up to {unread:,} of its rows cannot be read"
         return Part(table=table, rows=rows + unread, unread=unread, faults=(fault,))
     for (column,) in database.call("ledger_keys", table=table):
-        name = quote.name(column)
+        name = quote_name(column)
         try:  # with a constant DuckDB scans the table, and the index would not be read
             for (key,) in database.execute(f"SELECT {name} FROM {_quote_table(table)}"):
                 database.execute(
@@ -219,7 +219,7 @@ def _read_in_pieces(
     return rows, unread
 
 
-def write_export(files: Files, folder: Path, *, skip_damaged: bool = False) -> Export:
+def write_export(files: DatabaseFiles, folder: Path, *, skip_damaged: bool = False) -> Export:
     """Write the whole ledger to a new folder, completely or not at all.
 
     `skip_damaged` leaves out rows that cannot be read; the manifest counts them. Raises DiskError
@@ -275,7 +275,7 @@ def _sync_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write_tables(files: Files, draft: Path, *, skip_damaged: bool) -> dict[str, Any]:
+def _write_tables(files: DatabaseFiles, draft: Path, *, skip_damaged: bool) -> dict[str, Any]:
     """Write the tables to a folder. Returns its manifest."""
     tables: dict[str, Any] = {}
     reaching = _allow_folders(files, draft)
@@ -316,7 +316,7 @@ def hash_ledger(database: Ledger) -> str:
     return ""
 
 
-def _allow_folders(files: Files, *folders: Path) -> Files:
+def _allow_folders(files: DatabaseFiles, *folders: Path) -> DatabaseFiles:
     """Returns the same databases for a DuckDB that may also open these folders."""
     # A DuckDB that has been started cannot be allowed more, so these files start one of their own.
     return replace(files, reach=folders, attached=())
@@ -359,7 +359,7 @@ def _write_table(
             lost = _find_unreadable(database, name, columns, piece) if smallest else set()
             if not lost:
                 raise
-        listed = (f"NULL AS {quote.name(c)}" if c in lost else parts[c] for c in columns)
+        listed = (f"NULL AS {quote_name(c)}" if c in lost else parts[c] for c in columns)
         most = f"SELECT {', '.join(listed)} FROM {_quote_table(name)}{piece}"
         (many,) = database.fetch_one(f"{insert} {most}")
         incomplete += int(many)
@@ -377,7 +377,7 @@ def _find_unreadable(
     lost = set()
     for column in OPTIONAL_COLUMNS.get(table, frozenset()) & columns.keys():
         try:
-            database.execute(f"SELECT max({quote.name(column)}) FROM {_quote_table(table)}{piece}")
+            database.execute(f"SELECT max({quote_name(column)}) FROM {_quote_table(table)}{piece}")
         except Damaged:
             lost.add(column)
     return lost
@@ -385,11 +385,11 @@ def _find_unreadable(
 
 def _render_column(database: Ledger, table: str, column: str, kind: str) -> str:
     """Returns a column as Parquet can hold it: lossy types as text, inside a key as well."""
-    name = quote.name(column)
+    name = quote_name(column)
     if column == "key" and table.startswith(INPUTS_PREFIX):
         fields = database.describe(f"SELECT unnest({name}) FROM {_quote_table(table)}")
         parts = (
-            f"{quote.name(field)} := {_render_storable(f'{name}.{quote.name(field)}', of)}"
+            f"{quote_name(field)} := {_render_storable(f'{name}.{quote_name(field)}', of)}"
             for field, of in fields.items()
         )
         return f"CASE WHEN {name} IS NOT NULL THEN struct_pack({', '.join(parts)}) END AS {name}"
@@ -452,7 +452,9 @@ def _load_manifest(folder: Path) -> dict[str, Any]:
     return dict(said)
 
 
-def restore_export(files: Files, folder: Path, *, replace_ledger: bool = False) -> Path | None:
+def restore_export(
+    files: DatabaseFiles, folder: Path, *, replace_ledger: bool = False
+) -> Path | None:
     """Create the ledger from an export, completely or not at all. Needs the project's lock.
 
     A ledger that holds anything is replaced only with `replace_ledger`. Returns the path under
@@ -470,7 +472,7 @@ def restore_export(files: Files, folder: Path, *, replace_ledger: bool = False) 
         raise ProjectError(message, hint=hint)
     draft = files.ledger.with_name(f"{files.ledger.name}.import")
     try:
-        for path in (draft, *logs(draft)):
+        for path in (draft, *list_logs(draft)):
             path.unlink(missing_ok=True)
         target = replace(_allow_folders(files, folder), ledger=draft)
         with target.open_ledger() as database, database.transaction():
@@ -482,7 +484,7 @@ def restore_export(files: Files, folder: Path, *, replace_ledger: bool = False) 
         raise DiskError(message, hint="free some disk space, or check its permissions") from problem
     finally:
         with suppress(OSError):
-            for path in (draft, *logs(draft)):
+            for path in (draft, *list_logs(draft)):
                 path.unlink(missing_ok=True)
 
 
@@ -502,7 +504,7 @@ def _check_file(folder: Path, name: str, said: Mapping[str, Any]) -> None:
         raise DiskError(message, hint=EXPORT_AGAIN_HINT)
 
 
-def _is_empty(files: Files) -> bool:
+def _is_empty(files: DatabaseFiles) -> bool:
     """Whether every table of the ledger is empty, apart from its identity."""
     with files.open_ledger("read") as database:
         return not any(
@@ -526,7 +528,7 @@ def _fill_tables(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> N
             raise DiskError(message, hint="upgrade enrich in this environment")
         # Types that were exported as text become what they were.
         casts = ", ".join(
-            f"CAST({quote.name(column)} AS {kind}) AS {quote.name(column)}"
+            f"CAST({quote_name(column)} AS {kind}) AS {quote_name(column)}"
             for column, kind in said["columns"].items()
         )
         query = f"SELECT {casts} FROM read_parquet($path)"
@@ -546,7 +548,7 @@ def _fill_tables(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> N
             raise DiskError(message, hint=EXPORT_AGAIN_HINT)
 
 
-def _replace_ledger(files: Files, draft: Path) -> Path | None:
+def _replace_ledger(files: DatabaseFiles, draft: Path) -> Path | None:
     """Replace the ledger by the draft in one step. Returns the path under which the old one is
     kept.
 
@@ -561,7 +563,7 @@ def _replace_ledger(files: Files, draft: Path) -> Path | None:
             ledger.with_name(f"{ledger.name}.{datetime.now(UTC).strftime(REPLACED_AT)}")
         )
         _give_second_name(ledger, aside)
-        for log, kept in zip(logs(ledger), logs(aside), strict=True):
+        for log, kept in zip(list_logs(ledger), list_logs(aside), strict=True):
             if log.exists():
                 _give_second_name(log, kept)
                 log.unlink()  # DuckDB would replay it into the new ledger
@@ -587,7 +589,7 @@ def _give_second_name(path: Path, name: Path) -> None:
         shutil.copy2(path, name)
 
 
-def export_if_changed(files: Files, backup: Backup) -> Export | None:
+def export_if_changed(files: DatabaseFiles, backup: Backup) -> Export | None:
     """Export the ledger if it has changed since the last export, and delete the oldest exports.
 
     Returns the new export, None if there was nothing to do.
@@ -610,7 +612,7 @@ def read_latest_export(folders: Sequence[Path]) -> Export | None:
     return None
 
 
-def remember_export(files: Files, made: Export) -> None:
+def remember_export(files: DatabaseFiles, made: Export) -> None:
     """Remember the folder of an export, so that `enrich debug` can report how old it is."""
     # Not in the ledger: that would change its state, and the export would count as outdated.
     said = {"folder": str(made.folder)}
@@ -618,7 +620,7 @@ def remember_export(files: Files, made: Export) -> None:
         _remembered_path(files).write_text(json.dumps(said), encoding="utf-8")
 
 
-def find_newest_export(files: Files, backup: Backup | None) -> Export | None:
+def find_newest_export(files: DatabaseFiles, backup: Backup | None) -> Export | None:
     """Returns the newest export of this ledger that still exists, None if there is none."""
     folders = list(backup.made()) if backup else []
     with suppress(OSError, ValueError, KeyError, TypeError):
@@ -631,5 +633,5 @@ def find_newest_export(files: Files, backup: Backup | None) -> Export | None:
     return max(found, key=lambda each: each.exported_at, default=None)
 
 
-def _remembered_path(files: Files) -> Path:
+def _remembered_path(files: DatabaseFiles) -> Path:
     return files.work / "export.json"

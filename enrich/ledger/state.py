@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from enrich.db.database import statement
+from enrich.db.database import read_statement
 from enrich.ledger.batch import list_unread
 from enrich.ledger.queue import list_waiting
 
@@ -86,7 +86,7 @@ def list_states(database: Ledger, names: list[str] | None = None) -> tuple[State
     found = []
     # If nothing that a model waits for is busy any more, it starts with the next turn: until then
     # it shows all of them.
-    for row in database.fetch_dicts(statement("states")):
+    for row in database.fetch_dicts(read_statement("states")):
         if names is not None and row["model"] not in names:
             continue
         own = tuple(batch for batch in under_way if batch.model == row["model"])

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from enrich.db import quote
+from enrich.db.quote import quote_name, quote_text
 from enrich.errors import ModelError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def render_wire_type(shape: Shape) -> str:
         return shape
     if isinstance(shape, list):
         return f"{render_wire_type(shape[0])}[]"
-    fields = (f"{quote.name(name)} {render_wire_type(inner)}" for name, inner in shape.items())
+    fields = (f"{quote_name(name)} {render_wire_type(inner)}" for name, inner in shape.items())
     return f"STRUCT({', '.join(fields)})"
 
 
@@ -203,14 +203,14 @@ class TypeFamily:
         cast = f"{self.render_cast(kind, text)} IS NULL"
         if not self.pattern:
             return cast
-        return f"(NOT regexp_full_match({text}, {quote.text(self.pattern)}) OR {cast})"
+        return f"(NOT regexp_full_match({text}, {quote_text(self.pattern)}) OR {cast})"
 
     def render_complaint(self, kind: ColumnType, where: str, text: str) -> str:
         """SQL for the sentence that begins with `where` and says how a text does not fit."""
         ending = f" is not {self.name_choices(kind)}"
         # An answer can be of any length, and the sentence stands in a table that people read.
         quoted = f"'''' || left({text}, 60) || ''''"
-        return f"{quote.text(where)} || {quoted} || {quote.text(ending)}"
+        return f"{quote_text(where)} || {quoted} || {quote_text(ending)}"
 
     def name_choices(self, kind: ColumnType) -> str:
         """What a value should have been, in words."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.creation import STORAGE as DEFAULT_STORAGE
+from enrich.db.creation import STORAGE_VERSION as DEFAULT_STORAGE
 from enrich.errors import DiskError, ProjectError, nearest
 from enrich.manifest.backup import Backup
 from enrich.manifest.budget import PROJECT_KEYS, Budget
@@ -19,7 +19,7 @@ from enrich.manifest.variables import declared
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.db.files import Attached
+    from enrich.db.files import AttachedDatabase
     from enrich.manifest.sources import Source
 
 WORK = ".enrich"
@@ -84,7 +84,7 @@ class Config:
     memory_limit: str
     budget: Budget
     variables: Mapping[str, Any]
-    attached: tuple[Attached, ...]
+    attached: tuple[AttachedDatabase, ...]
     sources: tuple[Source, ...]
     backup: Backup | None
 

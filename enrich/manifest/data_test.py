@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from enrich.db import quote
+from enrich.db.quote import quote_name
 from enrich.errors import ModelError, nearest
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ class CandidateTable:
     @property
     def name(self) -> str:
         """Its name in SQL."""
-        return quote.name("warehouse", "main", self.model)
+        return quote_name("warehouse", "main", self.model)
 
     @property
     def provenance(self) -> str:
         """The name of its provenance, one row for each row of the model."""
-        return quote.name("warehouse", "enrich", self.model)
+        return quote_name("warehouse", "enrich", self.model)
 
 
 @dataclass(frozen=True, kw_only=True)

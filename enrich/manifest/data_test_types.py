@@ -11,7 +11,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from enrich.db import quote
+from enrich.db.quote import quote_name, quote_table, quote_text, render_struct, wrap_expression
 from enrich.errors import nearest
 from enrich.manifest import guard
 from enrich.manifest.data_test import PUBLISHED_COPY, DataTest, Schema
@@ -50,8 +50,8 @@ class UniqueTest(DataTest):
 
     def render_failures(self, table: CandidateTable) -> str:
         """The rows whose values occur twice."""
-        names = ", ".join(map(quote.name, self.columns))
-        there = " AND ".join(f"{quote.name(column)} IS NOT NULL" for column in self.columns)
+        names = ", ".join(map(quote_name, self.columns))
+        there = " AND ".join(f"{quote_name(column)} IS NOT NULL" for column in self.columns)
         many = f"count(*) OVER (PARTITION BY {names})"
         return f"SELECT * FROM {table.name} WHERE {there} QUALIFY {many} > 1"
 
@@ -75,7 +75,7 @@ class NotNullTest(DataTest):
 
     def render_failures(self, table: CandidateTable) -> str:
         """The rows without a value."""
-        return f"SELECT * FROM {table.name} WHERE {quote.name(self.column)} IS NULL"
+        return f"SELECT * FROM {table.name} WHERE {quote_name(self.column)} IS NULL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ class AcceptedValuesTest(DataTest):
 
     def render_failures(self, table: CandidateTable) -> str:
         """The rows with another value."""
-        column, kind = quote.name(self.column), table.columns.get(self.column, "")
+        column, kind = quote_name(self.column), table.columns.get(self.column, "")
         if kind.endswith("]"):
             wrong = self._render_rejected("item", kind)
             wrong = f"len(list_filter({column}, lambda item: {wrong})) > 0"
@@ -156,9 +156,9 @@ class RelationshipsTest(DataTest):
 
     def render_failures(self, table: CandidateTable) -> str:
         """The rows whose value the other table does not hold."""
-        column = quote.name(self.column)
-        parent = f"{quote.table(self.table)} AS parent"
-        field = f"parent.{quote.name(self.field)}"
+        column = quote_name(self.column)
+        parent = f"{quote_table(self.table)} AS parent"
+        field = f"parent.{quote_name(self.field)}"
         if table.columns.get(self.column, "").endswith("]"):
             items = f"SELECT unnest({column}) AS _enrich_item FROM {table.name}"
             orphans = f"({items}) ANTI JOIN {parent} ON {field} = _enrich_item"
@@ -228,8 +228,8 @@ class CheckTest(DataTest):
             for node in parse_one(self.sql, read="duckdb").find_all(exp.AggFunc)
         )
         if aggregates:
-            return f"SELECT count(*) AS rows FROM {table} HAVING NOT {quote.written(self.sql)}"
-        return f"SELECT * FROM {table} WHERE NOT {quote.written(self.sql)}"
+            return f"SELECT count(*) AS rows FROM {table} HAVING NOT {wrap_expression(self.sql)}"
+        return f"SELECT * FROM {table} WHERE NOT {wrap_expression(self.sql)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,11 +308,11 @@ class ChangedDriftTest(ColumnDriftTest):
         """The rows with another answer, and what it was."""
         # As texts, for a column may have had another type when it was published.
         now, was = (
-            f"({', '.join(f'CAST({side}.{quote.name(c)} AS VARCHAR)' for c in output)})"
+            f"({', '.join(f'CAST({side}.{quote_name(c)} AS VARCHAR)' for c in output)})"
             for side in ("now", "was")
         )
-        same = ", ".join(map(quote.name, table.key))
-        old = quote.struct({column: f"was.{quote.name(column)}" for column in output})
+        same = ", ".join(map(quote_name, table.key))
+        old = render_struct({column: f"was.{quote_name(column)}" for column in output})
         both = f"{table.name} AS now JOIN {PUBLISHED_COPY} AS was USING ({same})"
         return f"""SELECT now.*, {old} AS was FROM {both}
 WHERE {now} IS DISTINCT FROM {was} AND (
@@ -336,7 +336,7 @@ class LabelsDriftTest(ColumnDriftTest):
 
     def _render_column(self, column: str, kind: str, table: str) -> str:
         """The labels of one column."""
-        name = quote.name(column)
+        name = quote_name(column)
         # A label that is twice in a list counts once: shares are of rows.
         label = f"unnest(list_distinct({name}))" if kind.endswith("]") else name
         before, now = (
@@ -346,7 +346,7 @@ class LabelsDriftTest(ColumnDriftTest):
             for side in (PUBLISHED_COPY, table)
         )
         return f"""SELECT * FROM (
-    SELECT {quote.text(column)} AS "column", label,
+    SELECT {quote_text(column)} AS "column", label,
         coalesce(was.share, 0) AS before, coalesce(present.share, 0) AS now
     FROM {before} AS was FULL JOIN {now} AS present USING (label)
 ) WHERE abs(now - before) > {self.limit!r}
@@ -364,11 +364,11 @@ class NullsDriftTest(ColumnDriftTest):
     def _render_column(self, column: str, table: str) -> str:
         """One column, if its share moved too far."""
         before, now = (
-            f"(SELECT avg(CAST({quote.name(column)} IS NULL AS INTEGER)) FROM {side})"
+            f"(SELECT avg(CAST({quote_name(column)} IS NULL AS INTEGER)) FROM {side})"
             for side in (PUBLISHED_COPY, table)
         )
         return f"""SELECT * FROM (
-    SELECT {quote.text(column)} AS "column", {before} AS before, {now} AS now
+    SELECT {quote_text(column)} AS "column", {before} AS before, {now} AS now
 ) WHERE abs(now - before) > {self.limit!r}"""
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from enrich.db import quote
+from enrich.db.quote import quote_name, quote_text, quote_texts, render_struct
 from enrich.manifest.column_type import (
     EACH,
     ColumnType,
@@ -82,7 +82,7 @@ class TextFamily(TypeFamily):
         if not kind.length:
             return super().render_complaint(kind, where, text)
         most = f" characters, at most {kind.length} are allowed"
-        return f"{quote.text(f'{where}has ')} || length({text}) || {quote.text(most)}"
+        return f"{quote_text(f'{where}has ')} || length({text}) || {quote_text(most)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +194,7 @@ class StructFamily(TypeFamily):
     def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
         """A STRUCT of fields that an output can hold."""
         fields = [(each.name, parse_type(each.args["kind"], place)) for each in node.expressions]
-        sql = ", ".join(f"{quote.name(name)} {kind.sql}" for name, kind in fields)
+        sql = ", ".join(f"{quote_name(name)} {kind.sql}" for name, kind in fields)
         # Strict structured outputs want every field, so one that is not known must be null.
         parts = (TypePart(step=name, type=kind, required=False) for name, kind in fields)
         return ColumnType(family=self, sql=f"STRUCT({sql})", parts=tuple(parts)) if fields else None
@@ -222,17 +222,17 @@ class StructFamily(TypeFamily):
             return value
         fields = {
             part.step: part.type.family.render_value(
-                part.type, f"{value}.{quote.name(part.step)}", depth
+                part.type, f"{value}.{quote_name(part.step)}", depth
             )
             for part in kind.parts
         }
         # Without the CASE, a STRUCT that is NULL would become one of NULLs.
-        return f"CASE WHEN {value} IS NOT NULL THEN {quote.struct(fields)} END"
+        return f"CASE WHEN {value} IS NOT NULL THEN {render_struct(fields)} END"
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
         """Whether every field fits."""
         fits = (
-            part.type.family.render_fit(part.type, f"{value}.{quote.name(part.step)}", depth)
+            part.type.family.render_fit(part.type, f"{value}.{quote_name(part.step)}", depth)
             for part in kind.parts
         )
         return " AND ".join(filter(None, fits))
@@ -272,7 +272,7 @@ class MapFamily(TypeFamily):
             "value": held.family.render_cast(held, _render_text("e.value")),
         }
         # `try`, for answers to an earlier output, which may have a key twice, are read as well.
-        pairs = f"list_transform({_render_pairs(value)}, lambda e: {quote.struct(fields)})"
+        pairs = f"list_transform({_render_pairs(value)}, lambda e: {render_struct(fields)})"
         return f"try(map_from_entries({pairs}))"
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
@@ -287,7 +287,7 @@ class MapFamily(TypeFamily):
         bad = (
             f"e.key IS NULL OR {key.family.render_misfit(key, 'e.key')} "
             f"OR coalesce(json_type(e.value), 'NULL') "
-            f"NOT IN ({quote.texts(held.family.json_kinds)}) "
+            f"NOT IN ({quote_texts(held.family.json_kinds)}) "
             f"OR {held.family.render_misfit(held, _render_text('e.value'))}"
         )
         pairs = _render_pairs(f"try_cast({text} AS JSON)")

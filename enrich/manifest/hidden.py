@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from enrich.db.ownership import MARK
+from enrich.db.ownership import MARK_START
 from enrich.manifest import model, tree
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def may_hide(graph: Graph) -> bool:
 def resolved(database: Warehouse, models: Mapping[str, Model]) -> dict[str, Model]:
     """The models with all they read, directly or behind macros and views. Needs the warehouse."""
     behind = {
-        str(name): _named(str(sql)) for name, sql in database.call("hidden", mark=f"%{MARK}%")
+        str(name): _named(str(sql)) for name, sql in database.call("hidden", mark=f"%{MARK_START}%")
     }
     if not behind:
         return dict(models)

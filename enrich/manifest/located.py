@@ -12,7 +12,8 @@ from glob import escape
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from enrich.db import alias, quote
+from enrich.db import alias
+from enrich.db.quote import quote_name, quote_text
 from enrich.manifest import tree
 from enrich.manifest.variables import literal
 
@@ -61,7 +62,9 @@ def _from(root: Path, path: Named) -> Named:
     if not path or PurePath(path).is_absolute() or ELSEWHERE.match(path):
         return path
     written = escape(str(root))  # a view that holds it outlives a link
-    return f"{alias.SHARED.folder(root) if UNWRITABLE.search(written) else written}/{path}"
+    if UNWRITABLE.search(written):
+        written = alias.SHARED_ALIASES.alias_folder(root)
+    return f"{written}/{path}"
 
 
 def _named(node: Any, raw: bytes) -> Iterator[tuple[int, int, Named]]:  # noqa: ANN401  # JSON
@@ -116,7 +119,7 @@ def _asks(node: Any) -> bool:  # noqa: ANN401  # JSON
 
 def _found(raw: bytes, name: str) -> tuple[int, int] | None:
     """The same where DuckDB tells no place, as in `DESCRIBE 'films.csv'`."""
-    for text in (quote.text(name).encode(), quote.name(name).encode()):
+    for text in (quote_text(name).encode(), quote_name(name).encode()):
         start = raw.find(text)
         if start >= 0:
             return start, start + len(text)

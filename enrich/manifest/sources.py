@@ -9,8 +9,8 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db import quote
-from enrich.db.files import Attached
+from enrich.db.files import AttachedDatabase
+from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, nearest
 from enrich.manifest.variables import literal
 
@@ -38,7 +38,7 @@ WILD = re.compile(r"[*?\[{]")
 HIVE = re.compile(r"[^/\\]+=[^/\\]*")
 
 
-def address(each: Attached, environment: Mapping[str, str], root: Path) -> Attached:
+def address(each: AttachedDatabase, environment: Mapping[str, str], root: Path) -> AttachedDatabase:
     """An attached database with the environment variables in its path replaced; the path of a file
     begins at the folder `root`."""
     for name in VARIABLE.findall(each.path):
@@ -60,9 +60,9 @@ class Source:
     reach: tuple[Path, ...]
 
 
-def attached(settings: Settings, *, open_access: bool) -> tuple[Attached, ...]:
+def attached(settings: Settings, *, open_access: bool) -> tuple[AttachedDatabase, ...]:
     """The databases under `attach:`."""
-    found: list[Attached] = []
+    found: list[AttachedDatabase] = []
     for name, value in settings.mapping("attach").items():
         _check_name(settings, "attach", name)
         if name.lower() in {each.name.lower() for each in found}:
@@ -80,7 +80,7 @@ def attached(settings: Settings, *, open_access: bool) -> tuple[Attached, ...]:
         if kind != "duckdb" and not open_access:
             hint = f"an extension of DuckDB reads {kind}: INSTALL it, set external_access: true"
             raise settings.wrong("attach", f"cannot read '{name}'", hint=hint)
-        found.append(Attached(name=name, path=path, type=kind, shown=path))
+        found.append(AttachedDatabase(name=name, path=path, type=kind, shown=path))
     return tuple(found)
 
 
@@ -158,5 +158,5 @@ def _query(
         if not NAME.fullmatch(str(option)):
             hint = f"options of DuckDB's {reader}: {{delim: ';', header: true}}"
             raise settings.wrong("sources", f"cannot give '{name}' '{option}'", hint=hint)
-        arguments.append(f"{quote.name(str(option))} = {literal(value)}")
+        arguments.append(f"{quote_name(str(option))} = {literal(value)}")
     return f"SELECT * FROM {reader}({', '.join(arguments)})"

@@ -12,7 +12,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from enrich.db import quote
+from enrich.db.quote import quote_text, render_struct
 from enrich.errors import ModelError, ProjectError, nearest
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def literal(value: Any) -> str:  # noqa: ANN401  # any YAML value
             return f"('{value}'::DOUBLE)"
         return repr(value) if value >= 0 else f"({value!r})"  # 1-$x must not begin a comment
     if isinstance(value, str):
-        lines = [quote.text(line) for line in value.split("\n")]
+        lines = [quote_text(line) for line in value.split("\n")]
         return lines[0] if len(lines) == 1 else f"({' || chr(10) || '.join(lines)})"
     if isinstance(value, datetime):
         return f"TIMESTAMP '{value}'"
@@ -121,7 +121,7 @@ def literal(value: Any) -> str:  # noqa: ANN401  # any YAML value
     if isinstance(value, list):
         return f"[{', '.join(map(literal, value))}]"
     if isinstance(value, dict):
-        return quote.struct({str(name): literal(item) for name, item in value.items()})
+        return render_struct({str(name): literal(item) for name, item in value.items()})
     raise TypeError(type(value).__name__)
 
 

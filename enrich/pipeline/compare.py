@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler import comparison
 from enrich.compiler.version import Version
-from enrich.db import quote
+from enrich.db.quote import quote_name
 from enrich.errors import InputError
 from enrich.ledger.run import Run
 from enrich.pipeline.preview import ask_rows
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from enrich.db.database import Both, Database, Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
     from enrich.manifest.output import Output
@@ -91,7 +91,7 @@ class Comparison:
 
 
 def compare_answers(
-    files: Files,
+    files: DatabaseFiles,
     config: Config,
     open_provider: Callable[[str], Provider],
     model: Model,
@@ -138,7 +138,7 @@ def _name_side(asked: AskedRows, what: str = "") -> tuple[str, str]:
     return f"{llm}, {what}" if what else llm, llm
 
 
-def _check_published(files: Files, model: Model) -> None:
+def _check_published(files: DatabaseFiles, model: Model) -> None:
     with files.open_both(warehouse="read") as database:
         there = database.call("exists", schema="main", name=model.name)
         if not there or not database.call("latest_run", model=model.name):
@@ -159,12 +159,14 @@ def _load_published_side(database: Both, now: AskedRows) -> Version:
     """Load the published answers to the same rows. Returns the version that gave most of them."""
     model = now.work.model.name
     key = list(find_key(database, model))
-    there = database.describe(f"FROM {quote.name('warehouse', 'main', model)}")
+    there = database.describe(f"FROM {quote_name('warehouse', 'main', model)}")
     # The rows are matched by their keys, so these cannot differ.
     columns = [column for column in there if column not in key]
     database.execute(comparison.render_published_side("was", model, key, columns), keys=now.keys)
-    provenance = quote.name("warehouse", "enrich", model)
-    return Version.of(database, database.fetch_one(f"SELECT mode(prompt) FROM {provenance}")[0])
+    provenance = quote_name("warehouse", "enrich", model)
+    return Version.from_ledger(
+        database, database.fetch_one(f"SELECT mode(prompt) FROM {provenance}")[0]
+    )
 
 
 def _compare_sides(
@@ -205,7 +207,7 @@ def _compare_sides(
         only_now=tuple(c.name for c in work.prompt.output.columns if c.name.lower() not in lowered),
         asked=sum(each.asked for each in asked),
         spent=None if None in spent else sum(cost or 0.0 for cost in spent),
-        diff=work.kept.diff(version, called="published") if version else "",
+        diff=work.version.diff(version, called="published") if version else "",
     )
 
 
@@ -223,5 +225,5 @@ def _describe_side(named: Respondent, tokens: list[int]) -> Side:
     price = quote_price(provider, llm)
     paid, cached, answered = tokens
     tokens_of = {"input_tokens": paid, "cached_tokens": cached, "output_tokens": answered}
-    cost = price.of(**tokens_of) if price else None
+    cost = price.price_tokens(**tokens_of) if price else None
     return Side(name=name, input_tokens=paid, output_tokens=answered, cost=cost)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
-from enrich.compiler.compilation import earlier
+from enrich.compiler.compilation import compile_earlier
 from enrich.compiler.version import Version
 from enrich.errors import EnrichError
 from enrich.pipeline.plan import ASK_REASONS, ROW_STATES
@@ -19,7 +19,7 @@ from enrich.pipeline.select import select_as_before
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger
     from enrich.manifest.config import Config
 
@@ -45,7 +45,7 @@ class EarlierVersions:
     rekeyed: bool
 
 
-def compare_rows(database: Both, work: Compiled, *, config: Config) -> EarlierVersions:
+def compare_rows(database: Both, work: CompiledModel, *, config: Config) -> EarlierVersions:
     """Create `temp._enrich_known` and `temp._enrich_moved` for `temp._enrich_snapshot`. Returns the
     versions that rows may have moved on from.
 
@@ -54,25 +54,27 @@ def compare_rows(database: Both, work: Compiled, *, config: Config) -> EarlierVe
     """
     known = has_known_rows(database, work)
     if known:
-        database.execute(tables.known(work.model.name, answered=work.prompt.sample is not None))
+        database.execute(
+            tables.render_known_rows(work.model.name, answered=work.prompt.sample is not None)
+        )
     else:
-        database.execute(tables.nothing_known())
+        database.execute(tables.render_no_known_rows())
     database.call("moved_none")
     versions = {}
     for (name,) in database.call("versions", version=work.version_id):
-        versions[name] = Version.of(database, name)
+        versions[name] = Version.from_ledger(database, name)
         try:
-            before = earlier(database, work, versions[name])
+            before = compile_earlier(database, work, versions[name])
             select_as_before(database, before, config=config)
         except EnrichError:
             # The columns that it reads are gone or have other types, so every row has changed.
             continue
         database.call("moved", version=name)
     there = bool(database.call("inputs_key", model=work.model.name))
-    return EarlierVersions(now=work.kept, versions=versions, rekeyed=there and not known)
+    return EarlierVersions(now=work.version, versions=versions, rekeyed=there and not known)
 
 
-def has_known_rows(database: Ledger, work: Compiled) -> bool:
+def has_known_rows(database: Ledger, work: CompiledModel) -> bool:
     """Whether the ledger has rows of the model under a key with the same columns and types.
 
     If it has, columns that a newer enrich added to their table are created.
@@ -81,16 +83,18 @@ def has_known_rows(database: Ledger, work: Compiled) -> bool:
     kind = database.call("inputs_key", model=model)
     if not kind or database.describe("SELECT key FROM temp._enrich_snapshot")["key"] != kind[0][0]:
         return False
-    database.execute(tables.inputs_completed(model))
+    database.execute(tables.render_inputs_upgrade(model))
     return True
 
 
-def keep_answers(database: Ledger, found: EarlierVersions, work: Compiled) -> None:
+def keep_answers(database: Ledger, found: EarlierVersions, work: CompiledModel) -> None:
     """Let rows whose own cells have not changed keep the answer of an earlier version, if it can
     still be shown and the present version has none; a share `sample` of all rows is asked again."""
-    read = [name for name, version in found.versions.items() if found.now.reads(version)]
+    read = [name for name, version in found.versions.items() if found.now.can_read(version)]
     if read:
-        keeping = tables.keeping(work.prompt.output, work.prompt.response_format)
+        keeping = tables.render_keep_earlier_answers(
+            work.prompt.output, work.prompt.response_format
+        )
         database.execute(keeping, versions=read, sample=work.prompt.sample)
 
 
@@ -111,4 +115,4 @@ def count_changes(database: Ledger, found: EarlierVersions) -> Changes:
 
 
 def _describe_changes(found: EarlierVersions, version: str) -> str:
-    return f"{', '.join(found.now.changed(found.versions[version]))} changed"
+    return f"{', '.join(found.now.list_changes(found.versions[version]))} changed"

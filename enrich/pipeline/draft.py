@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
-from enrich.compiler.compilation import compiled
+from enrich.compiler.compilation import compile_model
 from enrich.compiler.version import Version
 from enrich.errors import ProjectError
 from enrich.ledger.budget import Remaining, find_limits
@@ -24,9 +24,9 @@ from enrich.providers.capabilities import check_provider, quote_price
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger, Warehouse
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.run import RunOptions
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
@@ -47,19 +47,19 @@ class Draft:
 
 def compile_for(
     database: Warehouse, config: Config, provider: Provider, model: Model, *, identity: str
-) -> Compiled:
+) -> CompiledModel:
     """Compile a model for a provider. `identity` goes into fingerprints; "" if none are looked
     up."""
     # An identity can take a while: the embedded llm's is a hash of its weights.
     prompt = model.own_prompt
     llm = prompt.llm or provider.llm
     params = {**config.params, **prompt.params}
-    return compiled(database, model, llm=llm, identity=identity, params=params)
+    return compile_model(database, model, llm=llm, identity=identity, params=params)
 
 
 def compile_ready(
     database: Warehouse, config: Config, provider: Provider, model: Model
-) -> Compiled:
+) -> CompiledModel:
     """Compile a model for a provider, which must be able to answer it now."""
     prompt = model.own_prompt
     check_provider(provider, images=bool(prompt.images), endpoint=prompt.endpoint)
@@ -67,7 +67,7 @@ def compile_ready(
 
 
 def foresee_run(
-    files: Files,
+    files: DatabaseFiles,
     config: Config,
     provider: Provider,
     model: Model,
@@ -81,11 +81,11 @@ def foresee_run(
     """
     with files.open_both(warehouse="read", attached=True) as database:
         for view in views:
-            database.execute(tables.view(view.name, view.query))
+            database.execute(tables.render_view(view.name, view.query))
         work = compile_for(database, config, provider, model, identity=provider.identity)
         select_rows(database, work, config=config, most_bytes=provider.limits.bytes)
         found = diff.compare_rows(database, work, config=config)
-        with database.undone():
+        with database.roll_back():
             return draft_run(database, config, provider, work, found, options).plan
 
 
@@ -93,14 +93,14 @@ def draft_run(
     database: Both,
     config: Config,
     provider: Provider,
-    work: Compiled,
+    work: CompiledModel,
     found: EarlierVersions,
     options: RunOptions,
 ) -> Draft:
     """Plan which rows of `temp._enrich_snapshot` to ask, within the caller's transaction."""
     run = _build_run(database, config, provider, work, options)
     before = database.call("latest_run", model=run.model)
-    now, last = found.now, Version.of(database, before[0][2]) if before else found.now
+    now, last = found.now, Version.from_ledger(database, before[0][2]) if before else found.now
     _reuse_answers(database, work, found, run)
     requests, size = plan.list_todo(database, run, overhead=work.overhead)
     rows = diff.count_changes(database, found)
@@ -138,14 +138,14 @@ def _compare_with_last(
     is_new = last.id != now.id
     return replace(
         planned,
-        changed=now.changed(last) if is_new else (),
+        changed=now.list_changes(last) if is_new else (),
         diff=now.diff(last) if is_new else "",
         settled=_is_settled(now, last, rows) and _is_table_current(database, planned.model),
         held_back=_find_obstacle(database, planned.model),
     )
 
 
-def _reuse_answers(database: Both, work: Compiled, found: EarlierVersions, run: Run) -> None:
+def _reuse_answers(database: Both, work: CompiledModel, found: EarlierVersions, run: Run) -> None:
     """Bring the ledger to the present version, so that only what really has to be asked is
     planned."""
     keep_version(database, work)
@@ -160,7 +160,7 @@ def _reuse_answers(database: Both, work: Compiled, found: EarlierVersions, run: 
 def _find_spending(
     database: Both,
     provider: Provider,
-    work: Compiled,
+    work: CompiledModel,
     run: Run,
     requests: int,
     foreseen: float,
@@ -177,7 +177,7 @@ def _find_spending(
         what = f"{run.model} has a budget, but the price of {work.body.llm} is not known"
         hint = "set it under `prices:` of the provider in project.yml, or remove the budget"
         raise ProjectError(what, hint=hint)
-    rate = TokenRate.seen(
+    rate = TokenRate.from_ledger(
         database, work.version_id, work.prompt, work.params, measure_content(database, work)
     )
     return Spending(rate=rate, price=price, budget=budget)
@@ -207,7 +207,7 @@ def _is_settled(now: Version, last: Version, rows: Changes) -> bool:
 
 
 def _build_run(
-    database: Ledger, config: Config, provider: Provider, work: Compiled, options: RunOptions
+    database: Ledger, config: Config, provider: Provider, work: CompiledModel, options: RunOptions
 ) -> Run:
     """Returns the run with the next number."""
     # The project's lock is held, so no other process can take the same number.
@@ -227,7 +227,7 @@ def _build_run(
     )
 
 
-def _find_since(database: Ledger, work: Compiled, options: RunOptions) -> int:
+def _find_since(database: Ledger, work: CompiledModel, options: RunOptions) -> int:
     """Returns the number of batches whose answers no longer count: all so far for a full refresh,
     and the same as before for a run that continues an unfinished one."""
     if options.full_refresh:
@@ -244,7 +244,7 @@ def _find_since(database: Ledger, work: Compiled, options: RunOptions) -> int:
     return last.since if same else 0
 
 
-def keep_version(database: Ledger, work: Compiled) -> None:
+def keep_version(database: Ledger, work: CompiledModel) -> None:
     """Store this version of the model, so that its answers can be read without its files."""
-    values = asdict(work.kept)
+    values = asdict(work.version)
     database.call("prompt_kept", query=work.model.query, prompt=values.pop("id"), **values)

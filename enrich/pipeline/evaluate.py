@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler import scores
-from enrich.db import quote
-from enrich.db.database import statement
+from enrich.db.database import read_statement
+from enrich.db.quote import quote_table
 from enrich.errors import DatabaseError, InputError, ProjectError, nearest
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.lookup import fetch_rows, find_run_model
@@ -38,7 +38,7 @@ def score_answers(
     """
     if not database.call("exists", schema="main", name=model):
         raise InputError(f"'{model}' has not been published yet", hint=f"enrich run {model}")
-    table = quote.table(labels)
+    table = quote_table(labels)
     given = _describe_labels(database, labels)
     key = _find_label_key(database, model, labels, given)
     pairs = _pair_columns(prompt, labels, given, columns)
@@ -72,7 +72,7 @@ def _describe_labels(database: Both, labels: str) -> dict[str, str]:
     """Returns the columns of the labels with their types; raises InputError if they are
     unreadable."""
     try:
-        return database.describe(f"FROM {quote.table(labels)}")
+        return database.describe(f"FROM {quote_table(labels)}")
     except DatabaseError as problem:
         hint = "use a seed, a model, a source or any other table of the warehouse"
         raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
@@ -80,7 +80,7 @@ def _describe_labels(database: Both, labels: str) -> dict[str, str]:
 
 def _check_unique(database: Both, labels: str, key: Mapping[str, str]) -> None:
     """Raises InputError if the labels have more than one row for a key."""
-    double = database.execute(scores.render_doubled_key(quote.table(labels), key))
+    double = database.execute(scores.render_duplicate_key(quote_table(labels), key))
     if double:
         what = f"'{labels}' has more than one row for the key {double[0][0]}"
         raise InputError(what, hint="labels need one row per key: write a model that combines them")
@@ -142,7 +142,7 @@ def evaluate_model(flow: Flow, name: str, labels: str, columns: Mapping[str, str
             score_answers(database, name, model.own_prompt, labels, columns)
             write_books(database)
             named = {"model": name, "labels": labels}
-            figures = fetch_rows(database, statement("scores"), **named)
+            figures = fetch_rows(database, read_statement("scores"), **named)
             latest = database.call("latest_scored", **named)[0][0]
-            found = fetch_rows(database, statement("scores_by_label"), **named, prompt=latest)
+            found = fetch_rows(database, read_statement("scores_by_label"), **named, prompt=latest)
     return Evaluation(figures=figures, labels=found, prompt=latest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler.compilation import described
+from enrich.compiler.compilation import describe_select
 from enrich.pipeline.draft import compile_for
 from enrich.pipeline.seed import load_seeds
 from enrich.pipeline.select import select_rows
@@ -23,7 +23,7 @@ def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]
     chosen = flow.open_provider(model, provider) if model.asks else None
     with flow.files.open_warehouse("read", attached=True) as database:
         if chosen is None:
-            described(database, model)
+            describe_select(database, model)
             return {"sql": model.query}
         work = compile_for(database, flow.config, chosen, model, identity="")
         select_rows(database, work, config=flow.config, most_bytes=chosen.limits.bytes)

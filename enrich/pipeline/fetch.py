@@ -13,7 +13,7 @@ from enrich.providers.capabilities import read_timing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 
@@ -25,7 +25,7 @@ def read_patience(provider: Provider) -> float:
     return 10 * read_timing(provider).lost_after
 
 
-def fetch_results(files: Files, provider: Provider, batch: Batch, *, missed: int) -> Batch:
+def fetch_results(files: DatabaseFiles, provider: Provider, batch: Batch, *, missed: int) -> Batch:
     """Download an ended batch's result files. Returns the batch, marked as late if the files hold
     fewer lines than its counts promise and they should be fetched again.
 
@@ -43,7 +43,7 @@ def fetch_results(files: Files, provider: Provider, batch: Batch, *, missed: int
     return save_batch(files, batch, late=missed + 1)
 
 
-def list_result_paths(files: Files, batch: Batch) -> list[Path]:
+def list_result_paths(files: DatabaseFiles, batch: Batch) -> list[Path]:
     """Returns the paths of a batch's result files, in the order of `batch.result_files`."""
     beside = make_batch_folder(files, batch)
     return [beside / f"result-{number}.jsonl" for number in range(len(batch.result_files))]

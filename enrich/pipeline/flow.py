@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler.compilation import described
+from enrich.compiler.compilation import describe_select
 from enrich.errors import DiskError, EnrichError, InputError, Locked
 from enrich.pipeline.publish import check_answers, check_names
 from enrich.pipeline.run import check_model
@@ -13,7 +13,7 @@ from enrich.pipeline.run import check_model
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.state import State
     from enrich.manifest.config import Config
     from enrich.manifest.graph import Graph
@@ -55,7 +55,7 @@ class Flow:
     fail_fast: bool = False
 
     @property
-    def files(self) -> Files:
+    def files(self) -> DatabaseFiles:
         return self.workspace.files
 
     @property
@@ -141,7 +141,7 @@ class Flow:
             check_model(self.files, self.config, chosen, model, ready=ready)
             return
         with self.files.open_warehouse("read", attached=True) as database:
-            described(database, model)
+            describe_select(database, model)
 
     def find_spoiled(self, model: Model) -> EnrichError | None:
         """Returns why a seed, source or model that this model reads could not be loaded, or None.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Progress:
     def __str__(self) -> str:
         parts = [f"{self.answered:,} of {self.total:,} answered"]
         parts += [f"{self.failed:,} failed"] if self.failed else []
-        parts += [f"{usd(self.spent)} spent"] if self.spent else []
+        parts += [f"{format_usd(self.spent)} spent"] if self.spent else []
         return f"{self.model}: {', '.join(parts)} ({self.state})"
 
 

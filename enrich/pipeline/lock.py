@@ -12,11 +12,11 @@ from enrich.errors import DiskError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
 
 
 @contextmanager
-def hold_project(files: Files) -> Iterator[None]:
+def hold_project(files: DatabaseFiles) -> Iterator[None]:
     """Hold the project's lock: wait until no other enrich process works in the project.
 
     Raises DiskError if the lock file cannot be created or locked.

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import history, tables
-from enrich.db import quote
-from enrich.db.database import statement
+from enrich.db.database import read_statement
+from enrich.db.quote import quote_readably
 from enrich.errors import InputError, ProjectError
 from enrich.ledger import costs
 from enrich.ledger.state import list_states
@@ -85,10 +85,10 @@ def find_life(flow: Flow, name: str, key: tuple[str, ...]) -> Rows:
             message = f"the key of '{name}' has {len(kinds)} columns: {', '.join(kinds)}"
             raise ProjectError(message, hint=f"enrich history {name} {columns}")
         values = {f"key_{number}": value for number, value in enumerate(key)}
-        found = fetch_rows(database, history.life(picked.name, kinds), **values)
+        found = fetch_rows(database, history.render_life(picked.name, kinds), **values)
     if not found.rows:
         what = f"no row of '{name}' ever had the key {', '.join(key)}"
-        raise InputError(what, hint=f"enrich.{quote.readable(name)} shows them")
+        raise InputError(what, hint=f"enrich.{quote_readably(name)} shows them")
     return found
 
 
@@ -96,10 +96,12 @@ def find_failures(flow: Flow, name: str, limit: int) -> Failures:
     """Returns the first `limit` rows of a model that are not ok, and counts of all of them."""
     picked = find_run_model(flow, name)
     with flow.files.open_ledger() as database:
-        database.execute(tables.inputs_completed(picked.name))
-        database.execute(tables.settled(picked.name))
-        counts = fetch_rows(database, statement("failed_counts"))
-        return Failures(rows=fetch_rows(database, tables.failures(), limit=limit), counts=counts)
+        database.execute(tables.render_inputs_upgrade(picked.name))
+        database.execute(tables.render_settled_rows(picked.name))
+        counts = fetch_rows(database, read_statement("failed_counts"))
+        return Failures(
+            rows=fetch_rows(database, tables.render_failures(), limit=limit), counts=counts
+        )
 
 
 def find_failing(flow: Flow, result: Result, limit: int) -> Rows:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.pricing.estimate import Estimate
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,7 +93,7 @@ class Plan:
         run."""
         cost = ""
         if self.estimate and self.requests and self.estimate.usd:
-            cost = f", for about {usd(self.estimate.usd * self.rows / self.requests)}"
+            cost = f", for about {format_usd(self.estimate.usd * self.rows / self.requests)}"
         # All rows, because nobody can tell in advance which of them will change.
         each = f"each run may ask all {self.rows:,} rows again{cost}"
         return replace(
@@ -157,7 +157,7 @@ class Spending:
     def estimate(self, *, requests: int, size: int) -> Estimate:
         """Returns the estimated tokens and cost of `requests` requests with `size` bytes in
         total."""
-        return Estimate.of(self.rate, self.price, requests=requests, size=size)
+        return Estimate.from_rate(self.rate, self.price, requests=requests, size=size)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,12 @@ from enrich.pipeline.fetch import fetch_results, read_patience
 from enrich.pipeline.submit import submit_batch
 
 if TYPE_CHECKING:
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 
 
-def advance_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
+def advance_batch(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
     """Advance a batch as far as possible without waiting. Returns the updated batch.
 
     Raises ProviderError if the provider refuses or cannot be reached.
@@ -34,7 +34,7 @@ def advance_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
     return batch
 
 
-def _requeue(files: Files, batch: Batch) -> Batch:
+def _requeue(files: DatabaseFiles, batch: Batch) -> Batch:
     """Reset a batch that a full queue rejected, so that the same file is submitted again.
 
     OpenAI checks the limit while it validates a batch, so none of it was run: not an attempt.

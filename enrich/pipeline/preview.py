@@ -30,16 +30,16 @@ from enrich.pipeline.render import measure_content
 from enrich.pipeline.select import select_rows
 from enrich.pipeline.write import write_requests
 from enrich.pricing.estimate import TokenRate
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 from enrich.providers.capabilities import answer_now, quote_price
 from enrich.results import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch, ReadBatch
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
@@ -89,7 +89,7 @@ class AskedRows:
     the fingerprint of each row's request or the error that keeps it from being sent. `asked`
     requests were sent for it, for `cost` USD."""
 
-    work: Compiled
+    work: CompiledModel
     keys: list[str]
     labels: list[str]
     shown: list[dict[str, Any]]
@@ -100,7 +100,13 @@ class AskedRows:
 
 
 def preview_rows(
-    files: Files, config: Config, provider: Provider, model: Model, *, limit: int, where: str = ""
+    files: DatabaseFiles,
+    config: Config,
+    provider: Provider,
+    model: Model,
+    *,
+    limit: int,
+    where: str = "",
 ) -> Preview:
     """Answer the first `limit` rows for which the SQL condition `where` is true.
 
@@ -128,7 +134,7 @@ def preview_rows(
 
 
 def ask_rows(
-    files: Files,
+    files: DatabaseFiles,
     config: Config,
     provider: Provider,
     model: Model,
@@ -141,7 +147,7 @@ def ask_rows(
     sent again. Raises what `preview_rows` raises."""
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
-        few = work.only(where=where.strip(), limit=limit, among=among)
+        few = work.narrow(where=where.strip(), limit=limit, among=among)
         try:
             select_rows(database, few, config=config, most_bytes=provider.limits.bytes)
         except InputError as problem:
@@ -150,7 +156,7 @@ def ask_rows(
             raise InputError(said, hint=problem.hint) from problem
         # Of the SELECT itself, because a request holds only the cells that the prompt names.
         shown = database.fetch_dicts("SELECT * FROM temp._enrich_rows")
-        rows = database.execute(inputs.asked(few.key))
+        rows = database.execute(inputs.render_snapshot_rows(few.key))
         with database.transaction():
             batch = _plan_preview(database, config, provider, few, model)
     cost: float | None = 0.0
@@ -168,9 +174,11 @@ def ask_rows(
     )
 
 
-def _answer_batch(files: Files, provider: Provider, batch: Batch, *, whom: str) -> float | None:
+def _answer_batch(
+    files: DatabaseFiles, provider: Provider, batch: Batch, *, whom: str
+) -> float | None:
     """Send a preview's requests and read the answers. Returns their cost in USD."""
-    files.say(f"asking {batch.requests:,} of {whom} now, for about {usd(batch.reserved)}")
+    files.say(f"asking {batch.requests:,} of {whom} now, for about {format_usd(batch.reserved)}")
     ended = _answer_requests(files, provider, batch)
     done, troubles = read_batches(files, [ended])
     for _, trouble in troubles:
@@ -182,7 +190,7 @@ def _answer_batch(files: Files, provider: Provider, batch: Batch, *, whom: str) 
 
 
 def _plan_preview(
-    database: Both, config: Config, provider: Provider, work: Compiled, model: Model
+    database: Both, config: Config, provider: Provider, work: CompiledModel, model: Model
 ) -> Batch | None:
     """Write the requests without an answer to the ledger, as one open batch. Returns it, or
     None."""
@@ -194,7 +202,7 @@ def _plan_preview(
     if not requests:
         return None
     spending = Spending(
-        rate=TokenRate.seen(
+        rate=TokenRate.from_ledger(
             database, work.version_id, work.prompt, work.params, measure_content(database, work)
         ),
         price=quote_price(provider, work.body.llm, now=True),
@@ -203,8 +211,8 @@ def _plan_preview(
     cost = spending.estimate(requests=requests, size=size).usd
     # Raised rather than held: nobody waits for a preview.
     if not spending.budget.pays(cost):
-        has = f"{spending.budget} has {usd(spending.budget.usd)} left"
-        what = f"the preview would cost about {usd(cost)}, and {has}"
+        has = f"{spending.budget} has {format_usd(spending.budget.usd)} left"
+        what = f"the preview would cost about {format_usd(cost)}, and {has}"
         raise OverBudget(what, hint="ask fewer rows with -n, or raise the budget")
     cut = Cut(start=0, requests=requests, bytes=size)
     (name,) = plan.assign_batches(database, one, [cut], spending, paid=requests)
@@ -213,7 +221,9 @@ def _plan_preview(
     return next(batch for batch in list_unread(database) if batch.id == name)
 
 
-def _build_preview_run(config: Config, provider: Provider, work: Compiled, model: Model) -> Run:
+def _build_preview_run(
+    config: Config, provider: Provider, work: CompiledModel, model: Model
+) -> Run:
     """Returns run 0, which all previews belong to."""
     prompt = work.prompt
     return Run(
@@ -230,11 +240,13 @@ def _build_preview_run(config: Config, provider: Provider, work: Compiled, model
     )
 
 
-def _find_answers(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[str, Answered]:
+def _find_answers(
+    database: Ledger, work: CompiledModel, fingerprints: list[str]
+) -> dict[str, Answered]:
     """Returns what the ledger has for these fingerprints."""
     judge = Judge.of(database, work.version_id)
     rows = database.fetch_dicts(
-        tables.previewed(judge.output, judge.form), fingerprints=fingerprints
+        tables.render_preview_answers(judge.output, judge.form), fingerprints=fingerprints
     )
     return {
         row["fingerprint"]: Answered(
@@ -251,7 +263,7 @@ def _find_answers(database: Ledger, work: Compiled, fingerprints: list[str]) -> 
     }
 
 
-def _answer_requests(files: Files, provider: Provider, batch: Batch) -> Batch:
+def _answer_requests(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
     """Send the requests of a preview. Returns the ended batch, which is ready to be read.
 
     If the provider refuses every request, the batch is deleted and the error raised.
@@ -275,7 +287,7 @@ def _answer_requests(files: Files, provider: Provider, batch: Batch) -> Batch:
     return _end_preview(files, batch, status="completed")
 
 
-def settle_previews(files: Files) -> list[ReadBatch]:
+def settle_previews(files: DatabaseFiles) -> list[ReadBatch]:
     """Read the results of abandoned previews. Returns the batches with their outcomes.
 
     A preview holds the project's lock until it is read, so any that is found unread was abandoned.
@@ -289,7 +301,7 @@ def settle_previews(files: Files) -> list[ReadBatch]:
     for batch, outcomes in done:
         lost = outcomes.get("expired", 0) if batch.status == "interrupted" else 0
         if lost:
-            cost = usd((batch.reserved or 0) * lost / batch.requests)
+            cost = format_usd((batch.reserved or 0) * lost / batch.requests)
             what = f"a preview of {batch.model} was interrupted"
             files.say(f"{what}: {lost:,} of its calls may have been billed, about {cost}")
     for _, problem in troubles:
@@ -297,7 +309,7 @@ def settle_previews(files: Files) -> list[ReadBatch]:
     return done
 
 
-def _end_preview(files: Files, batch: Batch, *, status: str) -> Batch:
+def _end_preview(files: DatabaseFiles, batch: Batch, *, status: str) -> Batch:
     """Mark a preview as ended. Returns the updated batch."""
     results = make_batch_folder(files, batch) / "result-0.jsonl"
     found = (PREVIEW_REMOTE,) if results.exists() else ()

@@ -14,8 +14,15 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import history, tables
-from enrich.db import quote
-from enrich.db.ownership import MARK, check_free, cleared, comment, mark, mark_in
+from enrich.db.ownership import (
+    MARK_START,
+    check_name_free,
+    clear_name,
+    find_mark,
+    mark_table,
+    render_comment,
+)
+from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, name_on_interrupt
 from enrich.ledger.run import Run
 from enrich.manifest.model import HISTORY, TAKEN
@@ -67,10 +74,10 @@ def publish_model(
     becomes the table's comment. `folder` is for working files. Needs warehouse and ledger.
     """
     run = Run.latest(database, model)
-    database.execute(tables.inputs_completed(model))
+    database.execute(tables.render_inputs_upgrade(model))
     version = _describe_version(database, run, tests)
     if _is_current(database, model, version, about):
-        outcomes, stale = database.fetch_one(tables.outcomes(model))
+        outcomes, stale = database.fetch_one(tables.render_outcome_counts(model))
         found = Published(model=model, same=True)
     else:
         found, outcomes, stale = _replace_tables(database, run, tests, version, folder, about=about)
@@ -94,7 +101,7 @@ def test_model(
     a plain model is tested as it is. Needs warehouse and ledger."""
     if asks and database.call("latest_run", model=model):
         run = Run.latest(database, model)
-        database.execute(tables.inputs_completed(model))
+        database.execute(tables.render_inputs_upgrade(model))
         version = _describe_version(database, run, tests)
         found, _, _ = _replace_tables(database, run, tests, version, folder, keep=False)
     else:
@@ -115,10 +122,10 @@ def test_alone(
 def check_names(database: Warehouse, model: Model) -> None:
     """Raises ProjectError if a table that enrich did not create has one of the model's names. Needs
     the warehouse."""
-    check_free(database, model.name, "a model")
+    check_name_free(database, model.name, "a model")
     if model.asks:
         for name in (model.name, f"{model.name}{HISTORY}"):
-            check_free(database, name, "a model", schema="enrich")
+            check_name_free(database, name, "a model", schema="enrich")
 
 
 def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
@@ -129,7 +136,11 @@ def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
     if model.asks:
         return
     found = database.call("exists", schema="main", name=model.name)
-    if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ANSWERS_MARK}"):
+    if (
+        found
+        and not refresh
+        and find_mark(str(found[0][1])).startswith(f"{MARK_START}{ANSWERS_MARK}")
+    ):
         prompt = f"{model.source.removesuffix('.sql')}.prompt.md"
         what = f"{model.source}: the table '{model.name}' holds answers, but there is no {prompt}"
         hint = f"restore the prompt; or rename {model.source} to keep the table; or replace it: "
@@ -138,7 +149,7 @@ def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
 
 def _describe_version(database: Ledger, run: Run, tests: Sequence[DataTest]) -> str:
     """Returns a description of everything that the model's tables depend on."""
-    rows_from, read = database.fetch_one(tables.state(run.model))
+    rows_from, read = database.fetch_one(tables.render_table_state(run.model))
     definitions = "".join(test.definition for test in tests)
     tests_hash = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
     made_from = f"{run.version_id}, rows of run {rows_from}, {read} batches read"
@@ -164,7 +175,7 @@ def _replace_tables(
     _settle_answers(database, model, judge)
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
     before = needs_published(tests) and bool(there)
-    table = quote.name("warehouse", "main", model)
+    table = quote_name("warehouse", "main", model)
     rows_before = database.fetch_one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
         database.execute(tables.render_published_copy(model))
@@ -181,7 +192,7 @@ def _replace_tables(
             before=before,
             rows_before=int(rows_before),
         )
-        return results, *database.fetch_one(tables.outcomes(model))
+        return results, *database.fetch_one(tables.render_outcome_counts(model))
 
     found, (outcomes, stale) = _try_tables(database, model, tests, make, keep=keep)
     return found, outcomes, stale
@@ -192,27 +203,27 @@ def _settle_answers(database: Both, model: str, judge: Judge) -> None:
     # In a transaction of its own: what is judged again stays so, even if the tables are rolled
     # back.
     with database.transaction():
-        judge_again(database, judge, tables.present(model))
-    database.execute(tables.settled(model))
-    database.execute(tables.kept(model, judge.output, judge.form))
+        judge_again(database, judge, tables.render_present_fingerprints(model))
+    database.execute(tables.render_settled_rows(model))
+    database.execute(tables.render_stale_answers(model, judge.output, judge.form))
 
 
 def _create_tables(database: Both, model: str, judge: Judge, version: str, *, about: str) -> None:
     """Create the published table, its provenance and its history, each with its comment."""
     for schema in PUBLISHED_SCHEMAS:
         # CREATE OR REPLACE TABLE does not replace a view, which a plain model of this name left.
-        if check_free(database, model, "a model", schema=schema) == "VIEW":
-            cleared(database, model, "a model")
-    check_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
-    database.execute(tables.published(model, judge.output, judge.form))
-    database.execute(tables.provenance(model))
-    database.execute(history.history(model, judge.output, judge.form))
+        if check_name_free(database, model, "a model", schema=schema) == "VIEW":
+            clear_name(database, model, "a model")
+    check_name_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
+    database.execute(tables.render_published_table(model, judge.output, judge.form))
+    database.execute(tables.render_provenance(model))
+    database.execute(history.render_history(model, judge.output, judge.form))
     words = {each.name: each.description for each in judge.output.columns if each.description}
     for schema in PUBLISHED_SCHEMAS:
         sealed = _seal_version(database, schema, model, version)
         columns = words if schema == "main" else {}
-        mark(database, "TABLE", schema, model, sealed, about=about, columns=columns)
-    mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
+        mark_table(database, "TABLE", schema, model, sealed, about=about, columns=columns)
+    mark_table(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
 
 
 MadeTable = tuple["list[Result]", "Any", "Any"]
@@ -266,7 +277,7 @@ def _test_in_place(
 
 def find_key(database: Ledger, model: str) -> dict[str, str]:
     """Returns the columns of a model's key and their types, according to the ledger."""
-    return database.describe(f"SELECT key.* FROM {tables.inputs(model)}")
+    return database.describe(f"SELECT key.* FROM {tables.name_inputs_table(model)}")
 
 
 def _is_current(database: Warehouse, model: str, version: str, about: str) -> bool:
@@ -275,7 +286,9 @@ def _is_current(database: Warehouse, model: str, version: str, about: str) -> bo
         found = database.call("exists", schema=schema, name=model)
         if not found or found[0][0] != "TABLE":
             return False
-        if found[0][1] != comment(database, _seal_version(database, schema, model, version), about):
+        if found[0][1] != render_comment(
+            database, _seal_version(database, schema, model, version), about
+        ):
             return False
     return bool(database.call("exists", schema="enrich", name=f"{model}{HISTORY}"))
 
@@ -284,7 +297,7 @@ def _seal_version(database: Warehouse, schema: str, model: str, version: str) ->
     """Returns the version with a hash of the table's rows, so that a change by anybody is
     noticed."""
     # bit_xor because a table has no order: a hash of hashes in sequence would change with it.
-    table = quote.name("warehouse", schema, model)
+    table = quote_name("warehouse", schema, model)
     rows, seal = database.fetch_one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
     return f"{version}, {rows} rows, seal {seal or 0:x}"
 
@@ -296,11 +309,11 @@ def build_model(
     kind = model.kind.upper()
 
     def make(trial: Sequence[DataTest]) -> MadeTable:
-        cleared(database, model.name, "a model")
-        name = quote.name("warehouse", "main", model.name)
+        clear_name(database, model.name, "a model")
+        name = quote_name("warehouse", "main", model.name)
         with name_on_interrupt(model.source):
             database.execute(f"CREATE {kind} {name} AS\n{model.query}")
-        mark(database, kind, "main", model.name, "a model", about=model.description)
+        mark_table(database, kind, "main", model.name, "a model", about=model.description)
         found = run_tests(database, model.name, trial, key=(), folder=folder, before=False)
         return found, "", 0
 
@@ -317,9 +330,9 @@ def write_books(database: Both) -> None:
     """
     with database.transaction():
         for name in TAKEN:
-            check_free(database, name, name, schema="enrich")
+            check_name_free(database, name, name, schema="enrich")
         database.call("costs")
         database.call("prompts")
         database.call("evaluations")
         for name in TAKEN:
-            mark(database, "TABLE", "enrich", name, name)
+            mark_table(database, "TABLE", "enrich", name, name)

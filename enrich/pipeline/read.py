@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch, ReadBatch
     from enrich.manifest.prompt import Endpoint, Format
 
@@ -129,35 +129,37 @@ def _judge_lines(database: Ledger, judge: Judge, *, files: Sequence[Path]) -> No
     So no answer is lost to a bad byte, and the usual file is read once.
     """
     if not files:
-        _judge(database, reader.no_lines(judge.endpoint), judge)
+        _judge(database, reader.render_no_lines(judge.endpoint), judge)
         return
     found = [result_file.survey_lines(path) for path in files]
     longest = max(each.longest for each in found)
     names = list(files)
-    if longest <= reader.LONGEST:
-        _judge_files(database, judge, names, sum(each.lines for each in found), reader.LONGEST)
+    if longest <= reader.USUAL_LINE_BYTES:
+        _judge_files(
+            database, judge, names, sum(each.lines for each in found), reader.USUAL_LINE_BYTES
+        )
         return
     # DuckDB allocates buffers of the longest allowed line for each thread.
-    with database.roomy():
+    with database.allow_memory():
         _judge_files(database, judge, names, sum(each.lines for each in found), longest + 1)
 
 
 def _judge_files(
     database: Ledger, judge: Judge, files: list[Path], lines: int, longest: int
 ) -> None:
-    _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
+    _judge(database, reader.render_lines(judge.endpoint, longest=longest), judge, files=files)
     # Fewer answers than lines: some of them are errors, or have an unusual shape.
     if int(database.fetch_one("SELECT count(*) FROM temp._enrich_judged")[0]) < lines:
         _judge_odd(database, judge, files, longest)
     # Some servers write the same custom_id twice; one of the lines counts.
     found, different = database.call("judged_counts")[0]
     if found > different:
-        database.execute(reader.drop_doubles())
+        database.execute(reader.render_drop_duplicates())
 
 
 def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) -> None:
     """Judge the lines of unusual shape; those that are not JSON are repaired first."""
-    database.execute(reader.odd_lines(judge.endpoint, longest=longest), files=files)
+    database.execute(reader.render_odd_lines(judge.endpoint, longest=longest), files=files)
     _judge_more(database, judge)
     broken = database.execute(
         "SELECT DISTINCT filename FROM temp._enrich_lines WHERE custom_id IS NULL"
@@ -170,7 +172,7 @@ def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) 
         batch = str(database.fetch_one(whose, file=file)[0])
         database.call("result_files", files=[mended], batches=[batch])
         size = max(longest, result_file.survey_lines(mended).longest + 1)
-        database.execute(reader.odd_lines(judge.endpoint, longest=size), files=[mended])
+        database.execute(reader.render_odd_lines(judge.endpoint, longest=size), files=[mended])
         _judge_more(database, judge)
 
 
@@ -183,7 +185,7 @@ def _judge_more(database: Ledger, judge: Judge) -> None:
 def judge_again(database: Ledger, judge: Judge, requests: str = ASKED_REQUESTS) -> None:
     """Judge answers again if they were last judged by another output: an answer that was paid for
     is used whenever the present output accepts it. `requests` is a query of fingerprints."""
-    database.execute(tables.misjudged(requests), judged_by=judge.id)
+    database.execute(tables.render_misjudged_answers(requests), judged_by=judge.id)
     if database.fetch_one("SELECT count(*) FROM temp._enrich_misjudged") == (0,):
         return
     again = judging.render_judgement(
@@ -202,7 +204,7 @@ def _judge(database: Ledger, source: str, judge: Judge, **values: object) -> Non
 
 
 def read_batches(
-    files: Files, ended: Sequence[Batch]
+    files: DatabaseFiles, ended: Sequence[Batch]
 ) -> tuple[list[ReadBatch], list[tuple[Batch, DatabaseError]]]:
     """Read the results of ended batches. Returns the batches read with their outcomes, and those
     that cannot be read with the error.
@@ -232,7 +234,7 @@ def read_batches(
     return done, troubles
 
 
-def _read_together(files: Files, some: list[Batch]) -> list[ReadBatch]:
+def _read_together(files: DatabaseFiles, some: list[Batch]) -> list[ReadBatch]:
     with files.open_ledger() as database, database.transaction():
         judge = Judge.of(database, some[0].version_id)
         run = [_describe_ended(files, batch) for batch in some if not batch.unrun]
@@ -258,7 +260,7 @@ def close_batch(
     return batch
 
 
-def _describe_ended(files: Files, batch: Batch) -> EndedBatch:
+def _describe_ended(files: DatabaseFiles, batch: Batch) -> EndedBatch:
     return EndedBatch(
         batch=batch.id,
         run=batch.run,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler import inputs
-from enrich.compiler.body import REMOTE
-from enrich.compiler.compilation import select_failed
+from enrich.compiler.body import URL_STARTS
+from enrich.compiler.compilation import explain_failed_select
 from enrich.errors import DatabaseError, name_on_interrupt
 from enrich.pricing import pictures
 from enrich.pricing.pictures import Content
@@ -14,7 +14,7 @@ from enrich.pricing.pictures import Content
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Warehouse
     from enrich.manifest.config import Config
 
@@ -23,33 +23,35 @@ MOST_PICTURE_BYTES = 50_000_000
 more than about 50 MB have been measured to fail with 400."""
 
 
-def render_rows(database: Warehouse, compiled: Compiled, config: Config, *, table: str) -> None:
+def render_rows(
+    database: Warehouse, compiled: CompiledModel, config: Config, *, table: str
+) -> None:
     """Create a temporary table of the requests for the model's rows. Raises InputError if the
     SELECT fails; the error points at the line of the model's file."""
     with name_on_interrupt(compiled.model.source):
         try:
             if compiled.keeps_rows:
-                database.execute(inputs.materialized(compiled.model.query))
+                database.execute(inputs.render_rows_table(compiled.model.query))
             if compiled.body.images:
                 _render_pictures(database, compiled, config)
             database.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{compiled.snapshot}")
         except DatabaseError as problem:
             # The SELECT is verbatim in a larger statement, so lines above it must be subtracted.
             above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
-            raise select_failed(compiled.model, problem, above=above) from problem
+            raise explain_failed_select(compiled.model, problem, above=above) from problem
 
 
-def _render_pictures(database: Warehouse, compiled: Compiled, config: Config) -> None:
+def _render_pictures(database: Warehouse, compiled: CompiledModel, config: Config) -> None:
     """Create `temp._enrich_pictures`: each file that the rows name, as a `data:` URL or an
     error."""
     # Created first, because the snapshot joins it even if no row names a file.
-    database.execute(inputs.no_pictures())
+    database.execute(inputs.render_pictures_table())
     named = tuple(
         image for image, blob in zip(compiled.body.images, compiled.blobs, strict=True) if not blob
     )
     if not named:
         return
-    given = [row[0] for row in database.execute(inputs.paths(named))]
+    given = [row[0] for row in database.execute(inputs.render_image_paths(named))]
     checked = [_find_picture(config, path) for path in given]
     found = [file for file, _ in checked if file]
     if not given:
@@ -62,7 +64,7 @@ def _render_pictures(database: Warehouse, compiled: Compiled, config: Config) ->
         )
         return
     database.execute(
-        inputs.data_urls(),
+        inputs.render_data_urls(),
         given=given,
         found=[file for file, _ in checked],
         faults=[fault for _, fault in checked],
@@ -94,24 +96,28 @@ def _find_picture(config: Config, path: str) -> tuple[Path | None, str | None]:
         return None, f"the image '{path}' cannot be read: it is a circular link"
 
 
-def measure_content(database: Warehouse, work: Compiled) -> Content:
+def measure_content(database: Warehouse, work: CompiledModel) -> Content:
     """Returns the average text and picture tokens of the sendable rows of `temp._enrich_snapshot`.
 
     Both are 0 for a model without pictures, whose text is measured by the bytes of its requests.
     """
     images = work.prompt.images
     requests, text = (
-        database.fetch_one(inputs.texts(), overhead=work.overhead) if images else (0, 0)
+        database.fetch_one(inputs.render_text_total(), overhead=work.overhead) if images else (0, 0)
     )
     if not requests:
         return Content(text=0.0, pictures=pictures.NO_TOKENS)
     llm = work.body.llm
     fixed = [
-        each for each in images if isinstance(each.source, str) and each.source.startswith(REMOTE)
+        each
+        for each in images
+        if isinstance(each.source, str) and each.source.startswith(URL_STARTS)
     ]
     moving = [each for each in images if each not in fixed]
-    found = pictures.total([pictures.of(llm, None, each.detail) for each in fixed]).times(requests)
-    for place, width, height, many in database.execute(inputs.sizes()):
+    found = pictures.sum_tokens(
+        [pictures.count_picture_tokens(llm, None, each.detail) for each in fixed]
+    ).multiply(requests)
+    for place, width, height, many in database.execute(inputs.render_size_counts()):
         size = None if width is None else (int(width), int(height))
-        found += pictures.of(llm, size, moving[place - 1].detail).times(many)
-    return Content(text=float(text) / requests, pictures=found.times(1 / requests))
+        found += pictures.count_picture_tokens(llm, size, moving[place - 1].detail).multiply(many)
+    return Content(text=float(text) / requests, pictures=found.multiply(1 / requests))

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
-from enrich.compiler.body import line_overhead
+from enrich.compiler.body import count_line_overhead
 from enrich.compiler.version import Version
 from enrich.ledger.budget import Remaining
 from enrich.ledger.run import Run
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 
@@ -42,7 +42,7 @@ def stop_run(database: Ledger, model: str, why: str) -> None:
     database.call("stopped", model=model, why=why)
 
 
-def stop_hopeless(files: Files, database: Ledger, todo: tuple[Batch, ...]) -> None:
+def stop_hopeless(files: DatabaseFiles, database: Ledger, todo: tuple[Batch, ...]) -> None:
     """Stop the models whose answers so far have nearly all failed in the same way: the rest would
     fail as well, and cost as much."""
     for model in sorted({batch.model for batch in todo if not batch.sent}):
@@ -75,7 +75,7 @@ def _explain_hopeless(database: Ledger, run: Run) -> str:
 
 
 def plan_retries(
-    files: Files,
+    files: DatabaseFiles,
     open_provider: Callable[[str], Provider],
     batches: Sequence[Batch],
     read: Sequence[tuple[Batch, Mapping[str, int]]],
@@ -111,28 +111,28 @@ def _plan_again(
 
     `replan`: batches that have been planned and not sent are planned again as well.
     """
-    version = Version.of(database, run.version_id)
+    version = Version.from_ledger(database, run.version_id)
     judge = Judge.of(database, run.version_id)
-    database.execute(tables.inputs_completed(run.model))
-    database.execute(tables.failed(run.model), since=run.since)
-    database.execute(tables.asked("_enrich_failed"))
+    database.execute(tables.render_inputs_upgrade(run.model))
+    database.execute(tables.render_failed_requests(run.model), since=run.since)
+    database.execute(tables.render_asked_requests("_enrich_failed"))
     if replan:
         withdraw_planned(database, run.model)
     judge_again(database, judge)
     requests, _ = plan.list_todo(
-        database, run, overhead=line_overhead(judge.endpoint, judge.prefix)
+        database, run, overhead=count_line_overhead(judge.endpoint, judge.prefix)
     )
     if not requests:
         return 0
     provider = open_provider(run.provider)
-    prompt = version.asked
+    prompt = version.parsed_prompt
     spending = Spending(
-        rate=TokenRate.seen(
+        rate=TokenRate.from_ledger(
             database,
             run.version_id,
             prompt,
             json.loads(version.params or "{}"),
-            pictures.unmeasured(version.llm, prompt.images, len(version.prefix + version.text)),
+            pictures.guess_content(version.llm, prompt.images, len(version.prefix + version.text)),
         ),
         price=quote_price(provider, version.llm),
         budget=Remaining.of_run(database, run, planned=True),

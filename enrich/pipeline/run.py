@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
-from enrich.db.ownership import check_free
+from enrich.db.ownership import check_name_free
 from enrich.pipeline import diff, draft, plan
 from enrich.pipeline.select import select_rows
 
 if TYPE_CHECKING:
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.run import Run, RunOptions
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
@@ -39,8 +39,8 @@ class StartedRun:
 
 
 def check_model(
-    files: Files, config: Config, provider: Provider, model: Model, *, ready: bool
-) -> Compiled:
+    files: DatabaseFiles, config: Config, provider: Provider, model: Model, *, ready: bool
+) -> CompiledModel:
     """Compile a model against the warehouse as it is now. Nothing is read, written or spent.
 
     `ready`: its provider must be able to answer now. Raises EnrichError if anything is wrong.
@@ -48,14 +48,14 @@ def check_model(
     with files.open_warehouse("read", attached=True) as database:
         # Before anything is spent: publishing would be refused after the answers were paid for.
         for schema in ("main", "enrich"):
-            check_free(database, model.name, "a model", schema=schema)
+            check_name_free(database, model.name, "a model", schema=schema)
         if ready:
             return draft.compile_ready(database, config, provider, model)
         return draft.compile_for(database, config, provider, model, identity="")
 
 
 def start_run(
-    files: Files, config: Config, provider: Provider, model: Model, options: RunOptions
+    files: DatabaseFiles, config: Config, provider: Provider, model: Model, options: RunOptions
 ) -> StartedRun:
     """Snapshot the model's rows and plan what to ask, in one transaction. Nothing is sent."""
     with files.open_both(warehouse="read", attached=True) as database:
@@ -87,14 +87,14 @@ def start_run(
                 budgets=list(run.limits),
                 limits=list(run.limits.values()),
             )
-        answered = bool(database.execute(tables.answered(model.name)))
+        answered = bool(database.execute(tables.render_has_answers(model.name)))
     return StartedRun(run=run.id, plan=drafted.plan, answered=answered)
 
 
-def _record_inputs(database: Ledger, work: Compiled, run: Run) -> None:
+def _record_inputs(database: Ledger, work: CompiledModel, run: Run) -> None:
     """Record which request each row stands for from this run on."""
     model = work.model.name
     if not diff.has_known_rows(database, work):
-        database.execute(tables.inputs_created(model, work.key))
-    database.execute(tables.inputs_closed(model), run=run.id)
-    database.execute(tables.inputs_opened(model), run=run.id)
+        database.execute(tables.render_inputs_table(model, work.key))
+    database.execute(tables.render_close_inputs(model), run=run.id)
+    database.execute(tables.render_open_inputs(model), run=run.id)

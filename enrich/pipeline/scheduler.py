@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from enrich.compiler.compilation import described
+from enrich.compiler.compilation import describe_select
 from enrich.errors import DiskError, EnrichError, InputError, Locked, Unavailable
 from enrich.ledger.batch import describe_standing, list_unread
 from enrich.ledger.budget import Remaining
@@ -336,7 +336,7 @@ def _build_plain_model(flow: Flow, model: Model, *, refresh: bool) -> None:
     tests = find_tests(flow, model, flow.workspace.sql_tests)
     with flow.files.open_warehouse(attached=True) as database:
         check_answers(database, model, refresh=refresh)
-        described(database, model)
+        describe_select(database, model)
         found = build_model(database, model, tests, folder=flow.files.work)
     report_results(flow, found)
     made_at = None if found.held_back else datetime.now(UTC).replace(tzinfo=None)

@@ -10,9 +10,9 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING, cast
 
-from enrich.db import quote
 from enrich.db.creation import make_folder
-from enrich.db.ownership import MARK, cleared, comment, is_ours, mark
+from enrich.db.ownership import MARK_START, clear_name, is_ours, mark_table, render_comment
+from enrich.db.quote import quote_name
 from enrich.errors import (
     Damaged,
     DatabaseError,
@@ -70,7 +70,7 @@ def load_seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
     Raises InputError with file and line if it cannot be read; the table stays as it was. Needs the
     warehouse.
     """
-    known = comment(database, f"a seed: {each.version}")
+    known = render_comment(database, f"a seed: {each.version}")
     found = database.call("exists", schema="main", name=each.name)
     if found and found[0][1] == known:
         return False
@@ -80,14 +80,14 @@ def load_seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
         what = f"{each.source} is truncated or damaged"
         raise InputError(what, hint="copy it again from where it came from")
     with name_on_interrupt(each.source), _open_readable(each, work) as path, database.transaction():
-        cleared(database, each.name, "a seed")
-        name = quote.name("warehouse", "main", each.name)
+        clear_name(database, each.name, "a seed")
+        name = quote_name("warehouse", "main", each.name)
         try:
             database.execute(f"CREATE TABLE {name} AS {_render_select(each)}", path=path)
             _check_columns(database, each, path)
         except DatabaseError as problem:
             raise _explain_fault(each, _locate_fault(database, each, path, problem)) from problem
-        mark(database, "TABLE", "main", each.name, f"a seed: {each.version}")
+        mark_table(database, "TABLE", "main", each.name, f"a seed: {each.version}")
     return True
 
 
@@ -97,7 +97,7 @@ def _render_select(each: SeedFile, **more: object) -> str:
     if each.encoding and _find_native_encoding(each.encoding):
         usual["encoding"] = _find_native_encoding(each.encoding)
     options = {**usual, **each.options, **more}
-    listed = "".join(f", {quote.name(name)} = {literal(value)}" for name, value in options.items())
+    listed = "".join(f", {quote_name(name)} = {literal(value)}" for name, value in options.items())
     return f"SELECT * FROM {each.reader}($path{listed})"
 
 
@@ -121,7 +121,7 @@ def _check_columns(database: Warehouse, each: SeedFile, path: Path) -> None:
 
     DuckDB falls back to one column if the lines have different numbers of fields.
     """
-    table = quote.name("warehouse", "main", each.name)
+    table = quote_name("warehouse", "main", each.name)
     columns = list(database.describe(f"FROM {table}"))
     if each.reader != "read_csv" or len(columns) > 1 or {"delim", "sep"} & set(each.options):
         return
@@ -153,7 +153,7 @@ def _locate_fault(
     columns = {f"c{number}": "VARCHAR" for number in range(first.count(separator) + 1)}
     plain = {"auto_detect": False, "columns": columns, "delim": separator, "header": True}
     try:
-        with database.bare() as beside:
+        with database.open_bare() as beside:
             beside.execute(f"SELECT count(*) FROM ({_render_select(each, **plain)})", path=path)
     except DatabaseError as found:
         return found
@@ -248,9 +248,9 @@ def _transcode(each: SeedFile, copy: Path) -> None:
 def _drop_sources(database: Warehouse, sources: Sequence[Source]) -> None:
     """Drop the views of sources that are no longer declared. Needs the warehouse."""
     known = {each.name for each in sources}
-    for name, said in database.call("source_views", mark=f"{MARK}a source"):
+    for name, said in database.call("source_views", mark=f"{MARK_START}a source"):
         if name not in known and is_ours(database, said):
-            database.execute(f"DROP VIEW {quote.name('warehouse', 'main', name)}")
+            database.execute(f"DROP VIEW {quote_name('warehouse', 'main', name)}")
 
 
 def create_source(database: Warehouse, source: Source) -> bool:
@@ -258,13 +258,13 @@ def create_source(database: Warehouse, source: Source) -> bool:
     warehouse."""
     version = f"a source: {sha256(source.query.encode()).hexdigest()[:12]}"
     found = database.call("exists", schema="main", name=source.name)
-    if found and found[0][1] == comment(database, version):
+    if found and found[0][1] == render_comment(database, version):
         return False
     with database.transaction():
-        cleared(database, source.name, "a source")
-        name = quote.name("warehouse", "main", source.name)
+        clear_name(database, source.name, "a source")
+        name = quote_name("warehouse", "main", source.name)
         database.execute(f"CREATE VIEW {name} AS\n{source.query}")
-        mark(database, "VIEW", "main", source.name, version)
+        mark_table(database, "VIEW", "main", source.name, version)
     return True
 
 

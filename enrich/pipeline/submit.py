@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.db.database import statement
+from enrich.db.database import read_statement
 from enrich.errors import ProjectError, ProviderError, Unavailable, Unclear
 from enrich.ledger.batch import (
     make_batch_folder,
@@ -26,12 +26,12 @@ from enrich.providers.capabilities import can_submit, discard_upload, find_uploa
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider, Remote
 
 
-def submit_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
+def submit_batch(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
     """Write, upload, commit the intent, create. Returns the updated batch, which may be unfinished.
 
     Raises ProviderError if the provider refuses.
@@ -84,7 +84,9 @@ def _find_created(provider: Provider, batch: Batch) -> Remote | None:
         raise ProviderError(what, hint=hint) from problem
 
 
-def _upload_requests(files: Files, provider: Provider, batch: Batch) -> tuple[str, int, str]:
+def _upload_requests(
+    files: DatabaseFiles, provider: Provider, batch: Batch
+) -> tuple[str, int, str]:
     """Write and upload the batch's request file, unless that has been done. Returns the endpoint,
     the highest attempt among its requests, and the id of the file.
 
@@ -108,11 +110,11 @@ def _upload_requests(files: Files, provider: Provider, batch: Batch) -> tuple[st
     return judge.endpoint, attempt, known[0] if known else provider.upload(path)
 
 
-def discard_unused(files: Files, open_provider: Callable[[str], Provider]) -> None:
+def discard_unused(files: DatabaseFiles, open_provider: Callable[[str], Provider]) -> None:
     """Delete uploaded files that no batch uses. What cannot be deleted now is tried again next
     time."""
     with files.open_ledger() as database:
-        unused = database.fetch_dicts(statement("unused"))
+        unused = database.fetch_dicts(read_statement("unused"))
     for each in unused:
         try:
             provider = open_provider(each["provider"])

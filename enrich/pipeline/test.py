@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from enrich.db import quote
 from enrich.db.creation import make_folder
+from enrich.db.quote import quote_name, quote_text
 from enrich.errors import DatabaseError, name_on_interrupt
 from enrich.manifest.data_test import PUBLISHED_COPY, CandidateTable
 
@@ -86,7 +86,7 @@ def run_tests(
     `before`: PUBLISHED_COPY holds the published table, which has `rows_before` rows. Raises
     BrokenTest if a test cannot be evaluated.
     """
-    table = quote.name("warehouse", "main", model)
+    table = quote_name("warehouse", "main", model)
     columns = database.describe(f"FROM {table}") if model else {}
     shared = columns
     if before:
@@ -111,7 +111,7 @@ def run_tests(
 
 def _run_count_test(database: Warehouse, model: str, test: DataTest, before: int) -> Result:
     """Run a test of the number of rows, now and `before`."""
-    (now,) = database.fetch_one(f"SELECT count(*) FROM {quote.name('warehouse', 'main', model)}")
+    (now,) = database.fetch_one(f"SELECT count(*) FROM {quote_name('warehouse', 'main', model)}")
     error = test.judge_counts(before=before, now=int(now))
     return Result(model=model, test=test.name, severity=test.severity, error=error)
 
@@ -129,7 +129,7 @@ def _run_query_test(
         # The types are kept beside the file, for those that Parquet does not keep.
         columns = database.describe(f"SELECT * FROM (\n{query}\n)")
         kept = ", ".join(
-            f"{_render_storable(kind, quote.name(name))}" for name, kind in columns.items()
+            f"{_render_storable(kind, quote_name(name))}" for name, kind in columns.items()
         )
         # A file, because a rollback would remove a table.
         copy = f"COPY (SELECT {kept} FROM (\n{query}\n)) TO $path (FORMAT parquet)"
@@ -164,7 +164,7 @@ def _render_restored(columns: Mapping[str, str]) -> str:
     # A column of NULLs has a type that nothing can be cast to.
     casts = (
         name if "NULL" in kind else f"CAST({name} AS {kind}) AS {name}"
-        for name, kind in ((quote.name(column), kind) for column, kind in columns.items())
+        for name, kind in ((quote_name(column), kind) for column, kind in columns.items())
     )
     return ", ".join(casts)
 
@@ -184,19 +184,19 @@ def keep_failures(
     if not there and not found:
         return
     with database.transaction():
-        database.execute(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote.name(FAILURES_SCHEMA)}")
+        database.execute(f"CREATE SCHEMA IF NOT EXISTS warehouse.{quote_name(FAILURES_SCHEMA)}")
         for (name,) in there:
-            database.execute(f"DROP TABLE {quote.name('warehouse', FAILURES_SCHEMA, name)}")
+            database.execute(f"DROP TABLE {quote_name('warehouse', FAILURES_SCHEMA, name)}")
         for result in found:
             name = name_failures_table(model, result.test)
-            table = quote.name("warehouse", FAILURES_SCHEMA, name)
+            table = quote_name("warehouse", FAILURES_SCHEMA, name)
             path = _name_failures_file(folder, model, result.test)
             database.execute(
                 f"CREATE OR REPLACE TABLE {table} AS "
                 f"SELECT {_render_restored(result.columns)} FROM read_parquet($path)",
                 path=path,
             )
-            database.execute(f"COMMENT ON TABLE {table} IS {quote.text(_render_mark(model))}")
+            database.execute(f"COMMENT ON TABLE {table} IS {quote_text(_render_mark(model))}")
     for result in found:
         _name_failures_file(folder, model, result.test).unlink(missing_ok=True)
 

@@ -22,7 +22,7 @@ from enrich.pipeline.submit import discard_unused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.errors import EnrichError
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
@@ -54,7 +54,7 @@ class Turn:
         return bool(left) and all(batch.held for batch in left)
 
 
-def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
+def advance_batches(files: DatabaseFiles, open_provider: Callable[[str], Provider]) -> Turn:
     """Advance every unread batch as far as possible, and plan again what should be asked again.
 
     A problem with one batch does not stop the others, and a transient one is tried again in the
@@ -81,7 +81,7 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
 
 
 def _advance_each(
-    files: Files,
+    files: DatabaseFiles,
     open_provider: Callable[[str], Provider],
     todo: tuple[Batch, ...],
     proven: set[str],
@@ -157,7 +157,7 @@ def _may_submit(
     return tokens <= limits.enqueued_tokens
 
 
-def _hold_unpaid(files: Files, batch: Batch) -> Batch:
+def _hold_unpaid(files: DatabaseFiles, batch: Batch) -> Batch:
     """Returns the batch, held if a budget does not cover it.
 
     A batch that is already held stays so until it is planned again: another model may have asked

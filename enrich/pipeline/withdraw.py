@@ -17,7 +17,7 @@ from enrich.pipeline.read import UNRUN_REASONS, EndedBatch, Judge, close_batch, 
 
 if TYPE_CHECKING:
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 
@@ -30,7 +30,7 @@ def withdraw_planned(database: Ledger, model: str) -> None:
         database.call(f"withdraw_{table}", model=model)
 
 
-def stop_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
+def stop_batch(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
     """Stop a batch: delete it if it was not sent, or ask its provider to cancel it. Returns the
     updated batch. Raises ProviderError if the provider refuses."""
     if batch.remote is None and batch.intended_at is None:
@@ -43,7 +43,7 @@ def stop_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
     return record_remote(files, batch, provider.cancel(batch.remote))
 
 
-def _forget_planned(files: Files, batch: Batch) -> Batch:
+def _forget_planned(files: DatabaseFiles, batch: Batch) -> Batch:
     """Delete a batch that was never sent: its rows count as not asked."""
     with files.open_ledger() as database, database.transaction():
         database.call("unused_files", model=batch.model, batch=batch.id)
@@ -54,7 +54,7 @@ def _forget_planned(files: Files, batch: Batch) -> Batch:
     )
 
 
-def give_up(files: Files, batch: Batch, *, billed: bool = False) -> Batch:
+def give_up(files: DatabaseFiles, batch: Batch, *, billed: bool = False) -> Batch:
     """Stop tracking a batch, whatever its provider does with it: its rows count as not run.
 
     `billed`: the provider may run it, so its estimated cost stays spent. Returns the closed batch.

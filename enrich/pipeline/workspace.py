@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.files import Files
+from enrich.db.files import DatabaseFiles
 from enrich.errors import Locked, ProjectError, nearest
 from enrich.manifest import hidden, loading, variables
 from enrich.manifest.config import Config
@@ -31,7 +31,7 @@ class Workspace:
     """
 
     config: Config
-    files: Files
+    files: DatabaseFiles
     listener: Listener
     environment: Mapping[str, str]
     variables: Mapping[str, Any]
@@ -150,14 +150,14 @@ def _open_files(
     *,
     lock_timeout: float,
     verbose: bool,
-) -> Files:
+) -> DatabaseFiles:
     """Returns the project's databases with what SQL may read; copies if the folder is read-only."""
     attached = tuple(address(each, environment, config.root) for each in config.attached)
     beside = (config.seeds, *(path for source in config.sources for path in source.reach))
     beside += tuple(Path(each.path) for each in attached if each.type == "duckdb")
     # Sources and attached DuckDB files may be outside of the project: naming them in project.yml
     # is the permission to read them.
-    files = Files(
+    files = DatabaseFiles(
         root=config.root,
         warehouse=config.warehouse,
         ledger=config.ledger,
@@ -170,4 +170,4 @@ def _open_files(
         attached=attached,
         storage=config.storage,
     )
-    return files if files.writable else files.on_copies()
+    return files if files.is_writable else files.use_copies()

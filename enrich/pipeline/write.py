@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler.body import request_lines
+from enrich.compiler.body import render_request_lines
 from enrich.errors import DatabaseError, DiskError
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def write_requests(database: Ledger, path: Path, batch: Batch, judge: Judge) -> 
         # Created here, because COPY would create it with the permissions of the umask.
         part.touch(mode=0o600)
         # Answers are matched by custom_id, so the order of lines is free, and faster without.
-        with database.unordered():
-            write = request_lines(judge.endpoint, judge.prefix)
+        with database.allow_any_order():
+            write = render_request_lines(judge.endpoint, judge.prefix)
             database.execute(write, batch=batch.id, path=part)
         part.chmod(0o600)
         part.replace(path)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
 
-from enrich.db.background import Returned, fill
+from enrich.db.background import Returned, fill_future
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -133,7 +133,7 @@ def call_within(seconds: float, call: Callable[[], Returned]) -> Returned:
         _here.left = left
         return call()
 
-    fill(future, bounded)
+    fill_future(future, bounded)
     try:
         return future.result(seconds)
     except TimeoutError:

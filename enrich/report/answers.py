@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 from enrich.report.rows import rows, rows_json
 from enrich.report.safe import ADVICE, as_json, clean, to_stderr, to_stdout
 from enrich.report.text import amount, as_lines, as_text, coloured, plain, tabulate, terminal
@@ -32,7 +32,7 @@ def preview(found: Preview, *, usual: str) -> None:
         said = row.answer or {"outcome": row.outcome, "error": row.error, "answer": row.raw}
         table.add_row(as_lines(row.inputs), as_lines(said))
     terminal(stderr=False).print(table)
-    asked = f"{found.asked:,} asked now of {found.llm} ({found.provider}), {usd(found.cost)}"
+    asked = f"{found.asked:,} asked now of {found.llm} ({found.provider}), {format_usd(found.cost)}"
     waits = any(row.outcome == "pending" for row in found.rows)
     known = f"nothing was asked{'' if waits else ': the answers were in the ledger'}"
     go = f"enrich plan {found.model}{by(found.provider, usual)}"

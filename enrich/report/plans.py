@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 from enrich.report.safe import as_json, clean, to_stdout
 from enrich.report.text import coloured, size, terminal
 
@@ -36,7 +36,7 @@ def plans(found: Sequence[Plan]) -> None:
         costs = [plan.estimate.usd for plan in asking if plan.estimate]
         known = [cost for cost in costs if cost is not None]
         more = "" if len(known) == len(costs) else " and what has an unknown price"
-        console.print(f"\nin all: {requests:,} requests, about {usd(sum(known))}{more}")
+        console.print(f"\nin all: {requests:,} requests, about {format_usd(sum(known))}{more}")
 
 
 def _plan(console: Console, plan: Plan) -> None:
@@ -97,9 +97,10 @@ def _plan_lines(plan: Plan) -> Iterator[tuple[str, str, str]]:
     if cost is None:
         yield "cost", "unknown", source
     elif cost.high:
-        yield "cost", usd(cost.likely), f"{usd(cost.low)} to {usd(cost.high)}, {source}"
+        between = f"{format_usd(cost.low)} to {format_usd(cost.high)}"
+        yield "cost", format_usd(cost.likely), f"{between}, {source}"
     else:
-        yield "cost", usd(0), source
+        yield "cost", format_usd(0), source
     if plan.probes:
         yield "first", f"{plan.first:,}", "requests go ahead, to see what they cost"
     if plan.paid < plan.requests:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 from enrich.report.safe import as_json, to_stderr, to_stdout
 from enrich.report.text import amount, as_text, plain, tabulate
 
@@ -43,7 +43,7 @@ def costs(found: Rows) -> None:
     cells = [
         [*(as_text(row[word]) for word in groups), *(f"{row[word] or 0:,}" for word in counts)]
         + [amount(row["cost"])]
-        + ([usd(row["reserved"]) if row["reserved"] else ""] if under_way else [])
+        + ([format_usd(row["reserved"]) if row["reserved"] else ""] if under_way else [])
         for row in named
     ]
     if len(named) > 1:

@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 from enrich.report.safe import clean, to_stderr
 from enrich.report.text import terminal
 
@@ -107,7 +107,7 @@ class Screen:
         if found.model not in self._tasks:
             self._tasks[found.model] = self._bars.add_task(found.model, total=found.total, more="")
         more = [f"{found.failed:,} failed"] if found.failed else []
-        more += [usd(found.spent)] if found.spent else []
+        more += [format_usd(found.spent)] if found.spent else []
         self._bars.update(
             self._tasks[found.model],
             completed=found.answered,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.quote import readable
+from enrich.db.quote import quote_readably
 from enrich.ledger.batch import describe_standing
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 from enrich.report.answers import by
 from enrich.report.safe import ADVICE, as_json, query, to_stderr, to_stdout
 from enrich.report.text import tabulate
@@ -84,7 +84,7 @@ def closing(found: Sequence[State], *, usual: str) -> None:
             )
         if state.held:
             left = sum(batch.requests for batch in state.held)
-            costs = usd(sum(batch.reserved or 0 for batch in state.held))
+            costs = format_usd(sum(batch.reserved or 0 for batch in state.held))
             to_stderr(
                 f"\n{state.model}: {state.held[0].held} pays for no more: {left:,} requests are "
                 f"left, for about {costs}. "
@@ -101,7 +101,7 @@ def closing(found: Sequence[State], *, usual: str) -> None:
     if going:
         to_stderr("\nnext:\n  enrich status\n")
     elif shown:
-        select = f"SELECT * FROM {readable(shown.model)} LIMIT 10"
+        select = f"SELECT * FROM {quote_readably(shown.model)} LIMIT 10"
         to_stderr(f"\nnext:\n  {query(select)}\n")
 
 

@@ -8,7 +8,7 @@ import sys
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 from enrich.report.safe import clean
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def as_lines(row: Mapping[str, Any]) -> Text:
 
 
 def amount(amount: float | None) -> str:
-    return "unknown" if amount is None else usd(amount)
+    return "unknown" if amount is None else format_usd(amount)
 
 
 def size(many: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.quote import readable
+from enrich.db.quote import quote_readably
 from enrich.report.rows import rows
 from enrich.report.safe import as_json, clean, query, to_stderr, to_stdout
 from enrich.report.text import plain, tabulate, terminal
@@ -42,7 +42,7 @@ def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:
     worst = sorted(found, key=lambda result: result.verdict != "fail")
     left = [result.table for result in worst if result.table and result.table not in shown]
     if left:
-        table = readable(*left[0].split("."))
+        table = quote_readably(*left[0].split("."))
         to_stderr(f"\nnext:\n  {query(f'FROM {table}')}\n")
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enrich.errors import ProviderError
-from enrich.pricing.price import FREE
+from enrich.pricing.price import FREE_PRICE
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.executor.batches import FolderBatches, make_batch_id
 from enrich.providers.executor.folder import Job
@@ -153,7 +153,7 @@ class LocalProvider:
 
     def price(self, llm: str, *, now: bool = False) -> Price:  # noqa: ARG002  # here or there
         """It costs nothing."""
-        return FREE
+        return FREE_PRICE
 
     def upload(self, path: Path) -> str:
         """Nothing is sent: the file's own path is its id."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from enrich.pricing.price import DISCOUNT, Price, listed
+from enrich.pricing.price import BATCH_DISCOUNT, Price, find_price
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.openai import batches, files, immediate
 from enrich.providers.openai.connection import Connection
@@ -79,9 +79,9 @@ class OpenAIProvider:
         if isinstance(known, str):
             known = self.prices.get(known, known)
         if isinstance(known, Price):
-            discount = DISCOUNT if self.discount is None else self.discount
-            return known if now else known.less(discount)
-        return listed(str(known), url=self.account.url, batch=not now, discount=self.discount)
+            discount = BATCH_DISCOUNT if self.discount is None else self.discount
+            return known if now else known.apply_discount(discount)
+        return find_price(str(known), url=self.account.url, batch=not now, discount=self.discount)
 
     def check(self, *, images: bool, endpoint: str) -> None:  # noqa: ARG002  # any llm may see
         """Raise ProviderError where there is no API key."""

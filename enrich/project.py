@@ -89,7 +89,7 @@ class Project:
         """The models that a command with these words would work on, in its order; for the words
         see `enrich.manifest.selection`."""
         changed = partial(forecast.find_changed, self._flow())
-        return selection.select(self.graph, names, exclude, changed=changed)
+        return selection.select_models(self.graph, names, exclude, changed=changed)
 
     def seed(self, *names: str) -> tuple[str, ...]:
         """Load the files of seeds/ as tables, and make the views of sources; gives the names of the

@@ -19,7 +19,7 @@ from folders import opened, plants, settings, write
 from tiny_gguf import write_llm
 
 from enrich.errors import ProjectError, ProviderError, Unclear
-from enrich.manifest.settings import Settings
+from enrich.manifest.settings import YamlSettings
 from enrich.providers import Timing
 from enrich.providers.capabilities import (
     ListsFiles,
@@ -95,7 +95,7 @@ class Bench:
         """The provider, as a process that knows nothing of the others opens it."""
         return open_provider(
             "mine",
-            Settings(source="project.yml", values=self.said, lines={}),
+            YamlSettings(source="project.yml", values=self.said, lines={}),
             root=self.root,
             work=self.root / "work",
             environment={},

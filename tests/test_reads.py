@@ -9,8 +9,8 @@ import pytest
 from folders import Ears, opened, plants, write
 
 from enrich.errors import InputError, ModelError
-from enrich.manifest.model import select
-from enrich.manifest.tree import CHANGING
+from enrich.manifest.model import parse_select
+from enrich.manifest.tree import UNSTABLE_FUNCTIONS
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ READS: dict[str, set[str]] = {
 
 @pytest.mark.parametrize("sql", READS)
 def test_tables_are_read_by_scope(sql: str) -> None:
-    assert select(sql, "a.sql").reads == READS[sql]
+    assert parse_select(sql, "a.sql").reads == READS[sql]
 
 
 ODD = (
@@ -90,7 +90,7 @@ ODD = (
 
 @pytest.mark.parametrize("sql", [sql for sql in ODD if "b := 1" not in sql])
 def test_what_duckdb_parses_is_a_select(sql: str) -> None:
-    found = select(sql, "a.sql")
+    found = parse_select(sql, "a.sql")
     assert not found.query.endswith((";", "the end"))
     assert duckdb.connect().extract_statements(found.query)[0].type.name == "SELECT"
 
@@ -117,7 +117,7 @@ REFUSED = {
 @pytest.mark.parametrize("sql", REFUSED)
 def test_what_is_no_select_is_said_in_one_sentence(sql: str) -> None:
     with pytest.raises(ModelError) as refused:
-        select(sql, "a.sql")
+        parse_select(sql, "a.sql")
     assert REFUSED[sql] in refused.value.message
 
 
@@ -303,4 +303,4 @@ def test_every_volatile_function_of_this_duckdb_is_known() -> None:
         )
         .fetchall()
     }
-    assert volatile - harmless <= CHANGING
+    assert volatile - harmless <= UNSTABLE_FUNCTIONS

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from enrich.manifest.output import Output
-    from enrich.manifest.prompt import Format
+    from enrich.manifest.prompt import ResponseFormat
 
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 
 
-def render_asked_side(side: str, output: Output, form: Format) -> str:
+def render_asked_side(side: str, output: Output, form: ResponseFormat) -> str:
     """Make `temp._enrich_SIDE` of the requests $fingerprints of the rows $keys: key, outcome,
     error, answer (a STRUCT, NULL where it is not ok) and tokens."""
     return declared(

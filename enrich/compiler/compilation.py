@@ -69,7 +69,7 @@ class Compiled:
             prefix=self.body.prefix,
             text=self.prompt.text,
             params=json.dumps(self.params, sort_keys=True),
-            variables=variables.dumped(self.prompt.variables),
+            variables=variables.dump_values(self.prompt.variables),
         )
 
     @property
@@ -182,7 +182,7 @@ def _check_macros(database: Warehouse, calls: Iterable[str], *, source: str) -> 
 
     One that is not there at all is left to DuckDB, which offers the nearest.
     """
-    left, seen = set(guard.unknown(calls)), set()
+    left, seen = set(guard.find_unknown(calls)), set()
     while left:
         name = left.pop()
         seen.add(name)
@@ -192,10 +192,10 @@ def _check_macros(database: Warehouse, calls: Iterable[str], *, source: str) -> 
                 message = f"{source}: {name}() is not known to read only ({whose})"
                 raise ModelError(message, hint=hint)
             for text in (definition or "", f"SELECT {definition or ''}"):
-                found = tree.of(text) if definition else None
+                found = tree.parse_tree(text) if definition else None
                 if found is not None:
                     guard.check_tree(found, source=f"{source}: macro {name}", line=None)
-                    left |= guard.unknown(found.calls) - seen
+                    left |= guard.find_unknown(found.calls) - seen
                     break
 
 

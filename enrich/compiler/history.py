@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.manifest.output import Output
-    from enrich.manifest.prompt import Format
+    from enrich.manifest.prompt import ResponseFormat
 
 
 def _held(model: str, condition: str) -> str:
@@ -54,7 +54,7 @@ def _held(model: str, condition: str) -> str:
 )"""
 
 
-def history(model: str, output: Output, form: Format) -> str:
+def history(model: str, output: Output, form: ResponseFormat) -> str:
     """`enrich.NAME_history`: the answers that each row had before, as far as they fit into the
     present columns, and as they came; the version that asked, and from when until when they held.
     """

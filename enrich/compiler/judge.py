@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler import answer
 from enrich.db import quote
-from enrich.manifest.column_type import EACH, render_strict_shape, render_wire_type
+from enrich.manifest.column_type import LIST_STEP, render_strict_shape, render_wire_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from enrich.manifest.column_type import ColumnType
     from enrich.manifest.output import Output
-    from enrich.manifest.prompt import Format
+    from enrich.manifest.prompt import ResponseFormat
 
 KIND_IN_WORDS = (
     "CASE {kind} WHEN 'NULL' THEN 'null' WHEN 'VARCHAR' THEN 'text' WHEN 'ARRAY' THEN 'a list' "
@@ -22,7 +22,7 @@ KIND_IN_WORDS = (
 )
 
 
-def render_judgement(source: str, output: Output, form: Format) -> str:
+def render_judgement(source: str, output: Output, form: ResponseFormat) -> str:
     """A SELECT of `source`'s columns and `fault`: why its `content` breaks the output, or NULL.
 
     `source` is a SELECT that has a column `content`; it may not have the columns of the output.
@@ -64,7 +64,7 @@ FROM (
 )"""
 
 
-def render_answer(content: str, output: Output, form: Format, *, strict: bool) -> str:
+def render_answer(content: str, output: Output, form: ResponseFormat, *, strict: bool) -> str:
     """The answer in `content` as a STRUCT of the output's columns.
 
     Where it is not `strict`, columns that the answer lacks or that do not fit are NULL.
@@ -174,7 +174,7 @@ def _nested(
 def _kinds(steps: tuple[str, ...]) -> str:
     """A list of the JSON kinds found at a path; NULL where a key is absent."""
     found = f"json_type(document, {quote.path(*steps)})"
-    return found if EACH in steps else f"[{found}]"
+    return found if LIST_STEP in steps else f"[{found}]"
 
 
 def _odd(steps: tuple[str, ...], kind: ColumnType, *, required: bool, certain: bool = False) -> str:
@@ -185,9 +185,9 @@ def _odd(steps: tuple[str, ...], kind: ColumnType, *, required: bool, certain: b
 
 def _faults(steps: tuple[str, ...], kind: ColumnType, *, required: bool) -> Iterator[str]:
     """SQL texts, each NULL or one sentence on what is wrong at or below this path."""
-    name = ".".join(step for step in steps if step != EACH)
+    name = ".".join(step for step in steps if step != LIST_STEP)
     where, path = quote.text(f"{name}: "), quote.path(*steps)
-    values = f"(document->>{path})" if EACH in steps else f"[document->>{path}]"
+    values = f"(document->>{path})" if LIST_STEP in steps else f"[document->>{path}]"
     yield f"CASE WHEN {_missing(steps)} THEN {where} || 'missing' END"
     odd = f"{_odd(steps, kind, required=required)}[1]"
     expected = quote.text(f"expected {kind.family.expected}, got ")
@@ -207,11 +207,11 @@ def _missing(steps: tuple[str, ...]) -> str:
     kinds = _kinds(steps)
     if len(steps) == 1:
         return f"{kinds}[1] IS NULL"
-    if steps[-1] == EACH:
+    if steps[-1] == LIST_STEP:
         return "false"
     # A key that is absent from an object in a list has no place in the list of kinds: there are
     # fewer kinds than objects then.
     owner = f"json_type(document, {quote.path(*steps[:-1])})"
-    if EACH not in steps:
+    if LIST_STEP not in steps:
         return f"{owner} = 'OBJECT' AND {kinds}[1] IS NULL"
     return f"len(list_filter({owner}, lambda kind: kind = 'OBJECT')) > len({kinds})"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.manifest.output import Output
-    from enrich.manifest.prompt import Format
+    from enrich.manifest.prompt import ResponseFormat
 
 PROVENANCE = (
     "outcome",
@@ -108,7 +108,7 @@ SELECT rowid AS line, custom_id, fingerprint, tail FROM temp.{source}
 WHERE fingerprint IS NOT NULL AND prompt IS NULL"""
 
 
-def keeping(output: Output, form: Format) -> str:
+def keeping(output: Output, form: ResponseFormat) -> str:
     """Mark in `temp._enrich_snapshot` the rows that keep the answer which one of the $versions gave
     them, and of which anything can still be shown; of all rows $sample do not."""
     texts = _texts(output)
@@ -217,7 +217,7 @@ FROM present LEFT JOIN response USING (fingerprint) LEFT JOIN (
 ) AS asked USING (batch)"""
 
 
-def kept(model: str, output: Output, form: Format) -> str:
+def kept(model: str, output: Output, form: ResponseFormat) -> str:
     """Rows of `settled` without an `ok` answer to their present request keep, marked stale, the
     latest `ok` answer to an earlier one, if any of its columns still has a place in the output."""
     texts = _texts(output)
@@ -249,7 +249,7 @@ def _texts(output: Output) -> str:
     )
 
 
-def published(model: str, output: Output, form: Format) -> str:
+def published(model: str, output: Output, form: ResponseFormat) -> str:
     """The published table: the key's columns and the output's, one row for each answered row."""
     fresh = render_answer("content", output, form, strict=True)
     stale = render_answer("content", output, form, strict=False)
@@ -267,7 +267,7 @@ def render_published_copy(model: str) -> str:
     return f"CREATE OR REPLACE TEMP TABLE _enrich_before AS FROM {table}"
 
 
-def previewed(output: Output, form: Format) -> str:
+def previewed(output: Output, form: ResponseFormat) -> str:
     """What became of the requests $fingerprints: fingerprint, outcome, error, the answer (a STRUCT
     where it is ok, else NULL), its raw text, tokens and cost in USD."""
     answer = render_answer("content", output, form, strict=True)

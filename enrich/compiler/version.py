@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from enrich.manifest import variables
 from enrich.manifest.output import Output
-from enrich.manifest.prompt import Prompt, said
+from enrich.manifest.prompt import Prompt, strip_front_matter
 
 if TYPE_CHECKING:
     from enrich.db.database import Ledger
-    from enrich.manifest.prompt import Endpoint, Format
+    from enrich.manifest.prompt import Endpoint, ResponseFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Version:
     identity: str
     llm: str
     endpoint: Endpoint
-    response_format: Format
+    response_format: ResponseFormat
     output: str
     prefix: str
     text: str
@@ -50,7 +50,7 @@ class Version:
     @property
     def asked(self) -> Prompt:
         """The prompt, parsed."""
-        values = variables.loaded(self.variables or "")
+        values = variables.load_values(self.variables or "")
         return Prompt.parse(self.text, source="the ledger's prompt", values=values)
 
     def reads(self, answers: Version) -> bool:
@@ -66,7 +66,7 @@ class Version:
             "output": self.response_format != before.response_format
             or self.columns.render_schema() != before.columns.render_schema(),
             "variables": (self.variables or "{}") != (before.variables or "{}"),
-            "prompt": said(self.text) != said(before.text),
+            "prompt": strip_front_matter(self.text) != strip_front_matter(before.text),
         }
         words = tuple(word for word, is_so in different.items() if is_so)
         return words or (("checks",) if before.params is not None else ("parameters",))
@@ -79,7 +79,7 @@ class Version:
     def _lines(self, *, params: bool) -> list[str]:
         """Settings and prompt, a line each."""
         settings = json.loads(self.params or "{}") if params else {}
-        given = variables.loaded(self.variables or "")
+        given = variables.load_values(self.variables or "")
         return [
             f"llm: {self.llm}",
             f"provider: {self.identity}",

@@ -552,10 +552,10 @@ def back_up(files: Files, backup: Backup) -> Export | None:
     """Export the ledger if it is not as it was last exported; old exports make room."""
     with files.open_ledger("read") as database:
         state = ledger_state(database)
-    known = latest(backup.made())
+    known = latest(backup.list_exports())
     if known is not None and state and known.state == state:
         return None
-    found = export(files, backup.next())
+    found = export(files, backup.choose_folder())
     backup.prune()
     return found
 
@@ -577,7 +577,7 @@ def note(files: Files, made: Export) -> None:
 
 def last(files: Files, backup: Backup | None) -> Export | None:
     """The newest export of this ledger that is still where it was made."""
-    folders = list(backup.made()) if backup else []
+    folders = list(backup.list_exports()) if backup else []
     with suppress(OSError, ValueError, KeyError, TypeError):
         folders.append(Path(json.loads(_noted(files).read_text(encoding="utf-8"))["folder"]))
     found = [each for each in (latest([folder]) for folder in folders) if each is not None]

@@ -7,10 +7,10 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
 
-PROJECT_KEYS = ("run", "model", "month")
-PROMPT_KEYS = ("run", "month")
+PROJECT_BUDGETS = ("run", "model", "month")
+PROMPT_BUDGETS = ("run", "month")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Budget:
     month: float | None = None
 
     @classmethod
-    def of(cls, settings: Settings, keys: tuple[str, ...]) -> Budget:
+    def from_settings(cls, settings: YamlSettings, keys: tuple[str, ...]) -> Budget:
         """What `budget:` says: an amount for a run, or amounts by what they are for."""
         value = settings.values.get("budget")
         if value is None:
@@ -31,12 +31,12 @@ class Budget:
         for name, amount in amounts.items():
             if name not in keys:
                 hint = f"known here: {', '.join(keys)}"
-                raise settings.wrong("budget", f"is not for a '{name}'", hint=hint)
+                raise settings.make_error("budget", f"is not for a '{name}'", hint=hint)
             if (
                 isinstance(amount, bool)
                 or not isinstance(amount, (int, float))
                 or not 0 <= amount < inf
             ):
                 hint = f"{name}: 5.00"
-                raise settings.wrong("budget", f"'{name}' must be an amount in USD", hint=hint)
+                raise settings.make_error("budget", f"'{name}' must be an amount in USD", hint=hint)
         return cls(**{str(name): float(amount) for name, amount in amounts.items()})

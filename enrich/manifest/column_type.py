@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 Measure = Literal["labels", "text", "value"]
 """How answers are scored against labels: by label, as text, or as values, right or wrong."""
-Shape = str | list["Shape"] | dict[str, "Shape"]
+WireShape = str | list["WireShape"] | dict[str, "WireShape"]
 """A wire type as `from_json_strict` takes it: a DuckDB type, [its item] or {its fields}."""
-EACH = "[*]"
+LIST_STEP = "[*]"
 """The step of a JSON path from a list to its items."""
 BYTES_PER_TOKEN = 4
 """A rule of thumb for English text."""
@@ -70,7 +70,7 @@ class ColumnType:
     @property
     def is_list(self) -> bool:
         """Whether it is a list of another type."""
-        return any(part.step == EACH for part in self.parts)
+        return any(part.step == LIST_STEP for part in self.parts)
 
     @property
     def is_published_as_read(self) -> bool:
@@ -105,7 +105,7 @@ def render_object(properties: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def render_wire_type(shape: Shape) -> str:
+def render_wire_type(shape: WireShape) -> str:
     """A shape as a DuckDB type.
 
     >>> print(render_wire_type({"a": ["INTEGER"]}))
@@ -178,7 +178,7 @@ class TypeFamily:
         """Whether the JSON kind of a value never tells that it fits this type."""
         return False
 
-    def render_shape(self, kind: ColumnType) -> Shape:
+    def render_shape(self, kind: ColumnType) -> WireShape:
         """The wire type, as `from_json_strict` wants it."""
         return self.wire or kind.sql
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from enrich.db.creation import STORAGE as DEFAULT_STORAGE
 from enrich.errors import DiskError, ProjectError, nearest
 from enrich.manifest.backup import Backup
-from enrich.manifest.budget import PROJECT_KEYS, Budget
-from enrich.manifest.settings import Settings
-from enrich.manifest.sources import attached, sources
-from enrich.manifest.variables import declared
+from enrich.manifest.budget import PROJECT_BUDGETS, Budget
+from enrich.manifest.settings import YamlSettings
+from enrich.manifest.sources import read_attached, read_sources
+from enrich.manifest.variables import read_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from enrich.db.files import Attached
     from enrich.manifest.sources import Source
 
-WORK = ".enrich"
+WORK_FOLDER = ".enrich"
 """The folder of working files."""
-FILE = "project.yml"
-READABLE = "it must be a text file in UTF-8 that you may read"
-STORAGE = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?")
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-KEYS = (
+PROJECT_FILE = "project.yml"
+READABLE_HINT = "it must be a text file in UTF-8 that you may read"
+STORAGE_VERSION = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?")
+TABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+PROJECT_KEYS = (
     "name",
     "warehouse",
     "ledger",
@@ -49,8 +49,8 @@ KEYS = (
     "sources",
     "backup",
 )
-RETRYABLE = ("error", "expired", "missing", "invalid", "truncated", "refused")
-RETRIED = ("error", "expired", "missing", "invalid")
+RETRYABLE_OUTCOMES = ("error", "expired", "missing", "invalid", "truncated", "refused")
+RETRIED_OUTCOMES = ("error", "expired", "missing", "invalid")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Config:
     seed_options: Mapping[str, Mapping[str, Any]]
     tests: tuple[Path, ...]
     provider: str
-    providers: Mapping[str, Settings]
+    providers: Mapping[str, YamlSettings]
     params: Mapping[str, Any]
     max_attempts: int
     retry: tuple[str, ...]
@@ -91,7 +91,7 @@ class Config:
     @property
     def work(self) -> Path:
         """The folder of working files: request and result files, logs."""
-        return self.root / WORK
+        return self.root / WORK_FOLDER
 
     def may_read(self, path: Path) -> bool:
         """Whether a model may read this file: it lies in the project, or where `reach` says."""
@@ -103,40 +103,42 @@ class Config:
     def from_folder(cls, root: Path) -> Config:
         """Read `root`/project.yml."""
         root = root.absolute()
-        path = root / FILE
+        path = root / PROJECT_FILE
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError as problem:
             hint = "go to a project's folder, name one with --project, or make one: enrich init"
-            raise ProjectError(f"there is no {FILE} in {root}", hint=hint) from problem
+            raise ProjectError(f"there is no {PROJECT_FILE} in {root}", hint=hint) from problem
         except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{path} cannot be read: {problem}", hint=READABLE) from problem
-        return cls.from_settings(root, Settings.parse(text, source=FILE, error=ProjectError))
+            raise DiskError(f"{path} cannot be read: {problem}", hint=READABLE_HINT) from problem
+        return cls.from_settings(
+            root, YamlSettings.parse(text, source=PROJECT_FILE, error=ProjectError)
+        )
 
     @classmethod
-    def from_settings(cls, root: Path, settings: Settings) -> Config:
-        settings.known(KEYS)
-        providers = _providers(settings)
-        provider = settings.text("provider", next(iter(providers)))
+    def from_settings(cls, root: Path, settings: YamlSettings) -> Config:
+        settings.check_keys(PROJECT_KEYS)
+        providers = _read_providers(settings)
+        provider = settings.read_text("provider", next(iter(providers)))
         if provider not in providers:
             hint = nearest(provider, providers)
-            raise settings.wrong("provider", f"names no provider: '{provider}'", hint=hint)
-        warehouse_path, storage = _warehouse(settings)
+            raise settings.make_error("provider", f"names no provider: '{provider}'", hint=hint)
+        warehouse_path, storage = _read_warehouse(settings)
         warehouse = root / warehouse_path
-        ledger = root / settings.text("ledger", "ledger.duckdb")
+        ledger = root / settings.read_text("ledger", "ledger.duckdb")
         if warehouse.resolve() == ledger.resolve():
             hint = "the ledger is what was paid for, and lives apart: ledger: ledger.duckdb"
-            raise settings.wrong("warehouse", "is the same file as the ledger", hint=hint)
-        folder, options = _seeds(settings)
-        reach = _reach(root, settings)
-        tests = tuple(root / word for word in settings.words("tests", ("tests",)))
-        models = root / settings.text("models", "models")
-        for path in (warehouse, ledger, models, root / folder, *tests, root / WORK):
+            raise settings.make_error("warehouse", "is the same file as the ledger", hint=hint)
+        folder, options = _read_seeds(settings)
+        reach = _read_reach(root, settings)
+        tests = tuple(root / word for word in settings.read_words("tests", ("tests",)))
+        models = root / settings.read_text("models", "models")
+        for path in (warehouse, ledger, models, root / folder, *tests, root / WORK_FOLDER):
             _check_link(root, path, reach)
-        files = sources(settings, root=root, open_access=reach is None)
+        files = read_sources(settings, root=root, open_access=reach is None)
         return cls(
             root=root,
-            name=settings.text("name", root.resolve().name),
+            name=settings.read_text("name", root.resolve().name),
             warehouse=warehouse,
             storage=storage,
             ledger=ledger,
@@ -146,66 +148,70 @@ class Config:
             tests=tests,
             provider=provider,
             providers=providers,
-            params=settings.parameters("params"),
-            max_attempts=settings.integer("max_attempts", 3) or 3,
-            retry=outcomes(settings, RETRIED),
-            lock_timeout=settings.number("lock_timeout", 60.0),
+            params=settings.read_parameters("params"),
+            max_attempts=settings.read_integer("max_attempts", 3) or 3,
+            retry=read_outcomes(settings, RETRIED_OUTCOMES),
+            lock_timeout=settings.read_number("lock_timeout", 60.0),
             reach=reach,
-            memory_limit=settings.text("memory_limit"),
-            budget=Budget.of(settings, PROJECT_KEYS),
-            variables=declared(settings),
-            attached=attached(settings, open_access=reach is None),
+            memory_limit=settings.read_text("memory_limit"),
+            budget=Budget.from_settings(settings, PROJECT_BUDGETS),
+            variables=read_variables(settings),
+            attached=read_attached(settings, open_access=reach is None),
             sources=files,
-            backup=Backup.of(settings, root),
+            backup=Backup.from_settings(settings, root),
         )
 
 
-def _warehouse(settings: Settings) -> tuple[str, str]:
+def _read_warehouse(settings: YamlSettings) -> tuple[str, str]:
     """The path of the warehouse, and the storage version in which a new one is made."""
     value = settings.values.get("warehouse")
     if not isinstance(value, dict):
-        return settings.text("warehouse", "warehouse.duckdb"), DEFAULT_STORAGE
+        return settings.read_text("warehouse", "warehouse.duckdb"), DEFAULT_STORAGE
     known = ("path", "storage_version")
     for word in value:
         if word not in known:
-            raise settings.wrong("warehouse", f"has no '{word}'", hint=nearest(str(word), known))
+            raise settings.make_error(
+                "warehouse", f"has no '{word}'", hint=nearest(str(word), known)
+            )
     said = str(value.get("storage_version") or DEFAULT_STORAGE)
-    version = STORAGE.fullmatch(said)
+    version = STORAGE_VERSION.fullmatch(said)
     if version is None and said != "latest":
         hint = f"name a version of DuckDB, such as {DEFAULT_STORAGE}, or latest"
-        raise settings.wrong("warehouse", f"has no storage version '{said}'", hint=hint)
+        raise settings.make_error("warehouse", f"has no storage version '{said}'", hint=hint)
     storage = f"v{version[1]}.{version[2]}{version[3] or '.0'}" if version else said
     return str(value.get("path") or "warehouse.duckdb"), storage
 
 
-def _seeds(settings: Settings) -> tuple[str, dict[str, dict[str, Any]]]:
+def _read_seeds(settings: YamlSettings) -> tuple[str, dict[str, dict[str, Any]]]:
     """The folder of seeds, and the options of each seed that has any."""
     value = settings.values.get("seeds")
     if not isinstance(value, dict):
-        return settings.text("seeds", "seeds"), {}
+        return settings.read_text("seeds", "seeds"), {}
     for word in value:
         if word not in ("path", "tables"):
-            raise settings.wrong(
+            raise settings.make_error(
                 "seeds", f"has no '{word}'", hint=nearest(word, ("path", "tables"))
             )
     tables = value.get("tables") or {}
     if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
         hint = "seeds: {tables: {movies: {delim: ';', encoding: latin-1}}}"
-        raise settings.wrong("seeds", "must give options by table under `tables`", hint=hint)
+        raise settings.make_error("seeds", "must give options by table under `tables`", hint=hint)
     options = {str(name): {str(k): v for k, v in each.items()} for name, each in tables.items()}
     return str(value.get("path") or "seeds"), options
 
 
-def _reach(root: Path, settings: Settings) -> tuple[Path, ...] | None:
+def _read_reach(root: Path, settings: YamlSettings) -> tuple[Path, ...] | None:
     """What `external_access` lets SQL read: true anything, else the named files and folders."""
     value = settings.values.get("external_access")
     if isinstance(value, bool):
         return None if value else ()
-    named = [Path(word).expanduser() for word in settings.words("external_access")]
+    named = [Path(word).expanduser() for word in settings.read_words("external_access")]
     for path in named:
         if not (root / path).exists():
-            hint = "name files and folders that are there, or true for any"
-            raise settings.wrong("external_access", f"names '{path}', which is absent", hint=hint)
+            hint = "name existing files and folders, or set it to true to allow any"
+            raise settings.make_error(
+                "external_access", f"names '{path}', which is absent", hint=hint
+            )
     return tuple(root / path for path in named)
 
 
@@ -227,15 +233,15 @@ def _check_link(root: Path, path: Path, reach: tuple[Path, ...] | None) -> None:
         raise ProjectError(message, hint=hint)
 
 
-def _providers(settings: Settings) -> dict[str, Settings]:
+def _read_providers(settings: YamlSettings) -> dict[str, YamlSettings]:
     """Each provider's own settings, unread: `${NAME}` must not fail where it is not used."""
-    found = settings.mapping("providers") or {"local": {}}
+    found = settings.read_mapping("providers") or {"local": {}}
     providers = {}
     for name, values in found.items():
         if values is not None and not isinstance(values, dict):
             hint = f"write {name}: {{}} to take the defaults"
-            raise settings.wrong("providers", f"has no settings under '{name}'", hint=hint)
-        providers[name] = Settings(
+            raise settings.make_error("providers", f"has no settings under '{name}'", hint=hint)
+        providers[name] = YamlSettings(
             values=values or {},
             lines=dict.fromkeys(values or {}, settings.lines.get("providers", 1)),
             source=settings.source,
@@ -244,12 +250,14 @@ def _providers(settings: Settings) -> dict[str, Settings]:
     return providers
 
 
-def outcomes(settings: Settings, default: tuple[str, ...]) -> tuple[str, ...]:
+def read_outcomes(settings: YamlSettings, default: tuple[str, ...]) -> tuple[str, ...]:
     """The outcomes under `retry:`; `retry: []` asks nothing again."""
     if settings.values.get("retry") == []:
         return ()
-    words = settings.words("retry", default)
+    words = settings.read_words("retry", default)
     for word in words:
-        if word not in RETRYABLE:
-            raise settings.wrong("retry", f"cannot hold '{word}'", hint=nearest(word, RETRYABLE))
+        if word not in RETRYABLE_OUTCOMES:
+            raise settings.make_error(
+                "retry", f"cannot hold '{word}'", hint=nearest(word, RETRYABLE_OUTCOMES)
+            )
     return words

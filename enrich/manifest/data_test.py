@@ -16,7 +16,7 @@ from enrich.errors import ModelError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
 
 Severity = Literal["error", "warn"]
 Schema = dict[str, Any]
@@ -123,7 +123,7 @@ class DeclaredItem:
     """An item of `tests:`: where it stands, the columns that the table will have, and the values
     of variables."""
 
-    settings: Settings
+    settings: YamlSettings
     columns: tuple[str, ...]
     values: Mapping[str, Any]
 
@@ -135,7 +135,7 @@ class DeclaredItem:
     def error(self, what: str, *, hint: str = f"as in:\n{TESTS_EXAMPLE}") -> ModelError:
         """The error that `tests` is wrong, with file and line."""
         # Settings know which class of error their file has; a test is always a model's.
-        problem = self.settings.wrong("tests", what, hint=hint)
+        problem = self.settings.make_error("tests", what, hint=hint)
         return ModelError(problem.message, hint=problem.hint)
 
     def find_column(self, word: object) -> str:

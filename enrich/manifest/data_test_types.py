@@ -15,17 +15,19 @@ from enrich.db import quote
 from enrich.errors import nearest
 from enrich.manifest import guard
 from enrich.manifest.data_test import PUBLISHED_COPY, DataTest, Schema
-from enrich.manifest.variables import filled, literal
+from enrich.manifest.variables import fill_variables, render_literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from enrich.manifest.data_test import CandidateTable, DataTestType, DeclaredItem
 
-NAMES: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-BY_COLUMN: Schema = {"type": "object", "minProperties": 1}
-TARGET: Schema = {"type": "string", "pattern": r".\..", "description": "table.column"}
-SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+NAMES_SCHEMA: Schema = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+}
+BY_COLUMN_SCHEMA: Schema = {"type": "object", "minProperties": 1}
+TARGET_SCHEMA: Schema = {"type": "string", "pattern": r".\..", "description": "table.column"}
+SHARE_SCHEMA: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
 LOST_SHARE = 0.5
 """The share of its rows that a table may lose, unless its tests say another."""
@@ -40,7 +42,7 @@ class UniqueTest(DataTest):
     @classmethod
     def render_schema(cls) -> Schema:
         """A column, or columns together, that no two rows share."""
-        return NAMES
+        return NAMES_SCHEMA
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -65,7 +67,7 @@ class NotNullTest(DataTest):
     @classmethod
     def render_schema(cls) -> Schema:
         """Columns that have a value in each row."""
-        return NAMES
+        return NAMES_SCHEMA
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -89,7 +91,7 @@ class AcceptedValuesTest(DataTest):
     @classmethod
     def render_schema(cls) -> Schema:
         """Columns, and the list of values that each may have."""
-        return BY_COLUMN | {"additionalProperties": {"type": "array", "minItems": 1}}
+        return BY_COLUMN_SCHEMA | {"additionalProperties": {"type": "array", "minItems": 1}}
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -123,7 +125,7 @@ class AcceptedValuesTest(DataTest):
         if kind.startswith(("ENUM", "VARCHAR")) or any(isinstance(word, str) for word in there):
             value = f"CAST({value} AS VARCHAR)"
             there = [str(word).lower() if isinstance(word, bool) else str(word) for word in there]
-        return f"{value} NOT IN ({', '.join(map(literal, there))})"
+        return f"{value} NOT IN ({', '.join(map(render_literal, there))})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +139,7 @@ class RelationshipsTest(DataTest):
     @classmethod
     def render_schema(cls) -> Schema:
         """Columns, and the table.column that holds each of their values."""
-        return BY_COLUMN | {"additionalProperties": TARGET}
+        return BY_COLUMN_SCHEMA | {"additionalProperties": TARGET_SCHEMA}
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -199,7 +201,7 @@ class CheckTest(DataTest):
 
         written, line = str(value), item.settings.lines.get("tests", 1)
         # What is quoted in messages is what the user wrote, so variables are filled in a copy.
-        sql = filled(written, item.values, source=item.source, line=line)
+        sql = fill_variables(written, item.values, source=item.source, line=line)
         try:
             (tree,) = [found for found in parse(sql, read="duckdb") if found]
         except (SqlglotError, RecursionError, ValueError) as problem:
@@ -241,7 +243,7 @@ class MinOkTest(DataTest):
     @classmethod
     def render_schema(cls) -> Schema:
         """The least share of rows that are ok."""
-        return SHARE
+        return SHARE_SCHEMA
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:
@@ -268,8 +270,8 @@ class DriftTest(DataTest):
     @classmethod
     def render_schema(cls) -> Schema:
         """How far the table may move from the published one: shares by what they measure."""
-        words = dict.fromkeys(DRIFTS._fields, SHARE)
-        return BY_COLUMN | {"properties": words, "additionalProperties": False}
+        words = dict.fromkeys(DRIFTS._fields, SHARE_SCHEMA)
+        return BY_COLUMN_SCHEMA | {"properties": words, "additionalProperties": False}
 
     @classmethod
     def parse(cls, item: DeclaredItem, value: object) -> Iterator[DataTest]:

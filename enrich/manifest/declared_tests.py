@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from enrich.manifest.data_test import DataTest, DataTestType
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
 
 ITEM_SETTINGS = ("name", "severity")
 """What an item of `tests:` may say beside its test."""
 
 
 def parse_tests(
-    settings: Settings, columns: tuple[str, ...], values: Mapping[str, Any]
+    settings: YamlSettings, columns: tuple[str, ...], values: Mapping[str, Any]
 ) -> tuple[DataTest, ...]:
     """The tests under `tests:` of a prompt whose table has these columns; `values` are those of
     variables."""
@@ -31,7 +31,7 @@ def parse_tests(
     items = [{kind: said} for kind, said in given.items()] if isinstance(given, dict) else given
     if not isinstance(items, list):
         hint = f"as in:\n{TESTS_EXAMPLE}"
-        raise settings.wrong("tests", "must be a list of tests", hint=hint)
+        raise settings.make_error("tests", "must be a list of tests", hint=hint)
     found: list[DataTest] = []
     # DuckDB tells the tables of failing rows apart without regard to case.
     for item in items:
@@ -41,7 +41,7 @@ def parse_tests(
     return tuple(found)
 
 
-def find_conditions(settings: Settings) -> Iterator[str]:
+def find_conditions(settings: YamlSettings) -> Iterator[str]:
     """The SQL under `tests:`, as written; of what is no test, nothing."""
     given, types = settings.values.get("tests"), _list_types()
     for item in given if isinstance(given, list) else ():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from enrich.db import quote
 from enrich.manifest.column_type import (
-    EACH,
+    LIST_STEP,
     ColumnType,
     TypeFamily,
     TypePart,
@@ -24,7 +24,7 @@ from enrich.manifest.column_type import (
 if TYPE_CHECKING:
     from sqlglot import exp
 
-    from enrich.manifest.column_type import DdlPlace, Measure, Shape
+    from enrich.manifest.column_type import DdlPlace, Measure, WireShape
 
 DAY_PATTERN = r"\d{4}-\d{2}-\d{2}"
 HOUR_PATTERN = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?"
@@ -212,7 +212,7 @@ class StructFamily(TypeFamily):
             for part in kind.parts
         )
 
-    def render_shape(self, kind: ColumnType) -> Shape:
+    def render_shape(self, kind: ColumnType) -> WireShape:
         """The fields' shapes by name."""
         return {part.step: part.type.family.render_shape(part.type) for part in kind.parts}
 
@@ -307,7 +307,7 @@ class ListFamily(TypeFamily):
         if len(node.expressions) != 1 or node.args.get("values"):  # INTEGER[3] has a length
             return None
         item = parse_type(node.expressions[0], place)
-        part = TypePart(step=EACH, type=item, required=True)
+        part = TypePart(step=LIST_STEP, type=item, required=True)
         return ColumnType(family=self, sql=f"{item.sql}[]", parts=(part,))
 
     def render_schema(self, kind: ColumnType) -> dict[str, Any]:
@@ -323,7 +323,7 @@ class ListFamily(TypeFamily):
         """Texts in a list are tags: they are scored like labels."""
         return "value" if _item_of(kind).family.measure == "value" else "labels"
 
-    def render_shape(self, kind: ColumnType) -> Shape:
+    def render_shape(self, kind: ColumnType) -> WireShape:
         """The item's shape."""
         item = _item_of(kind)
         return [item.family.render_shape(item)]

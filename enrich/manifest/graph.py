@@ -51,7 +51,7 @@ class Graph:
                 hint = "break it at one of them"
             raise ProjectError(message, hint=hint) from problem
 
-    def tables(self, name: str) -> tuple[str, ...]:
+    def list_tables(self, name: str) -> tuple[str, ...]:
         """What a model reads besides models: seeds and sources as they are called, others as the
         SELECT names them, in lower case."""
         lowered = {leaf.lower(): leaf for leaf in self.leaves}
@@ -66,18 +66,18 @@ class Graph:
             for name in self.models
         }
 
-    def before(self, name: str) -> frozenset[str]:
+    def find_ancestors(self, name: str) -> frozenset[str]:
         """Every model that this one depends on."""
-        return frozenset(reached([name], self.parents))
+        return frozenset(find_reachable([name], self.parents))
 
-    def unstable(self, name: str) -> tuple[str, ...]:
+    def find_unstable(self, name: str) -> tuple[str, ...]:
         """What may give a model other rows or texts each time: in itself, and in the plain models
         before it, for those are made anew."""
-        before = [self.models[other] for other in sorted(self.before(name))]
+        before = [self.models[other] for other in sorted(self.find_ancestors(name))]
         plain = [model for model in before if not model.asks]
         return tuple(word for model in (self.models[name], *plain) for word in model.unstable)
 
-    def one(self, name: str) -> Model:
+    def find_model(self, name: str) -> Model:
         """The model of this name. Raises what is wrong with it, if it cannot be read."""
         if name in self.broken:
             raise self.broken[name]
@@ -87,7 +87,7 @@ class Graph:
         return self.models[name]
 
 
-def reached(
+def find_reachable(
     names: Iterable[str], edges: Mapping[str, Iterable[str]], *, steps: int | None = None
 ) -> set[str]:
     """All that can be reached from `names` in so many steps, without themselves unless a path leads

@@ -29,16 +29,16 @@ TABLE_FIRST = "a model is a SELECT over tables: make a table of this first, and 
 
 
 @cache
-def functions() -> Mapping[str, str]:
+def read_functions() -> Mapping[str, str]:
     """Every function that is known, in lower case; "" for one that may be called, or why not."""
     text = (files("enrich.manifest") / "functions.tsv").read_text(encoding="utf-8")
     listed = (line.split("\t") for line in text.splitlines())
     return {name: "" if verdict == "allowed" else why for name, verdict, why in listed}
 
 
-def unknown(calls: Iterable[str]) -> frozenset[str]:
+def find_unknown(calls: Iterable[str]) -> frozenset[str]:
     """Those of the functions that are not listed: the user's own macros, or a newer DuckDB's."""
-    return frozenset(calls) - functions().keys() - tree.MOMENTS
+    return frozenset(calls) - read_functions().keys() - tree.MOMENT_FUNCTIONS
 
 
 def check_tree(found: Tree, *, source: str, line: int | None = 1) -> None:
@@ -49,7 +49,7 @@ def check_tree(found: Tree, *, source: str, line: int | None = 1) -> None:
     if found.writes:
         raise ModelError(f"{source}: it is no SELECT: it holds {found.writes}", hint=ONLY_SELECT)
     for name, at in found.calls.items():
-        why = functions().get(name, "")
+        why = read_functions().get(name, "")
         if why:
             where = source if line is None else f"{source}:{line + at - 1}"
             raise ModelError(f"{where}: {name}() {why}", hint=TABLE_FIRST)
@@ -59,7 +59,7 @@ def check_expression(sql: str, *, source: str, line: int | None = 1) -> frozense
     """Refuse what is not one expression, writes, or calls what is refused; gives what it calls."""
     where = source if line is None else f"{source}:{line}"
     try:
-        found = tree.expression(sql)
+        found = tree.parse_expression(sql)
     except RecursionError as problem:
         raise ModelError(
             f"{where}: '{sql[:60]}' is nested too deeply", hint=TABLE_FIRST
@@ -82,6 +82,6 @@ def check_pivot(statement: exp.Expr, sql: str, *, source: str) -> None:
         raise ModelError(f"{source}: {what}", hint=ONLY_SELECT)
     for token, after in pairwise(tokenize(sql, read="duckdb")):
         name = token.text.lower()
-        why = functions().get(name, "")
+        why = read_functions().get(name, "")
         if after.token_type == TokenType.L_PAREN and why:
             raise ModelError(f"{source}:{token.line}: {name}() {why}", hint=TABLE_FIRST)

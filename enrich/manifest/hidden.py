@@ -22,36 +22,38 @@ if TYPE_CHECKING:
 def may_hide(graph: Graph) -> bool:
     """Whether a model names anything that may be a macro or a view of the user's own."""
     known = {name.lower() for name in (*graph.models, *graph.leaves)}
-    return any(each.reads - known or each.calls - tree.builtin() for each in graph.models.values())
+    return any(
+        each.reads - known or each.calls - tree.list_builtins() for each in graph.models.values()
+    )
 
 
-def resolved(database: Warehouse, models: Mapping[str, Model]) -> dict[str, Model]:
+def resolve_reads(database: Warehouse, models: Mapping[str, Model]) -> dict[str, Model]:
     """The models with all they read, directly or behind macros and views. Needs the warehouse."""
     behind = {
-        str(name): _named(str(sql)) for name, sql in database.call("hidden", mark=f"%{MARK}%")
+        str(name): _list_names(str(sql)) for name, sql in database.call("hidden", mark=f"%{MARK}%")
     }
     if not behind:
         return dict(models)
     return {
-        name: replace(each, reads=each.reads | _reached({*each.reads, *each.calls}, behind))
+        name: replace(each, reads=each.reads | _find_behind({*each.reads, *each.calls}, behind))
         for name, each in models.items()
     }
 
 
-def _named(sql: str) -> frozenset[str]:
+def _list_names(sql: str) -> frozenset[str]:
     """What the SQL of a macro or a view names: tables, functions, other macros."""
     for text in (sql, f"SELECT {sql}"):  # a scalar macro is an expression
         try:
-            found = tree.of(text)
+            found = tree.parse_tree(text)
         except RecursionError:
             return frozenset()
         if found is not None:
-            tables = (model.named(path) for path in found.tables)
+            tables = (model.name_table(path) for path in found.tables)
             return frozenset(filter(None, tables)) | frozenset(found.calls)
     return frozenset()
 
 
-def _reached(names: Iterable[str], behind: Mapping[str, frozenset[str]]) -> frozenset[str]:
+def _find_behind(names: Iterable[str], behind: Mapping[str, frozenset[str]]) -> frozenset[str]:
     """All that can be reached from these names through macros and views."""
     found: set[str] = set()
     left = [name for name in names if name in behind]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.errors import DiskError, ProjectError
 from enrich.manifest import declared_tests, model, seed_file, strays, variables
-from enrich.manifest.config import NAME, READABLE
+from enrich.manifest.config import READABLE_HINT, TABLE_NAME
 from enrich.manifest.graph import Graph
-from enrich.manifest.located import located
+from enrich.manifest.located import locate_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from enrich.manifest.config import Config
     from enrich.manifest.data_test import DataTest
 
-TESTS = ("severity", "description")
+TEST_SETTINGS = ("severity", "description")
 """What comments at the top of a SQL test may set."""
 
 
-def graph(config: Config, values: Mapping[str, Any]) -> Graph:
+def load_graph(config: Config, values: Mapping[str, Any]) -> Graph:
     """The models, and the seeds and sources they may read; `values` are those of variables."""
-    models, broken = model.load(config.models, root=config.root, values=values)
-    misnamed = strays.misnamed(config.models, config.root, models)
+    models, broken = model.load_models(config.models, root=config.root, values=values)
+    misnamed = strays.find_misnamed_prompts(config.models, config.root, models)
     broken |= misnamed
     models = {name: each for name, each in models.items() if name not in misnamed}
-    brought = seed_file.found(config)
+    brought = seed_file.find_seed_files(config)
     leaves = dict.fromkeys((*brought.files, *brought.problems), "seed")
     lowered = {name.lower(): name for name in leaves}
     for source in config.sources:
@@ -41,29 +41,29 @@ def graph(config: Config, values: Mapping[str, Any]) -> Graph:
             message = f"{each.source}: the {leaves[same]} '{same}' has its name"
             raise ProjectError(message, hint="rename one of them")
     unread = (
-        *strays.models(config.models, config.root, models),
-        *strays.tests(config.tests, config.root),
+        *strays.describe_stray_models(config.models, config.root, models),
+        *strays.describe_stray_tests(config.tests, config.root),
     )
     return Graph(models, leaves, broken, unread)
 
 
-def tests(config: Config, values: Mapping[str, Any]) -> tuple[DataTest, ...]:
+def load_tests(config: Config, values: Mapping[str, Any]) -> tuple[DataTest, ...]:
     """The SQL files in the test folders, each a test; `values` are those of variables."""
     found: dict[str, DataTest] = {}
     for path in sorted(path for each in config.tests for path in each.rglob("*.sql")):
-        source = model.shown(path, config.root)
+        source = model.show_path(path, config.root)
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE) from problem
-        if not NAME.fullmatch(path.stem) or path.stem in found:
+            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE_HINT) from problem
+        if not TABLE_NAME.fullmatch(path.stem) or path.stem in found:
             hint = "each test has a name of its own: letters, digits and _"
             raise ProjectError(f"{source}: '{path.stem}' cannot name a test", hint=hint)
-        said = model.header(text, TESTS, source=source)
-        select = model.select(variables.filled(text, values, source=source), source)
+        said = model.read_header(text, TEST_SETTINGS, source=source)
+        select = model.parse_select(variables.fill_variables(text, values, source=source), source)
         severity = said.get("severity", "error")
         found[path.stem] = declared_tests.read_test_file(
-            located(select.query, config.root),
+            locate_paths(select.query, config.root),
             severity,
             name=path.stem,
             source=source,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from enrich.errors import DiskError, EnrichError, ModelError, ProjectError, nearest
 from enrich.manifest import guard, tree, variables
-from enrich.manifest.config import NAME, READABLE
-from enrich.manifest.located import located
+from enrich.manifest.config import READABLE_HINT, TABLE_NAME
+from enrich.manifest.located import locate_paths
 from enrich.manifest.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-SQL = ".sql"
-PROMPT = ".prompt.md"
-TAKEN = ("costs", "evaluations", "prompts")
+SQL_ENDING = ".sql"
+PROMPT_ENDING = ".prompt.md"
+RESERVED_TABLES = ("costs", "evaluations", "prompts")
 """Tables of enrich's own in the schema where each model's provenance stands."""
-HISTORY = "_history"
+HISTORY_ENDING = "_history"
 """What the name of a model's table of earlier answers ends with."""
-HEADER = re.compile(r"^--[ \t]*(\w+):[ \t]*(.*?)[ \t]*$")
-SETTINGS = ("materialized", "tags", "description")
+HEADER_LINE = re.compile(r"^--[ \t]*(\w+):[ \t]*(.*?)[ \t]*$")
+HEADER_SETTINGS = ("materialized", "tags", "description")
 """What comments at the top of NAME.sql may set."""
 
-Kind = Literal["enrichment", "view", "table"]
+ModelKind = Literal["enrichment", "view", "table"]
 Materialized = Literal["view", "table"]
 
 
@@ -49,7 +49,7 @@ class Model:
     query: str
     reads: frozenset[str]
     prompt: Prompt | None
-    kind: Kind
+    kind: ModelKind
     tags: tuple[str, ...] = ()
     description: str = ""
     calls: frozenset[str] = frozenset()
@@ -72,23 +72,23 @@ class Model:
     def from_path(cls, path: Path, *, root: Path, values: Mapping[str, Any]) -> Model:
         """Read NAME.sql, and NAME.prompt.md where it stands beside it; `values` are those of
         variables."""
-        source = shown(path, root)
-        name = path.name.removesuffix(SQL)
-        if not NAME.fullmatch(name):
+        source = show_path(path, root)
+        name = path.name.removesuffix(SQL_ENDING)
+        if not TABLE_NAME.fullmatch(name):
             hint = "a model's name is a table's name: letters, digits and _"
             raise ModelError(f"{source}: '{name}' cannot name a model", hint=hint)
-        if name.lower() in TAKEN:
+        if name.lower() in RESERVED_TABLES:
             hint = f"enrich.{name.lower()} is a table of enrich's own: rename the file"
             raise ModelError(f"{source}: no model can be called '{name}'", hint=hint)
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE) from problem
-        beside = path.with_name(name + PROMPT)
+            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE_HINT) from problem
+        beside = path.with_name(name + PROMPT_ENDING)
         prompt = None
         if beside.exists():
-            prompt = Prompt.from_path(beside, source=shown(beside, root), values=values)
-        said = header(text, SETTINGS, source=source)
+            prompt = Prompt.from_path(beside, source=show_path(beside, root), values=values)
+        said = read_header(text, HEADER_SETTINGS, source=source)
         kind = said.get("materialized", "view")
         if kind not in get_args(Materialized):
             message = f"{source}: 'materialized' cannot be '{kind}'"
@@ -96,17 +96,17 @@ class Model:
         if prompt and "materialized" in said:
             hint = "take the comment out: what the llm answers is always a table"
             raise ModelError(f"{source}: a model with a prompt is not materialized", hint=hint)
-        found = select(variables.filled(text, values, source=source), source)
+        found = parse_select(variables.fill_variables(text, values, source=source), source)
         tags = [word.strip() for word in said.get("tags", "").split(",") if word.strip()]
         return cls(
             name=name,
             source=source,
-            query=located(found.query, root),
+            query=locate_paths(found.query, root),
             reads=found.reads,
             calls=found.calls,
             unstable=(
                 *(f"{source}: {word}" for word in found.unstable),
-                *(_unstable(prompt) if prompt else ()),
+                *(_find_unstable(prompt) if prompt else ()),
             ),
             prompt=prompt,
             kind="enrichment" if prompt else cast("Materialized", kind),
@@ -115,18 +115,18 @@ class Model:
         )
 
 
-def load(
+def load_models(
     folder: Path, *, root: Path, values: Mapping[str, Any]
 ) -> tuple[dict[str, Model], dict[str, EnrichError]]:
     """Every model below `folder`, by name, and what is wrong with those that cannot be read;
     `values` are those of variables."""
     models: dict[str, Model] = {}
     broken: dict[str, EnrichError] = {}
-    for path in sorted(folder.rglob(f"*{SQL}")):
+    for path in sorted(folder.rglob(f"*{SQL_ENDING}")):
         try:
             model = Model.from_path(path, root=root, values=values)
         except (ModelError, DiskError, ProjectError) as problem:
-            broken[path.name.removesuffix(SQL)] = problem
+            broken[path.name.removesuffix(SQL_ENDING)] = problem
             continue
         other = next((m for m in models.values() if m.name.lower() == model.name.lower()), None)
         if other is not None:
@@ -134,37 +134,39 @@ def load(
         models[model.name] = model
     lowered = {model.name.lower() for model in models.values() if model.asks}
     for model in models.values():
-        if model.asks and model.name.lower().removesuffix(HISTORY) in lowered - {
+        if model.asks and model.name.lower().removesuffix(HISTORY_ENDING) in lowered - {
             model.name.lower()
         }:
             hint = f"enrich.{model.name} holds the earlier answers of another model: rename one"
             raise ModelError(f"{model.source}: no model can be called '{model.name}'", hint=hint)
-    for path in sorted(folder.rglob(f"*{PROMPT}")):
-        name = path.name.removesuffix(PROMPT)
-        if not path.with_name(name + SQL).exists():
-            source = shown(path, root)
-            hint = f"write {name}{SQL} beside it: the SELECT of the rows to enrich"
-            broken.setdefault(name, ModelError(f"{source}: there is no {name}{SQL}", hint=hint))
+    for path in sorted(folder.rglob(f"*{PROMPT_ENDING}")):
+        name = path.name.removesuffix(PROMPT_ENDING)
+        if not path.with_name(name + SQL_ENDING).exists():
+            source = show_path(path, root)
+            hint = f"write {name}{SQL_ENDING} beside it: the SELECT of the rows to enrich"
+            broken.setdefault(
+                name, ModelError(f"{source}: there is no {name}{SQL_ENDING}", hint=hint)
+            )
     return models, broken
 
 
-def shown(path: Path, root: Path) -> str:
+def show_path(path: Path, root: Path) -> str:
     """A file as messages name it: from the project's folder on, where it is inside."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def header(text: str, known: tuple[str, ...], *, source: str) -> dict[str, str]:
+def read_header(text: str, known: tuple[str, ...], *, source: str) -> dict[str, str]:
     """What comments at the top of a SQL file set, as in `-- materialized: table`; any other comment
     is only a comment, but for one that seems to mean a setting.
 
-    >>> header("-- Films.\\n-- tags: nightly\\nSELECT 1", ("tags",), source="a.sql")
+    >>> read_header("-- Films.\\n-- tags: nightly\\nSELECT 1", ("tags",), source="a.sql")
     {'tags': 'nightly'}
     """
     found: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip() and not line.startswith("--"):
             break
-        match = HEADER.match(line)
+        match = HEADER_LINE.match(line)
         if match is None:
             continue
         word = match[1].lower()
@@ -177,7 +179,7 @@ def header(text: str, known: tuple[str, ...], *, source: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Select:
+class ParsedSelect:
     """One SELECT as written, without a closing semicolon, and what it names in lower case.
 
     `reads` are tables, `calls` functions, `unstable` what may give other rows each time.
@@ -189,37 +191,37 @@ class Select:
     unstable: tuple[str, ...] = ()
 
 
-def select(text: str, source: str) -> Select:
+def parse_select(text: str, source: str) -> ParsedSelect:
     """The one SELECT in `text`, refused where it does more than read."""
-    query = tree.statement(text, source=source)
+    query = tree.extract_select(text, source=source)
     try:
-        found = tree.of(query)
+        found = tree.parse_tree(query)
     except RecursionError as problem:
         hint = "a model is one SELECT, as DuckDB reads it"
         raise ModelError(f"{source}: the SELECT is nested too deeply", hint=hint) from problem
     if found is None:
-        return Select(query=query, reads=_pivoted(query, source))
+        return ParsedSelect(query=query, reads=_read_pivot(query, source))
     guard.check_tree(found, source=source)
-    return Select(
+    return ParsedSelect(
         query=query,
-        reads=frozenset(filter(None, map(named, found.tables))),
+        reads=frozenset(filter(None, map(name_table, found.tables))),
         calls=frozenset(found.calls),
         unstable=found.unstable,
     )
 
 
-def _unstable(prompt: Prompt) -> Iterator[str]:
+def _find_unstable(prompt: Prompt) -> Iterator[str]:
     """What of a prompt's templates may give another text each time, with file and line."""
     for expression in prompt.expressions:
         try:
-            found = tree.of(f"SELECT ({expression.sql}\n)")
+            found = tree.parse_tree(f"SELECT ({expression.sql}\n)")
         except RecursionError:
             continue
         for word in found.unstable if found else ():
             yield f"{prompt.source}:{expression.line}: {word}"
 
 
-def _pivoted(query: str, source: str) -> frozenset[str]:
+def _read_pivot(query: str, source: str) -> frozenset[str]:
     """The tables of a PIVOT whose columns are not listed: DuckDB has no tree of it."""
     from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError
@@ -239,17 +241,21 @@ def _pivoted(query: str, source: str) -> frozenset[str]:
     return frozenset(
         filter(
             None,
-            (named(path) for path in paths if path and (len(path) > 1 or path[0] not in local)),
+            (
+                name_table(path)
+                for path in paths
+                if path and (len(path) > 1 or path[0] not in local)
+            ),
         )
     )
 
 
-def named(path: tuple[str, ...]) -> str:
+def name_table(path: tuple[str, ...]) -> str:
     """A table as models are named; provenance and history of a model count as its table. What
     stands in another database or schema is named with it."""
     *where, name = path
     if where in (["enrich"], ["warehouse", "enrich"]):
-        return name.removesuffix(HISTORY)
+        return name.removesuffix(HISTORY_ENDING)
     if where in ([], ["main"], ["warehouse"], ["warehouse", "main"]):
         return name
     return ".".join(path)

@@ -75,8 +75,8 @@ class Output:
         """Read column DDL that starts at `line` of the file `source`."""
         columns: list[Column] = []
         checks: list[str] = []
-        for text, at in _items(ddl, source=source, line=line):
-            column, found = _item(text, source=source, line=at)
+        for text, at in _split_items(ddl, source=source, line=line):
+            column, found = _parse_item(text, source=source, line=at)
             checks += found
             if column is None:
                 continue
@@ -90,13 +90,13 @@ class Output:
         return cls(ddl=ddl, columns=tuple(columns), checks=tuple(checks))
 
 
-def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
+def _split_items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
     """Each item of the list as written, with its trailing comment, and the line it starts on."""
     from sqlglot.errors import TokenError
     from sqlglot.tokenizer_core import TokenType
 
     try:
-        tokens = _tokens(ddl)
+        tokens = _tokenize(ddl)
     except TokenError as problem:
         hint = "close every quote and every bracket"
         raise ModelError(f"{source}:{line}: the output cannot be read", hint=hint) from problem
@@ -109,7 +109,7 @@ def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
         for token in tokens:
             if token.start < start:
                 continue
-            depth += _depth(token)
+            depth += _count_depth(token)
             if token.token_type == TokenType.COMMA and depth == 0:
                 cut = token.start
                 break
@@ -124,19 +124,19 @@ def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
         start = after + len(comment)
 
 
-def _tokens(sql: str) -> list[Token]:
+def _tokenize(sql: str) -> list[Token]:
     """The tokens of a text; raises TokenError."""
     from sqlglot import tokenize
 
     return tokenize(sql, read="duckdb")
 
 
-def _depth(token: Token) -> int:
+def _count_depth(token: Token) -> int:
     """How many brackets deeper a token leads."""
     return {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(token.text, 0)
 
 
-def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str]]:
+def _parse_item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str]]:
     """One column with its checks, or a CHECK that stands alone."""
     from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError
@@ -144,22 +144,22 @@ def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str
     hint = "write it as in CREATE TABLE: mood ENUM('light', 'dark') NOT NULL  -- what it means"
     try:
         # A line of its own for the bracket, or a trailing comment would swallow it.
-        table = parse_one(f"CREATE TABLE t (\n{_marked(text)}\n)", read="duckdb")
+        table = parse_one(f"CREATE TABLE t (\n{_mark_lengths(text)}\n)", read="duckdb")
         items = table.this.expressions
     except (SqlglotError, AttributeError, RecursionError) as problem:
-        message = f"{source}:{line}: this output column cannot be read: {_first(text)}"
+        message = f"{source}:{line}: this output column cannot be read: {_cut_first_line(text)}"
         raise ModelError(message, hint=hint) from problem
-    checks = list(_checks(text))
+    checks = list(_find_checks(text))
     if len(items) == 1 and isinstance(items[0], (exp.CheckColumnConstraint, exp.Constraint)):
         return None, checks
     if len(items) != 1 or not isinstance(items[0], exp.ColumnDef) or not items[0].args.get("kind"):
-        raise ModelError(f"{source}:{line}: this is no column: {_first(text)}", hint=hint)
+        raise ModelError(f"{source}:{line}: this is no column: {_cut_first_line(text)}", hint=hint)
     item = items[0]
     required = False
     bounds: list[tuple[str, int | float]] = []
     for constraint in item.constraints:
         if isinstance(constraint.kind, exp.CheckColumnConstraint):
-            bounds += _bounds(constraint.kind.this, item.name)
+            bounds += _find_bounds(constraint.kind.this, item.name)
         elif isinstance(constraint.kind, exp.NotNullColumnConstraint):
             required = not constraint.kind.args.get("allow_null")
         elif not isinstance(constraint.kind, exp.CommentColumnConstraint):
@@ -177,10 +177,10 @@ def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str
     return column, checks
 
 
-def _marked(text: str) -> str:
+def _mark_lengths(text: str) -> str:
     """The text with an ENUM of one label in the place of each VARCHAR(n): sqlglot leaves the length
     of texts out, but for those in a list (30.30)."""
-    tokens = _tokens(text)
+    tokens = _tokenize(text)
     # From the end, so that the places of the tokens before stay true.
     for number in range(len(tokens) - 4, -1, -1):
         name, opening, length, closing = tokens[number : number + 4]
@@ -192,32 +192,32 @@ def _marked(text: str) -> str:
     return text
 
 
-def _first(text: str) -> str:
+def _cut_first_line(text: str) -> str:
     """The first line of a text."""
     return text.strip().splitlines()[0].strip()
 
 
-def _checks(text: str) -> Iterator[str]:
+def _find_checks(text: str) -> Iterator[str]:
     """What stands between the brackets of each CHECK, letter for letter."""
-    tokens = _tokens(text)
+    tokens = _tokenize(text)
     for number, token in enumerate(tokens):
         if token.text.upper() != "CHECK" or number + 1 >= len(tokens):
             continue
         depth = 0
         for closing in tokens[number + 1 :]:
-            depth += _depth(closing)
+            depth += _count_depth(closing)
             if depth == 0:
                 yield text[tokens[number + 1].start + 1 : closing.start].strip()
                 break
 
 
-def _bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
+def _find_bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
     """What of a CHECK JSON Schema can say too: limits of a number, of the length of a list."""
     from sqlglot import exp
 
     if isinstance(check, (exp.And, exp.Paren)):
         for side in check.iter_expressions():
-            yield from _bounds(side, column)
+            yield from _find_bounds(side, column)
         return
     subject = check.this
     sized = isinstance(subject, (exp.Length, exp.ArraySize))
@@ -235,7 +235,7 @@ def _bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
     elif isinstance(check, (exp.LTE, exp.LT)):
         limits = [(most, check.expression, -int(isinstance(check, exp.LT)))]
     for word, limit, step in limits:
-        number = _number(limit)
+        number = _read_number(limit)
         if number is None:
             continue
         # Lengths are whole numbers, so `> 2` is `minItems: 3`; other limits are exclusive.
@@ -245,12 +245,12 @@ def _bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
             yield word, number + step
 
 
-def _number(node: exp.Expr) -> int | float | None:
+def _read_number(node: exp.Expr) -> int | float | None:
     """The number that an expression is; None if it is no literal."""
     from sqlglot import exp
 
     if isinstance(node, exp.Neg):
-        inner = _number(node.this)
+        inner = _read_number(node.this)
         return None if inner is None else -inner
     if not isinstance(node, exp.Literal) or node.is_string:
         return None

@@ -6,10 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from enrich.errors import DiskError, ProjectError
-from enrich.manifest.config import FILE
+from enrich.manifest.config import PROJECT_FILE
 
-MADE = (
-    FILE,
+STARTER_FILES = (
+    PROJECT_FILE,
     ".gitignore",
     "seeds/tickets.csv",
     "models/tickets_triage.sql",
@@ -17,16 +17,16 @@ MADE = (
 )
 
 
-def create(folder: str) -> tuple[str, ...]:
+def create_project(folder: str) -> tuple[str, ...]:
     """Make a working project in `folder`; gives the paths made. Nothing there is overwritten."""
     root = Path(folder)
-    for name in MADE:
+    for name in STARTER_FILES:
         if (root / name).exists():
             hint = "choose an empty folder, or work on with what is there: enrich run"
             raise ProjectError(f"{root / name} exists already", hint=hint)
     template = files("enrich.manifest") / "starter"
     try:
-        for name in MADE:
+        for name in STARTER_FILES:
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             source = name.replace("/", "_").removeprefix(".")
@@ -34,4 +34,4 @@ def create(folder: str) -> tuple[str, ...]:
     except OSError as problem:
         message = f"{problem.filename} cannot be written: {problem.strerror}"
         raise DiskError(message, hint="make room, or see who may write there") from problem
-    return tuple(str(root / name) for name in MADE)
+    return tuple(str(root / name) for name in STARTER_FILES)

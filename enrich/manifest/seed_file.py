@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import EnrichError, InputError, nearest
-from enrich.manifest.config import FILE, NAME
+from enrich.manifest.config import PROJECT_FILE, TABLE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from enrich.manifest.config import Config
 
-FORMATS = {
+SEED_READERS = {
     ".csv": "read_csv",
     ".tsv": "read_csv",
     ".json": "read_json",
@@ -28,14 +28,14 @@ FORMATS = {
     ".parquet": "read_parquet",
 }
 """The endings of files that become tables, and DuckDB's function for each."""
-PACKED = (".gz", ".zst")
+PACKED_ENDINGS = (".gz", ".zst")
 """What may follow the ending of a text: DuckDB unpacks it."""
-SUPPORTED = ".csv, .tsv, .json, .jsonl and .ndjson (also with .gz or .zst), and .parquet"
-NOTES = re.compile(
+SUPPORTED_SEEDS = ".csv, .tsv, .json, .jsonl and .ndjson (also with .gz or .zst), and .parquet"
+NOTES_BESIDE_SEEDS = re.compile(
     r"readme.*|license.*|.*\.(md|rst|ya?ml|sql)|.*~|.*\.(bak|swp|tmp|orig)|#.*#", re.I
 )
 """What people keep beside their data, and nobody expects to be loaded."""
-KINDS = {
+SPECIAL_FILES = {
     stat.S_ISDIR: "a folder",
     stat.S_ISFIFO: "a pipe",
     stat.S_ISSOCK: "a socket",
@@ -80,7 +80,7 @@ class SeedFiles:
     unread: tuple[str, ...]
 
 
-def found(config: Config) -> SeedFiles:
+def find_seed_files(config: Config) -> SeedFiles:
     """Look at seeds/; nothing is opened. Raises ProjectError for options of a seed that is not
     there."""
     files: dict[str, SeedFile] = {}
@@ -88,16 +88,16 @@ def found(config: Config) -> SeedFiles:
     unread: list[str] = []
     for path in sorted(config.seeds.glob("*")):
         source = f"{config.seeds.name}/{path.name}"
-        ending = _ending(path.name)
-        if path.name.startswith(".") or NOTES.fullmatch(path.name):
+        ending = _find_ending(path.name)
+        if path.name.startswith(".") or NOTES_BESIDE_SEEDS.fullmatch(path.name):
             continue
-        if not ending and path.is_dir() and not any(_ending(e.name) for e in path.glob("*")):
+        if not ending and path.is_dir() and not any(_find_ending(e.name) for e in path.glob("*")):
             continue  # pictures, say: nobody expects a table of it
         if not ending:
-            unread.append(_unread(source, path))
+            unread.append(_explain_unread(source, path))
             continue
         name = path.name[: -len(ending)]
-        if not NAME.fullmatch(name):
+        if not TABLE_NAME.fullmatch(name):
             unread.append(f"{source} is not loaded: '{name}' cannot name a table; rename the file")
             continue
         other = next((known for known in files if known.lower() == name.lower()), "")
@@ -105,64 +105,64 @@ def found(config: Config) -> SeedFiles:
             what = f"{source} and another file are both the table '{name}'"
             problems[other or name] = InputError(what, hint="rename or remove one of them")
             continue
-        files[name] = _file(config, name, path, source, ending)
-        if (wrong := _wrong(path)) is not None:
+        files[name] = _make_seed(config, name, path, source, ending)
+        if (wrong := _find_fault(path)) is not None:
             problems[name] = InputError(
                 f"{source} {wrong}", hint="put a file there that can be read"
             )
     for name in config.seed_options:
         if name not in files and name not in problems:
             where = f"{config.seeds.name}/"
-            what = f"{FILE}: 'seeds' has options for '{name}', which is no file of {where}"
+            what = f"{PROJECT_FILE}: 'seeds' has options for '{name}', which is no file of {where}"
             problems[name] = InputError(what, hint=nearest(name, files))
     good = {name: file for name, file in files.items() if name not in problems}
     return SeedFiles(files=good, problems=problems, unread=tuple(unread))
 
 
-def _file(config: Config, name: str, path: Path, source: str, ending: str) -> SeedFile:
+def _make_seed(config: Config, name: str, path: Path, source: str, ending: str) -> SeedFile:
     given = dict(config.seed_options.get(name, {}))
-    plain = next(each for each in FORMATS if ending.startswith(each))
+    plain = next(each for each in SEED_READERS if ending.startswith(each))
     encoding = str(given.pop("encoding", ""))
     return SeedFile(
         name=name,
         path=path,
         source=source,
-        reader=FORMATS[plain],
+        reader=SEED_READERS[plain],
         options=given,
         encoding="" if encoding.lower() in ("utf-8", "utf8") else encoding,
     )
 
 
-def _ending(name: str) -> str:
+def _find_ending(name: str) -> str:
     """The ending that says what a file is, in lower case; "" if none does."""
     lowered = name.lower()
-    return next((each for each in _endings() if lowered.endswith(each)), "")
+    return next((each for each in _list_endings() if lowered.endswith(each)), "")
 
 
-def _endings() -> Iterator[str]:
-    for each in FORMATS:
+def _list_endings() -> Iterator[str]:
+    for each in SEED_READERS:
         yield each
         if each != ".parquet":
-            yield from (f"{each}{packed}" for packed in PACKED)
+            yield from (f"{each}{packed}" for packed in PACKED_ENDINGS)
 
 
-def _unread(source: str, path: Path) -> str:
+def _explain_unread(source: str, path: Path) -> str:
     """The sentence on a file of an unknown kind."""
-    kind = _wrong(path)
+    kind = _find_fault(path)
     if kind is not None:
         return f"{source} is not loaded: it {kind}"
-    close = nearest(path.suffix.lower(), FORMATS) if path.suffix else ""
+    close = nearest(path.suffix.lower(), SEED_READERS) if path.suffix else ""
     more = f": {close}" if close.startswith("did you") else ""
-    return f"{source} is not loaded: seeds are {SUPPORTED}{more}"
+    return f"{source} is not loaded: seeds are {SUPPORTED_SEEDS}{more}"
 
 
-def _wrong(path: Path) -> str | None:
+def _find_fault(path: Path) -> str | None:
     """What keeps a path from being read as a file, without opening it; None if nothing does."""
     try:
         known = path.stat()
     except OSError as problem:
         return f"cannot be read: {problem.strerror}"
-    for test, kind in KINDS.items():
+    for test, kind in SPECIAL_FILES.items():
         if test(known.st_mode):
             return f"is {kind}, not a file"
     return "is empty" if not known.st_size else None

@@ -11,12 +11,12 @@ from enrich.errors import EnrichError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-MOST = 2_000_000_000
-VARIABLE = re.compile(r"\$\{(\w+)\}")
+GREATEST_NUMBER = 2_000_000_000
+ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class YamlSettings:
     """The values of a mapping, and where they stand, counted from 1: `lines` has the line of a key,
     `starts` that of the first line of its value."""
 
@@ -29,7 +29,7 @@ class Settings:
     @classmethod
     def parse(
         cls, text: str, *, source: str, error: type[EnrichError], first_line: int = 1
-    ) -> Settings:
+    ) -> YamlSettings:
         """Read `text`, which starts at `first_line` of the file `source`; refuse what is not YAML,
         not a mapping, or says a key twice."""
         import yaml
@@ -41,7 +41,7 @@ class Settings:
             mark = getattr(problem, "problem_mark", None)
             at = f":{mark.line + first_line}" if mark else ""
             what = getattr(problem, "problem", None) or "cannot be read"
-            raise error(f"{source}{at}: this is not YAML: {what}", hint=QUOTING) from problem
+            raise error(f"{source}{at}: this is not YAML: {what}", hint=QUOTING_HINT) from problem
         if node is None:
             return cls(values={}, lines={}, source=source, error=error)
         if not isinstance(node, yaml.MappingNode):
@@ -69,93 +69,103 @@ class Settings:
             error=error,
         )
 
-    def known(self, keys: Iterable[str]) -> Settings:
+    def check_keys(self, keys: Iterable[str]) -> YamlSettings:
         """Refuse any key that is not one of `keys`, offering the nearest."""
         names = list(keys)
         for key in self.values:
             if key not in names:
-                raise self.wrong(key, "is not a setting here", hint=nearest(key, names))
+                raise self.make_error(key, "is not a setting here", hint=nearest(key, names))
         return self
 
-    def wrong(self, key: str, what: str, *, hint: str) -> EnrichError:
+    def make_error(self, key: str, what: str, *, hint: str) -> EnrichError:
         """The error that `key` is wrong, with file and line."""
         at = f":{self.lines[key]}" if key in self.lines else ""
         return self.error(f"{self.source}{at}: '{key}' {what}", hint=hint)
 
-    def text(self, key: str, default: str = "") -> str:
+    def read_text(self, key: str, default: str = "") -> str:
         value = self.values.get(key)
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise self.wrong(key, "must be text", hint=f"{key}: some text")
+            raise self.make_error(key, "must be text", hint=f"{key}: some text")
         return str(value)
 
-    def integer(self, key: str, default: int | None = None, *, least: int = 1) -> int | None:
+    def read_integer(self, key: str, default: int | None = None, *, least: int = 1) -> int | None:
         value = self.values.get(key)
         if value is None:
             return default
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
-            what = f"must be a whole number, {least} to {MOST}"
-            raise self.wrong(key, what, hint=f"{key}: 3")
+        if (
+            not isinstance(value, int)
+            or isinstance(value, bool)
+            or not least <= value <= GREATEST_NUMBER
+        ):
+            what = f"must be a whole number, {least} to {GREATEST_NUMBER}"
+            raise self.make_error(key, what, hint=f"{key}: 3")
         return value
 
-    def number(self, key: str, default: float) -> float:
+    def read_number(self, key: str, default: float) -> float:
         value = self.values.get(key)
         if value is None:
             return default
-        fits = isinstance(value, (int, float)) and 0 <= value <= MOST
+        fits = isinstance(value, (int, float)) and 0 <= value <= GREATEST_NUMBER
         if isinstance(value, bool) or not fits:
-            raise self.wrong(key, f"must be a number, 0 to {MOST}", hint=f"{key}: 1.5")
+            raise self.make_error(
+                key, f"must be a number, 0 to {GREATEST_NUMBER}", hint=f"{key}: 1.5"
+            )
         return float(value)
 
-    def words(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+    def read_words(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         """One text or a list of them."""
         value = self.values.get(key)
         if value is None:
             return default
         items = value if isinstance(value, list) else [value]
         if not items or not all(isinstance(item, (str, int)) for item in items):
-            raise self.wrong(key, "must be a name or a list of names", hint=f"{key}: [one, two]")
+            raise self.make_error(
+                key, "must be a name or a list of names", hint=f"{key}: [one, two]"
+            )
         return tuple(str(item) for item in items)
 
-    def choice(self, key: str, known: tuple[str, ...], default: str) -> str:
-        value = self.text(key, default)
+    def read_choice(self, key: str, known: tuple[str, ...], default: str) -> str:
+        value = self.read_text(key, default)
         if value not in known:
-            raise self.wrong(key, f"cannot be '{value}'", hint=nearest(value, known))
+            raise self.make_error(key, f"cannot be '{value}'", hint=nearest(value, known))
         return value
 
-    def mapping(self, key: str) -> dict[str, Any]:
+    def read_mapping(self, key: str) -> dict[str, Any]:
         value = self.values.get(key)
         if value is None:
             return {}
         if not isinstance(value, dict):
             hint = f"one `name: value` a line, indented below `{key}:`"
-            raise self.wrong(key, "must hold settings", hint=hint)
+            raise self.make_error(key, "must hold settings", hint=hint)
         return {str(name): item for name, item in value.items()}
 
-    def parameters(self, key: str) -> dict[str, Any]:
+    def read_parameters(self, key: str) -> dict[str, Any]:
         """The mapping under `key`, which must be plain JSON: it goes into requests as it is."""
         import json
 
-        values = self.mapping(key)
+        values = self.read_mapping(key)
         try:
             json.dumps(values, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError) as problem:
             hint = "use numbers, text, true, false, lists and mappings; quote dates"
-            raise self.wrong(key, "holds what JSON cannot say", hint=hint) from problem
+            raise self.make_error(key, "holds what JSON cannot say", hint=hint) from problem
         return values
 
-    def expanded(self, environment: Mapping[str, str]) -> Settings:
+    def expand(self, environment: Mapping[str, str]) -> YamlSettings:
         """The same settings with `${NAME}` replaced by environment variables, without the white
         space around these: files and shells add a newline."""
 
         def expand(key: str, value: Any) -> Any:  # noqa: ANN401  # any YAML value
             if isinstance(value, str):
-                for name in VARIABLE.findall(value):
+                for name in ENVIRONMENT_VARIABLE.findall(value):
                     if name not in environment:
                         hint = f"set it before you start enrich: export {name}=..."
-                        raise self.wrong(key, f"needs the environment variable {name}", hint=hint)
-                return VARIABLE.sub(lambda match: environment[match[1]].strip(), value)
+                        raise self.make_error(
+                            key, f"needs the environment variable {name}", hint=hint
+                        )
+                return ENVIRONMENT_VARIABLE.sub(lambda match: environment[match[1]].strip(), value)
             if isinstance(value, dict):
                 return {name: expand(key, item) for name, item in value.items()}
             if isinstance(value, list):
@@ -163,7 +173,7 @@ class Settings:
             return value
 
         values = {key: expand(key, value) for key, value in self.values.items()}
-        return Settings(values=values, lines=self.lines, source=self.source, error=self.error)
+        return YamlSettings(values=values, lines=self.lines, source=self.source, error=self.error)
 
 
-QUOTING = "text that holds `: `, `#` or starts with a bracket needs quotes; indent with spaces"
+QUOTING_HINT = "text that holds `: `, `#` or starts with a bracket needs quotes; indent with spaces"

@@ -12,20 +12,29 @@ from typing import TYPE_CHECKING, Any
 from enrich.db import quote
 from enrich.db.files import Attached
 from enrich.errors import ProjectError, nearest
-from enrich.manifest.variables import literal
+from enrich.manifest.variables import render_literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
 
-VARIABLE = re.compile(r"\$\{(\w+)\}")
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-TYPES = ("duckdb", "sqlite", "postgres", "mysql")
-OWN = ("warehouse", "ledger", "main", "enrich", "enrich_tests", "temp", "system", "memory")
-FORMATS = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json_auto"}
+ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)\}")
+TABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+DATABASE_TYPES = ("duckdb", "sqlite", "postgres", "mysql")
+RESERVED_SCHEMAS = (
+    "warehouse",
+    "ledger",
+    "main",
+    "enrich",
+    "enrich_tests",
+    "temp",
+    "system",
+    "memory",
+)
+FORMAT_READERS = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json_auto"}
 """DuckDB's reader for each format of a file."""
-ENDINGS = {
+FORMAT_ENDINGS = {
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
@@ -33,20 +42,20 @@ ENDINGS = {
     ".jsonl": "json",
     ".ndjson": "json",
 }
-REMOTE = "://"
-WILD = re.compile(r"[*?\[{]")
-HIVE = re.compile(r"[^/\\]+=[^/\\]*")
+REMOTE_MARK = "://"
+WILDCARD = re.compile(r"[*?\[{]")
+HIVE_PARTITION = re.compile(r"[^/\\]+=[^/\\]*")
 
 
-def address(each: Attached, environment: Mapping[str, str], root: Path) -> Attached:
+def resolve_address(each: Attached, environment: Mapping[str, str], root: Path) -> Attached:
     """An attached database with the environment variables in its path replaced; the path of a file
     begins at the folder `root`."""
-    for name in VARIABLE.findall(each.path):
+    for name in ENVIRONMENT_VARIABLE.findall(each.path):
         if name not in environment:
             hint = f"set it before you start enrich: export {name}=..."
             what = f"'attach' needs the environment variable {name} for '{each.name}'"
             raise ProjectError(f"project.yml: {what}", hint=hint)
-    path = VARIABLE.sub(lambda match: environment[match[1]], each.path)
+    path = ENVIRONMENT_VARIABLE.sub(lambda match: environment[match[1]], each.path)
     return replace(each, path=str(root / path) if each.type == "duckdb" else path)
 
 
@@ -60,103 +69,111 @@ class Source:
     reach: tuple[Path, ...]
 
 
-def attached(settings: Settings, *, open_access: bool) -> tuple[Attached, ...]:
+def read_attached(settings: YamlSettings, *, open_access: bool) -> tuple[Attached, ...]:
     """The databases under `attach:`."""
     found: list[Attached] = []
-    for name, value in settings.mapping("attach").items():
+    for name, value in settings.read_mapping("attach").items():
         _check_name(settings, "attach", name)
         if name.lower() in {each.name.lower() for each in found}:
-            raise settings.wrong("attach", f"has '{name}' twice", hint="keep one of them")
+            raise settings.make_error("attach", f"has '{name}' twice", hint="keep one of them")
         said = value if isinstance(value, dict) else {"path": value}
-        _known(settings, "attach", name, said, ("path", "type"))
+        _check_options(settings, "attach", name, said, ("path", "type"))
         path, kind = said.get("path"), str(said.get("type", "duckdb"))
         if not isinstance(path, str) or not path:
             hint = f"{name}: other.duckdb, or {name}: {{path: ..., type: postgres}}"
-            raise settings.wrong("attach", f"needs a path for '{name}'", hint=hint)
-        if kind not in TYPES:
-            raise settings.wrong(
-                "attach", f"has no type '{kind}' for '{name}'", hint=nearest(kind, TYPES)
+            raise settings.make_error("attach", f"needs a path for '{name}'", hint=hint)
+        if kind not in DATABASE_TYPES:
+            raise settings.make_error(
+                "attach", f"has no type '{kind}' for '{name}'", hint=nearest(kind, DATABASE_TYPES)
             )
         if kind != "duckdb" and not open_access:
             hint = f"an extension of DuckDB reads {kind}: INSTALL it, set external_access: true"
-            raise settings.wrong("attach", f"cannot read '{name}'", hint=hint)
+            raise settings.make_error("attach", f"cannot read '{name}'", hint=hint)
         found.append(Attached(name=name, path=path, type=kind, shown=path))
     return tuple(found)
 
 
-def sources(settings: Settings, *, root: Path, open_access: bool) -> tuple[Source, ...]:
+def read_sources(settings: YamlSettings, *, root: Path, open_access: bool) -> tuple[Source, ...]:
     """The files under `sources:`."""
     found = []
-    for name, value in settings.mapping("sources").items():
+    for name, value in settings.read_mapping("sources").items():
         _check_name(settings, "sources", name)
         said = value if isinstance(value, dict) else {"path": value}
-        _known(settings, "sources", name, said, ("path", "format", "options"))
+        _check_options(settings, "sources", name, said, ("path", "format", "options"))
         named = said.get("path")
         given = named if isinstance(named, list) else [named]
         paths = [path for path in given if isinstance(path, str) and path]
         if not paths or len(paths) < len(given):
             hint = f"{name}: data/{name}.parquet, or {name}: {{path: ..., format: csv}}"
-            raise settings.wrong("sources", f"needs a path for '{name}'", hint=hint)
-        if any(REMOTE in path for path in paths) and not open_access:
+            raise settings.make_error("sources", f"needs a path for '{name}'", hint=hint)
+        if any(REMOTE_MARK in path for path in paths) and not open_access:
             hint = "set external_access: true; the extension that reads it must be installed"
-            raise settings.wrong("sources", f"reads '{name}' from another machine", hint=hint)
-        kind = str(said.get("format") or _format(paths[0]))
-        if kind not in FORMATS:
-            hint = f"say which it is: {{path: ..., format: {' | '.join(FORMATS)}}}"
-            raise settings.wrong("sources", f"does not tell the format of '{name}'", hint=hint)
-        whole = tuple(each for path in paths for each in _whole(root, path))
+            raise settings.make_error("sources", f"reads '{name}' from another machine", hint=hint)
+        kind = str(said.get("format") or _guess_format(paths[0]))
+        if kind not in FORMAT_READERS:
+            hint = f"say which it is: {{path: ..., format: {' | '.join(FORMAT_READERS)}}}"
+            raise settings.make_error("sources", f"does not tell the format of '{name}'", hint=hint)
+        whole = tuple(each for path in paths for each in _list_paths(root, path))
         options = said.get("options") or {}
-        if HIVE.search(str(root)) and not any(HIVE.search(path) for path in paths):
+        if HIVE_PARTITION.search(str(root)) and not any(
+            HIVE_PARTITION.search(path) for path in paths
+        ):
             options = {"hive_partitioning": False, **options}  # the project's folder is no column
-        query = _query(settings, name, FORMATS[kind], whole, options)
-        reach = tuple(_before_wildcards(root, path) for path in paths)
+        query = _render_query(settings, name, FORMAT_READERS[kind], whole, options)
+        reach = tuple(_cut_wildcards(root, path) for path in paths)
         found.append(Source(name=name, query=query, reach=reach))
     return tuple(found)
 
 
-def _whole(root: Path, path: str) -> list[str]:
+def _list_paths(root: Path, path: str) -> list[str]:
     """A path from the project's folder on, whose own name is no pattern. DuckDB finds nothing by a
     pattern in a folder with a backslash: there the files are found here."""
-    if REMOTE in path or Path(path).is_absolute():
+    if REMOTE_MARK in path or Path(path).is_absolute():
         return [path]
     if os.sep == "/" and "\\" in str(root):
         return sorted(str(each) for each in root.glob(path)) or [str(root / path)]
-    return [f"{escape(str(root))}{os.sep}{path}" if WILD.search(str(root)) else str(root / path)]
+    return [
+        f"{escape(str(root))}{os.sep}{path}" if WILDCARD.search(str(root)) else str(root / path)
+    ]
 
 
-def _before_wildcards(root: Path, path: str) -> Path:
-    wild = WILD.search(path)
+def _cut_wildcards(root: Path, path: str) -> Path:
+    wild = WILDCARD.search(path)
     return root / path if wild is None else (root / (path[: wild.start()] + "_")).parent
 
 
-def _check_name(settings: Settings, key: str, name: str) -> None:
-    if not NAME.fullmatch(name) or name.lower() in OWN:
+def _check_name(settings: YamlSettings, key: str, name: str) -> None:
+    if not TABLE_NAME.fullmatch(name) or name.lower() in RESERVED_SCHEMAS:
         hint = "letters, digits and _, and no name of enrich's own"
-        raise settings.wrong(key, f"cannot hold the name '{name}'", hint=hint)
+        raise settings.make_error(key, f"cannot hold the name '{name}'", hint=hint)
 
 
-def _known(
-    settings: Settings, key: str, name: str, said: Mapping[str, Any], known: tuple[str, ...]
+def _check_options(
+    settings: YamlSettings, key: str, name: str, said: Mapping[str, Any], known: tuple[str, ...]
 ) -> None:
     for word in said:
         if word not in known:
             what = f"has no setting '{word}' for '{name}'"
-            raise settings.wrong(key, what, hint=nearest(str(word), known))
+            raise settings.make_error(key, what, hint=nearest(str(word), known))
 
 
-def _format(path: str) -> str:
+def _guess_format(path: str) -> str:
     """The format that a file's name tells, "" if none."""
-    return ENDINGS.get(Path(path.removesuffix(".gz").removesuffix(".zst")).suffix, "")
+    return FORMAT_ENDINGS.get(Path(path.removesuffix(".gz").removesuffix(".zst")).suffix, "")
 
 
-def _query(
-    settings: Settings, name: str, reader: str, paths: tuple[str, ...], options: Mapping[str, Any]
+def _render_query(
+    settings: YamlSettings,
+    name: str,
+    reader: str,
+    paths: tuple[str, ...],
+    options: Mapping[str, Any],
 ) -> str:
     """The SELECT of a source's view."""
-    arguments = [literal(list(paths))]
+    arguments = [render_literal(list(paths))]
     for option, value in options.items():
-        if not NAME.fullmatch(str(option)):
+        if not TABLE_NAME.fullmatch(str(option)):
             hint = f"options of DuckDB's {reader}: {{delim: ';', header: true}}"
-            raise settings.wrong("sources", f"cannot give '{name}' '{option}'", hint=hint)
-        arguments.append(f"{quote.name(str(option))} = {literal(value)}")
+            raise settings.make_error("sources", f"cannot give '{name}' '{option}'", hint=hint)
+        arguments.append(f"{quote.name(str(option))} = {render_literal(value)}")
     return f"SELECT * FROM {reader}({', '.join(arguments)})"

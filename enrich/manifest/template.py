@@ -11,7 +11,9 @@ from enrich.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-IMAGE = re.compile(r'!\[(?:[^\]\n]|\](?!\())*\]\(\s*(\S.*?)(?:\s+"(auto|low|high|original)")?\s*\)')
+IMAGE_MARKUP = re.compile(
+    r'!\[(?:[^\]\n]|\](?!\())*\]\(\s*(\S.*?)(?:\s+"(auto|low|high|original)")?\s*\)'
+)
 
 
 @dataclass(frozen=True)
@@ -38,36 +40,38 @@ class Image:
     line: int
 
 
-Part = Text | Image
+TemplatePart = Text | Image
 
 
-def parse(text: str, *, source: str, line: int) -> tuple[Part, ...]:
+def parse_template(text: str, *, source: str, line: int) -> tuple[TemplatePart, ...]:
     """Split a message that starts at `line` of the file `source` into text and images.
 
     Line ends beside an image belong to the file's looks, not to the text.
     """
-    pieces = list(_pieces(text, source=source, line=line))
+    pieces = list(_split_pieces(text, source=source, line=line))
     # Expressions are set aside under a private mark, so that Markdown is looked for in what the
     # author wrote and nowhere else.
     marked = "".join(piece if isinstance(piece, str) else "\x00" for piece in pieces)
     expressions = [piece for piece in pieces if isinstance(piece, Expression)]
-    parts: list[Part] = []
+    parts: list[TemplatePart] = []
     start = 0
-    for match in IMAGE.finditer(marked):
+    for match in IMAGE_MARKUP.finditer(marked):
         before = marked[start : match.start()].strip("\n")
         if before.strip():
-            parts.append(_text(before, marked[:start].count("\x00"), expressions))
+            parts.append(_join_text(before, marked[:start].count("\x00"), expressions))
         at = line + marked[: match.start()].count("\n")
         where = marked[: match.start(1)].count("\x00")
-        parts.append(Image(_source(match[1], where, expressions, source, at), match[2] or "", at))
+        parts.append(
+            Image(_read_source(match[1], where, expressions, source, at), match[2] or "", at)
+        )
         start = match.end()
     rest = marked[start:].lstrip("\n") if parts else marked
     if rest.strip() or not parts:
-        parts.append(_text(rest, marked[:start].count("\x00"), expressions))
+        parts.append(_join_text(rest, marked[:start].count("\x00"), expressions))
     return tuple(parts)
 
 
-def _text(marked: str, skipped: int, expressions: list[Expression]) -> Text:
+def _join_text(marked: str, skipped: int, expressions: list[Expression]) -> Text:
     pieces: list[str | Expression] = []
     for number, literal in enumerate(marked.split("\x00")):
         if number:
@@ -77,7 +81,7 @@ def _text(marked: str, skipped: int, expressions: list[Expression]) -> Text:
     return Text(tuple(pieces))
 
 
-def _source(
+def _read_source(
     marked: str, skipped: int, expressions: list[Expression], source: str, line: int
 ) -> str | Expression:
     if marked == "\x00":
@@ -90,13 +94,13 @@ def _source(
     return marked
 
 
-def _pieces(text: str, *, source: str, line: int) -> Iterator[str | Expression]:
+def _split_pieces(text: str, *, source: str, line: int) -> Iterator[str | Expression]:
     position = 0
     while (opening := text.find("{{", position)) >= 0:
         if opening > position:
             yield text[position:opening]
         at = line + text[:opening].count("\n")
-        closing = _closing(text, opening + 2)
+        closing = _find_closing(text, opening + 2)
         if closing < 0:
             hint = "close it with }}, and close every quote inside"
             raise ModelError(f"{source}:{at}: '{{{{' is never closed", hint=hint)
@@ -109,7 +113,7 @@ def _pieces(text: str, *, source: str, line: int) -> Iterator[str | Expression]:
         yield text[position:]
 
 
-def _closing(text: str, position: int) -> int:
+def _find_closing(text: str, position: int) -> int:
     """Where the `}}` stands that closes an expression: not one in quotes or in a struct."""
     depth = 0
     quote = ""

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     import duckdb
 
-HINT = "a model is one SELECT, as DuckDB reads it"
-READS = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+SELECT_HINT = "a model is one SELECT, as DuckDB reads it"
+READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 """The nodes of queries that only read; DuckDB 2 lets a WITH clause write."""
-MOMENTS = frozenset(
+MOMENT_FUNCTIONS = frozenset(
     {
         "current_date",
         "current_localtime",
@@ -36,7 +36,7 @@ MOMENTS = frozenset(
 )
 """Functions that SQL writes without brackets: their time passes."""
 
-CHANGING = MOMENTS | {
+UNSTABLE_FUNCTIONS = MOMENT_FUNCTIONS | {
     "current_connection_id",
     "current_query",
     "current_query_id",
@@ -57,16 +57,23 @@ CHANGING = MOMENTS | {
     "uuidv7",
 }
 """Functions that give something else each time a query runs, or each day."""
-PREFIXED = re.compile(rb"0[xXbBoO][0-9A-Fa-f_]+")
+PREFIXED_NUMBER = re.compile(rb"0[xXbBoO][0-9A-Fa-f_]+")
 """A number in another base, as other languages write it."""
 
-JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+JINJA_TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 """What dbt's models are written in besides SQL."""
 
-BEYOND = ("where_clause", "group_expressions", "having", "qualify", "sample", "named_parameters")
+QUERY_PARTS = (
+    "where_clause",
+    "group_expressions",
+    "having",
+    "qualify",
+    "sample",
+    "named_parameters",
+)
 """Parts of a SELECT that an expression has none of."""
 
-Path = tuple[str, ...]
+TablePath = tuple[str, ...]
 
 
 @dataclass(kw_only=True)
@@ -79,7 +86,7 @@ class Tree:
     """
 
     sql: str
-    tables: set[Path] = field(default_factory=set)
+    tables: set[TablePath] = field(default_factory=set)
     calls: dict[str, int] = field(default_factory=dict)
     writes: str = ""
     clauses: set[str] = field(default_factory=set)
@@ -87,37 +94,37 @@ class Tree:
     @property
     def unstable(self) -> tuple[str, ...]:
         """What may give something else each time, in words."""
-        called = (f"{name}()" for name in sorted(self.calls.keys() & CHANGING))
+        called = (f"{name}()" for name in sorted(self.calls.keys() & UNSTABLE_FUNCTIONS))
         return (*called, *sorted(self.clauses))
 
-    def line(self, place: int) -> int:
+    def find_line(self, place: int) -> int:
         """The line of a place, which DuckDB counts in bytes."""
         return self.sql.encode()[:place].count(b"\n") + 1
 
 
-def statement(sql: str, *, source: str) -> str:
+def extract_select(sql: str, *, source: str) -> str:
     """The one SELECT in `sql`, without a closing semicolon. Raises ModelError if it is none."""
     import duckdb
 
     try:
-        found = _parser().cursor().extract_statements(sql)
+        found = _open_parser().cursor().extract_statements(sql)
     except duckdb.Error as problem:
-        raise _unparsed(problem, sql, source) from problem
+        raise _translate_error(problem, sql, source) from problem
     if len(found) != 1:
         many = "it is empty" if not found else f"it holds {len(found)} statements"
-        raise ModelError(f"{source}: {many}", hint=HINT)
-    kind = _kind(found[0])
+        raise ModelError(f"{source}: {many}", hint=SELECT_HINT)
+    kind = _name_kind(found[0])
     if kind not in ("SELECT", "MULTI"):  # a PIVOT whose columns are not listed is several
-        raise ModelError(f"{source}: it is no SELECT but {kind}", hint=HINT)
+        raise ModelError(f"{source}: it is no SELECT but {kind}", hint=SELECT_HINT)
     if list(found[0].named_parameters):
         name = sorted(found[0].named_parameters)[0]
         hint = "write the value, or a variable of project.yml: $name"
         raise ModelError(f"{source}: it has a parameter, '{name}', that nobody fills", hint=hint)
     _check_numbers(sql, source)
-    return _without_semicolons(sql)
+    return _strip_semicolons(sql)
 
 
-def _kind(statement: duckdb.Statement) -> str:
+def _name_kind(statement: duckdb.Statement) -> str:
     """The kind of a statement; the client has no word for some (2.0.1)."""
     try:
         return str(statement.type.name)
@@ -131,7 +138,7 @@ def _check_numbers(sql: str, source: str) -> None:
 
     raw, tokens = sql.encode(), duckdb.tokenize(sql)
     for (place, kind), (after, _) in pairwise(tokens):
-        digits = PREFIXED.match(raw[place:])
+        digits = PREFIXED_NUMBER.match(raw[place:])
         if kind == duckdb.token_type.numeric_const and after == place + 1 and digits:
             word = digits[0].decode()
             line = raw[:place].count(b"\n") + 1
@@ -140,48 +147,48 @@ def _check_numbers(sql: str, source: str) -> None:
             raise ModelError(message, hint=hint)
 
 
-def of(sql: str) -> Tree | None:
+def parse_tree(sql: str) -> Tree | None:
     """The tree of one SELECT; None where DuckDB gives none, as for a PIVOT without its columns."""
-    statements = parsed(sql)
-    return None if statements is None else _walked(sql, statements)
+    statements = parse_statements(sql)
+    return None if statements is None else _walk_statements(sql, statements)
 
 
-def parsed(sql: str) -> list[Any] | None:
+def parse_statements(sql: str) -> list[Any] | None:
     """The statements of `sql` as DuckDB writes them in JSON; None where it gives none."""
     query = "SELECT json_serialize_sql($sql, skip_null := true, skip_empty := true)"
-    row = _parser().cursor().execute(query, {"sql": sql}).fetchone()
+    row = _open_parser().cursor().execute(query, {"sql": sql}).fetchone()
     found: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
     return None if found.get("error") else list(found["statements"])
 
 
-def expression(sql: str) -> Tree | None:
+def parse_expression(sql: str) -> Tree | None:
     """The tree of one scalar expression; None of anything else. It stands on line 1."""
     whole = f"SELECT (\n{sql}\n)"
-    statements = parsed(whole)
-    if statements is None or len(statements) != 1 or parsed(f"SELECT\n{sql}\n") is None:
+    statements = parse_statements(whole)
+    if statements is None or len(statements) != 1 or parse_statements(f"SELECT\n{sql}\n") is None:
         return None  # what parses only in brackets may close them
     node = statements[0].get("node", {})
     alone = len(node.get("select_list", [])) == 1 and not node.get("modifiers")
     empty = node.get("from_table", {}).get("type") == "EMPTY"
-    if not alone or not empty or any(node.get(part) for part in BEYOND):
+    if not alone or not empty or any(node.get(part) for part in QUERY_PARTS):
         return None
-    found = _walked(whole, statements)
+    found = _walk_statements(whole, statements)
     found.calls = {name: line - 1 for name, line in found.calls.items()}
     return found
 
 
-def constant(sql: str) -> Any:  # noqa: ANN401  # any SQL value
+def evaluate_constant(sql: str) -> Any:  # noqa: ANN401  # any SQL value
     """The value of an expression that names no column, no table and no file; None of any other."""
     import duckdb
 
     try:
-        row = _parser().cursor().execute(f"SELECT (\n{sql}\n)").fetchone()
+        row = _open_parser().cursor().execute(f"SELECT (\n{sql}\n)").fetchone()
     except duckdb.Error:
         return None
     return row[0] if row else None
 
 
-def _walked(sql: str, statements: list[Any]) -> Tree:
+def _walk_statements(sql: str, statements: list[Any]) -> Tree:
     tree = Tree(sql=sql)
     for each in statements:
         _walk(each, tree, frozenset())
@@ -197,10 +204,10 @@ def _walk(node: Any, tree: Tree, known: frozenset[str]) -> None:  # noqa: ANN401
     if not isinstance(node, dict):
         return
     kind = str(node.get("type", ""))
-    if kind.endswith("_NODE") and kind not in READS and "cte_map" in node:
+    if kind.endswith("_NODE") and kind not in READING_NODES and "cte_map" in node:
         tree.writes = tree.writes or kind.removesuffix("_NODE").removesuffix("_QUERY")
-    _note(node, kind, tree, known)
-    for name, query in _queries(node):
+    _note_names(node, kind, tree, known)
+    for name, query in _list_queries(node):
         _walk(query, tree, known)
         known = known | {name}
     itself = {str(node.get("cte_name", "")).lower()} if kind == "RECURSIVE_CTE_NODE" else set()
@@ -209,13 +216,13 @@ def _walk(node: Any, tree: Tree, known: frozenset[str]) -> None:  # noqa: ANN401
             _walk(value, tree, known if key == "left" else known | itself)
 
 
-def _queries(node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _list_queries(node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The queries of a node's WITH clause, in order, by their names in lower case."""
     for each in (node.get("cte_map") or {}).get("map") or []:
         yield str(each["key"]).lower(), each["value"]
 
 
-def _note(node: Mapping[str, Any], kind: str, tree: Tree, known: frozenset[str]) -> None:
+def _note_names(node: Mapping[str, Any], kind: str, tree: Tree, known: frozenset[str]) -> None:
     if kind == "BASE_TABLE":
         path = tuple(
             str(node[part]).lower()
@@ -226,11 +233,11 @@ def _note(node: Mapping[str, Any], kind: str, tree: Tree, known: frozenset[str])
             tree.tables.add(path)
     if node.get("function_name") and not node.get("is_operator"):
         name = str(node["function_name"]).lower()
-        tree.calls.setdefault(name, tree.line(int(node.get("query_location") or 0)))
+        tree.calls.setdefault(name, tree.find_line(int(node.get("query_location") or 0)))
     names = node.get("column_names") or []
-    if kind == "COLUMN_REF" and len(names) == 1 and str(names[0]).lower() in MOMENTS:
+    if kind == "COLUMN_REF" and len(names) == 1 and str(names[0]).lower() in MOMENT_FUNCTIONS:
         tree.calls.setdefault(
-            str(names[0]).lower(), tree.line(int(node.get("query_location") or 0))
+            str(names[0]).lower(), tree.find_line(int(node.get("query_location") or 0))
         )
     sample = node.get("sample")
     if sample and not sample.get("repeatable"):
@@ -245,7 +252,7 @@ def _note(node: Mapping[str, Any], kind: str, tree: Tree, known: frozenset[str])
         tree.clauses.add("row_number() without ORDER BY")
 
 
-def _without_semicolons(sql: str) -> str:
+def _strip_semicolons(sql: str) -> str:
     """SQL up to the semicolon that closes it, and what follows that."""
     import duckdb
 
@@ -257,10 +264,10 @@ def _without_semicolons(sql: str) -> str:
     return raw[:end].decode().rstrip()
 
 
-def _unparsed(problem: Exception, sql: str, source: str) -> ModelError:
+def _translate_error(problem: Exception, sql: str, source: str) -> ModelError:
     """DuckDB's word on what it cannot parse, with the line it points at."""
     said, _, rest = str(problem).partition("\n")
-    jinja = JINJA.search(sql)
+    jinja = JINJA_TAG.search(sql)
     if jinja is not None:
         where = f"{source}:{sql.count(chr(10), 0, jinja.start()) + 1}"
         hint = "name the table itself, as in FROM movies; `-- materialized: table` stands on top"
@@ -268,11 +275,11 @@ def _unparsed(problem: Exception, sql: str, source: str) -> ModelError:
     line = rest.strip().removeprefix("LINE ").partition(":")[0]
     where = f"{source}:{line}" if line.isdigit() else source
     said = said.removeprefix("Parser Error: ").rstrip("!.")
-    return ModelError(f"{where}: the SELECT cannot be parsed: {said}", hint=HINT)
+    return ModelError(f"{where}: the SELECT cannot be parsed: {said}", hint=SELECT_HINT)
 
 
 @cache
-def _parser() -> duckdb.DuckDBPyConnection:
+def _open_parser() -> duckdb.DuckDBPyConnection:
     """A DuckDB that only parses; it can open no file."""
     import duckdb
 
@@ -282,7 +289,7 @@ def _parser() -> duckdb.DuckDBPyConnection:
 
 
 @cache
-def builtin() -> frozenset[str]:
+def list_builtins() -> frozenset[str]:
     """The functions that DuckDB itself has, in lower case."""
     query = "SELECT DISTINCT lower(function_name) FROM duckdb_functions()"
-    return frozenset(str(name) for (name,) in _parser().cursor().execute(query).fetchall())
+    return frozenset(str(name) for (name,) in _open_parser().cursor().execute(query).fetchall())

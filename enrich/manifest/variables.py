@@ -18,34 +18,36 @@ from enrich.errors import ModelError, ProjectError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
 
-NAME = re.compile(r"[A-Za-z_]\w*")
-FUNCTION = "getvariable"
+VARIABLE_NAME = re.compile(r"[A-Za-z_]\w*")
+VARIABLE_FUNCTION = "getvariable"
 
 
-def declared(settings: Settings) -> dict[str, Any]:
+def read_variables(settings: YamlSettings) -> dict[str, Any]:
     """The mapping under `vars:`."""
-    found = settings.mapping("vars")
+    found = settings.read_mapping("vars")
     for name, value in (settings.values.get("vars") or {}).items():
         if not isinstance(name, str):
             hint = f"quote it, for YAML reads it as {name!r}"
-            raise settings.wrong("vars", "has a name that is no text", hint=hint)
-        if not NAME.fullmatch(name):
+            raise settings.make_error("vars", "has a name that is no text", hint=hint)
+        if not VARIABLE_NAME.fullmatch(name):
             hint = "letters, digits and _: SQL names it $name"
-            raise settings.wrong("vars", f"cannot name a variable '{name}'", hint=hint)
+            raise settings.make_error("vars", f"cannot name a variable '{name}'", hint=hint)
         try:
-            literal(value)
+            render_literal(value)
         except TypeError as problem:
             hint = "text, a number, true, false, a date, a list or a mapping of these"
-            raise settings.wrong("vars", f"cannot give '{name}' this value", hint=hint) from problem
+            raise settings.make_error(
+                "vars", f"cannot give '{name}' this value", hint=hint
+            ) from problem
     return found
 
 
-def given(words: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
+def parse_assignments(words: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
     """`NAME=VALUE` from the command line, each value read as YAML reads it.
 
-    >>> given(["year=1990", "genre=drama"], {"year": 0, "genre": ""})
+    >>> parse_assignments(["year=1990", "genre=drama"], {"year": 0, "genre": ""})
     {'year': 1990, 'genre': 'drama'}
     """
     import yaml
@@ -60,17 +62,17 @@ def given(words: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
             raise ProjectError(f"project.yml has no variable '{name}'", hint=hint)
         try:
             found[name] = yaml.safe_load(text)
-            literal(found[name])
+            render_literal(found[name])
         except (yaml.YAMLError, ValueError, TypeError) as problem:
             hint = f"quote it: --var '{name}=\"...\"'"
             raise ProjectError(f"--var {name} cannot be read", hint=hint) from problem
     return found
 
 
-def mapping(text: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def parse_mapping(text: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """The mapping in YAML that `--vars` takes.
 
-    >>> mapping("{year: 1990}", {"year": 0})
+    >>> parse_mapping("{year: 1990}", {"year": 0})
     {'year': 1990}
     """
     import yaml
@@ -89,18 +91,18 @@ def mapping(text: str, known: Mapping[str, Any]) -> dict[str, Any]:
             )
             raise ProjectError(f"project.yml has no variable '{name}'", hint=more)
         try:
-            literal(value)
+            render_literal(value)
         except TypeError as problem:
             raise ProjectError(f"--vars cannot give '{name}' this value", hint=hint) from problem
     return found
 
 
-def literal(value: Any) -> str:  # noqa: ANN401  # any YAML value
+def render_literal(value: Any) -> str:  # noqa: ANN401  # any YAML value
     """A value as DuckDB writes it; raises TypeError where it cannot.
 
-    >>> literal(["it's", 1, None, True])
+    >>> render_literal(["it's", 1, None, True])
     "['it''s', 1, NULL, TRUE]"
-    >>> print(literal({"a": 0.5}))
+    >>> print(render_literal({"a": 0.5}))
     {'a': 0.5}
     """
     if value is None:
@@ -119,16 +121,16 @@ def literal(value: Any) -> str:  # noqa: ANN401  # any YAML value
     if isinstance(value, date):
         return f"DATE '{value}'"
     if isinstance(value, list):
-        return f"[{', '.join(map(literal, value))}]"
+        return f"[{', '.join(map(render_literal, value))}]"
     if isinstance(value, dict):
-        return quote.struct({str(name): literal(item) for name, item in value.items()})
+        return quote.struct({str(name): render_literal(item) for name, item in value.items()})
     raise TypeError(type(value).__name__)
 
 
-def dumped(values: Mapping[str, Any]) -> str:
+def dump_values(values: Mapping[str, Any]) -> str:
     """Values as text that keeps their types; equal values give equal text.
 
-    >>> dumped({"day": date(2024, 5, 1), "text": "2024-05-01"})
+    >>> dump_values({"day": date(2024, 5, 1), "text": "2024-05-01"})
     "{day: 2024-05-01, text: '2024-05-01'}"
     """
     import yaml
@@ -137,44 +139,44 @@ def dumped(values: Mapping[str, Any]) -> str:
     return str(plain).strip()
 
 
-def loaded(text: str) -> dict[str, Any]:
+def load_values(text: str) -> dict[str, Any]:
     """What `dumped` wrote."""
     import yaml
 
     return yaml.safe_load(text) or {}
 
 
-def used(sql: str) -> tuple[str, ...]:
+def list_variables(sql: str) -> tuple[str, ...]:
     """The variables that SQL names, each once.
 
-    >>> used("SELECT $year, getvariable('genre'), '$no' WHERE y > $year")
+    >>> list_variables("SELECT $year, getvariable('genre'), '$no' WHERE y > $year")
     ('year', 'genre')
     """
-    return tuple(dict.fromkeys(name for name, _, _, _ in _found(sql)))
+    return tuple(dict.fromkeys(name for name, _, _, _ in _find_variables(sql)))
 
 
-def filled(sql: str, values: Mapping[str, Any], *, source: str, line: int = 1) -> str:
+def fill_variables(sql: str, values: Mapping[str, Any], *, source: str, line: int = 1) -> str:
     """SQL that begins at `line` of the file `source`, with literals for its variables.
 
-    >>> filled("SELECT * FROM films WHERE year > $year", {"year": 1990}, source="a.sql")
+    >>> fill_variables("SELECT * FROM films WHERE year > $year", {"year": 1990}, source="a.sql")
     'SELECT * FROM films WHERE year > 1990'
     """
     pieces, end = [], 0
-    for name, start, after, at in _found(sql):
+    for name, start, after, at in _find_variables(sql):
         if name not in values:
             hint = nearest(name, values) or "name it in project.yml: `vars:`, or quote the text"
             raise ModelError(f"{source}:{line + at - 1}: there is no variable '{name}'", hint=hint)
-        pieces += [sql[end:start], literal(values[name])]
+        pieces += [sql[end:start], render_literal(values[name])]
         end = after
     return "".join([*pieces, sql[end:]])
 
 
-def constant(sql: str, values: Mapping[str, Any]) -> str | None:
+def render_constant(sql: str, values: Mapping[str, Any]) -> str | None:
     """The text of an expression that is nothing but one variable; None of any other.
 
     Only where the text is sure to be what DuckDB would make of it.
     """
-    names = list(_found(sql))
+    names = list(_find_variables(sql))
     if len(names) != 1 or names[0][1:3] != (0, len(sql)):
         return None
     value = values.get(names[0][0])
@@ -182,9 +184,9 @@ def constant(sql: str, values: Mapping[str, Any]) -> str | None:
     return str(value) if plain else None
 
 
-def _found(sql: str) -> Iterator[tuple[str, int, int, int]]:
+def _find_variables(sql: str) -> Iterator[tuple[str, int, int, int]]:
     """Each variable: its name, where it begins and ends, and its line, counted from 1."""
-    if "$" not in sql and FUNCTION not in sql.lower():
+    if "$" not in sql and VARIABLE_FUNCTION not in sql.lower():
         return
     from sqlglot import tokenize
     from sqlglot.errors import SqlglotError
@@ -195,17 +197,23 @@ def _found(sql: str) -> Iterator[tuple[str, int, int, int]]:
         return
     found = []
     for token, after in pairwise(tokens):
-        if token.text == "$" and after.start == token.end + 1 and NAME.fullmatch(after.text):
+        if (
+            token.text == "$"
+            and after.start == token.end + 1
+            and VARIABLE_NAME.fullmatch(after.text)
+        ):
             found.append((token.start, after.end + 1, after.text))
     for number in range(len(tokens) - 3):
         word, opening, name, closing = tokens[number : number + 4]
-        called = word.text.lower() == FUNCTION and opening.text == "(" and closing.text == ")"
+        called = (
+            word.text.lower() == VARIABLE_FUNCTION and opening.text == "(" and closing.text == ")"
+        )
         if called and name.token_type.name == "STRING":
             found.append((word.start, closing.end + 1, name.text))
     for start, end, variable in sorted(found):
-        yield variable, start, end, _line(sql, start)
+        yield variable, start, end, _find_line(sql, start)
 
 
-def _line(sql: str, place: int) -> int:
+def _find_line(sql: str, place: int) -> int:
     """The line of a place; a token's own is that of its end."""
     return sql.count("\n", 0, place) + 1

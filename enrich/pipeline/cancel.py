@@ -28,7 +28,7 @@ def cancel_models(flow: Flow, names: Sequence[str], *, forget: bool) -> tuple[Ba
         known = {batch.model for batch in unread(database)}
         known |= {each.model for each in list_waiting(database)}
     for name in set(names) - known:
-        flow.graph.one(name)
+        flow.graph.find_model(name)
     problems: list[EnrichError] = []
     stopped: list[Batch] = []
     with hold_project(flow.files):

@@ -222,7 +222,7 @@ def _models(flow: Flow, provider: str | None, unusable: set[str]) -> Iterator[Fi
         yield _failed("seeds, sources", problems[0])
     for name, broken in flow.graph.broken.items():
         yield _failed(f"model {name}", broken)
-    for model in selection.select(flow.graph):
+    for model in selection.select_models(flow.graph):
         what = f"model {model.name}"
         missing = flow.find_unbuilt(model)
         if missing:

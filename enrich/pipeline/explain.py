@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]:
     """What a model becomes: its SQL, and if it asks, the JSON Schema and the first request, None
     where no row can be asked. Sends nothing."""
-    model = flow.graph.one(name)
+    model = flow.graph.find_model(name)
     load_seeds(flow)
     flow.check_seeds(model)
     chosen = flow.provider_of(model, provider) if model.asks else None

@@ -82,13 +82,13 @@ class Flow:
 
     def one(self, name: str) -> Model:
         """The model of this name, which must ask. Raises ProjectError where it is a plain one."""
-        picked = self.graph.one(name)
+        picked = self.graph.find_model(name)
         _ = picked.own_prompt
         return picked
 
     def upstream(self, model: Model, picked: Sequence[Model]) -> tuple[str, ...]:
         """Those of the picked models that this one depends on."""
-        before = self.graph.before(model.name)
+        before = self.graph.find_ancestors(model.name)
         return tuple(other.name for other in picked if other.name in before)
 
     def fail(self, name: str, problem: EnrichError) -> None:
@@ -136,7 +136,7 @@ class Flow:
     def find_spoiled(self, model: Model) -> EnrichError | None:
         """Why a seed, a source or a model that one reads, itself or behind plain models, is not
         there."""
-        before = (self.graph.models[name] for name in self.graph.before(model.name))
+        before = (self.graph.models[name] for name in self.graph.find_ancestors(model.name))
         readers = (model, *(each for each in before if not each.asks))
         broken = {name.lower(): problem for name, problem in self.graph.broken.items()}
         spoiled = broken | self.found.spoiled

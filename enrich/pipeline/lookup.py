@@ -40,8 +40,8 @@ def run_query(workspace: Workspace, query: str) -> Rows:
     files, known = workspace.files, workspace.variables
     there = [a for a in files.attached if a.type != "duckdb" or Path(a.path).is_file()]
     free = replace(files, reach=None, attached=tuple(there))
-    if set(variables.used(query)) <= set(known):
-        query = variables.filled(query, known, source="the query")
+    if set(variables.list_variables(query)) <= set(known):
+        query = variables.fill_variables(query, known, source="the query")
     access: Access = "read" if files.copies else "write"
     with free.open_both(warehouse=access, ledger="read", attached=True) as database:
         return fetch_rows(database, query)
@@ -59,7 +59,7 @@ def find_states(flow: Flow, names: list[str] | None = None) -> Listed[State]:
 
 def find_run_model(flow: Flow, name: str) -> Model:
     """A model that has been run. Raises ProjectError where it has not."""
-    picked = flow.graph.one(name)
+    picked = flow.graph.find_model(name)
     with flow.files.open_ledger() as database:
         if not database.call("latest_run", model=name):
             _ = picked.own_prompt  # a plain one never has a run

@@ -19,7 +19,7 @@ from enrich.db import quote
 from enrich.db.ownership import MARK, check_free, cleared, comment, mark, mark_in
 from enrich.errors import ProjectError, reading
 from enrich.ledger.run import Run
-from enrich.manifest.model import HISTORY, TAKEN
+from enrich.manifest.model import HISTORY_ENDING, RESERVED_TABLES
 from enrich.pipeline.read import Judge, judge_again
 from enrich.pipeline.test import Broken, keep_failures, needs_published, run_tests
 
@@ -117,7 +117,7 @@ def check_names(database: Warehouse, model: Model) -> None:
     """Refuse a model at whose names somebody else's tables stand. Needs the warehouse."""
     check_free(database, model.name, "a model")
     if model.asks:
-        for name in (model.name, f"{model.name}{HISTORY}"):
+        for name in (model.name, f"{model.name}{HISTORY_ENDING}"):
             check_free(database, name, "a model", schema="enrich")
 
 
@@ -175,7 +175,7 @@ def _replaced(
         for schema in SCHEMAS:
             if check_free(database, model, "a model", schema=schema) == "VIEW":
                 cleared(database, model, "a model")
-        check_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
+        check_free(database, f"{model}{HISTORY_ENDING}", "a model", schema="enrich")
         database.execute(tables.published(model, judge.output, judge.form))
         database.execute(tables.provenance(model))
         database.execute(history.history(model, judge.output, judge.form))
@@ -184,7 +184,7 @@ def _replaced(
             sealed = _sealed(database, schema, model, version)
             columns = words if schema == "main" else {}
             mark(database, "TABLE", schema, model, sealed, about=about, columns=columns)
-        mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
+        mark(database, "TABLE", "enrich", f"{model}{HISTORY_ENDING}", "a model")
         key = tuple(find_key(database, model))
         results = run_tests(
             database,
@@ -259,7 +259,7 @@ def _current(database: Warehouse, model: str, version: str, about: str) -> bool:
             return False
         if found[0][1] != comment(database, _sealed(database, schema, model, version), about):
             return False
-    return bool(database.call("exists", schema="enrich", name=f"{model}{HISTORY}"))
+    return bool(database.call("exists", schema="enrich", name=f"{model}{HISTORY_ENDING}"))
 
 
 def _sealed(database: Warehouse, schema: str, model: str, version: str) -> str:
@@ -295,10 +295,10 @@ def write_books(database: Both) -> None:
     Needs warehouse and ledger.
     """
     with database.transaction():
-        for name in TAKEN:
+        for name in RESERVED_TABLES:
             check_free(database, name, name, schema="enrich")
         database.call("costs")
         database.call("prompts")
         database.call("evaluations")
-        for name in TAKEN:
+        for name in RESERVED_TABLES:
             mark(database, "TABLE", "enrich", name, name)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from enrich.db.database import Ledger
     from enrich.db.files import Files
     from enrich.ledger.batch import Batch, Done
-    from enrich.manifest.prompt import Endpoint, Format
+    from enrich.manifest.prompt import Endpoint, ResponseFormat
 
 
 UNRUN = {
@@ -61,7 +61,7 @@ class Judge:
     """What answers are read and judged by: the output and the form of one version of a model."""
 
     endpoint: Endpoint
-    form: Format
+    form: ResponseFormat
     output: Output
     prefix: str
 
@@ -75,7 +75,7 @@ class Judge:
         )
         return cls(
             endpoint=cast("Endpoint", endpoint),
-            form=cast("Format", form),
+            form=cast("ResponseFormat", form),
             output=Output.parse(ddl, source="ledger"),
             prefix=prefix,
         )

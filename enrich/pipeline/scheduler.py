@@ -301,7 +301,7 @@ def _begin(flow: Flow, model: Model, provider: str | None, options: RunOptions) 
         return options
     chosen = flow.provider_of(model, provider)
     result = start_run(flow.files, flow.config, chosen, model, options)
-    planned = result.plan.noted(flow.graph.unstable(model.name))
+    planned = result.plan.noted(flow.graph.find_unstable(model.name))
     for sentence in (str(planned), *planned.notes):
         flow.listener.say(sentence)
     notice = read_notice(chosen)
@@ -341,7 +341,7 @@ def _begin_waiting(flow: Flow, each: Waiting, command: str) -> None:
     own = flow.with_variables(each.variables)
     why = ""
     try:
-        options = _begin(own, own.graph.one(each.model), each.provider, each.options)
+        options = _begin(own, own.graph.find_model(each.model), each.provider, each.options)
     except (Locked, DiskError):
         raise
     except EnrichError as problem:

@@ -23,7 +23,7 @@ from enrich.errors import (
     reading,
 )
 from enrich.manifest import seed_file
-from enrich.manifest.variables import literal
+from enrich.manifest.variables import render_literal
 from enrich.pipeline import zst
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def _select(each: SeedFile, **more: object) -> str:
     if each.encoding and _native(each.encoding):
         usual["encoding"] = _native(each.encoding)
     options = {**usual, **each.options, **more}
-    listed = "".join(f", {quote.name(name)} = {literal(value)}" for name, value in options.items())
+    listed = "".join(
+        f", {quote.name(name)} = {render_literal(value)}" for name, value in options.items()
+    )
     return f"SELECT * FROM {each.reader}($path{listed})"
 
 
@@ -256,7 +258,7 @@ def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichErr
 
     What cannot be loaded is left to the models that read it: it is among the command's `spoiled`.
     """
-    found = seed_file.found(flow.config)
+    found = seed_file.find_seed_files(flow.config)
     known = (*found.files, *found.problems)
     for name in names:
         if name not in known:

@@ -11,7 +11,7 @@ from enrich.db.files import Files
 from enrich.errors import Locked, ProjectError, nearest
 from enrich.manifest import hidden, loading, variables
 from enrich.manifest.config import Config
-from enrich.manifest.sources import address
+from enrich.manifest.sources import resolve_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,10 +88,10 @@ class Workspace:
         return self._load()[1]
 
     def _load(self) -> tuple[Graph, tuple[DataTest, ...]]:
-        key = variables.dumped(self.variables)
+        key = variables.dump_values(self.variables)
         if key not in self._loaded:
-            tests = loading.tests(self.config, self.variables)
-            found = loading.graph(self.config, self.variables)
+            tests = loading.load_tests(self.config, self.variables)
+            found = loading.load_graph(self.config, self.variables)
             for problem in found.broken.values():
                 self.say_once(f"{problem.message} ({problem.hint})")
             for sentence in found.unread:
@@ -106,7 +106,7 @@ class Workspace:
             return found
         try:
             with self.files.open_warehouse("read") as database:
-                return replace(found, models=hidden.resolved(database, found.models))
+                return replace(found, models=hidden.resolve_reads(database, found.models))
         except Locked as problem:
             self.listener.say(f"{problem.message}: what macros and views hide is not known")
             return found
@@ -144,7 +144,7 @@ def _files(
     verbose: bool,
 ) -> Files:
     """The project's databases, and what SQL may read; copies where the folder cannot be written."""
-    attached = tuple(address(each, environment, config.root) for each in config.attached)
+    attached = tuple(resolve_address(each, environment, config.root) for each in config.attached)
     beside = (config.seeds, *(path for source in config.sources for path in source.reach))
     beside += tuple(Path(each.path) for each in attached if each.type == "duckdb")
     files = Files(

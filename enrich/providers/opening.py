@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
 
 LIMIT_KEYS = ("max_requests", "max_bytes", "enqueued_tokens", "max_batches")
 """Settings that every provider may have: see `Limits`."""
@@ -24,15 +24,15 @@ class Opening:
     what the provider keeps goes below `work`. Keys are looked up in `environment`."""
 
     name: str
-    settings: Settings
-    written: Settings
+    settings: YamlSettings
+    written: YamlSettings
     root: Path
     work: Path
     environment: Mapping[str, str]
 
-    def known(self, *keys: str) -> None:
+    def check_keys(self, *keys: str) -> None:
         """Refuse settings other than these, and those that all providers share."""
-        self.settings.known(("type", *LIMIT_KEYS, *keys))
+        self.settings.check_keys(("type", *LIMIT_KEYS, *keys))
 
     @property
     def limits(self) -> Limits:
@@ -40,8 +40,8 @@ class Opening:
         usual, settings = Limits(), self.settings
         return replace(
             usual,
-            requests=settings.integer("max_requests", usual.requests) or usual.requests,
-            bytes=settings.integer("max_bytes", usual.bytes) or usual.bytes,
-            enqueued_tokens=settings.integer("enqueued_tokens"),
-            batches=settings.integer("max_batches"),
+            requests=settings.read_integer("max_requests", usual.requests) or usual.requests,
+            bytes=settings.read_integer("max_bytes", usual.bytes) or usual.bytes,
+            enqueued_tokens=settings.read_integer("enqueued_tokens"),
+            batches=settings.read_integer("max_batches"),
         )

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 def open_private(path: Path, mode: Literal["wb", "ab"]) -> IO[bytes]:
     """Open a file to write it, or to append to it, that only its owner may read."""
-    return open(path, mode, opener=_as_owner)  # Path.open has no opener
+    return open(path, mode, opener=_open_as_owner)  # Path.open has no opener
 
 
-def _as_owner(path: str, flags: int) -> int:
+def _open_as_owner(path: str, flags: int) -> int:
     """Open a file whose mode lets nobody else in; Windows keeps the folder's permissions."""
     return os.open(path, flags, 0o600)

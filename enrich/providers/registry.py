@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
     from enrich.providers import Provider
 
 ENTRY_POINT_GROUP = "enrich.providers"
@@ -29,32 +29,32 @@ BUILT_IN = {
 
 
 def open_provider(
-    name: str, settings: Settings, *, root: Path, work: Path, environment: Mapping[str, str]
+    name: str, settings: YamlSettings, *, root: Path, work: Path, environment: Mapping[str, str]
 ) -> Provider:
     """The provider that project.yml calls `name`; `${NAME}` in its settings is read now."""
-    usual = name if name in BUILT_IN or _others(name) else "openai"
-    kind = settings.text("type", usual)
+    usual = name if name in BUILT_IN or _find_entry_points(name) else "openai"
+    kind = settings.read_text("type", usual)
     opening = Opening(
         name=name,
-        settings=settings.expanded(environment),
+        settings=settings.expand(environment),
         written=settings,
         root=root,
         work=work,
         environment=environment,
     )
-    found: Provider = _class(kind, settings).from_settings(opening)
+    found: Provider = _load_class(kind, settings).from_settings(opening)
     return found
 
 
-def _class(kind: str, settings: Settings) -> Any:  # noqa: ANN401  # a class with from_settings
+def _load_class(kind: str, settings: YamlSettings) -> Any:  # noqa: ANN401  # a class with from_settings
     """The class of a type; raises ProjectError where nobody brings it."""
     if kind in BUILT_IN:
         module, name = BUILT_IN[kind]
         return getattr(import_module(module), name)
-    found = _others(kind)
+    found = _find_entry_points(kind)
     if not found:
         known = (*BUILT_IN, *(each.name for each in entry_points(group=ENTRY_POINT_GROUP)))
-        settings.choice("type", tuple(dict.fromkeys(known)), "")
+        settings.read_choice("type", tuple(dict.fromkeys(known)), "")
     try:
         return found[0].load()
     except Exception as problem:  # it is somebody else's module
@@ -62,6 +62,6 @@ def _class(kind: str, settings: Settings) -> Any:  # noqa: ANN401  # a class wit
         raise ProjectError(message, hint="see the package that brings it") from problem
 
 
-def _others(kind: str) -> list[Any]:
+def _find_entry_points(kind: str) -> list[Any]:
     """The entry points of this name: what other packages bring."""
     return list(entry_points(group=ENTRY_POINT_GROUP, name=kind))

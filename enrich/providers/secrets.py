@@ -28,7 +28,7 @@ class Secrets:
     values: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, values: Iterable[str]) -> Secrets:
+    def from_values(cls, values: Iterable[str]) -> Secrets:
         """Those of the values that are long enough to be secrets."""
         return cls(tuple(dict.fromkeys(value for value in values if len(value) >= SHORTEST)))
 
@@ -50,10 +50,10 @@ class Secrets:
         }
         return tuple(sorted(found, key=lambda form: (-len(form), form)))
 
-    def redacted(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """`text` without any form of a secret.
 
-        >>> Secrets.of(["sk-a/b+c"]).redacted("no sk-a/b+c, no sk-a%2Fb%2Bc")
+        >>> Secrets.from_values(["sk-a/b+c"]).redact("no sk-a/b+c, no sk-a%2Fb%2Bc")
         'no ***, no ***'
         """
         for form in self.forms:

@@ -14,7 +14,7 @@ from enrich.providers.executor.requests import read_requests
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
-    from enrich.providers.executor.engine import Engine, Reply
+    from enrich.providers.executor.engine import Engine, EngineReply
     from enrich.providers.executor.folder import Folder
 
 
@@ -25,7 +25,7 @@ class Tally:
     completed: int
     failed: int
 
-    def plus(self, reply: Reply) -> Tally:
+    def plus(self, reply: EngineReply) -> Tally:
         """The tally after one more."""
         good = reply.status == 200
         return Tally(completed=self.completed + good, failed=self.failed + (not good))
@@ -63,7 +63,7 @@ class Answers:
                 return None
             return next((r for r in self._queue if r["custom_id"] not in self._seen), None)
 
-    def _put(self, custom_id: str, reply: Reply) -> None:
+    def _put(self, custom_id: str, reply: EngineReply) -> None:
         """Append an answer."""
         text = json.dumps(make_line(custom_id, reply)).encode() + b"\n"
         with self._lock:
@@ -88,7 +88,7 @@ class Answers:
             return self.tally
 
 
-def make_line(custom_id: str, reply: Reply) -> dict[str, Any]:
+def make_line(custom_id: str, reply: EngineReply) -> dict[str, Any]:
     """A line of a result file in the Batch API's form."""
     number = uuid.uuid4().hex
     return {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from enrich.errors import DiskError, ProviderError
 from enrich.providers import Remote
 from enrich.providers.executor.folder import Folder
-from enrich.providers.executor.launch import run_worker_here, tend
+from enrich.providers.executor.launch import run_worker_here, tend_batch
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class FolderBatches:
 
     def _tended(self, folder: Folder) -> Remote:
         """How a batch stands, with a worker if it needs one."""
-        return _report(folder, tend(folder, self.worker))
+        return _make_remote(folder, tend_batch(folder, self.worker))
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
@@ -118,7 +118,7 @@ class FolderBatches:
             raise DiskError(f"{where}: {error.strerror or error}", hint=hint) from error
 
 
-def _report(folder: Folder, state: BatchState) -> Remote:
+def _make_remote(folder: Folder, state: BatchState) -> Remote:
     """A batch as its provider reports it."""
     batch = folder.path.name
     answered = state.completed + state.failed

@@ -18,7 +18,7 @@ class EngineFailed(Exception):
     """The engine cannot be opened; the text says why, and the batch has failed."""
 
 
-class Reply(NamedTuple):
+class EngineReply(NamedTuple):
     """What came of a request: an HTTP status, and a body; a refusal is a reply, too."""
 
     status: int
@@ -35,6 +35,6 @@ class Engine:
     it raises ends the worker, and the row is asked again. `warm` is called once before, with the
     body of the first of several requests."""
 
-    answer: Callable[[Mapping[str, Any]], Reply]
+    answer: Callable[[Mapping[str, Any]], EngineReply]
     slots: int = 1
     warm: Callable[[Mapping[str, Any]], None] = _stay_cold

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-Found = TypeVar("Found")
+CallResult = TypeVar("CallResult")
 
 SHARING_TRIES = 20 if sys.platform == "win32" else 0
 SHARING_PAUSE = 0.05
@@ -122,7 +122,7 @@ class Folder:
     def state(self) -> BatchState:
         """How it stands; as new where no worker has written it yet."""
         try:
-            text = _patiently((self.path / "state.json").read_bytes)
+            text = _retry_sharing((self.path / "state.json").read_bytes)
         except FileNotFoundError:
             return BatchState()
         return BatchState(**json.loads(text))
@@ -138,7 +138,7 @@ class Folder:
             file.write(json.dumps(values).encode())
             file.flush()
             os.fsync(file.fileno())
-        _patiently(lambda: draft.replace(self.path / name))
+        _retry_sharing(lambda: draft.replace(self.path / name))
 
     def ask_cancel(self) -> None:
         """Leave word that it is to be cancelled."""
@@ -181,7 +181,7 @@ class Folder:
         open_private(self.output, "ab").close()
         with self.output.open("r+b") as file:
             for line in file:
-                answer = _parsed(line)
+                answer = _parse_line(line)
                 if answer is None:
                     break
                 end += len(line)
@@ -200,7 +200,7 @@ class Folder:
         return state
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def _parse_line(line: bytes) -> dict[str, Any] | None:
     """A line of answers; None where it is torn."""
     if not line.endswith(b"\n"):
         return None
@@ -220,7 +220,7 @@ def _link(source: Path, target: Path) -> None:
         target.chmod(0o600)
 
 
-def _patiently(call: Callable[[], Found]) -> Found:
+def _retry_sharing(call: Callable[[], CallResult]) -> CallResult:
     """What `call` gives. Windows refuses to replace a file while another process reads it, and to
     read one while it is replaced; both pass."""
     for _ in range(SHARING_TRIES):

@@ -18,18 +18,18 @@ MOST_STARTS = 3
 """How often a worker is started without a new answer before its batch has failed."""
 
 
-def tend(folder: Folder, worker: str) -> BatchState:
+def tend_batch(folder: Folder, worker: str) -> BatchState:
     """How a batch stands. One that has not ended and has no worker is ended, or gets one: the
     module `worker`."""
     if (state := folder.state).ended:
         return state
     with hold_lock(folder.path / "start.lock") as mine:
-        if mine and _is_due(folder):
+        if mine and _claim_start(folder):
             start_worker(folder, worker)
     return folder.state
 
 
-def _is_due(folder: Folder) -> bool:
+def _claim_start(folder: Folder) -> bool:
     """Whether a worker is to be started, which is then counted; ends a batch that needs none."""
     with hold_lock(folder.lock) as free:
         state = folder.state
@@ -55,11 +55,11 @@ def start_worker(folder: Folder, worker: str) -> None:
     """
     with open_private(folder.log, "ab") as log:
         process = subprocess.Popen(
-            [*_command(folder, worker), "--tell"],
+            [*_build_command(folder, worker), "--tell"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            **_detached(),
+            **_detach_options(),
         )
     # A process that nobody waits for would stay in the list of processes after its end.
     Thread(target=process.wait, daemon=True).start()
@@ -72,7 +72,7 @@ def run_worker_here(folder: Folder, worker: str) -> None:
     """Run a worker to its end; Ctrl-C ends it as well."""
     with open_private(folder.log, "ab") as log:
         subprocess.run(
-            _command(folder, worker),
+            _build_command(folder, worker),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -80,12 +80,12 @@ def run_worker_here(folder: Folder, worker: str) -> None:
         )
 
 
-def _command(folder: Folder, worker: str) -> list[str]:
+def _build_command(folder: Folder, worker: str) -> list[str]:
     """How a worker is started."""
     return [sys.executable, "-m", worker, str(folder.path)]
 
 
-def _detached() -> dict[str, Any]:
+def _detach_options() -> dict[str, Any]:
     """What Popen takes so that a process goes on without its parent (Python's `subprocess`)."""
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP

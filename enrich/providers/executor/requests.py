@@ -32,7 +32,7 @@ def count_requests(path: Path, endpoint: str) -> int:
     with path.open("rb") as file:
         for number, text in enumerate(file, start=1):
             try:
-                custom_id = _checked_id(text, endpoint)
+                custom_id = _check_line(text, endpoint)
                 if custom_id in seen:
                     message = f"custom_id {custom_id!r} is there twice"
                     raise InvalidFile("duplicate_custom_id", message)
@@ -44,7 +44,7 @@ def count_requests(path: Path, endpoint: str) -> int:
     return len(seen)
 
 
-def _checked_id(text: bytes, endpoint: str) -> str:
+def _check_line(text: bytes, endpoint: str) -> str:
     """The custom_id of a line; raises InvalidFile where the line is no request."""
     try:
         request = json.loads(text)

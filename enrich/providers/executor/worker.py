@@ -49,7 +49,7 @@ def run_worker(open_engines: OpenEngines) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tell", action="store_true", help="write a line once it has begun")
     options = parser.parse_args()
-    sys.excepthook = _leave
+    sys.excepthook = _exit_at_once
     faulthandler.enable()
     os.umask(0o077)
     folder = Folder(options.folder)
@@ -58,9 +58,9 @@ def run_worker(open_engines: OpenEngines) -> None:
         sys.exit("another worker is at it")
     folder.say_pid()
     if options.tell:
-        _tell()
+        _report_start()
     try:
-        _work(folder, open_engines)
+        _work_off(folder, open_engines)
     except OSError as error:
         if folder.exists:
             folder.finish("failed", code="disk_failed", error=str(error))
@@ -68,21 +68,23 @@ def run_worker(open_engines: OpenEngines) -> None:
     lock.release()
 
 
-def _tell() -> None:
+def _report_start() -> None:
     """Say to whoever started it that it holds the lock, and speak to the log from here on."""
     with suppress(OSError):  # they may have gone
         os.write(sys.stdout.fileno(), b"\n")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
-def _leave(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _exit_at_once(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     """Leave at once after an error nobody foresaw, without waiting for rows in native code."""
     sys.__excepthook__(kind, error, trace)
     sys.stderr.flush()
     os._exit(1)
 
 
-def _work(folder: Folder, open_engines: OpenEngines) -> None:
+def _work_off(folder: Folder, open_engines: OpenEngines) -> None:
     """Bring a batch to its end. The caller holds its lock. Raises OSError, also when it is gone."""
     if folder.state.ended:
         return
@@ -102,7 +104,7 @@ def _work(folder: Folder, open_engines: OpenEngines) -> None:
         folder.finish("failed", code="engine_failed", error=str(error))
         turn.release()
         return
-    _answer(folder, engines)
+    _answer_all(folder, engines)
     os._exit(0)  # rows of a cancelled batch may still be in native code
 
 
@@ -120,30 +122,30 @@ def _await_turn(folder: Folder) -> BaseFileLock | None:
     return None
 
 
-def _answer(folder: Folder, engines: Sequence[Engine]) -> None:
+def _answer_all(folder: Folder, engines: Sequence[Engine]) -> None:
     """Answer what is not answered yet, and say how it stands as it goes."""
     answers = Answers(folder)
     state = replace(folder.state, status="in_progress")
-    folder.save(_counted(state, answers.tally))
-    pending = _begin(answers, engines)
+    folder.save(_add_tally(state, answers.tally))
+    pending = _start_slots(answers, engines)
     leave: float | None = None
     while pending and (leave is None or time.monotonic() < leave):
         done, pending = wait(pending, timeout=BEAT_SECONDS)
         for slot in done:
             slot.result()
         if answers.sync():
-            folder.save(_counted(state, answers.tally))
+            folder.save(_add_tally(state, answers.tally))
         if not folder.exists:
             os._exit(0)
         if folder.cancelling and leave is None:
             answers.stop.set()
             leave = time.monotonic() + GRACE_SECONDS
-    final = _counted(state, answers.close())
+    final = _add_tally(state, answers.close())
     whole = final.completed + final.failed == state.total
     folder.save(replace(final, status="completed" if whole else "cancelled"))
 
 
-def _begin(answers: Answers, engines: Sequence[Engine]) -> set[Future[None]]:
+def _start_slots(answers: Answers, engines: Sequence[Engine]) -> set[Future[None]]:
     """Start every slot; the first of an engine warms it while the others wait."""
     ahead = answers.ahead(2)
     pool = ThreadPoolExecutor(sum(engine.slots for engine in engines))
@@ -152,14 +154,14 @@ def _begin(answers: Answers, engines: Sequence[Engine]) -> set[Future[None]]:
         ready = Event()
         if len(ahead) < 2:
             ready.set()
-        slots.add(pool.submit(_lead, answers, engine, ready, ahead))
+        slots.add(pool.submit(_warm_and_answer, answers, engine, ready, ahead))
         slots.update(
             pool.submit(answers.answer_with, engine, ready) for _ in range(engine.slots - 1)
         )
     return slots
 
 
-def _lead(
+def _warm_and_answer(
     answers: Answers, engine: Engine, ready: Event, ahead: Sequence[Mapping[str, Any]]
 ) -> None:
     """Warm an engine, and answer rows with its first slot."""
@@ -171,6 +173,6 @@ def _lead(
     answers.answer_with(engine, ready)
 
 
-def _counted(state: BatchState, tally: Tally) -> BatchState:
+def _add_tally(state: BatchState, tally: Tally) -> BatchState:
     """The state with what has been answered."""
     return replace(state, completed=tally.completed, failed=tally.failed)

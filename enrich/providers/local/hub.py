@@ -38,7 +38,7 @@ def find_weights(spec: str) -> Path:
     except ImportError as error:
         raise ProviderError("`hf:` needs huggingface_hub", hint=INSTALL_HUB) from error
     try:
-        return _cached(repo, quantisation) or _downloaded(repo, quantisation)
+        return _find_cached(repo, quantisation) or _download(repo, quantisation)
     except HFValidationError as error:
         raise ProviderError(
             f"`hf: {spec}`: no such name of a repository", hint=HUB_EXAMPLE
@@ -55,7 +55,7 @@ def find_weights(spec: str) -> Path:
         ) from error
 
 
-def _cached(repo: str, quantisation: str) -> Path | None:
+def _find_cached(repo: str, quantisation: str) -> Path | None:
     """The file as it was downloaded before, or None."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -65,17 +65,17 @@ def _cached(repo: str, quantisation: str) -> Path | None:
     except LocalEntryNotFoundError:
         return None
     names = [str(path.relative_to(folder)) for path in folder.rglob("*.gguf")]
-    found = _matching(names, quantisation)
+    found = _match_quantisation(names, quantisation)
     return folder / found[0] if len(found) == 1 else None
 
 
-def _downloaded(repo: str, quantisation: str) -> Path:
+def _download(repo: str, quantisation: str) -> Path:
     """The file from the hub, checked against the hash that the hub lists."""
     from huggingface_hub import HfApi, hf_hub_download
 
     files = HfApi().model_info(repo, files_metadata=True).siblings or []
     sums = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in files}
-    found = _matching(sums, quantisation)
+    found = _match_quantisation(sums, quantisation)
     if len(found) != 1:
         there = [name for name in sums if name.endswith(".gguf")]
         trouble = "several files" if found else "no GGUF"
@@ -91,12 +91,12 @@ def _downloaded(repo: str, quantisation: str) -> Path:
     return path
 
 
-def _matching(names: Iterable[str], quantisation: str) -> list[str]:
+def _match_quantisation(names: Iterable[str], quantisation: str) -> list[str]:
     """The llms among the files whose name holds the quantisation, best as a word of its own.
 
-    >>> _matching(["m-Q4_K_M.gguf", "m-Q4_K_S.gguf", "m-bf16.gguf", "m-f16.gguf"], "F16")
+    >>> _match_quantisation(["m-Q4_K_M.gguf", "m-Q4_K_S.gguf", "m-bf16.gguf", "m-f16.gguf"], "F16")
     ['m-f16.gguf']
-    >>> _matching(["m.Q4_K_M.gguf", "mmproj-Q4_K_M.gguf", "README.md"], "q4_k_m")
+    >>> _match_quantisation(["m.Q4_K_M.gguf", "mmproj-Q4_K_M.gguf", "README.md"], "q4_k_m")
     ['m.Q4_K_M.gguf']
     """
     word = re.escape(quantisation.lower())

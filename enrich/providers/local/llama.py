@@ -20,7 +20,7 @@ from enrich.providers.local.settings import EngineSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.providers.executor.engine import Reply
+    from enrich.providers.executor.engine import EngineReply
     from enrich.providers.executor.folder import Folder, Job
 
 SMALL_WEIGHTS = 512_000_000
@@ -51,7 +51,7 @@ def open_engines(folder: Folder) -> list[Engine]:
         for slots, threads in plan:
             with pin_to(list(islice(free, threads)) if whole else cores):
                 llama = Llama(settings, slots=slots, threads=threads, scratch=folder.path)
-            answer = partial(_reply, llama, job)
+            answer = partial(_answer_job, llama, job)
             found.append(Engine(answer=answer, slots=slots, warm=llama.warm))
     except ImportError as error:
         hint = "apt-get install libgomp1 libstdc++6" if sys.platform == "linux" else "install it"
@@ -62,7 +62,7 @@ def open_engines(folder: Folder) -> list[Engine]:
     return found
 
 
-def _reply(llama: Llama, job: Job, body: Mapping[str, Any]) -> Reply:
+def _answer_job(llama: Llama, job: Job, body: Mapping[str, Any]) -> EngineReply:
     """The reply of an engine to one body."""
     return answer_body(llama, body, job)
 
@@ -79,12 +79,12 @@ def plan_engines(settings: EngineSettings, size: int) -> list[tuple[int, int]]:
         return [(settings.slots, settings.threads)]
     number = min(settings.slots, settings.threads)
     return [
-        (_share(settings.slots, number, i), _share(settings.threads, number, i))
+        (_take_share(settings.slots, number, i), _take_share(settings.threads, number, i))
         for i in range(number)
     ]
 
 
-def _share(whole: int, number: int, index: int) -> int:
+def _take_share(whole: int, number: int, index: int) -> int:
     """One of `number` shares of a whole, as equal as they can be."""
     return whole // number + (index < whole % number)
 

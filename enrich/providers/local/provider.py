@@ -82,16 +82,16 @@ class LocalProvider:
     def from_settings(cls, opening: Opening) -> LocalProvider:
         """The provider that `providers:` describes. Raises ProjectError for what is not right."""
         settings = opening.settings
-        opening.known(*LOCAL_KEYS)
+        opening.check_keys(*LOCAL_KEYS)
         return cls(
             name=opening.name,
             root=opening.work / "local",
             path=read_path(opening, "path"),
             mmproj=read_path(opening, "mmproj"),
-            hf=settings.text("hf") or None,
-            slots=settings.integer("slots") or USUAL_SLOTS,
-            context=settings.integer("context") or USUAL_CONTEXT,
-            threads=settings.integer("threads"),
+            hf=settings.read_text("hf") or None,
+            slots=settings.read_integer("slots") or USUAL_SLOTS,
+            context=settings.read_integer("context") or USUAL_CONTEXT,
+            threads=settings.read_integer("threads"),
             limits=opening.limits,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
-from enrich.providers.executor.engine import Reply
+from enrich.providers.executor.engine import EngineReply
 from enrich.providers.local.images import RejectedRequest, inline_images
 from enrich.providers.local.settings import CHAT_ENDPOINT
 
@@ -26,14 +26,14 @@ PENALTIES = frozenset({"repeat_penalty", "frequency_penalty", "presence_penalty"
 """Whoever sets one of these has said how to go on."""
 
 
-class Asked(Protocol):
+class ChatEngine(Protocol):
     """What is asked: `Llama`, which is loaded in a worker only."""
 
     def ask(self, body: dict[str, Any]) -> dict[str, Any]:
         """A completion or `{"error": ...}`."""
 
 
-def answer_body(llama: Asked, body: Mapping[str, Any], job: Job) -> Reply:
+def answer_body(llama: ChatEngine, body: Mapping[str, Any], job: Job) -> EngineReply:
     """The reply to a request of a job; an error is a reply, too."""
     try:
         prepared = prepare_body(body, job)
@@ -46,8 +46,8 @@ def answer_body(llama: Asked, body: Mapping[str, Any], job: Job) -> Reply:
         found = {"error": {"code": 400, "type": "invalid_request_error", "message": str(error)}}
     if "choices" in found:
         found.pop("timings", None)
-        return Reply(200, {**found, "model": job.llm})
-    return Reply(_status(found), found)
+        return EngineReply(200, {**found, "model": job.llm})
+    return EngineReply(_read_status(found), found)
 
 
 def _is_cut_off(body: Mapping[str, Any]) -> bool:
@@ -56,7 +56,7 @@ def _is_cut_off(body: Mapping[str, Any]) -> bool:
     return bool(choices[0].get("finish_reason") == "length")
 
 
-def _status(body: Mapping[str, Any]) -> int:
+def _read_status(body: Mapping[str, Any]) -> int:
     """The HTTP status that an error speaks of, or 400."""
     error = body.get("error")
     code = error.get("code") if isinstance(error, dict) else None
@@ -74,33 +74,33 @@ def prepare_body(body: Mapping[str, Any], job: Job) -> dict[str, Any]:
         raise RejectedRequest(f"a local llm answers {CHAT_ENDPOINT} only, not {job.endpoint}")
     if not isinstance(body.get("messages"), list) or not body["messages"]:
         raise RejectedRequest("`messages` is empty")
-    attempt = _attempt(job)
+    attempt = _read_attempt(job)
     own: dict[str, Any] = {"temperature": 0.3 if attempt > 1 else 0}
     own["seed"] = attempt if attempt > 1 else 0
     if all(body.get(limit) is None for limit in TOKEN_MAXIMA):
         own["max_tokens"] = USUAL_MAX_TOKENS
     if body.get("response_format") is not None:
-        own["response_format"] = _add_ends(body["response_format"])
+        own["response_format"] = _add_lengths(body["response_format"])
     own |= {} if PENALTIES & body.keys() else STEADYING
     given = {k: v for k, v in body.items() if v is not None and k != "response_format"}
     return {**own, **given, "messages": [inline_images(each) for each in body["messages"]]}
 
 
-def _add_ends(schema: Any) -> Any:  # noqa: ANN401  # any JSON
+def _add_lengths(schema: Any) -> Any:  # noqa: ANN401  # any JSON
     """A response format whose grammar ends a text where its column does: OpenAI's schemas cannot
     say `maxLength`, so enrich says it in words (see `output`), and the engine can keep to it."""
     if isinstance(schema, list):
-        return [_add_ends(each) for each in schema]
+        return [_add_lengths(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {key: _add_ends(value) for key, value in schema.items()}
+    found = {key: _add_lengths(value) for key, value in schema.items()}
     said = AT_MOST.search(str(found.get("description", "")))
     kind = found.get("type")
     is_text = kind == "string" or (isinstance(kind, list) and "string" in kind)
     return found | {"maxLength": int(said[1])} if said and is_text else found
 
 
-def _attempt(job: Job) -> int:
+def _read_attempt(job: Job) -> int:
     """Which attempt at its rows a batch is, counted from 1."""
     number = job.metadata.get("attempt", "")
     return int(number) if number.isdecimal() else 1

@@ -32,7 +32,7 @@ class EngineSettings:
 
 def read_path(opening: Opening, key: str) -> Path | None:
     """A path of the settings, which begins at the project's folder; None where there is none."""
-    text = opening.settings.text(key)
+    text = opening.settings.read_text(key)
     return opening.root / Path(text).expanduser() if text else None
 
 

@@ -67,7 +67,7 @@ def check_gguf(path: Path) -> None:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            needed = _needed(file)
+            needed = _find_last_tensor(file)
     except FileNotFoundError as error:
         raise ProviderError(f"{path}: no such file", hint="`path:` names a GGUF file") from error
     except OSError as error:
@@ -89,29 +89,29 @@ class _ForeignError(Exception):
     """This is no GGUF file, or one of a kind nobody knew when this was written."""
 
 
-def _needed(file: BinaryIO) -> int:
+def _find_last_tensor(file: BinaryIO) -> int:
     """Where the last tensor begins: the file ends after that (GGUF specification, ggml)."""
     if file.read(4) != b"GGUF":
         raise _ForeignError("is not a GGUF file")
-    (version,) = _numbers(file, "<I")
+    (version,) = _read_numbers(file, "<I")
     if version not in (2, 3):
         raise _ForeignError(f"is a GGUF file of version {version}, not 2 or 3")
-    tensors, pairs = _numbers(file, "<QQ")
+    tensors, pairs = _read_numbers(file, "<QQ")
     alignment = 32
     for _ in range(pairs):
-        name = _text(file)
-        (kind,) = _numbers(file, "<I")
+        name = _read_text(file)
+        (kind,) = _read_numbers(file, "<I")
         if name == b"general.alignment" and kind == _UINT32:
-            (alignment,) = _numbers(file, "<I")
+            (alignment,) = _read_numbers(file, "<I")
         else:
-            _skip(file, kind)
+            _skip_value(file, kind)
     last = 0
     for _ in range(tensors):
-        _text(file)
-        (dimensions,) = _numbers(file, "<I")
+        _read_text(file)
+        (dimensions,) = _read_numbers(file, "<I")
         if dimensions > 8:
             raise _ForeignError(f"is damaged: it has a tensor of {dimensions} dimensions")
-        *_, offset = _numbers(file, f"<{dimensions}QIQ")
+        *_, offset = _read_numbers(file, f"<{dimensions}QIQ")
         last = max(last, offset)
     return -(-file.tell() // alignment) * alignment + last
 
@@ -122,7 +122,7 @@ _SIZES = (1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)
 _UINT32, _STRING, _ARRAY = 4, 8, 9
 
 
-def _numbers(file: BinaryIO, form: str) -> tuple[int, ...]:
+def _read_numbers(file: BinaryIO, form: str) -> tuple[int, ...]:
     """The numbers of a `struct` format that stand next."""
     data = file.read(struct.calcsize(form))
     try:
@@ -131,38 +131,38 @@ def _numbers(file: BinaryIO, form: str) -> tuple[int, ...]:
         raise EOFError from error
 
 
-def _text(file: BinaryIO) -> bytes:
+def _read_text(file: BinaryIO) -> bytes:
     """The text that stands next; empty where it is too long to be a name."""
-    (length,) = _numbers(file, "<Q")
+    (length,) = _read_numbers(file, "<Q")
     if length > _MIB:
-        _pass(file, length)
+        _skip_bytes(file, length)
         return b""
     return file.read(length)
 
 
-def _skip(file: BinaryIO, kind: int) -> None:
+def _skip_value(file: BinaryIO, kind: int) -> None:
     """Pass over a metadata value."""
     if kind == _STRING:
-        _text(file)
+        _read_text(file)
     elif kind == _ARRAY:
-        inner, length = _numbers(file, "<IQ")
+        inner, length = _read_numbers(file, "<IQ")
         if inner == _STRING:
             for _ in range(length):
-                _text(file)
+                _read_text(file)
         else:
-            _pass(file, _size(inner) * length)
+            _skip_bytes(file, _find_size(inner) * length)
     else:
-        _pass(file, _size(kind))
+        _skip_bytes(file, _find_size(kind))
 
 
-def _size(kind: int) -> int:
+def _find_size(kind: int) -> int:
     """Bytes of a metadata value of this type."""
     if kind >= len(_SIZES) or not _SIZES[kind]:
         raise _ForeignError(f"is damaged: it has a value of type {kind}")
     return _SIZES[kind]
 
 
-def _pass(file: BinaryIO, length: int) -> None:
+def _skip_bytes(file: BinaryIO, length: int) -> None:
     """Pass over so many bytes."""
     if length >> 50:
         raise EOFError

@@ -51,18 +51,18 @@ class Account:
     @cached_property
     def secrets(self) -> Secrets:
         """All that is configured and may be one: what a server's words are shown without."""
-        return Secrets.of((self.api_key, *self.headers.values(), *self.named.values()))
+        return Secrets.from_values((self.api_key, *self.headers.values(), *self.named.values()))
 
     @cached_property
     def sure_secrets(self) -> Secrets:
         """What is one for sure, and no word that an answer could hold by chance."""
         headers = (value for name, value in self.headers.items() if SECRET_HEADER.search(name))
         found = (self.api_key, *headers, *self.named.values())
-        return Secrets.of(value for value in found if len(value) >= SURE_LENGTH)
+        return Secrets.from_values(value for value in found if len(value) >= SURE_LENGTH)
 
-    def redacted(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """`text` without any secret of this account."""
-        return self.secrets.redacted(text)
+        return self.secrets.redact(text)
 
 
 def is_url(text: str) -> bool:

@@ -27,7 +27,7 @@ def create_batch(
 ) -> Remote:
     """Create a batch, once. A refusal because the file is not ready is one for now."""
     try:
-        return _created(connection, file, endpoint, metadata)
+        return _create_once(connection, file, endpoint, metadata)
     except (Unavailable, Unclear):
         raise
     except ProviderError as problem:
@@ -37,11 +37,11 @@ def create_batch(
         raise
 
 
-def _created(
+def _create_once(
     connection: Connection, file: str, endpoint: str, metadata: Mapping[str, str]
 ) -> Remote:
     """Make the one call; an answer that cannot be used is a lost one."""
-    with connection.translated(creating=True):
+    with connection.translate_errors(creating=True):
         batch = connection.ask(
             lambda client: client.with_options(max_retries=0).batches.create(
                 input_file_id=file,
@@ -51,34 +51,34 @@ def _created(
             ),
             creating=True,
         )
-        return _read_clean(connection, batch.to_dict(warnings=False))
+        return _read_redacted(connection, batch.to_dict(warnings=False))
 
 
 def find_batch(connection: Connection, intent: str, *, file: str) -> Remote | None:
     """The batch of an intent. Where servers keep no metadata, the one made of its file."""
-    for batch in connection.items(lambda client: client.batches.list(limit=100)):
-        with connection.translated():
+    for batch in connection.list_items(lambda client: client.batches.list(limit=100)):
+        with connection.translate_errors():
             known = getattr(batch, "metadata", None)
             known = known if isinstance(known, dict) else {}
             made_of, status = (getattr(batch, name, "") for name in ("input_file_id", "status"))
             mine = made_of == file and status != "failed"
             if known.get("enrich_batch") == intent or (mine and not known):
-                return _read_clean(connection, batch.to_dict(warnings=False))
+                return _read_redacted(connection, batch.to_dict(warnings=False))
     return None
 
 
 def retrieve_batch(connection: Connection, remote_id: str) -> Remote:
     """How a batch stands."""
-    with connection.translated():
+    with connection.translate_errors():
         found = connection.ask(lambda client: client.batches.retrieve(remote_id))
-        return _read_clean(connection, found.to_dict(warnings=False), asked=remote_id)
+        return _read_redacted(connection, found.to_dict(warnings=False), asked=remote_id)
 
 
-def cancel_batch(connection: Connection, remote_id: str) -> Remote:
+def request_cancel(connection: Connection, remote_id: str) -> Remote:
     """Ask for it; a batch that has ended meanwhile (409) is shown as it ended."""
     import openai
 
-    with connection.translated():
+    with connection.translate_errors():
         try:
             found = connection.ask(
                 lambda client: client.with_options(max_retries=0).batches.cancel(remote_id)
@@ -87,17 +87,17 @@ def cancel_batch(connection: Connection, remote_id: str) -> Remote:
             if not isinstance(problem.__context__, openai.ConflictError):
                 raise
             return retrieve_batch(connection, remote_id)
-        return _read_clean(connection, found.to_dict(warnings=False), asked=remote_id)
+        return _read_redacted(connection, found.to_dict(warnings=False), asked=remote_id)
 
 
-def _read_clean(connection: Connection, batch: Mapping[str, Any], *, asked: str = "") -> Remote:
+def _read_redacted(connection: Connection, batch: Mapping[str, Any], *, asked: str = "") -> Remote:
     """A batch object without any secret that the server repeats in it; `asked` is its id."""
     from enrich.providers.bounds import Unreadable
 
     found = read_batch(batch)
     if asked and found.id != asked:
         raise Unreadable("it was asked for one batch, and speaks of another")
-    redacted = connection.account.redacted
+    redacted = connection.account.redact
     return replace(found, code=redacted(found.code), error=redacted(found.error))
 
 

@@ -88,17 +88,17 @@ class Connection(Translator):
         """What one call gives, within the timeout, and what `sent` bytes take at the slowest."""
         from enrich.providers.bounds import SLOWEST_RATE, call_within
 
-        with self.translated(creating=creating):
+        with self.translate_errors(creating=creating):
             client = self.client
             return call_within(self.account.timeout + sent / SLOWEST_RATE, lambda: call(client))
 
-    def items(self, first: Callable[[openai.OpenAI], Any]) -> Iterator[Any]:
+    def list_items(self, first: Callable[[openai.OpenAI], Any]) -> Iterator[Any]:
         """The items of a list, page by page; ProviderError where its pages do not end."""
         deadline = time.monotonic() + LISTING_TIMEOUTS * self.account.timeout
         seen: set[str] = set()
         page = self.ask(first)
         for _ in range(MOST_PAGES):
-            with self.translated():
+            with self.translate_errors():
                 items = list(page.data or ())
                 last = str(getattr(items[-1], "id", "")) if items else ""
             yield from items

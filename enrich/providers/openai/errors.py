@@ -39,7 +39,7 @@ class Translator:
     account: Account
 
     @contextmanager
-    def translated(self, *, creating: bool = False) -> Iterator[None]:
+    def translate_errors(self, *, creating: bool = False) -> Iterator[None]:
         """Errors of the SDK as ours. While `creating`, a lost answer is Unclear."""
         import httpx2
         import openai
@@ -60,7 +60,7 @@ class Translator:
                 raise ProviderError(what, hint="copy the key anew") from None
             self._raise_unread(problem, creating=creating)
         except openai.OpenAIError as problem:
-            said = self.account.redacted(str(problem))
+            said = self.account.redact(str(problem))
             raise ProviderError(said, hint=f"see providers: {self.name}: in project.yml") from None
         except OSError as problem:
             what = f"{problem.filename or 'a file'}: {problem.strerror}"
@@ -69,7 +69,7 @@ class Translator:
     def raise_refused(self, problem: openai.APIStatusError, *, creating: bool) -> NoReturn:
         """Raise what an HTTP status means; the provider's own words are kept, secrets are not."""
         status = problem.status_code
-        what = f"{self.name} answered {status}: {self.account.redacted(extract_words(problem))}"
+        what = f"{self.name} answered {status}: {self.account.redact(extract_words(problem))}"
         if creating and (status >= 500 or status == 408):
             raise Unclear(what, hint=LOOK_FIRST) from None
         is_busy = status == 429 and not is_out_of_money(problem)
@@ -80,7 +80,7 @@ class Translator:
         moved = problem.response.headers.get("location", "") if 300 <= status < 400 else ""
         if moved:
             what = f"{self.name} answered {status}: it is at another address"
-            hint = f"if that is right, set base_url to it: {self.account.redacted(moved)[:200]}"
+            hint = f"if that is right, set base_url to it: {self.account.redact(moved)[:200]}"
             raise ProviderError(what, hint=hint) from None
         hints = {
             401: "check the API key: OPENAI_API_KEY, or api_key: in project.yml",
@@ -117,7 +117,7 @@ class Translator:
         if isinstance(problem.__cause__, (Unreadable, Late)):
             self._raise_unread(problem.__cause__, creating=creating)
         never_sent = isinstance(problem.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout))
-        why = self.account.redacted(str(problem.__cause__ or problem))
+        why = self.account.redact(str(problem.__cause__ or problem))
         what = f"{self.name} cannot be reached at {self.account.url}: {why}"
         if creating and not never_sent:
             raise Unclear(what, hint=LOOK_FIRST) from None

@@ -23,7 +23,7 @@ def send_file(connection: Connection, path: Path) -> str:
     """Upload a request file, once: what the SDK repeats by itself, nobody would know of."""
     from enrich.providers.bounds import read_id
 
-    with connection.translated(), path.open("rb") as lines:
+    with connection.translate_errors(), path.open("rb") as lines:
         named = (path.name, lines, "application/jsonl")
         made = connection.ask(
             lambda client: client.with_options(max_retries=0).files.create(
@@ -37,7 +37,9 @@ def send_file(connection: Connection, path: Path) -> str:
 def list_named(connection: Connection, name: str) -> tuple[str, ...]:
     """The ids of the files of this name, newest first; none where a server has no such list."""
     try:
-        files = connection.items(lambda client: client.files.list(purpose="batch", order="desc"))
+        files = connection.list_items(
+            lambda client: client.files.list(purpose="batch", order="desc")
+        )
         found = (file for file in files if getattr(file, "filename", "") == name)
         return tuple(str(file.id) for file in found)
     except Unavailable:
@@ -64,7 +66,7 @@ def delete_file(connection: Connection, file: str) -> None:
 
     from enrich.providers.bounds import call_within
 
-    with connection.translated(), suppress(openai.NotFoundError):
+    with connection.translate_errors(), suppress(openai.NotFoundError):
         call_within(connection.account.timeout, lambda: connection.client.files.delete(file))
 
 
@@ -86,7 +88,7 @@ def _stream(connection: Connection, file: str, path: Path) -> None:
     """Write a file beside `path`, rename it, and take out what is secret."""
     part = path.with_suffix(".part")
     coming = connection.client.files.with_streaming_response.content(file)
-    with connection.translated(), ExitStack() as stack:
+    with connection.translate_errors(), ExitStack() as stack:
         answer = connection.ask(lambda _: coming.__enter__())
         stack.push(coming)
         out = stack.enter_context(open_private(part, "wb"))

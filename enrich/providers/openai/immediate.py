@@ -84,7 +84,7 @@ class _Preview:
             error = {"code": "not_answered", "message": problem.message}
             answered = {"response": None, "error": error}
         known = {"custom_id": line["custom_id"], **answered}
-        text = self.connection.account.sure_secrets.redacted(json.dumps(known))
+        text = self.connection.account.sure_secrets.redact(json.dumps(known))
         with self.lock:
             self.out.write(text.encode() + b"\n")
             self.out.flush()
@@ -104,7 +104,7 @@ class _Preview:
             try:
                 return self._response(line)
             except Unavailable as problem:
-                time.sleep(min(_asked_pause(problem, pause), LONGEST_PAUSE))
+                time.sleep(min(_read_pause(problem, pause), LONGEST_PAUSE))
         return self._response(line)
 
     def _response(self, line: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class _Preview:
 
         client = self.connection.client.with_options(max_retries=0)
         path = line["url"].removeprefix("/v1")
-        with self.connection.translated(creating=True):
+        with self.connection.translate_errors(creating=True):
             try:
                 body: Any = call_within(
                     self.connection.account.timeout,
@@ -133,7 +133,7 @@ class _Preview:
             connection.raise_refused(problem, creating=False)
         if status not in (400, 413, 422):
             raise problem
-        words = connection.account.redacted(extract_words(problem))
+        words = connection.account.redact(extract_words(problem))
         said = {"message": words, "code": problem.code}
         response = {"status_code": status, "body": {"error": said}}
         if "content" in str(problem.code or ""):
@@ -141,7 +141,7 @@ class _Preview:
         raise _Refusal(f"{connection.name} answered {status}: {words}", response) from problem
 
 
-def _asked_pause(problem: ProviderError, usual: float) -> float:
+def _read_pause(problem: ProviderError, usual: float) -> float:
     """The seconds that a provider asks to wait (Retry-After), or the usual ones."""
     response = getattr(problem.__context__, "response", None)
     try:

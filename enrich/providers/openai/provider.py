@@ -42,17 +42,17 @@ class OpenAIProvider:
     def from_settings(cls, opening: Opening) -> OpenAIProvider:
         """The provider that `providers:` describes. Raises ProjectError for what is not right."""
         settings = opening.settings
-        opening.known(*OPENAI_KEYS)
-        longest = settings.number("poll_seconds", 60.0)
+        opening.check_keys(*OPENAI_KEYS)
+        longest = settings.read_number("poll_seconds", 60.0)
         return cls(
             name=opening.name,
-            llm=settings.text("llm", "gpt-4o-mini"),
+            llm=settings.read_text("llm", "gpt-4o-mini"),
             account=read_account(opening),
             limits=opening.limits,
             timing=Timing(
                 first_poll=min(FIRST_POLL, longest),
                 longest_poll=longest,
-                lost_after=settings.number("lost_after", 60.0),
+                lost_after=settings.read_number("lost_after", 60.0),
             ),
             prices=read_prices(settings),
             discount=read_discount(settings),
@@ -93,7 +93,7 @@ class OpenAIProvider:
 
         from enrich.providers.bounds import call_within
 
-        with self.connection.translated():
+        with self.connection.translate_errors():
             try:
                 client = self.client.with_options(max_retries=1, timeout=PROBE_TIMEOUT)
                 call_within(PROBE_TIMEOUT, lambda: client.models.retrieve(llm))
@@ -131,7 +131,7 @@ class OpenAIProvider:
 
     def cancel(self, remote: str) -> Remote:
         """Ask for it; a batch that has ended is shown as it ended."""
-        return batches.cancel_batch(self.connection, remote)
+        return batches.request_cancel(self.connection, remote)
 
     def fetch(self, file: str, path: Path) -> None:
         """Stream a result file to `path`."""

@@ -27,7 +27,6 @@ WORK_FOLDER = ".enrich"
 PROJECT_FILE = "project.yml"
 READABLE_HINT = "it must be a text file in UTF-8 that you may read"
 STORAGE_VERSION = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?")
-TABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 PROJECT_KEYS = (
     "name",
     "warehouse",

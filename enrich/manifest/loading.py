@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.errors import DiskError, ProjectError
 from enrich.manifest import declared_tests, model, seed_file, strays, variables
-from enrich.manifest.config import READABLE_HINT, TABLE_NAME
+from enrich.manifest.config import READABLE_HINT
 from enrich.manifest.graph import Graph
 from enrich.manifest.located import locate_paths
+from enrich.manifest.sources import TABLE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

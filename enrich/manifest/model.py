@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from enrich.errors import DiskError, EnrichError, ModelError, ProjectError, nearest
 from enrich.manifest import guard, tree, variables
-from enrich.manifest.config import READABLE_HINT, TABLE_NAME
+from enrich.manifest.config import READABLE_HINT
 from enrich.manifest.located import locate_paths
 from enrich.manifest.prompt import Prompt
+from enrich.manifest.sources import TABLE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import EnrichError, InputError, nearest
-from enrich.manifest.config import PROJECT_FILE, TABLE_NAME
+from enrich.manifest.config import PROJECT_FILE
+from enrich.manifest.sources import TABLE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from enrich.db import quote
 from enrich.db.files import Attached
 from enrich.errors import ProjectError, nearest
+from enrich.manifest.settings import ENVIRONMENT_VARIABLE
 from enrich.manifest.variables import render_literal
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from enrich.manifest.settings import YamlSettings
 
-ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)\}")
 TABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+"""A name that needs no quotes in SQL and may also name a file on every system."""
 DATABASE_TYPES = ("duckdb", "sqlite", "postgres", "mysql")
 RESERVED_SCHEMAS = (
     "warehouse",

@@ -90,7 +90,7 @@ class _Body(httpx2.SyncByteStream):
         """The pieces; raises Unreadable or Late where a bound is passed."""
         begun = time.monotonic()
         count = 0
-        for piece in self._unpacked() if self._packed else self._body:
+        for piece in self._unpack() if self._packed else self._body:
             count += len(piece)
             if count > self._most:
                 raise Unreadable(f"its body has more than {self._most >> 20:,} MiB")
@@ -98,7 +98,7 @@ class _Body(httpx2.SyncByteStream):
                 raise Late
             yield piece
 
-    def _unpacked(self) -> Iterator[bytes]:
+    def _unpack(self) -> Iterator[bytes]:
         """The pieces of what was packed."""
         unpack = zlib.decompressobj(wbits=31)
         try:

@@ -36,7 +36,7 @@ class Answers:
 
     def __init__(self, folder: Folder) -> None:
         """Cuts off a torn last line. Raises OSError."""
-        self._seen, completed, failed = folder.answered()
+        self._seen, completed, failed = folder.read_answered()
         self.tally = Tally(completed=completed, failed=failed)
         self._input = folder.input
         self._queue = read_requests(folder.input)
@@ -45,7 +45,7 @@ class Answers:
         self._unsynced = False
         self.stop = Event()
 
-    def ahead(self, number: int) -> list[dict[str, Any]]:
+    def peek(self, number: int) -> list[dict[str, Any]]:
         """Up to `number` of the rows that are not answered yet; they stay where they are."""
         rows = read_requests(self._input)
         return list(islice((r for r in rows if r["custom_id"] not in self._seen), number))
@@ -53,17 +53,17 @@ class Answers:
     def answer_with(self, engine: Engine, ready: Event) -> None:
         """Answer rows until there are no more, or until told to stop."""
         ready.wait()
-        while request := self._take():
-            self._put(request["custom_id"], engine.answer(request["body"]))
+        while request := self._take_row():
+            self._append(request["custom_id"], engine.answer(request["body"]))
 
-    def _take(self) -> dict[str, Any] | None:
+    def _take_row(self) -> dict[str, Any] | None:
         """The next row; None where there is none, or where there is to be none."""
         with self._lock:
             if self.stop.is_set():
                 return None
             return next((r for r in self._queue if r["custom_id"] not in self._seen), None)
 
-    def _put(self, custom_id: str, reply: EngineReply) -> None:
+    def _append(self, custom_id: str, reply: EngineReply) -> None:
         """Append an answer."""
         text = json.dumps(make_line(custom_id, reply)).encode() + b"\n"
         with self._lock:

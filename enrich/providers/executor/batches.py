@@ -45,44 +45,44 @@ class FolderBatches:
 
     def upload(self, path: Path) -> str:
         """Nothing is sent: the file's own path is its id."""
-        with self._disk():
+        with self._translate_errors():
             return str(path.resolve(strict=True))
 
     def submit(self, file: str, job: Job) -> Remote:
         """Make the batch's folder and start its worker; the same job makes it once."""
-        with self._disk():
-            return self._tended(Folder.create(self.root, job, Path(file)))
+        with self._translate_errors():
+            return self._tend(Folder.create(self.root, job, Path(file)))
 
     def find(self, batch: str) -> Remote | None:
         """The batch of this id, whenever it was made."""
-        with self._disk():
+        with self._translate_errors():
             folder = Folder(self.root / batch)
-            return self._tended(folder) if folder.exists else None
+            return self._tend(folder) if folder.exists else None
 
     def poll(self, batch: str) -> Remote:
         """How the batch stands; a worker that died is started again where it was."""
-        with self._disk():
-            return self._tended(self._folder(batch))
+        with self._translate_errors():
+            return self._tend(self._find_folder(batch))
 
     def fetch(self, file: str, path: Path) -> None:
         """Copy an ended batch's answers to `path`, whole or not at all."""
-        with self._disk():
-            folder = self._folder(file.removesuffix("/output.jsonl"))
+        with self._translate_errors():
+            folder = self._find_folder(file.removesuffix("/output.jsonl"))
             draft = path.with_name(f"{path.name}.new")
-            _copy(folder.output, draft)
+            _copy_private(folder.output, draft)
             draft.replace(path)
 
     def cancel(self, batch: str) -> Remote:
         """Ask the worker to stop; what was answered is kept."""
-        with self._disk():
-            folder = self._folder(batch)
+        with self._translate_errors():
+            folder = self._find_folder(batch)
             if not folder.state.ended:
                 folder.ask_cancel()
-            return self._tended(folder)
+            return self._tend(folder)
 
     def answer_now(self, requests: Path, results: Path, job: Job) -> None:
         """Answer them in a child process that ends with them; batches are not waited for."""
-        with self._disk():
+        with self._translate_errors():
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             with TemporaryDirectory(dir=self.root, prefix="now-") as place:
                 folder = Folder.create(Path(place), job, requests)
@@ -93,9 +93,9 @@ class FolderBatches:
                     died = f"the engine died: {words[-1] if words else 'no word'}"
                     hint = "`enrich debug` looks at the set-up"
                     raise ProviderError(state.error or died, hint=hint)
-                _copy(folder.output, results)
+                _copy_private(folder.output, results)
 
-    def _folder(self, batch: str) -> Folder:
+    def _find_folder(self, batch: str) -> Folder:
         """The folder of a batch that is there."""
         folder = Folder(self.root / batch)
         if Path(batch).name != batch or not folder.exists:
@@ -103,12 +103,12 @@ class FolderBatches:
             raise ProviderError(f"{self.name} has no batch {batch!r}", hint=hint)
         return folder
 
-    def _tended(self, folder: Folder) -> Remote:
+    def _tend(self, folder: Folder) -> Remote:
         """How a batch stands, with a worker if it needs one."""
         return _make_remote(folder, tend_batch(folder, self.worker))
 
     @contextmanager
-    def _disk(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Translate what the file system says."""
         try:
             yield
@@ -124,7 +124,7 @@ def _make_remote(folder: Folder, state: BatchState) -> Remote:
     answered = state.completed + state.failed
     return Remote(
         id=batch,
-        status="cancelling" if not state.ended and folder.cancelling else state.status,
+        status="cancelling" if not state.ended and folder.is_cancelling else state.status,
         completed=state.completed,
         failed=state.failed,
         total=state.total,
@@ -134,7 +134,7 @@ def _make_remote(folder: Folder, state: BatchState) -> Remote:
     )
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy_private(source: Path, target: Path) -> None:
     """Copy a file of answers, for its owner alone."""
     with source.open("rb") as answers, open_private(target, "wb") as copy:
         shutil.copyfileobj(answers, copy)

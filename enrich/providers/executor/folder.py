@@ -90,7 +90,7 @@ class Folder:
         return (self.path / "batch.json").is_file()
 
     @property
-    def cancelling(self) -> bool:
+    def is_cancelling(self) -> bool:
         """Whether somebody asked for it to be cancelled."""
         return (self.path / "cancel").exists()
 
@@ -104,8 +104,8 @@ class Folder:
         draft = cls(root / f".{job.id}-{uuid.uuid4().hex}")
         draft.path.mkdir(mode=0o700)
         try:
-            _link(requests, draft.input)
-            draft._write("batch.json", asdict(job))
+            _link_file(requests, draft.input)
+            draft._write_json("batch.json", asdict(job))
             draft.path.rename(folder.path)
         except OSError:
             shutil.rmtree(draft.path, ignore_errors=True)
@@ -129,9 +129,9 @@ class Folder:
 
     def save(self, state: BatchState) -> None:
         """Replace the state; only the lock's holder may."""
-        self._write("state.json", asdict(state))
+        self._write_json("state.json", asdict(state))
 
-    def _write(self, name: str, values: dict[str, Any]) -> None:
+    def _write_json(self, name: str, values: dict[str, Any]) -> None:
         """Write a JSON file, whole or not at all, that outlives a power cut."""
         draft = self.path / f"{name}.new"
         with open_private(draft, "wb") as file:
@@ -150,7 +150,7 @@ class Folder:
             file.write(b"%d\n" % os.getpid())
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether its worker lives."""
         try:
             with hold_lock(self.lock) as free:
@@ -166,12 +166,12 @@ class Folder:
         except FileNotFoundError:
             return sys.maxsize, self.path.name
 
-    def older(self) -> list[Folder]:
+    def list_older(self) -> list[Folder]:
         """The batches beside this one that were submitted before it."""
         beside = [Folder(path.parent) for path in self.path.parent.glob("*/batch.json")]
         return [folder for folder in beside if folder.age < self.age]
 
-    def answered(self) -> tuple[set[str], int, int]:
+    def read_answered(self) -> tuple[set[str], int, int]:
         """The custom_ids answered so far, and how many of them well and badly.
 
         Whatever follows the last whole line, after a crash while writing, is cut off.
@@ -192,7 +192,7 @@ class Folder:
 
     def finish(self, status: str, *, code: str = "", error: str = "") -> BatchState:
         """Write the last state; only the lock's holder may."""
-        _, completed, failed = self.answered()
+        _, completed, failed = self.read_answered()
         state = replace(
             self.state, status=status, completed=completed, failed=failed, code=code, error=error
         )
@@ -211,7 +211,7 @@ def _parse_line(line: bytes) -> dict[str, Any] | None:
     return answer
 
 
-def _link(source: Path, target: Path) -> None:
+def _link_file(source: Path, target: Path) -> None:
     """The same file under a second name, or a copy where the file system cannot."""
     try:
         target.hardlink_to(source)

@@ -35,7 +35,7 @@ def _claim_start(folder: Folder) -> bool:
         state = folder.state
         if not free or state.ended:
             return False
-        if folder.cancelling:
+        if folder.is_cancelling:
             folder.finish("cancelled")
             return False
         size = folder.output.stat().st_size if folder.output.exists() else 0

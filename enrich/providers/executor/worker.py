@@ -110,12 +110,12 @@ def _work_off(folder: Folder, open_engines: OpenEngines) -> None:
 
 def _await_turn(folder: Folder) -> BaseFileLock | None:
     """Wait for the engine: its lock, or None where the batch was cancelled before."""
-    while not folder.cancelling:
+    while not folder.is_cancelling:
         if not folder.exists:
             raise FileNotFoundError(folder.path)
         turn = take_lock(folder.path.parent / "engine.lock")
         if turn is not None:
-            if not any(other.busy for other in folder.older()):
+            if not any(other.is_busy for other in folder.list_older()):
                 return turn
             turn.release()
         time.sleep(BEAT_SECONDS)
@@ -137,7 +137,7 @@ def _answer_all(folder: Folder, engines: Sequence[Engine]) -> None:
             folder.save(_add_tally(state, answers.tally))
         if not folder.exists:
             os._exit(0)
-        if folder.cancelling and leave is None:
+        if folder.is_cancelling and leave is None:
             answers.stop.set()
             leave = time.monotonic() + GRACE_SECONDS
     final = _add_tally(state, answers.close())
@@ -147,7 +147,7 @@ def _answer_all(folder: Folder, engines: Sequence[Engine]) -> None:
 
 def _start_slots(answers: Answers, engines: Sequence[Engine]) -> set[Future[None]]:
     """Start every slot; the first of an engine warms it while the others wait."""
-    ahead = answers.ahead(2)
+    ahead = answers.peek(2)
     pool = ThreadPoolExecutor(sum(engine.slots for engine in engines))
     slots = set()
     for engine in engines:

@@ -47,7 +47,7 @@ def fetch_image(url: str) -> str:
         request = Request(url, headers={"User-Agent": "enrich"})  # noqa: S310
         with urlopen(request, timeout=SILENT_SECONDS) as source:  # noqa: S310
             media = source.headers.get_content_type()
-            data = _read(source, time.monotonic() + MOST_IMAGE_SECONDS)
+            data = _read_all(source, time.monotonic() + MOST_IMAGE_SECONDS)
     except (OSError, ValueError, HTTPException) as error:
         raise RejectedRequest(f"the image {url} cannot be fetched: {error}") from error
     if len(data) > MOST_IMAGE_BYTES:
@@ -56,7 +56,7 @@ def fetch_image(url: str) -> str:
     return f"data:{media};base64,{base64.b64encode(data).decode()}"
 
 
-def _read(source: HTTPResponse, deadline: float) -> bytes:
+def _read_all(source: HTTPResponse, deadline: float) -> bytes:
     """All there is, or a little more than an image may have."""
     data = bytearray()
     while len(data) <= MOST_IMAGE_BYTES and (some := source.read1(1 << 20)):

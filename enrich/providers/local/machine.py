@@ -31,14 +31,14 @@ def check_engine() -> None:
             raise ProviderError(
                 f"the embedded engine needs {library}", hint=f"apt-get install {package}"
             ) from error
-    if os.uname().machine == "x86_64" and " avx2 " not in _processor():
+    if os.uname().machine == "x86_64" and " avx2 " not in _read_processor():
         raise ProviderError(
             "the embedded engine needs a processor with AVX2",
             hint="choose a provider of `type: openai`",
         )
 
 
-def _processor() -> str:
+def _read_processor() -> str:
     """What the processor can do; AVX2 if nobody knows."""
     try:
         return Path("/proc/cpuinfo").read_text(errors="replace").replace("\n", " ")

@@ -162,9 +162,9 @@ class LocalProvider:
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Make the batch's folder and start its worker; the same intent makes it once."""
         batch = make_batch_id("local", metadata.get(INTENT_KEY))
-        return self.batches.submit(file, self._job(batch, endpoint, metadata, self._slots))
+        return self.batches.submit(file, self._make_job(batch, endpoint, metadata, self._slots))
 
-    def _job(self, batch: str, endpoint: str, metadata: Mapping[str, str], slots: int) -> Job:
+    def _make_job(self, batch: str, endpoint: str, metadata: Mapping[str, str], slots: int) -> Job:
         """What a worker is told."""
         settings = EngineSettings(
             path=str(self._weights),
@@ -201,5 +201,5 @@ class LocalProvider:
     def complete(self, requests: Path, results: Path) -> None:
         """Answer them in a child process that ends with them; batches are not waited for."""
         slots = min(self._slots, requests.read_bytes().count(b"\n"))
-        job = self._job("now", CHAT_ENDPOINT, {}, slots)
+        job = self._make_job("now", CHAT_ENDPOINT, {}, slots)
         self.batches.answer_now(requests, results, job)

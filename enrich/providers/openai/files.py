@@ -75,7 +75,7 @@ def download_file(connection: Connection, file: str, path: Path) -> None:
     import openai
 
     try:
-        _stream(connection, file, path)
+        _stream_file(connection, file, path)
     except ProviderError as problem:
         if not isinstance(problem.__context__, openai.NotFoundError):
             raise
@@ -84,7 +84,7 @@ def download_file(connection: Connection, file: str, path: Path) -> None:
         raise ProviderError(what, hint=hint) from problem
 
 
-def _stream(connection: Connection, file: str, path: Path) -> None:
+def _stream_file(connection: Connection, file: str, path: Path) -> None:
     """Write a file beside `path`, rename it, and take out what is secret."""
     part = path.with_suffix(".part")
     coming = connection.client.files.with_streaming_response.content(file)

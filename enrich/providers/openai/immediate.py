@@ -56,7 +56,7 @@ def answer_requests(connection: Connection, requests: Path, results: Path) -> No
                 asked.result()
         finally:
             pool.shutdown(cancel_futures=True)
-    preview.raise_what_all_share(len(lines))
+    preview.raise_shared_refusal(len(lines))
 
 
 @dataclass(kw_only=True)
@@ -72,7 +72,7 @@ class _Preview:
     def ask(self, line: Mapping[str, Any]) -> None:
         """Answer one request, and write its line if it has one."""
         try:
-            answered = {"response": self._answered(line), "error": None}
+            answered = {"response": self._answer_line(line), "error": None}
         except _Refusal as problem:
             self.refusals.append(problem)
             answered = {"response": problem.response, "error": None}
@@ -89,7 +89,7 @@ class _Preview:
             self.out.write(text.encode() + b"\n")
             self.out.flush()
 
-    def raise_what_all_share(self, requests: int) -> None:
+    def raise_shared_refusal(self, requests: int) -> None:
         """Raise what went wrong with all of them, if nothing was answered or may have been."""
         lost = any(isinstance(problem, Unclear) for problem in self.problems)
         if len(self.problems) == requests and not lost:
@@ -98,16 +98,16 @@ class _Preview:
         if len(self.refusals) == requests and alike:
             raise ProviderError(self.refusals[0].message, hint=self.refusals[0].hint)
 
-    def _answered(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """`_response`, tried again where the provider was busy, or could not be reached at all."""
+    def _answer_line(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """`_post_line`, tried again where the provider was busy, or could not be reached at all."""
         for pause in RETRY_PAUSES:
             try:
-                return self._response(line)
+                return self._post_line(line)
             except Unavailable as problem:
                 time.sleep(min(_read_pause(problem, pause), LONGEST_PAUSE))
-        return self._response(line)
+        return self._post_line(line)
 
-    def _response(self, line: Mapping[str, Any]) -> dict[str, Any]:
+    def _post_line(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """A result line's `response`; what is wrong with this one request is an answer, too."""
         import openai
 
@@ -122,10 +122,10 @@ class _Preview:
                     lambda: client.post(path, body=line["body"], cast_to=object),
                 )
             except openai.APIStatusError as problem:
-                return self._refused(problem)
+                return self._judge_refusal(problem)
         return {"status_code": 200, "body": body}
 
-    def _refused(self, problem: openai.APIStatusError) -> dict[str, Any]:
+    def _judge_refusal(self, problem: openai.APIStatusError) -> dict[str, Any]:
         """The response of a request that a content filter refused: that lies in this row. Raises
         _Refusal where it may lie in what all rows share, and else what the status means."""
         status, connection = problem.status_code, self.connection

@@ -218,19 +218,19 @@ def test_sources_and_attached_databases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"attach": {"main": "a.duckdb"}}, "cannot hold the name 'main'"),
+        ({"attach": {"main": "a.duckdb"}}, "cannot use the name 'main'"),
         ({"attach": {"crm": {"path": "x", "type": "postgres"}}}, "external_access: true"),
         ({"attach": {"crm": {"path": "x", "tipe": "sqlite"}}}, "did you mean 'type'"),
         ({"attach": {"crm": "${NO_SUCH_PATH}/x.duckdb"}}, "NO_SUCH_PATH"),
-        ({"sources": {"x": "data.xyz"}}, "does not tell the format"),
+        ({"sources": {"x": "data.xyz"}}, "needs the format of"),
         ({"sources": {"x": "s3://bucket/x.parquet"}}, "external_access: true"),
-        ({"sources": {"kinds": "../orders.parquet"}}, "has its name"),
+        ({"sources": {"kinds": "../orders.parquet"}}, "has the same name"),
         ({"attach": {"shop": "../absent.duckdb"}}, "the database 'shop' is not there"),
         ({"attach": {"shop": "a.duckdb", "SHOP": "b.duckdb"}}, "twice"),
         ({"attach": {"shop": "../orders.parquet"}}, "the database 'shop'"),
-        ({"sources": {"Plants": "../orders.parquet"}}, "is called like a seed"),
+        ({"sources": {"Plants": "../orders.parquet"}}, "has the same name as a seed"),
         ({"vars": {"1x": 2}}, "cannot name a variable"),
-        ({"vars": {True: 2}}, "has a name that is no text"),
+        ({"vars": {True: 2}}, "has a name that is not text"),
     ],
 )
 def test_what_cannot_be_had_is_said_before_anything_is_spent(

@@ -1,6 +1,6 @@
 """What SQL hides: the tables behind the user's own macros and views in the warehouse.
 
-A model that calls a macro, or reads a view that enrich did not make, reads what they read.
+A model that calls a macro, or reads a view that enrich did not create, reads what they read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def may_hide(graph: Graph) -> bool:
-    """Whether a model names anything that may be a macro or a view of the user's own."""
+    """Whether a model names anything that may be a macro or a view of the user's.
+
+    If not, commands need not open the warehouse to know the graph.
+    """
     known = {name.lower() for name in (*graph.models, *graph.leaves)}
     return any(
         each.reads - known or each.calls - tree.list_builtins() for each in graph.models.values()
@@ -28,7 +31,8 @@ def may_hide(graph: Graph) -> bool:
 
 
 def resolve_reads(database: Warehouse, models: Mapping[str, Model]) -> dict[str, Model]:
-    """The models with all they read, directly or behind macros and views. Needs the warehouse."""
+    """Returns the models with everything that they read, directly or through macros and views of
+    the warehouse, which must be attached."""
     behind = {
         str(name): _list_names(str(sql)) for name, sql in database.call("hidden", mark=f"%{MARK}%")
     }
@@ -41,8 +45,9 @@ def resolve_reads(database: Warehouse, models: Mapping[str, Model]) -> dict[str,
 
 
 def _list_names(sql: str) -> frozenset[str]:
-    """What the SQL of a macro or a view names: tables, functions, other macros."""
-    for text in (sql, f"SELECT {sql}"):  # a scalar macro is an expression
+    """Returns what the SQL of a macro or a view names: tables and functions, which may be views and
+    macros themselves."""
+    for text in (sql, f"SELECT {sql}"):  # the SQL of a scalar macro is only an expression
         try:
             found = tree.parse_tree(text)
         except RecursionError:
@@ -54,7 +59,8 @@ def _list_names(sql: str) -> frozenset[str]:
 
 
 def _find_behind(names: Iterable[str], behind: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """All that can be reached from these names through macros and views."""
+    """Returns everything that can be reached from these names through macros and views."""
+    # Names that were found are left out, which also ends the search if they lead in a circle.
     found: set[str] = set()
     left = [name for name in names if name in behind]
     while left:

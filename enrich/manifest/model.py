@@ -1,4 +1,4 @@
-"""Models: the files of models/, and what they read."""
+"""Models: the files in models/, and the tables that they read."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 SQL_ENDING = ".sql"
 PROMPT_ENDING = ".prompt.md"
 RESERVED_TABLES = ("costs", "evaluations", "prompts")
-"""Tables of enrich's own in the schema where each model's provenance stands."""
+"""enrich's own tables in the schema that has a table with the provenance of each model."""
 HISTORY_ENDING = "_history"
-"""What the name of a model's table of earlier answers ends with."""
+"""How the name of the table with a model's earlier answers ends."""
 HEADER_LINE = re.compile(r"^--[ \t]*(\w+):[ \t]*(.*?)[ \t]*$")
 HEADER_SETTINGS = ("materialized", "tags", "description")
-"""What comments at the top of NAME.sql may set."""
+"""What comments at the top of NAME.sql can set."""
 
 ModelKind = Literal["enrichment", "view", "table"]
 Materialized = Literal["view", "table"]
@@ -36,13 +36,13 @@ Materialized = Literal["view", "table"]
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """NAME.sql, one SELECT; with NAME.prompt.md an enrichment model.
+    """NAME.sql, which is one SELECT; with NAME.prompt.md beside it, an enrichment model.
 
-    `query` is the SELECT as written, without a closing semicolon. `reads` are the tables it names,
-    in lower case, those of other databases and schemas with their names. `source` is how messages
-    name the file. `kind` is what it becomes; `tags` and `description` are words of the user's own.
-    `calls` are the functions it calls, and `unstable` says what may give other rows or other texts
-    each time.
+    `query` is the SELECT as written, without a closing semicolon. `reads` are the tables that it
+    names, in lower case, and with database and schema if those are not the warehouse's own.
+    `source` is the name of the file in messages. `kind` says what the model becomes. `tags` and
+    `description` are the user's. `calls` are the functions that the SELECT calls. `unstable` lists
+    what may return other rows or other texts in each run.
     """
 
     name: str
@@ -58,30 +58,26 @@ class Model:
 
     @property
     def asks(self) -> bool:
-        """Whether an llm answers its rows; a plain model is SQL alone."""
+        """Whether an llm answers its rows; a plain model is only SQL."""
         return self.prompt is not None
 
     @property
     def own_prompt(self) -> Prompt:
-        """The prompt of a model that asks. Raises ProjectError where it is a plain one."""
+        """The prompt of a model that asks. Raises ProjectError for a plain model."""
         if self.prompt is None:
             message = f"{self.source}: '{self.name}' has no prompt"
-            raise ProjectError(message, hint="name a model that asks: enrich list")
+            raise ProjectError(message, hint="enrich list shows which models have one")
         return self.prompt
 
     @classmethod
     def from_path(cls, path: Path, *, root: Path, values: Mapping[str, Any]) -> Model:
-        """Read NAME.sql, and NAME.prompt.md where it stands beside it; `values` are those of
-        variables."""
+        """Reads NAME.sql, and NAME.prompt.md if it is beside it. `values` are the values of
+        variables. Raises ModelError, DiskError or ProjectError."""
         source = show_path(path, root)
         name = path.name.removesuffix(SQL_ENDING)
-        if not TABLE_NAME.fullmatch(name):
-            hint = "a model's name is a table's name: letters, digits and _"
-            raise ModelError(f"{source}: '{name}' cannot name a model", hint=hint)
-        if name.lower() in RESERVED_TABLES:
-            hint = f"enrich.{name.lower()} is a table of enrich's own: rename the file"
-            raise ModelError(f"{source}: no model can be called '{name}'", hint=hint)
+        _check_name(name, source)
         try:
+            # Editors on Windows may put a byte order mark first, which DuckDB cannot parse.
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as problem:
             raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE_HINT) from problem
@@ -90,13 +86,7 @@ class Model:
         if beside.exists():
             prompt = Prompt.from_path(beside, source=show_path(beside, root), values=values)
         said = read_header(text, HEADER_SETTINGS, source=source)
-        kind = said.get("materialized", "view")
-        if kind not in get_args(Materialized):
-            message = f"{source}: 'materialized' cannot be '{kind}'"
-            raise ModelError(message, hint=nearest(kind, get_args(Materialized)))
-        if prompt and "materialized" in said:
-            hint = "take the comment out: what the llm answers is always a table"
-            raise ModelError(f"{source}: a model with a prompt is not materialized", hint=hint)
+        kind = _read_kind(said, source, asks=prompt is not None)
         found = parse_select(variables.fill_variables(text, values, source=source), source)
         tags = [word.strip() for word in said.get("tags", "").split(",") if word.strip()]
         return cls(
@@ -110,17 +100,42 @@ class Model:
                 *(_find_unstable(prompt) if prompt else ()),
             ),
             prompt=prompt,
-            kind="enrichment" if prompt else cast("Materialized", kind),
+            kind=kind,
             tags=tuple(dict.fromkeys([*(prompt.tags if prompt else ()), *tags])),
             description=said.get("description", prompt.description if prompt else ""),
         )
 
 
+def _check_name(name: str, source: str) -> None:
+    """Raises ModelError for what cannot be the name of a model."""
+    if not TABLE_NAME.fullmatch(name):
+        hint = "a model's name is also the name of its table: use letters, digits and _"
+        raise ModelError(f"{source}: '{name}' cannot name a model", hint=hint)
+    if name.lower() in RESERVED_TABLES:
+        hint = f"enrich.{name.lower()} is one of enrich's own tables: rename the file"
+        raise ModelError(f"{source}: no model can be called '{name}'", hint=hint)
+
+
+def _read_kind(said: Mapping[str, str], source: str, *, asks: bool) -> ModelKind:
+    """Returns what a model with these comments becomes. Raises ModelError."""
+    kind = said.get("materialized", "view")
+    if kind not in get_args(Materialized):
+        message = f"{source}: 'materialized' cannot be '{kind}'"
+        raise ModelError(message, hint=nearest(kind, get_args(Materialized)))
+    if asks and "materialized" in said:
+        hint = "remove the comment: the answers of an llm are always a table"
+        message = f"{source}: a model with a prompt cannot set 'materialized'"
+        raise ModelError(message, hint=hint)
+    return "enrichment" if asks else cast("Materialized", kind)
+
+
 def load_models(
     folder: Path, *, root: Path, values: Mapping[str, Any]
 ) -> tuple[dict[str, Model], dict[str, EnrichError]]:
-    """Every model below `folder`, by name, and what is wrong with those that cannot be read;
-    `values` are those of variables."""
+    """Returns the models below `folder` by name, and what is wrong with those that cannot be read.
+
+    `values` are the values of variables. Raises ModelError for a name that is taken.
+    """
     models: dict[str, Model] = {}
     broken: dict[str, EnrichError] = {}
     for path in sorted(folder.rglob(f"*{SQL_ENDING}")):
@@ -129,6 +144,7 @@ def load_models(
         except (ModelError, DiskError, ProjectError) as problem:
             broken[path.name.removesuffix(SQL_ENDING)] = problem
             continue
+        # DuckDB ignores the case of names, so these two would be one table.
         other = next((m for m in models.values() if m.name.lower() == model.name.lower()), None)
         if other is not None:
             raise ModelError(f"{model.source}: {other.source} has the same name", hint="rename one")
@@ -145,21 +161,20 @@ def load_models(
         if not path.with_name(name + SQL_ENDING).exists():
             source = show_path(path, root)
             hint = f"write {name}{SQL_ENDING} beside it: the SELECT of the rows to enrich"
-            broken.setdefault(
-                name, ModelError(f"{source}: there is no {name}{SQL_ENDING}", hint=hint)
-            )
+            error = ModelError(f"{source}: there is no {name}{SQL_ENDING}", hint=hint)
+            broken.setdefault(name, error)
     return models, broken
 
 
 def show_path(path: Path, root: Path) -> str:
-    """A file as messages name it: from the project's folder on, where it is inside."""
+    """Returns the name of a file in messages: relative to the project's folder if it is inside."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def read_header(text: str, known: tuple[str, ...], *, source: str) -> dict[str, str]:
-    """What comments at the top of a SQL file set, as in `-- materialized: table`; any other comment
-    is only a comment, but for one that seems to mean a setting.
+    """Returns what comments at the top of a SQL file set, as in `-- materialized: table`.
 
+    Other comments are ignored; raises ModelError for one that looks like a misspelled setting.
     >>> read_header("-- Films.\\n-- tags: nightly\\nSELECT 1", ("tags",), source="a.sql")
     {'tags': 'nightly'}
     """
@@ -173,6 +188,8 @@ def read_header(text: str, known: tuple[str, ...], *, source: str) -> dict[str, 
         word = match[1].lower()
         if word in known:
             found[word] = match[2]
+        # `-- Note: ...` is an ordinary comment, so only what is close to a setting is an error; the
+        # cutoff is stricter than difflib's 0.6.
         elif close := get_close_matches(word, known, n=1, cutoff=0.8):
             message = f"{source}:{number}: '{match[1]}' is not a setting here"
             raise ModelError(message, hint=f"did you mean '{close[0]}'?")
@@ -181,9 +198,10 @@ def read_header(text: str, known: tuple[str, ...], *, source: str) -> dict[str, 
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedSelect:
-    """One SELECT as written, without a closing semicolon, and what it names in lower case.
+    """One SELECT as written, without a closing semicolon, and what it names, in lower case.
 
-    `reads` are tables, `calls` functions, `unstable` what may give other rows each time.
+    `reads` are tables, `calls` are functions, and `unstable` lists what may return other rows in
+    each run.
     """
 
     query: str
@@ -193,7 +211,8 @@ class ParsedSelect:
 
 
 def parse_select(text: str, source: str) -> ParsedSelect:
-    """The one SELECT in `text`, refused where it does more than read."""
+    """Returns the only SELECT in `text`. Raises ModelError if there is none, or if it does more
+    than read."""
     query = tree.extract_select(text, source=source)
     try:
         found = tree.parse_tree(query)
@@ -212,21 +231,25 @@ def parse_select(text: str, source: str) -> ParsedSelect:
 
 
 def _find_unstable(prompt: Prompt) -> Iterator[str]:
-    """What of a prompt's templates may give another text each time, with file and line."""
+    """Yields what may return another text in each run in a prompt's templates, with file and
+    line."""
     for expression in prompt.expressions:
+        # The bracket is on a line of its own, or a comment at the end would swallow it.
         try:
             found = tree.parse_tree(f"SELECT ({expression.sql}\n)")
         except RecursionError:
-            continue
+            continue  # the compiler reports it
         for word in found.unstable if found else ():
             yield f"{prompt.source}:{expression.line}: {word}"
 
 
 def _read_pivot(query: str, source: str) -> frozenset[str]:
-    """The tables of a PIVOT whose columns are not listed: DuckDB has no tree of it."""
+    """Returns the tables of a PIVOT whose columns are not listed, of which DuckDB has no tree."""
     from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError
 
+    # sqlglot logs a warning where it falls back to a plain command; such a command is refused here
+    # in enrich's own words.
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     try:
         statement = parse_one(query, read="duckdb")
@@ -252,8 +275,9 @@ def _read_pivot(query: str, source: str) -> frozenset[str]:
 
 
 def name_table(path: tuple[str, ...]) -> str:
-    """A table as models are named; provenance and history of a model count as its table. What
-    stands in another database or schema is named with it."""
+    """Returns the name of a table as graphs use it: the bare name for tables of the warehouse, with
+    database and schema for all others. The provenance and the history of a model count as its
+    table."""
     *where, name = path
     if where in (["enrich"], ["warehouse", "enrich"]):
         return name.removesuffix(HISTORY_ENDING)

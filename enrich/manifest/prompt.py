@@ -1,4 +1,4 @@
-"""The prompt: a .prompt.md file, front matter and role sections."""
+"""The prompt: a .prompt.md file with front matter and a section for each role."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PROMPT_EXAMPLE = "---\nkey: id\noutput: |\n  summary VARCHAR NOT NULL\n---\nuser
 
 @dataclass(frozen=True)
 class Message:
-    """One turn: who speaks, and what is said."""
+    """One message: who speaks, and what is said."""
 
     role: Role
     parts: tuple[TemplatePart, ...]
@@ -63,7 +63,10 @@ class Message:
         return tuple(part for part in self.parts if isinstance(part, Image))
 
     def fill(self, values: Mapping[str, Any], *, source: str) -> Message:
-        """The same with the values of its variables: what is one for every row becomes text."""
+        """Returns the message with the values of variables filled in. A `{{ }}` that is only a
+        variable becomes text."""
+        # Text that is the same for every row can be part of the prefix of all requests, which is
+        # stored once and hits the prompt caches of providers.
 
         def fill_piece(piece: str | Expression) -> str | Expression:
             if isinstance(piece, str):
@@ -83,10 +86,11 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What is asked of the llm for each row, and the columns it must return.
+    """What the llm is asked about each row, and the columns that it must return.
 
-    `sample`: of how many rows a changed version replaces the answers they have; None: of all.
-    `variables` are those that its templates and tests name, with their values.
+    If the prompt changes, rows with an answer are asked again: `sample` is the number of these
+    rows, or None for all of them. `variables` are the variables that its templates and tests name,
+    with their values.
     """
 
     source: str
@@ -118,29 +122,26 @@ class Prompt:
 
     @classmethod
     def from_path(cls, path: Path, *, source: str, values: Mapping[str, Any]) -> Prompt:
-        """Read a .prompt.md file; `source` is how messages name it, `values` are of variables."""
+        """Reads a .prompt.md file. `source` is its name in messages, and `values` are the values of
+        variables. Raises DiskError or ModelError."""
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as problem:
             raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE_HINT) from problem
+        # With either line end, so that a prompt asks the same after a checkout on Windows.
         return cls.parse(text.replace("\r\n", "\n"), source=source, values=values)
 
     @classmethod
     def parse(cls, text: str, *, source: str, values: Mapping[str, Any]) -> Prompt:
+        """Returns the prompt in the text of a file. Raises ModelError."""
         settings, body, first = _split_file(text, source)
         settings.check_keys(PROMPT_KEYS)
         for word in ("key", "output"):
             if not settings.values.get(word):
                 raise ModelError(f"{source}: '{word}' is not set", hint=f"as in:\n{PROMPT_EXAMPLE}")
-        form = cast(
-            "ResponseFormat",
-            settings.read_choice("response_format", get_args(ResponseFormat), "json_schema"),
-        )
-        params = settings.read_parameters("params")
-        for name in params:
-            if name in RESERVED_PARAMS:
-                hint = "enrich writes it; take it out"
-                raise settings.make_error("params", f"cannot hold '{name}'", hint=hint)
+        form = settings.read_choice("response_format", get_args(ResponseFormat), "json_schema")
+        endpoint = settings.read_choice("endpoint", get_args(Endpoint), "/v1/chat/completions")
+        params = _read_params(settings)
         written = tuple(_parse_messages(body, source=source, line=first))
         messages = tuple(message.fill(values, source=source) for message in written)
         key = settings.read_words("key")
@@ -155,61 +156,55 @@ class Prompt:
             params=params,
             llm=settings.read_text("llm"),
             provider=settings.read_text("provider"),
-            endpoint=cast(
-                "Endpoint",
-                settings.read_choice("endpoint", get_args(Endpoint), "/v1/chat/completions"),
-            ),
-            response_format=form,
+            endpoint=cast("Endpoint", endpoint),
+            response_format=cast("ResponseFormat", form),
             max_attempts=settings.read_integer("max_attempts"),
             retry=read_outcomes(settings, RETRIED_OUTCOMES) if "retry" in settings.values else None,
             tags=settings.read_words("tags"),
             description=settings.read_text("description"),
             sample=_read_sample(settings),
             budget=Budget.from_settings(settings, PROMPT_BUDGETS),
-            variables={
-                name: values[name]
-                for sql in (*_list_sql(written), *declared_tests.find_conditions(settings))
-                for name in variables.list_variables(sql)
-                if name in values  # whoever fills them says which are not there
-            },
+            variables=_pick_variables(written, settings, values),
             tests=declared_tests.parse_tests(
                 settings, (*key, *(c.name for c in output.columns)), values
             ),
         )
-        prompt._check(settings)
+        prompt._check_whole(settings)
         return prompt
 
-    def _check(self, settings: YamlSettings) -> None:
-        """What no single setting can tell."""
+    def _check_whole(self, settings: YamlSettings) -> None:
+        """Raises ModelError for mistakes that no single setting shows."""
         if not self.expressions:
             hint = "name a column where the row's own text belongs: {{ title }}"
-            raise ModelError(f"{self.source}: the prompt asks the same of every row", hint=hint)
+            raise ModelError(f"{self.source}: the prompt asks the same for every row", hint=hint)
         if len(set(self.key)) < len(self.key):
             raise settings.make_error("key", "names a column twice", hint="keep one of them")
         names = {column.name.lower() for column in self.output.columns}
         for key in self.key:
             if key.lower() in names:
-                hint = "it is the key, and comes back by itself; take it out of the output"
-                raise settings.make_error("output", f"cannot hold '{key}'", hint=hint)
+                hint = "the key is always part of the table; remove it from the output"
+                raise settings.make_error("output", f"cannot contain '{key}'", hint=hint)
         if self.response_format == "text" and not self.output.is_text:
             hint = "write `output: caption VARCHAR NOT NULL`, or take response_format: json_schema"
             raise settings.make_error(
                 "response_format", "'text' needs exactly one VARCHAR", hint=hint
             )
+        # OpenAI refuses each such request: with this format, a message must contain the word JSON.
         if self.response_format == "json_object" and "json" not in self.text.lower():
-            hint = "say in the prompt that the answer is JSON, and with which keys"
+            hint = "say in the prompt that the answer is JSON, and which keys it has"
             raise settings.make_error(
                 "response_format", "'json_object' needs the word JSON", hint=hint
             )
         for message in self.messages:
             for image in message.images if message.role != "user" else ():
-                where = f"{self.source}:{image.line}"
                 hint = "move it below the line `user:`"
-                raise ModelError(f"{where}: only a user's message may show an image", hint=hint)
+                what = "an image must be in a user message"
+                raise ModelError(f"{self.source}:{image.line}: {what}", hint=hint)
 
 
 def _read_sample(settings: YamlSettings) -> int | None:
-    """How many rows a changed prompt asks again: `new` none, `sample: n` so many, None all."""
+    """Returns how many rows with an answer a changed prompt asks again: 0 for `on_change: new`,
+    None for all."""
     value = settings.values.get("on_change", "all")
     if value in ("all", "new"):
         return None if value == "all" else 0
@@ -220,13 +215,32 @@ def _read_sample(settings: YamlSettings) -> int | None:
     return sample
 
 
-def _list_sql(messages: tuple[Message, ...]) -> Iterator[str]:
-    """Every `{{ }}` of the messages, as SQL."""
-    return (expression.sql for expression in list_expressions(messages))
+def _read_params(settings: YamlSettings) -> dict[str, Any]:
+    """Returns the parameters of requests under `params:`. Raises ModelError."""
+    params = settings.read_parameters("params")
+    for name in params:
+        if name in RESERVED_PARAMS:
+            hint = "enrich writes it; remove it"
+            raise settings.make_error("params", f"cannot contain '{name}'", hint=hint)
+    return params
+
+
+def _pick_variables(
+    written: tuple[Message, ...], settings: YamlSettings, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the variables that the messages and the tests name, with their values."""
+    templates = (expression.sql for expression in list_expressions(written))
+    return {
+        name: values[name]
+        for sql in (*templates, *declared_tests.find_conditions(settings))
+        for name in variables.list_variables(sql)
+        # `fill_variables` reports those that do not exist.
+        if name in values
+    }
 
 
 def list_expressions(messages: tuple[Message, ...]) -> Iterator[Expression]:
-    """Every `{{ }}` of the messages, in order."""
+    """Yields every `{{ }}` in the messages, in order."""
     for message in messages:
         for part in message.parts:
             pieces = part.pieces if isinstance(part, Text) else (part.source,)
@@ -234,8 +248,7 @@ def list_expressions(messages: tuple[Message, ...]) -> Iterator[Expression]:
 
 
 def strip_front_matter(text: str) -> str:
-    """What a prompt's file says to the llm: all that follows the front matter.
-
+    """Returns what a prompt's file says to the llm: everything after the front matter.
     >>> strip_front_matter("---\\nkey: id\\n---\\nuser:\\n{{ name }}")
     'user:\\n{{ name }}'
     """
@@ -243,23 +256,24 @@ def strip_front_matter(text: str) -> str:
 
 
 def read_front_matter(text: str, *, source: str) -> YamlSettings:
-    """The settings of a prompt's file, not looked at any further."""
+    """Returns the settings of a prompt's file, which are not checked any further."""
     return _split_file(text, source)[0]
 
 
 def _split_file(text: str, source: str) -> tuple[YamlSettings, str, int]:
-    """Front matter, what follows it, and the line the latter starts on."""
+    """Returns the front matter, the text after it, and the line that this text starts on."""
     lines = text.split("\n")
     fences = [number for number, line in enumerate(lines) if line.rstrip() == "---"][:2]
     if len(fences) < 2 or any(line.strip() for line in lines[: fences[0]]):
-        raise ModelError(f"{source}: it must begin with settings", hint=f"as in:\n{PROMPT_EXAMPLE}")
+        hint = f"as in:\n{PROMPT_EXAMPLE}"
+        raise ModelError(f"{source}: a prompt must start with its settings", hint=hint)
     front = "\n".join(lines[fences[0] + 1 : fences[1]])
     settings = YamlSettings.parse(front, source=source, error=ModelError, first_line=fences[0] + 2)
     return settings, "\n".join(lines[fences[1] + 1 :]), fences[1] + 2
 
 
 def _parse_messages(body: str, *, source: str, line: int) -> Iterator[Message]:
-    """The role sections; what stands before the first is `system`."""
+    """Yields the messages of the role sections; text before the first section is `system`."""
     marks = list(ROLE_LINE.finditer(body))
     starts: list[tuple[Role, int, int]] = [("system", 0, marks[0].start() if marks else len(body))]
     for number, mark in enumerate(marks):

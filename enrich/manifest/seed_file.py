@@ -1,6 +1,6 @@
 """Seed files: what is in seeds/, which table each file becomes, and how it is read.
 
-A file that cannot become a table is a problem of that table and of no other.
+A file that cannot become a table is a problem of that table only.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ SEED_READERS = {
     ".ndjson": "read_ndjson",
     ".parquet": "read_parquet",
 }
-"""The endings of files that become tables, and DuckDB's function for each."""
+"""The endings of files that become tables, with DuckDB's function for each."""
 PACKED_ENDINGS = (".gz", ".zst")
-"""What may follow the ending of a text: DuckDB unpacks it."""
+"""What may follow the ending of a text file: DuckDB decompresses it."""
 SUPPORTED_SEEDS = ".csv, .tsv, .json, .jsonl and .ndjson (also with .gz or .zst), and .parquet"
 NOTES_BESIDE_SEEDS = re.compile(
     r"readme.*|license.*|.*\.(md|rst|ya?ml|sql)|.*~|.*\.(bak|swp|tmp|orig)|#.*#", re.I
 )
-"""What people keep beside their data, and nobody expects to be loaded."""
+"""Files that people and their editors keep beside data; nobody expects them to be loaded."""
+# Opening a pipe waits for whoever writes into it, so these are recognized without being opened.
 SPECIAL_FILES = {
     stat.S_ISDIR: "a folder",
     stat.S_ISFIFO: "a pipe",
@@ -47,9 +48,11 @@ SPECIAL_FILES = {
 
 @dataclass(frozen=True, kw_only=True)
 class SeedFile:
-    """A file that becomes the table `name`; `source` is how messages name it, `reader` DuckDB's
-    function, `options` what project.yml gives it, and `encoding` what its text is in, if not
-    UTF-8."""
+    """A file that becomes the table `name`.
+
+    `source` is its name in messages, `reader` is DuckDB's function, `options` are its arguments
+    from project.yml, and `encoding` is the encoding of its text, "" for UTF-8.
+    """
 
     name: str
     path: Path
@@ -60,7 +63,8 @@ class SeedFile:
 
     @property
     def version(self) -> str:
-        """Changes with the file and with how it is read."""
+        """A text that changes with the file and with how it is read."""
+        # Size and time, not a hash: that would read every seed in full for each command.
         known = self.path.stat()
         said = repr(sorted(self.options.items())) + self.encoding if self.said else ""
         return f"{self.path.name}, {known.st_size} bytes, {known.st_mtime_ns}{said}"
@@ -73,8 +77,8 @@ class SeedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedFiles:
-    """The files by the table they become, what is wrong with others by the table they would become,
-    and sentences on what is not loaded."""
+    """The files by the table that they become, `problems` with others by the table that they would
+    become, and sentences on files that are not loaded."""
 
     files: Mapping[str, SeedFile]
     problems: Mapping[str, EnrichError]
@@ -82,8 +86,8 @@ class SeedFiles:
 
 
 def find_seed_files(config: Config) -> SeedFiles:
-    """Look at seeds/; nothing is opened. Raises ProjectError for options of a seed that is not
-    there."""
+    """Returns what is in seeds/, without opening any file. Options for a seed that does not exist
+    are among the problems."""
     files: dict[str, SeedFile] = {}
     problems: dict[str, EnrichError] = {}
     unread: list[str] = []
@@ -93,7 +97,7 @@ def find_seed_files(config: Config) -> SeedFiles:
         if path.name.startswith(".") or NOTES_BESIDE_SEEDS.fullmatch(path.name):
             continue
         if not ending and path.is_dir() and not any(_find_ending(e.name) for e in path.glob("*")):
-            continue  # pictures, say: nobody expects a table of it
+            continue  # pictures, for example: nobody expects a table of them
         if not ending:
             unread.append(_explain_unread(source, path))
             continue
@@ -103,18 +107,18 @@ def find_seed_files(config: Config) -> SeedFiles:
             continue
         other = next((known for known in files if known.lower() == name.lower()), "")
         if other or name in problems:
-            what = f"{source} and another file are both the table '{name}'"
+            what = f"{source} and another file would both be the table '{name}'"
             problems[other or name] = InputError(what, hint="rename or remove one of them")
             continue
         files[name] = _make_seed(config, name, path, source, ending)
         if (wrong := _find_fault(path)) is not None:
             problems[name] = InputError(
-                f"{source} {wrong}", hint="put a file there that can be read"
+                f"{source} {wrong}", hint="replace it with a file that can be read"
             )
     for name in config.seed_options:
         if name not in files and name not in problems:
             where = f"{config.seeds.name}/"
-            what = f"{PROJECT_FILE}: 'seeds' has options for '{name}', which is no file of {where}"
+            what = f"{PROJECT_FILE}: 'seeds' has options for '{name}', but {where} has no such file"
             problems[name] = InputError(what, hint=nearest(name, files))
     good = {name: file for name, file in files.items() if name not in problems}
     return SeedFiles(files=good, problems=problems, unread=tuple(unread))
@@ -135,7 +139,7 @@ def _make_seed(config: Config, name: str, path: Path, source: str, ending: str) 
 
 
 def _find_ending(name: str) -> str:
-    """The ending that says what a file is, in lower case; "" if none does."""
+    """Returns the ending that tells the format of a file, in lower case; "" if there is none."""
     lowered = name.lower()
     return next((each for each in _list_endings() if lowered.endswith(each)), "")
 
@@ -143,12 +147,13 @@ def _find_ending(name: str) -> str:
 def _list_endings() -> Iterator[str]:
     for each in SEED_READERS:
         yield each
+        # A Parquet file is compressed inside, and DuckDB has to seek in it.
         if each != ".parquet":
             yield from (f"{each}{packed}" for packed in PACKED_ENDINGS)
 
 
 def _explain_unread(source: str, path: Path) -> str:
-    """The sentence on a file of an unknown kind."""
+    """Returns the sentence on a file that is not loaded."""
     kind = _find_fault(path)
     if kind is not None:
         return f"{source} is not loaded: it {kind}"
@@ -158,7 +163,7 @@ def _explain_unread(source: str, path: Path) -> str:
 
 
 def _find_fault(path: Path) -> str | None:
-    """What keeps a path from being read as a file, without opening it; None if nothing does."""
+    """Returns what keeps a path from being read as a file, without opening it; None if nothing."""
     try:
         known = path.stat()
     except OSError as problem:

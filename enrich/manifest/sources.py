@@ -1,4 +1,4 @@
-"""Sources: data outside the warehouse that models read: attached databases, and files as views."""
+"""Sources: data outside the warehouse that models read, in attached databases or in files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from enrich.manifest.settings import YamlSettings
 
 TABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-"""A name that needs no quotes in SQL and may also name a file on every system."""
+"""What models, seeds, SQL tests, sources and attached databases may be called."""
 DATABASE_TYPES = ("duckdb", "sqlite", "postgres", "mysql")
 RESERVED_SCHEMAS = (
     "warehouse",
@@ -46,11 +46,14 @@ FORMAT_ENDINGS = {
 REMOTE_MARK = "://"
 WILDCARD = re.compile(r"[*?\[{]")
 HIVE_PARTITION = re.compile(r"[^/\\]+=[^/\\]*")
+"""A folder such as `year=2024`, whose name DuckDB makes a column."""
 
 
 def resolve_address(each: Attached, environment: Mapping[str, str], root: Path) -> Attached:
-    """An attached database with the environment variables in its path replaced; the path of a file
-    begins at the folder `root`."""
+    """Returns an attached database with the environment variables in its path replaced, and the
+    path of a file made absolute from the folder `root`. Raises ProjectError."""
+    # Not while project.yml is read: commands that attach nothing must work without the variable,
+    # and `shown`, which messages use, keeps its value out of sight.
     for name in ENVIRONMENT_VARIABLE.findall(each.path):
         if name not in environment:
             hint = f"set it before you start enrich: export {name}=..."
@@ -62,8 +65,8 @@ def resolve_address(each: Attached, environment: Mapping[str, str], root: Path) 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Files that models read as a view of this name; `reach` are the files, or what stands before
-    the first wildcard."""
+    """Files that models read as a view called `name`; `query` is its SELECT. `reach` are the files,
+    or the folders before the first wildcard, that DuckDB must be allowed to open."""
 
     name: str
     query: str
@@ -71,7 +74,7 @@ class Source:
 
 
 def read_attached(settings: YamlSettings, *, open_access: bool) -> tuple[Attached, ...]:
-    """The databases under `attach:`."""
+    """Returns the databases under `attach:`. Raises ProjectError."""
     found: list[Attached] = []
     for name, value in settings.read_mapping("attach").items():
         _check_name(settings, "attach", name)
@@ -88,14 +91,14 @@ def read_attached(settings: YamlSettings, *, open_access: bool) -> tuple[Attache
                 "attach", f"has no type '{kind}' for '{name}'", hint=nearest(kind, DATABASE_TYPES)
             )
         if kind != "duckdb" and not open_access:
-            hint = f"an extension of DuckDB reads {kind}: INSTALL it, set external_access: true"
+            hint = f"INSTALL DuckDB's extension for {kind}, and set external_access: true"
             raise settings.make_error("attach", f"cannot read '{name}'", hint=hint)
         found.append(Attached(name=name, path=path, type=kind, shown=path))
     return tuple(found)
 
 
 def read_sources(settings: YamlSettings, *, root: Path, open_access: bool) -> tuple[Source, ...]:
-    """The files under `sources:`."""
+    """Returns the files under `sources:`. Raises ProjectError."""
     found = []
     for name, value in settings.read_mapping("sources").items():
         _check_name(settings, "sources", name)
@@ -113,13 +116,16 @@ def read_sources(settings: YamlSettings, *, root: Path, open_access: bool) -> tu
         kind = str(said.get("format") or _guess_format(paths[0]))
         if kind not in FORMAT_READERS:
             hint = f"say which it is: {{path: ..., format: {' | '.join(FORMAT_READERS)}}}"
-            raise settings.make_error("sources", f"does not tell the format of '{name}'", hint=hint)
+            what = f"needs the format of '{name}', which its name does not tell"
+            raise settings.make_error("sources", what, hint=hint)
         whole = tuple(each for path in paths for each in _list_paths(root, path))
         options = said.get("options") or {}
         if HIVE_PARTITION.search(str(root)) and not any(
             HIVE_PARTITION.search(path) for path in paths
         ):
-            options = {"hive_partitioning": False, **options}  # the project's folder is no column
+            # DuckDB finds partitions anywhere in a full path, also in the project's own folder,
+            # which must not become a column.
+            options = {"hive_partitioning": False, **options}
         query = _render_query(settings, name, FORMAT_READERS[kind], whole, options)
         reach = tuple(_cut_wildcards(root, path) for path in paths)
         found.append(Source(name=name, query=query, reach=reach))
@@ -127,10 +133,12 @@ def read_sources(settings: YamlSettings, *, root: Path, open_access: bool) -> tu
 
 
 def _list_paths(root: Path, path: str) -> list[str]:
-    """A path from the project's folder on, whose own name is no pattern. DuckDB finds nothing by a
-    pattern in a folder with a backslash: there the files are found here."""
+    """Returns a path, or several, from the project's folder, in whose own name nothing acts as a
+    pattern."""
     if REMOTE_MARK in path or Path(path).is_absolute():
         return [path]
+    # On POSIX a folder's name may contain a backslash. DuckDB reads it as a slash and finds nothing
+    # by a pattern there, so Python looks for the files.
     if os.sep == "/" and "\\" in str(root):
         return sorted(str(each) for each in root.glob(path)) or [str(root / path)]
     return [
@@ -139,19 +147,23 @@ def _list_paths(root: Path, path: str) -> list[str]:
 
 
 def _cut_wildcards(root: Path, path: str) -> Path:
+    """Returns a path, or the folder in front of its first wildcard."""
+    # The `_` makes `.parent` right in both cases: for `data/*.csv` and for `data/a*.csv`.
     wild = WILDCARD.search(path)
     return root / path if wild is None else (root / (path[: wild.start()] + "_")).parent
 
 
 def _check_name(settings: YamlSettings, key: str, name: str) -> None:
+    """Raises ProjectError for a name that is not valid, or that enrich or DuckDB uses."""
     if not TABLE_NAME.fullmatch(name) or name.lower() in RESERVED_SCHEMAS:
-        hint = "letters, digits and _, and no name of enrich's own"
-        raise settings.make_error(key, f"cannot hold the name '{name}'", hint=hint)
+        hint = f"use letters, digits and _, but none of: {', '.join(RESERVED_SCHEMAS)}"
+        raise settings.make_error(key, f"cannot use the name '{name}'", hint=hint)
 
 
 def _check_options(
     settings: YamlSettings, key: str, name: str, said: Mapping[str, Any], known: tuple[str, ...]
 ) -> None:
+    """Raises ProjectError for an option of `name` that is not `known`."""
     for word in said:
         if word not in known:
             what = f"has no setting '{word}' for '{name}'"
@@ -159,7 +171,7 @@ def _check_options(
 
 
 def _guess_format(path: str) -> str:
-    """The format that a file's name tells, "" if none."""
+    """Returns the format that the name of a file tells; "" if it tells none."""
     return FORMAT_ENDINGS.get(Path(path.removesuffix(".gz").removesuffix(".zst")).suffix, "")
 
 
@@ -170,11 +182,12 @@ def _render_query(
     paths: tuple[str, ...],
     options: Mapping[str, Any],
 ) -> str:
-    """The SELECT of a source's view."""
+    """Returns the SELECT of a source's view. Raises ProjectError for an option that is not one."""
     arguments = [render_literal(list(paths))]
     for option, value in options.items():
         if not TABLE_NAME.fullmatch(str(option)):
             hint = f"options of DuckDB's {reader}: {{delim: ';', header: true}}"
-            raise settings.make_error("sources", f"cannot give '{name}' '{option}'", hint=hint)
+            what = f"has no valid option '{option}' for '{name}'"
+            raise settings.make_error("sources", what, hint=hint)
         arguments.append(f"{quote.name(str(option))} = {render_literal(value)}")
     return f"SELECT * FROM {reader}({', '.join(arguments)})"

@@ -1,5 +1,5 @@
-"""Strays: files in models/ and in the test folders that stand for nothing, and what they may have
-been meant to be."""
+"""Strays: files in models/ and in the test folders that enrich ignores, and what they may have been
+intended to be."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 NOTES_BESIDE_MODELS = re.compile(
     r"\..*|readme.*|license.*|changelog.*|.*~|.*\.(bak|swp|tmp|orig|pyc)|#.*#", re.I
 )
-"""What people and their editors keep beside models, and nobody expects to be read."""
+"""Files that people and their editors keep beside models; nobody expects them to be read."""
 NEARLY_SQL = re.compile(r".*\.(sql\b.*|sq|sqll|slq|sgl)", re.I)
-"""How a file is called that was meant to be a SQL test; other files belong to other tools."""
+"""Names of files that were probably intended as SQL tests."""
+# Nothing else is reported in test folders: other tools, such as pytest, often share them.
 MOST_SENTENCES = 5
-"""Files that are named one by one."""
+"""The number of files that are listed one by one."""
 
 
 def describe_stray_models(folder: Path, root: Path, found: Mapping[str, Model]) -> tuple[str, ...]:
-    """Sentences on the files of models/ that are not read."""
+    """Returns sentences on the files in models/ that are not read."""
     wanted = [f"{name}{ending}" for name in found for ending in (SQL_ENDING, PROMPT_ENDING)]
     sentences = []
     for path in _find_strays(folder):
@@ -40,7 +41,7 @@ def describe_stray_models(folder: Path, root: Path, found: Mapping[str, Model]) 
 
 
 def describe_stray_tests(folders: tuple[Path, ...], root: Path) -> tuple[str, ...]:
-    """Sentences on files of the test folders that look like SQL and are not read."""
+    """Returns sentences on files in the test folders that look like SQL and are not read."""
     return _shorten(
         [
             f"{show_path(path, root)} is not read: a test is NAME{SQL_ENDING}"
@@ -54,11 +55,13 @@ def describe_stray_tests(folders: tuple[Path, ...], root: Path) -> tuple[str, ..
 def find_misnamed_prompts(
     folder: Path, root: Path, found: Mapping[str, Model]
 ) -> dict[str, EnrichError]:
-    """The models without a prompt that a misnamed prompt was meant for, and what is wrong: to make
-    a view of one would be a guess."""
+    """Returns the models for which a misnamed prompt was probably intended, with the error."""
+    # Without its prompt such a model would become a view, and nobody would learn that no llm was
+    # ever asked.
     plain = {name.lower(): name for name, model in found.items() if not model.asks}
     problems: dict[str, EnrichError] = {}
     for path in [*_find_strays(folder), *sorted(folder.rglob(f"*{PROMPT_ENDING}"))]:
+        # Its own model comes first, wherever the prompt is in models/.
         if path.name.removesuffix(PROMPT_ENDING) in found or not _is_prompt(path):
             continue
         wanted = [f"{name}{PROMPT_ENDING}" for name in plain]
@@ -74,6 +77,7 @@ def find_misnamed_prompts(
 
 
 def _find_strays(folder: Path) -> Iterator[Path]:
+    """Yields the files below a folder that are neither models nor notes."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder).parts
         noted = any(NOTES_BESIDE_MODELS.fullmatch(part) for part in inside)
@@ -82,7 +86,7 @@ def _find_strays(folder: Path) -> Iterator[Path]:
 
 
 def _is_prompt(path: Path) -> bool:
-    """Whether it begins with front matter, as a prompt does."""
+    """Whether a file starts with front matter, as a prompt does."""
     try:
         with path.open("rb") as file:
             return file.read(16).lstrip(b"\xef\xbb\xbf \r\n").startswith(b"---")
@@ -91,6 +95,7 @@ def _is_prompt(path: Path) -> bool:
 
 
 def _shorten(sentences: list[str]) -> tuple[str, ...]:
+    """Returns the first sentences, and one that counts the rest."""
     rest = len(sentences) - MOST_SENTENCES
     return (
         *sentences[:MOST_SENTENCES],

@@ -1,4 +1,4 @@
-"""Templates: text in which `{{ }}` holds a DuckDB expression, and Markdown images stand."""
+"""Templates: text with DuckDB expressions in `{{ }}` and Markdown images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from enrich.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# The text in brackets may itself contain brackets. What is in quotes is Markdown's title, which
+# enrich uses for the detail at which the llm looks at the image.
 IMAGE_MARKUP = re.compile(
     r'!\[(?:[^\]\n]|\](?!\())*\]\(\s*(\S.*?)(?:\s+"(auto|low|high|original)")?\s*\)'
 )
@@ -18,7 +20,7 @@ IMAGE_MARKUP = re.compile(
 
 @dataclass(frozen=True)
 class Expression:
-    """A DuckDB expression as the user wrote it, and the line it stands on."""
+    """A DuckDB expression as the user wrote it, and its line in the file."""
 
     sql: str
     line: int
@@ -26,14 +28,15 @@ class Expression:
 
 @dataclass(frozen=True)
 class Text:
-    """Literal text and expressions, to be joined; a NULL counts as empty."""
+    """Literal text and expressions, which are concatenated; NULL counts as empty text."""
 
     pieces: tuple[str | Expression, ...]
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image: a URL, the path of a file or a BLOB, with the detail the llm should look at."""
+    """An image: a URL, the path of a file, or a BLOB; `detail` says how closely the llm should look
+    at it, "" for its default."""
 
     source: str | Expression
     detail: str
@@ -44,13 +47,13 @@ TemplatePart = Text | Image
 
 
 def parse_template(text: str, *, source: str, line: int) -> tuple[TemplatePart, ...]:
-    """Split a message that starts at `line` of the file `source` into text and images.
+    """Splits a message that starts at `line` of the file `source` into text and images.
 
-    Line ends beside an image belong to the file's looks, not to the text.
+    Newlines around an image only lay out the file, and are not part of the text. Raises ModelError.
     """
     pieces = list(_split_pieces(text, source=source, line=line))
-    # Expressions are set aside under a private mark, so that Markdown is looked for in what the
-    # author wrote and nowhere else.
+    # Expressions are replaced by a mark while images are searched: brackets in SQL are not
+    # Markdown. A NUL cannot be in the text of a prompt.
     marked = "".join(piece if isinstance(piece, str) else "\x00" for piece in pieces)
     expressions = [piece for piece in pieces if isinstance(piece, Expression)]
     parts: list[TemplatePart] = []
@@ -72,6 +75,8 @@ def parse_template(text: str, *, source: str, line: int) -> tuple[TemplatePart, 
 
 
 def _join_text(marked: str, skipped: int, expressions: list[Expression]) -> Text:
+    """Returns a text with its expressions again in the places of their marks; the first `skipped`
+    expressions are in front of it."""
     pieces: list[str | Expression] = []
     for number, literal in enumerate(marked.split("\x00")):
         if number:
@@ -84,10 +89,11 @@ def _join_text(marked: str, skipped: int, expressions: list[Expression]) -> Text
 def _read_source(
     marked: str, skipped: int, expressions: list[Expression], source: str, line: int
 ) -> str | Expression:
+    """Returns what an image shows: one expression or a fixed address. Raises ModelError."""
     if marked == "\x00":
         return expressions[skipped]
     if "\x00" in marked:
-        hint = "put all of it inside: ![photo]({{ 'https://host/' || file_name }})"
+        hint = "put all of it into the expression: ![photo]({{ 'https://host/' || file_name }})"
         raise ModelError(
             f"{source}:{line}: an image is one {{{{ expression }}}} or one fixed address", hint=hint
         )
@@ -95,6 +101,7 @@ def _read_source(
 
 
 def _split_pieces(text: str, *, source: str, line: int) -> Iterator[str | Expression]:
+    """Yields the literal texts and the expressions of a message. Raises ModelError."""
     position = 0
     while (opening := text.find("{{", position)) >= 0:
         if opening > position:
@@ -102,7 +109,7 @@ def _split_pieces(text: str, *, source: str, line: int) -> Iterator[str | Expres
         at = line + text[:opening].count("\n")
         closing = _find_closing(text, opening + 2)
         if closing < 0:
-            hint = "close it with }}, and close every quote inside"
+            hint = "close it with }}, and close every quote inside it"
             raise ModelError(f"{source}:{at}: '{{{{' is never closed", hint=hint)
         expression = text[opening + 2 : closing].strip()
         if not expression:
@@ -114,7 +121,8 @@ def _split_pieces(text: str, *, source: str, line: int) -> Iterator[str | Expres
 
 
 def _find_closing(text: str, position: int) -> int:
-    """Where the `}}` stands that closes an expression: not one in quotes or in a struct."""
+    """Returns the position of the `}}` that closes an expression, -1 if there is none. Braces in
+    quotes or of a struct do not count."""
     depth = 0
     quote = ""
     while position < len(text):

@@ -82,8 +82,8 @@ SETTINGS = {
     ),
     "odd key": (
         "provider: a\nproviders: {a: {type: openai, base_url: 'http://127.0.0.1:9', api_key: ü}}\n",
-        "a letter that HTTP cannot send",
-        "copy the key anew",
+        "a character that HTTP cannot send",
+        "copy the key again",
     ),
     "attempts": (
         "max_attempts: many\n",

@@ -315,7 +315,7 @@ def test_a_provider_without_capabilities_has_the_defaults(tmp_path: Path) -> Non
     assert (find_uploads(bare, "name"), read_notice(bare)) == ((), "")
     assert (has_llm(bare, "x"), quote_price(bare, "x", now=True)) == (None, None)
     assert read_timing(bare) == Timing()
-    with pytest.raises(ProviderError, match="answers batches only"):
+    with pytest.raises(ProviderError, match="only answers batches"):
         answer_now(bare, tmp_path, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The batches below a folder, as a provider speaks of them."""
+"""The batches below a folder, as a provider reports them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 def make_batch_id(kind: str, intent: str | None) -> str:
-    """A batch's id: the same for the same intent, so that it is found and made once.
-
+    """Returns the id of a batch, which is the same for the same intent: so a batch is created only
+    once, and can be found.
     >>> make_batch_id("local", "one")
     'local-7692c3ad3540bb803c020b3a'
     """
@@ -37,35 +37,35 @@ def make_batch_id(kind: str, intent: str | None) -> str:
 @dataclass(frozen=True, kw_only=True)
 class FolderBatches:
     """The batches of the provider `name` below `root`. `worker` is the module that answers one:
-    `python -m WORKER FOLDER`. Every method raises DiskError for what the file system says."""
+    `python -m WORKER FOLDER`. Every method may raise DiskError."""
 
     name: str
     root: Path
     worker: str
 
     def upload(self, path: Path) -> str:
-        """Nothing is sent: the file's own path is its id."""
+        """Returns the path of the file as its id; nothing is sent."""
         with self._translate_errors():
             return str(path.resolve(strict=True))
 
     def submit(self, file: str, job: Job) -> Remote:
-        """Make the batch's folder and start its worker; the same job makes it once."""
+        """Creates the folder of a batch, unless it exists already, and starts its worker."""
         with self._translate_errors():
             return self._tend(Folder.create(self.root, job, Path(file)))
 
     def find(self, batch: str) -> Remote | None:
-        """The batch of this id, whenever it was made."""
+        """Returns the batch with this id; None if there is none."""
         with self._translate_errors():
             folder = Folder(self.root / batch)
             return self._tend(folder) if folder.exists else None
 
     def poll(self, batch: str) -> Remote:
-        """How the batch stands; a worker that died is started again where it was."""
+        """Returns the state of a batch; a worker that died is started again, and continues."""
         with self._translate_errors():
             return self._tend(self._find_folder(batch))
 
     def fetch(self, file: str, path: Path) -> None:
-        """Copy an ended batch's answers to `path`, whole or not at all."""
+        """Copies the answers of an ended batch to `path`, either all of them or nothing."""
         with self._translate_errors():
             folder = self._find_folder(file.removesuffix("/output.jsonl"))
             draft = path.with_name(f"{path.name}.new")
@@ -73,7 +73,7 @@ class FolderBatches:
             draft.replace(path)
 
     def cancel(self, batch: str) -> Remote:
-        """Ask the worker to stop; what was answered is kept."""
+        """Asks the worker to stop; answers so far are kept."""
         with self._translate_errors():
             folder = self._find_folder(batch)
             if not folder.state.ended:
@@ -81,9 +81,11 @@ class FolderBatches:
             return self._tend(folder)
 
     def answer_now(self, requests: Path, results: Path, job: Job) -> None:
-        """Answer them in a child process that ends with them; batches are not waited for."""
+        """Answers requests in a child process, without waiting for batches. Raises
+        ProviderError."""
         with self._translate_errors():
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # In a folder of its own, whose engine.lock no batch holds.
             with TemporaryDirectory(dir=self.root, prefix="now-") as place:
                 folder = Folder.create(Path(place), job, requests)
                 run_worker_here(folder, self.worker)
@@ -91,35 +93,36 @@ class FolderBatches:
                 if state.status != "completed":
                     words = folder.log.read_text(errors="replace").strip().splitlines()
                     died = f"the engine died: {words[-1] if words else 'no word'}"
-                    hint = "`enrich debug` looks at the set-up"
+                    hint = "`enrich debug` checks the setup"
                     raise ProviderError(state.error or died, hint=hint)
                 _copy_private(folder.output, results)
 
     def _find_folder(self, batch: str) -> Folder:
-        """The folder of a batch that is there."""
+        """Returns the folder of an existing batch. Raises ProviderError."""
         folder = Folder(self.root / batch)
+        # An id that is a path would lead out of `root`.
         if Path(batch).name != batch or not folder.exists:
             hint = f"its folder under {self.root} was removed; ask for the rows again"
             raise ProviderError(f"{self.name} has no batch {batch!r}", hint=hint)
         return folder
 
     def _tend(self, folder: Folder) -> Remote:
-        """How a batch stands, with a worker if it needs one."""
+        """Returns the state of a batch, after starting a worker if it needs one."""
         return _make_remote(folder, tend_batch(folder, self.worker))
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Translate what the file system says."""
+        """Translates errors of the file system to DiskError."""
         try:
             yield
         except OSError as error:
             where = error.filename or f"a file of the {self.name} provider"
-            hint = "see that it exists, is yours, and has room"
+            hint = "check that it exists, that you may write it, and that the disk has room"
             raise DiskError(f"{where}: {error.strerror or error}", hint=hint) from error
 
 
 def _make_remote(folder: Folder, state: BatchState) -> Remote:
-    """A batch as its provider reports it."""
+    """Returns a batch as its provider reports it."""
     batch = folder.path.name
     answered = state.completed + state.failed
     return Remote(
@@ -135,6 +138,6 @@ def _make_remote(folder: Folder, state: BatchState) -> Remote:
 
 
 def _copy_private(source: Path, target: Path) -> None:
-    """Copy a file of answers, for its owner alone."""
+    """Copies a file of answers so that only its owner may read it."""
     with source.open("rb") as answers, open_private(target, "wb") as copy:
         shutil.copyfileobj(answers, copy)

@@ -16,28 +16,30 @@ if TYPE_CHECKING:
 
 USUAL_MAX_TOKENS = 512
 STEADYING = {"repeat_penalty": 1.1, "repeat_last_n": 256}
-"""What keeps small llms from going round in circles (llama.cpp's server README): of 60 summaries
-of films 22 did not end without it, and 4 with it."""
+"""Parameters that keep small llms from repeating themselves (llama.cpp's server README): of 60
+summaries of films, 22 did not end without them, and 4 with them."""
 STEADYING_MORE = {"repeat_penalty": 1.3, "repeat_last_n": 512, "temperature": 0.3}
-"""The same for the second try of an answer that did not end."""
+"""The same for a second try after an answer that did not end."""
 TOKEN_MAXIMA = frozenset({"max_tokens", "max_completion_tokens"})
 AT_MOST = re.compile(r"at most (\d+) characters")
 PENALTIES = frozenset({"repeat_penalty", "frequency_penalty", "presence_penalty", "dry_multiplier"})
-"""Whoever sets one of these has said how to go on."""
+"""A request that sets one of these has its own way of avoiding repetition."""
 
 
 class ChatEngine(Protocol):
-    """What is asked: `Llama`, which is loaded in a worker only."""
+    """What answers bodies: `Llama`, which is only loaded in a worker."""
 
     def ask(self, body: dict[str, Any]) -> dict[str, Any]:
-        """A completion or `{"error": ...}`."""
+        """Returns a completion or `{"error": ...}`."""
 
 
 def answer_body(llama: ChatEngine, body: Mapping[str, Any], job: Job) -> EngineReply:
-    """The reply to a request of a job; an error is a reply, too."""
+    """Returns the reply to a request of a job; an error is a reply, too."""
     try:
         prepared = prepare_body(body, job)
         found = llama.ask(prepared)
+        # An answer at the limit most likely repeats itself, so it is tried once more. Not if the
+        # request sets a limit: then the answer may end there as intended.
         may_repeat = not (PENALTIES | TOKEN_MAXIMA) & body.keys()
         if may_repeat and _is_cut_off(found):
             again = llama.ask({**prepared, **STEADYING_MORE})
@@ -51,27 +53,24 @@ def answer_body(llama: ChatEngine, body: Mapping[str, Any], job: Job) -> EngineR
 
 
 def _is_cut_off(body: Mapping[str, Any]) -> bool:
-    """Whether an answer ended at the limit of its tokens."""
+    """Whether an answer ended at its maximum number of tokens."""
     choices = body.get("choices") or [{}]
     return bool(choices[0].get("finish_reason") == "length")
 
 
 def _read_status(body: Mapping[str, Any]) -> int:
-    """The HTTP status that an error speaks of, or 400."""
+    """Returns the HTTP status in an error, or 400."""
     error = body.get("error")
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, int) and 400 <= code < 600 else 400
 
 
 def prepare_body(body: Mapping[str, Any], job: Job) -> dict[str, Any]:
-    """A body as the engine takes it. Raises RejectedRequest where it would answer nonsense.
-
-    Greedy and seeded where the body says nothing, so that the same request gives the same answer; a
-    repeat may differ. Without a maximum the engine would go on for ever, and small llms repeat
-    themselves until they meet it.
-    """
+    """Returns a body as the engine takes it. Raises RejectedRequest if it cannot be answered."""
+    # By default greedy and seeded, so that the same request gets the same answer; only a second
+    # attempt may differ. Without a maximum, an llm that repeats itself would never end.
     if job.endpoint != CHAT_ENDPOINT:
-        raise RejectedRequest(f"a local llm answers {CHAT_ENDPOINT} only, not {job.endpoint}")
+        raise RejectedRequest(f"a local llm only answers {CHAT_ENDPOINT}, not {job.endpoint}")
     if not isinstance(body.get("messages"), list) or not body["messages"]:
         raise RejectedRequest("`messages` is empty")
     attempt = _read_attempt(job)
@@ -87,8 +86,9 @@ def prepare_body(body: Mapping[str, Any], job: Job) -> dict[str, Any]:
 
 
 def _add_lengths(schema: Any) -> Any:  # noqa: ANN401  # any JSON
-    """A response format whose grammar ends a text where its column does: OpenAI's schemas cannot
-    say `maxLength`, so enrich says it in words (see `output`), and the engine can keep to it."""
+    """Returns a response format in which texts have the maximum length of their columns."""
+    # OpenAI's strict schemas do not allow `maxLength`, so enrich states it in the description (see
+    # `manifest.families`). llama.cpp's grammars can enforce it.
     if isinstance(schema, list):
         return [_add_lengths(each) for each in schema]
     if not isinstance(schema, dict):
@@ -101,6 +101,6 @@ def _add_lengths(schema: Any) -> Any:  # noqa: ANN401  # any JSON
 
 
 def _read_attempt(job: Job) -> int:
-    """Which attempt at its rows a batch is, counted from 1."""
+    """Returns which attempt at its rows a batch is, counted from 1."""
     number = job.metadata.get("attempt", "")
     return int(number) if number.isdecimal() else 1

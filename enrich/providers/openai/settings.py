@@ -1,4 +1,4 @@
-"""Settings: what `providers:` says of an account and of prices, read strictly."""
+"""Settings: what `providers:` says about an account and its prices, read strictly."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ OPENAI_KEYS = (
     "prices",
     "batch_discount",
 )
-"""The settings of this provider, besides those that all share."""
+"""The settings of this provider, besides those that all providers share."""
 
 URL_KEYS = ("base_url", "azure_endpoint")
 NAMING_KEYS = ("api_key", "headers", "organization", "project", *URL_KEYS)
-"""Settings in which an environment variable may be named that is secret."""
+"""Settings in which an environment variable may have a secret value."""
 
 
 def read_account(opening: Opening) -> Account:
-    """The account that the settings describe, or else OpenAI's own environment variables."""
+    """Returns the account in the settings, with OpenAI's own environment variables as defaults.
+    Raises ProjectError."""
     settings, environment = opening.settings, opening.environment
     api_key = settings.read_text("api_key", environment.get("OPENAI_API_KEY", "")).strip()
     headers = {key: str(value).strip() for key, value in settings.read_mapping("headers").items()}
     for key, values in (("api_key", [api_key]), ("headers", [*headers, *headers.values()])):
         if not all(map(is_sendable, values)):
-            hint = "copy it anew, without line ends and invisible letters"
+            hint = "copy it again, without line breaks and invisible characters"
             raise settings.make_error(key, "holds a character that HTTP cannot send", hint=hint)
     for key in URL_KEYS:
         if settings.read_text(key) and not is_url(settings.read_text(key)):
@@ -61,8 +62,9 @@ def read_account(opening: Opening) -> Account:
 
 
 def _named_variables(opening: Opening) -> dict[str, str]:
-    """The environment variables that an account's settings name, and their values; in an address
-    only those that stand behind its host."""
+    """Returns the environment variables that an account's settings name, with their values; in a
+    URL, only those after its host."""
+    # The name of a host is no secret: it is sent in the clear, and messages need it.
     found: dict[str, str] = {}
     for key in NAMING_KEYS:
         text = str(opening.written.values.get(key) or "")
@@ -76,7 +78,8 @@ def _named_variables(opening: Opening) -> dict[str, str]:
 
 
 def read_prices(settings: YamlSettings) -> dict[str, Price | str]:
-    """USD for a million tokens by llm, or the name of the llm that costs the same."""
+    """Returns the price of each llm in USD per million tokens, or the name of an llm that costs
+    the same. Raises ProjectError."""
     found: dict[str, Price | str] = {}
     for llm, value in settings.read_mapping("prices").items():
         if isinstance(value, str):
@@ -85,8 +88,8 @@ def read_prices(settings: YamlSettings) -> dict[str, Price | str]:
         figures: dict[str, Any] = value if isinstance(value, dict) else {}
         keys_fit = {"input", "output"} <= set(figures) <= {"input", "cached", "output"}
         if not keys_fit or not all(map(_is_price, figures.values())):
-            hint = f"{llm}: {{input: 0.15, cached: 0.075, output: 0.60}}, in USD for a million"
-            raise settings.make_error("prices", f"has no price of '{llm}'", hint=hint)
+            hint = f"{llm}: {{input: 0.15, cached: 0.075, output: 0.60}}, in USD per million tokens"
+            raise settings.make_error("prices", f"has no valid price for '{llm}'", hint=hint)
         found[llm] = Price(
             input=float(figures["input"]),
             cached=float(figures.get("cached", figures["input"])),
@@ -103,11 +106,12 @@ def _is_price(figure: object) -> bool:
 
 
 def read_discount(settings: YamlSettings) -> float | None:
-    """What a batch costs less, as a share of the price; None where the settings do not say."""
+    """Returns how much less a batch costs, as a share of the price; None if it is not set. Raises
+    ProjectError."""
     if "batch_discount" not in settings.values:
         return None
     discount = settings.read_number("batch_discount", 0.0)
     if discount > 1:
-        hint = "batch_discount: 0.5 where a batch costs half"
-        raise settings.make_error("batch_discount", "must be a share, 0 to 1", hint=hint)
+        hint = "batch_discount: 0.5 if a batch costs half"
+        raise settings.make_error("batch_discount", "must be a share from 0 to 1", hint=hint)
     return discount

@@ -51,10 +51,10 @@ MEMBERS = (
 KILLED = """
 import json, os, sys
 from pathlib import Path
-from enrich.manifest.settings import Settings
+from enrich.manifest.settings import YamlSettings
 from enrich.providers.registry import open_provider
 root, said, file = Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3])
-known = Settings(source="project.yml", values=said, lines={})
+known = YamlSettings(source="project.yml", values=said, lines={})
 provider = open_provider("mine", known, root=root, work=root / "work", environment={})
 metadata = {"enrich_batch": "one", "attempt": "1"}
 sent = provider.upload(file)

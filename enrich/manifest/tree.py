@@ -227,7 +227,7 @@ def _walk(node: Any, tree: Tree, known: frozenset[str]) -> None:  # noqa: ANN401
     itself = {str(node.get("cte_name", "")).lower()} if kind == "RECURSIVE_CTE_NODE" else set()
     for key, value in node.items():
         # `left` is the first step of a recursive query, which does not see the query's own name: a
-        # table of that name is meant there.
+        # table of that name is what it reads.
         if key not in ("cte_map", "qualified_name"):
             _walk(value, tree, known if key == "left" else known | itself)
 

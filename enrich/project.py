@@ -91,7 +91,7 @@ class Project:
         """The models that a command with these arguments would work on, in the order in which it
         would; see `enrich.manifest.selection` for the syntax."""
         changed = partial(forecast.find_changed, self._flow())
-        return selection.select(self.graph, names, exclude, changed=changed)
+        return selection.select_models(self.graph, names, exclude, changed=changed)
 
     def seed(self, *names: str) -> tuple[str, ...]:
         """Load the files of seeds/ as tables, and create the views of sources. Returns the names of

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.providers.executor.engine import Engine, EngineFailed, Reply
+from enrich.providers.executor.engine import Engine, EngineFailed, EngineReply
 from enrich.providers.executor.worker import run_worker
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ def open_engines(folder: Folder) -> list[Engine]:
         raise EngineFailed("the parrot is asleep")
     gate = Path(settings["gate"])
 
-    def answer(body: Mapping[str, Any]) -> Reply:
+    def answer(body: Mapping[str, Any]) -> EngineReply:
         """Say it again, once the gate is there for words that ask for it."""
         said = body["say"]
         if said == "nothing":
-            return Reply(400, {"error": {"message": "there is nothing to say"}})
+            return EngineReply(400, {"error": {"message": "there is nothing to say"}})
         while said == "wait" and not gate.exists():
             time.sleep(0.01)
-        return Reply(200, {"choices": [{"message": {"content": said}}]})
+        return EngineReply(200, {"choices": [{"message": {"content": said}}]})
 
     return [Engine(answer=answer, slots=2)]
 

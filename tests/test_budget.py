@@ -396,7 +396,7 @@ def test_nothing_spent(tmp_path: Path) -> None:
         (".nan", "'run' must be an amount in USD"),
         (".inf", "'run' must be an amount in USD"),
         ("true", "'run' must be an amount in USD"),
-        ("{year: 5}", "is not for a 'year'"),
+        ("{year: 5}", "cannot be set for a 'year'"),
         ("{month: x}", "'month' must be an amount in USD"),
         ("[1]", "'run' must be an amount in USD"),
     ],

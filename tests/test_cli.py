@@ -226,7 +226,7 @@ def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
     assert "enrich run" in made.stderr
     again = CliRunner().invoke(main, ["init", str(tmp_path / "new")])
     assert again.exit_code == 1
-    assert "exists already" in again.stderr
+    assert "already exists" in again.stderr
     with Rehearsal() as server:
         url = f"base_url: '{server.base_url}', api_key: any, poll_seconds: 0"
         path = tmp_path / "new" / "project.yml"

@@ -13,7 +13,7 @@ from folders import opened, plants, write
 
 from enrich.cli import main
 from enrich.manifest import guard
-from enrich.manifest.guard import functions
+from enrich.manifest.guard import read_functions
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ KEYWORDS = {"show"}
 """What DuckDB does not parse as a function at all."""
 
 
-@pytest.mark.parametrize("name", sorted({n for n, why in functions().items() if why} - KEYWORDS))
+@pytest.mark.parametrize(
+    "name", sorted({n for n, why in read_functions().items() if why} - KEYWORDS)
+)
 def test_functions_that_do_more_than_read_are_refused(
     tmp_path: Path, server: Rehearsal, name: str
 ) -> None:
@@ -98,7 +100,7 @@ def test_every_function_of_this_duckdb_is_listed() -> None:
         names = connection.execute(
             "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_name <> ''"
         ).fetchall()
-    assert {name for (name,) in names} - functions().keys() == set()
+    assert {name for (name,) in names} - read_functions().keys() == set()
 
 
 def test_each_verdict_is_one_of_a_few() -> None:

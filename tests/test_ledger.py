@@ -447,7 +447,11 @@ def test_a_backup_after_each_run_that_changed_something(tmp_path: Path, server: 
 
 @pytest.mark.parametrize(
     ("said", "named"),
-    [("3", "must name a folder"), ("{to: x, kep: 2}", "'kep'"), ("{to: x, keep: -1}", "must keep")],
+    [
+        ("3", "must name a folder"),
+        ("{to: x, kep: 2}", "'kep'"),
+        ("{to: x, keep: -1}", "must have a whole number"),
+    ],
 )
 def test_a_wrong_backup_is_refused(tmp_path: Path, said: str, named: str) -> None:
     write(tmp_path, {"project.yml": f"backup: {said}\n"})

@@ -255,7 +255,7 @@ def test_two_files_are_not_one_table(tmp_path: Path, other: str) -> None:
     root = project(tmp_path)
     for name in ("trees.csv", other):
         (root / "seeds" / name).write_bytes(FILES.get(name, TEXT.encode()))
-    with pytest.raises(InputError, match="are both the table"):
+    with pytest.raises(InputError, match="would both be the table"):
         opened(root).seed()
 
 

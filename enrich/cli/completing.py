@@ -68,12 +68,12 @@ def terms(context: click.Context, incomplete: str) -> Iterable[str]:
     config = _config(context)
     before = context.params.get("names") or ()
     if incomplete == ":" or before[-1:] == (":",):  # bash takes `tag:films` for three words
-        return list(_beginning(names.tags(config), incomplete.removeprefix(":")))
+        return list(_beginning(names.list_tags(config), incomplete.removeprefix(":")))
     match = TERM.fullmatch(incomplete)
     prefix, core = match.groups() if match else ("", incomplete)
-    found = list(_beginning(names.models(config), core))
+    found = list(_beginning(names.list_models(config), core))
     if core and (TAG.startswith(core) or core.startswith(TAG)):
-        tags = (f"{TAG}{tag}" for tag in names.tags(config))
+        tags = (f"{TAG}{tag}" for tag in names.list_tags(config))
         found += _beginning(tags, core)
     return [f"{prefix}{name}" for name in found]
 
@@ -83,7 +83,7 @@ def asking(context: click.Context, incomplete: str) -> Iterable[str]:
     """One model that has a prompt."""
     from enrich.manifest import names
 
-    return list(_beginning(names.models(_config(context), asking=True), incomplete))
+    return list(_beginning(names.list_models(_config(context), asking=True), incomplete))
 
 
 @quiet
@@ -103,7 +103,7 @@ def seeds(context: click.Context, incomplete: str) -> Iterable[str]:
     """The seeds, by the names of their tables."""
     from enrich.manifest import seed_file
 
-    return list(_beginning(seed_file.found(_config(context)).files, incomplete))
+    return list(_beginning(seed_file.find_seed_files(_config(context)).files, incomplete))
 
 
 @quiet
@@ -113,7 +113,7 @@ def tables(context: click.Context, incomplete: str) -> Iterable[str]:
 
     config = _config(context)
     sources = (source.name for source in config.sources)
-    found = (*seed_file.found(config).files, *sources, *names.models(config))
+    found = (*seed_file.find_seed_files(config).files, *sources, *names.list_models(config))
     return list(_beginning(found, incomplete))
 
 

@@ -12,7 +12,7 @@ import click
 from enrich.cli.journal import Journal
 from enrich.errors import EnrichError, OverBudget
 from enrich.ledger.batch import PREVIEW_REMOTE, list_unread
-from enrich.manifest.config import WORK
+from enrich.manifest.config import WORK_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,14 +65,14 @@ class Context:
         from enrich.project import Project
 
         command = str(click.get_current_context().info_name)
-        self.journal = Journal(Path(self.folder) / WORK, command)
+        self.journal = Journal(Path(self.folder) / WORK_FOLDER, command)
         screen = report.Screen(quiet=self.quiet, note=self.journal.note)
         try:
             given = {}
             if self.variables or self.mapping:
                 known = Config.from_folder(Path(self.folder)).variables
-                given = variables.mapping(self.mapping, known)
-                given |= variables.given(self.variables, known)
+                given = variables.parse_mapping(self.mapping, known)
+                given |= variables.parse_assignments(self.variables, known)
             project = Project(
                 self.folder,
                 lock_timeout=self.lock_timeout,

@@ -27,7 +27,7 @@ def init(_: Context, folder: str) -> None:
     from enrich.manifest import scaffold
 
     try:
-        made = scaffold.create(folder or ".")
+        made = scaffold.create_project(folder or ".")
     except EnrichError as problem:
         report.error(problem)
         sys.exit(ERROR)

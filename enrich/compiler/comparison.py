@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from enrich.manifest.output import Output
-    from enrich.manifest.prompt import Format
+    from enrich.manifest.prompt import ResponseFormat
 
 TOKEN_COLUMNS = ("input_tokens", "cached_tokens", "output_tokens")
 
 
-def render_asked_side(side: str, output: Output, form: Format) -> str:
+def render_asked_side(side: str, output: Output, form: ResponseFormat) -> str:
     """Create `temp._enrich_SIDE` from the requests $fingerprints of the rows $keys: key, outcome,
     error, answer (a STRUCT, NULL where it is not ok) and tokens."""
     return render_side(

@@ -73,7 +73,7 @@ class CompiledModel:
             prefix=self.body.prefix,
             text=self.prompt.text,
             params=json.dumps(self.params, sort_keys=True),
-            variables=variables.dumped(self.prompt.variables),
+            variables=variables.dump_values(self.prompt.variables),
         )
 
     @property
@@ -202,7 +202,7 @@ def _check_macros(database: Warehouse, calls: Iterable[str], *, source: str) -> 
 
     A function that does not exist is left to DuckDB, whose error offers the nearest name.
     """
-    left, seen = set(guard.unknown(calls)), set()
+    left, seen = set(guard.find_unknown(calls)), set()
     while left:
         name = left.pop()
         seen.add(name)
@@ -214,10 +214,10 @@ def _check_macros(database: Warehouse, calls: Iterable[str], *, source: str) -> 
             # A table macro is a SELECT, any other macro an expression: DuckDB's parser takes only
             # statements.
             for text in (definition or "", f"SELECT {definition or ''}"):
-                found = tree.of(text) if definition else None
+                found = tree.parse_tree(text) if definition else None
                 if found is not None:
                     guard.check_tree(found, source=f"{source}: macro {name}", line=None)
-                    left |= guard.unknown(found.calls) - seen
+                    left |= guard.find_unknown(found.calls) - seen
                     break
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.manifest.output import Output
-    from enrich.manifest.prompt import Format
+    from enrich.manifest.prompt import ResponseFormat
 
 
 def _render_held(model: str, condition: str) -> str:
@@ -56,7 +56,7 @@ def _render_held(model: str, condition: str) -> str:
 )"""
 
 
-def render_history(model: str, output: Output, form: Format) -> str:
+def render_history(model: str, output: Output, form: ResponseFormat) -> str:
     """Create `enrich.NAME_history`: the answers that each row had before, both as far as they fit
     the present columns and as they came; the version that asked, and when each of them held."""
     answer = render_answer("content", output, form, strict=False)

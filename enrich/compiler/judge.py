@@ -13,14 +13,14 @@ from enrich.db.quote import (
     render_struct,
     wrap_expression,
 )
-from enrich.manifest.column_type import EACH, render_strict_shape, render_wire_type
+from enrich.manifest.column_type import LIST_STEP, render_strict_shape, render_wire_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from enrich.manifest.column_type import ColumnType
     from enrich.manifest.output import Output
-    from enrich.manifest.prompt import Format
+    from enrich.manifest.prompt import ResponseFormat
 
 KIND_IN_WORDS = (
     "CASE {kind} WHEN 'NULL' THEN 'null' WHEN 'VARCHAR' THEN 'text' WHEN 'ARRAY' THEN 'a list' "
@@ -29,7 +29,7 @@ KIND_IN_WORDS = (
 )
 
 
-def render_judgement(source: str, output: Output, form: Format) -> str:
+def render_judgement(source: str, output: Output, form: ResponseFormat) -> str:
     """A SELECT of `source`'s columns and `fault`: why its `content` breaks the output, or NULL.
 
     `source` is a SELECT that has a column `content`.
@@ -66,7 +66,7 @@ FROM (
 )"""
 
 
-def render_answer(content: str, output: Output, form: Format, *, strict: bool) -> str:
+def render_answer(content: str, output: Output, form: ResponseFormat, *, strict: bool) -> str:
     """SQL for the answer in `content` as a STRUCT of the output's columns.
 
     Unless it is `strict`, columns that the answer lacks or that do not fit are NULL.
@@ -191,7 +191,7 @@ def _walk_parts(
 def _render_kinds(steps: tuple[str, ...]) -> str:
     """SQL for a list of the JSON kinds at a path; NULL where a key is absent."""
     found = f"json_type(document, {quote_path(*steps)})"
-    return found if EACH in steps else f"[{found}]"
+    return found if LIST_STEP in steps else f"[{found}]"
 
 
 def _render_odd_kinds(
@@ -205,9 +205,9 @@ def _render_odd_kinds(
 
 def _render_faults(steps: tuple[str, ...], kind: ColumnType, *, required: bool) -> Iterator[str]:
     """Yields SQL expressions, each one sentence on what is wrong at or below this path, or NULL."""
-    name = ".".join(step for step in steps if step != EACH)
+    name = ".".join(step for step in steps if step != LIST_STEP)
     where, path = quote_text(f"{name}: "), quote_path(*steps)
-    values = f"(document->>{path})" if EACH in steps else f"[document->>{path}]"
+    values = f"(document->>{path})" if LIST_STEP in steps else f"[document->>{path}]"
     yield f"CASE WHEN {_render_missing(steps)} THEN {where} || 'missing' END"
     odd = f"{_render_odd_kinds(steps, kind, required=required)}[1]"
     expected = quote_text(f"expected {kind.family.expected}, got ")
@@ -229,11 +229,11 @@ def _render_missing(steps: tuple[str, ...]) -> str:
     kinds = _render_kinds(steps)
     if len(steps) == 1:
         return f"{kinds}[1] IS NULL"
-    if steps[-1] == EACH:
+    if steps[-1] == LIST_STEP:
         return "false"
     # For a path through a list, json_type leaves out the objects that lack the key: then there are
     # fewer kinds than objects.
     owner = f"json_type(document, {quote_path(*steps[:-1])})"
-    if EACH not in steps:
+    if LIST_STEP not in steps:
         return f"{owner} = 'OBJECT' AND {kinds}[1] IS NULL"
     return f"len(list_filter({owner}, lambda kind: kind = 'OBJECT')) > len({kinds})"

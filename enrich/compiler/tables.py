@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.manifest.output import Output
-    from enrich.manifest.prompt import Format
+    from enrich.manifest.prompt import ResponseFormat
 
 PROVENANCE_COLUMNS = (
     "outcome",
@@ -115,7 +115,7 @@ SELECT rowid AS line, custom_id, fingerprint, tail FROM temp.{source}
 WHERE fingerprint IS NOT NULL AND prompt IS NULL"""
 
 
-def render_keep_earlier_answers(output: Output, form: Format) -> str:
+def render_keep_earlier_answers(output: Output, form: ResponseFormat) -> str:
     """Mark in `temp._enrich_snapshot` the rows that keep an answer to one of the $versions, if any
     column of the output can still be filled from it; $sample of all rows do not."""
     # Ordered by a hash, the sample is spread over the table and the same in every run.
@@ -226,7 +226,7 @@ FROM present LEFT JOIN response USING (fingerprint) LEFT JOIN (
 ) AS asked USING (batch)"""
 
 
-def render_stale_answers(model: str, output: Output, form: Format) -> str:
+def render_stale_answers(model: str, output: Output, form: ResponseFormat) -> str:
     """Give rows of `temp._enrich_settled` without an `ok` answer the latest `ok` answer to an
     earlier request of theirs, marked stale, if it fills any column of the output."""
     texts = _render_texts(output)
@@ -258,7 +258,7 @@ def _render_texts(output: Output) -> str:
     )
 
 
-def render_published_table(model: str, output: Output, form: Format) -> str:
+def render_published_table(model: str, output: Output, form: ResponseFormat) -> str:
     """Create the published table: the columns of the key and the output, one row for each row that
     has an answer."""
     # An answer to an earlier version was judged by another output: read strictly, it would raise an
@@ -279,7 +279,7 @@ def render_published_copy(model: str) -> str:
     return f"CREATE OR REPLACE TEMP TABLE _enrich_before AS FROM {table}"
 
 
-def render_preview_answers(output: Output, form: Format) -> str:
+def render_preview_answers(output: Output, form: ResponseFormat) -> str:
     """The results of the requests $fingerprints: fingerprint, outcome, error, the answer (a STRUCT
     if it is ok, otherwise NULL), its raw text, tokens and cost in USD."""
     answer = render_answer("content", output, form, strict=True)

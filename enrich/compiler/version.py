@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from enrich.manifest import variables
 from enrich.manifest.output import Output
-from enrich.manifest.prompt import Prompt, said
+from enrich.manifest.prompt import Prompt, strip_front_matter
 
 if TYPE_CHECKING:
     from enrich.db.database import Ledger
-    from enrich.manifest.prompt import Endpoint, Format
+    from enrich.manifest.prompt import Endpoint, ResponseFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Version:
     identity: str
     llm: str
     endpoint: Endpoint
-    response_format: Format
+    response_format: ResponseFormat
     output: str
     prefix: str
     text: str
@@ -51,7 +51,7 @@ class Version:
     @property
     def parsed_prompt(self) -> Prompt:
         """The prompt with its variables filled in."""
-        values = variables.loaded(self.variables or "")
+        values = variables.load_values(self.variables or "")
         return Prompt.parse(self.text, source="the ledger's prompt", values=values)
 
     def can_read(self, answers: Version) -> bool:
@@ -70,7 +70,7 @@ class Version:
             "output": self.response_format != before.response_format
             or self.parsed_output.render_schema() != before.parsed_output.render_schema(),
             "variables": (self.variables or "{}") != (before.variables or "{}"),
-            "prompt": said(self.text) != said(before.text),
+            "prompt": strip_front_matter(self.text) != strip_front_matter(before.text),
         }
         words = tuple(word for word, is_so in different.items() if is_so)
         return words or (("checks",) if before.params is not None else ("parameters",))
@@ -85,7 +85,7 @@ class Version:
     def _list_lines(self, *, params: bool) -> list[str]:
         """The settings, one on each line, then the lines of the prompt."""
         settings = json.loads(self.params or "{}") if params else {}
-        given = variables.loaded(self.variables or "")
+        given = variables.load_values(self.variables or "")
         return [
             f"llm: {self.llm}",
             f"provider: {self.identity}",

@@ -596,10 +596,10 @@ def export_if_changed(files: DatabaseFiles, backup: Backup) -> Export | None:
     """
     with files.open_ledger("read") as database:
         state = hash_ledger(database)
-    known = read_latest_export(backup.made())
+    known = read_latest_export(backup.list_exports())
     if known is not None and state and known.state == state:
         return None
-    found = write_export(files, backup.next())
+    found = write_export(files, backup.choose_folder())
     backup.prune()  # last, so that there is a complete export at every moment
     return found
 
@@ -622,7 +622,7 @@ def remember_export(files: DatabaseFiles, made: Export) -> None:
 
 def find_newest_export(files: DatabaseFiles, backup: Backup | None) -> Export | None:
     """Returns the newest export of this ledger that still exists, None if there is none."""
-    folders = list(backup.made()) if backup else []
+    folders = list(backup.list_exports()) if backup else []
     with suppress(OSError, ValueError, KeyError, TypeError):
         folders.append(
             Path(json.loads(_remembered_path(files).read_text(encoding="utf-8"))["folder"])

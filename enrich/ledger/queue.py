@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.ledger.batch import list_unread
 from enrich.ledger.run import RunOptions
-from enrich.manifest.variables import dumped, loaded
+from enrich.manifest.variables import dump_values, load_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,7 +50,7 @@ def enqueue(database: Ledger, each: Waiting) -> None:
         full_refresh=each.options.full_refresh,
         max_cost=each.options.max_cost,
         invocation=each.options.invocation,
-        variables=dumped(each.variables),
+        variables=dump_values(each.variables),
     )
 
 
@@ -69,7 +69,7 @@ def list_waiting(database: Ledger) -> tuple[Waiting, ...]:
                 max_cost=row["max_cost"],
                 invocation=row["invocation"],
             ),
-            variables=loaded(row["variables"]),
+            variables=load_values(row["variables"]),
         )
         for row in rows
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from enrich.db.database import Ledger
     from enrich.ledger.batch import Batch
-    from enrich.manifest.model import Kind
+    from enrich.manifest.model import ModelKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class State:
     SHOWN: ClassVar = ("model", "rows", "ok", "failed", "pending", "llm", "published_at")
 
     model: str
-    kind: Kind = "enrichment"
+    kind: ModelKind = "enrichment"
     provider: str = ""
     llm: str = ""
     run: int = 0

@@ -29,7 +29,7 @@ def cancel_models(flow: Flow, names: Sequence[str], *, forget: bool) -> tuple[Ba
         known |= {each.model for each in list_waiting(database)}
     # A model without batches is nothing to complain about, but a name that is no model is a typo.
     for name in set(names) - known:
-        flow.graph.one(name)
+        flow.graph.find_model(name)
     problems: list[EnrichError] = []
     stopped: list[Batch] = []
     with hold_project(flow.files):

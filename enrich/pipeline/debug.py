@@ -236,7 +236,7 @@ def _check_models(flow: Flow, provider: str | None, unusable: set[str]) -> Itera
         yield _report_failure("seeds, sources", problems[0])
     for name, broken in flow.graph.broken.items():
         yield _report_failure(f"model {name}", broken)
-    for model in selection.select(flow.graph):
+    for model in selection.select_models(flow.graph):
         what = f"model {model.name}"
         missing = flow.find_unbuilt(model)
         if missing:

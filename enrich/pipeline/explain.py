@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]:
     """Returns the SQL that a model becomes and, unless it is a plain one, the JSON Schema and the
     first request, which is None if no row can be asked. Sends nothing."""
-    model = flow.graph.one(name)
+    model = flow.graph.find_model(name)
     load_seeds(flow)
     flow.check_seeds(model)
     chosen = flow.open_provider(model, provider) if model.asks else None

@@ -88,13 +88,13 @@ class Flow:
 
     def find_enrichment_model(self, name: str) -> Model:
         """Returns the enrichment model of this name. Raises ProjectError if it is a plain one."""
-        picked = self.graph.one(name)
+        picked = self.graph.find_model(name)
         _ = picked.own_prompt  # raises for a plain model
         return picked
 
     def list_upstream(self, model: Model, picked: Sequence[Model]) -> tuple[str, ...]:
         """Returns the picked models that this one depends on."""
-        before = self.graph.before(model.name)
+        before = self.graph.find_ancestors(model.name)
         return tuple(other.name for other in picked if other.name in before)
 
     def fail(self, name: str, problem: EnrichError) -> None:
@@ -149,7 +149,7 @@ class Flow:
         What it reads through plain models counts as well.
         """
         # An enrichment model before it stays as it was published, whatever has become of its seeds.
-        before = (self.graph.models[name] for name in self.graph.before(model.name))
+        before = (self.graph.models[name] for name in self.graph.find_ancestors(model.name))
         readers = (model, *(each for each in before if not each.asks))
         broken = {name.lower(): problem for name, problem in self.graph.broken.items()}
         spoiled = broken | self.found.spoiled

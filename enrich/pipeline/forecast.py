@@ -74,7 +74,7 @@ def find_changed(flow: Flow, reason: str) -> set[str]:
     models = flow.graph.models.values()
     if not any(model.asks for model in models):
         return set()
-    picked = selection.select(flow.graph)
+    picked = selection.select_models(flow.graph)
     return {
         plan.model
         for plan in foresee_models(flow, picked, None, RunOptions())
@@ -90,7 +90,7 @@ def pick_models(flow: Flow, names: Sequence[str], exclude: Sequence[str] = ()) -
     graph = flow.graph
     # With a state of its own: problems found while looking for changes are not the command's.
     changed = partial(find_changed, replace(flow, found=FlowState()))
-    picked = selection.select(graph, names, exclude, changed=changed)
+    picked = selection.select_models(graph, names, exclude, changed=changed)
     if not picked and graph.models:
         flow.listener.say("nothing has changed")
         return ()
@@ -116,4 +116,4 @@ def _foresee_one(
         flow.listener.say(f"{model.name} cannot be run yet: {problem.message}; {problem.hint}")
     views = [view for view in built if not view.asks]
     found = draft.foresee_run(flow.files, flow.config, chosen, model, options, views=views)
-    return found.with_notes(flow.graph.unstable(model.name))
+    return found.with_notes(flow.graph.find_unstable(model.name))

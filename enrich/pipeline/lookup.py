@@ -43,8 +43,8 @@ def run_query(workspace: Workspace, query: str) -> Rows:
     # ATTACH fails for a missing file, and the query may not need that database.
     there = [a for a in files.attached if a.type != "duckdb" or Path(a.path).is_file()]
     free = replace(files, reach=None, attached=tuple(there))
-    if set(variables.used(query)) <= set(known):
-        query = variables.filled(query, known, source="the query")
+    if set(variables.list_variables(query)) <= set(known):
+        query = variables.fill_variables(query, known, source="the query")
     # A project that cannot be written is worked on in copies, where a change would be lost.
     access: Access = "read" if files.copies else "write"
     with free.open_both(warehouse=access, ledger="read", attached=True) as database:
@@ -64,7 +64,7 @@ def find_states(flow: Flow, names: list[str] | None = None) -> Listed[State]:
 
 def find_run_model(flow: Flow, name: str) -> Model:
     """Returns the model of this name. Raises ProjectError if it has not been run."""
-    picked = flow.graph.one(name)
+    picked = flow.graph.find_model(name)
     with flow.files.open_ledger() as database:
         if not database.call("latest_run", model=name):
             _ = picked.own_prompt  # raises for a plain model, which never has a run

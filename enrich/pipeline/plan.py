@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from enrich.db.database import Database, Ledger
     from enrich.ledger.budget import Remaining
     from enrich.ledger.run import Run
-    from enrich.manifest.model import Kind
+    from enrich.manifest.model import ModelKind
     from enrich.pricing.estimate import TokenRate
     from enrich.pricing.price import Price
     from enrich.providers import Limits
@@ -65,7 +65,7 @@ class Plan:
     SHOWN: ClassVar = ("model", "rows", "requests", "batches", "estimate", "llm", "after")
 
     model: str
-    kind: Kind = "enrichment"
+    kind: ModelKind = "enrichment"
     provider: str = ""
     llm: str = ""
     after: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ from enrich.db.ownership import (
 from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, name_on_interrupt
 from enrich.ledger.run import Run
-from enrich.manifest.model import HISTORY, TAKEN
+from enrich.manifest.model import HISTORY_ENDING, RESERVED_TABLES
 from enrich.pipeline.read import Judge, judge_again
 from enrich.pipeline.test import BrokenTest, keep_failures, needs_published, run_tests
 
@@ -124,7 +124,7 @@ def check_names(database: Warehouse, model: Model) -> None:
     the warehouse."""
     check_name_free(database, model.name, "a model")
     if model.asks:
-        for name in (model.name, f"{model.name}{HISTORY}"):
+        for name in (model.name, f"{model.name}{HISTORY_ENDING}"):
             check_name_free(database, name, "a model", schema="enrich")
 
 
@@ -214,7 +214,7 @@ def _create_tables(database: Both, model: str, judge: Judge, version: str, *, ab
         # CREATE OR REPLACE TABLE does not replace a view, which a plain model of this name left.
         if check_name_free(database, model, "a model", schema=schema) == "VIEW":
             clear_name(database, model, "a model")
-    check_name_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
+    check_name_free(database, f"{model}{HISTORY_ENDING}", "a model", schema="enrich")
     database.execute(tables.render_published_table(model, judge.output, judge.form))
     database.execute(tables.render_provenance(model))
     database.execute(history.render_history(model, judge.output, judge.form))
@@ -223,7 +223,7 @@ def _create_tables(database: Both, model: str, judge: Judge, version: str, *, ab
         sealed = _seal_version(database, schema, model, version)
         columns = words if schema == "main" else {}
         mark_table(database, "TABLE", schema, model, sealed, about=about, columns=columns)
-    mark_table(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
+    mark_table(database, "TABLE", "enrich", f"{model}{HISTORY_ENDING}", "a model")
 
 
 MadeTable = tuple["list[Result]", "Any", "Any"]
@@ -290,7 +290,7 @@ def _is_current(database: Warehouse, model: str, version: str, about: str) -> bo
             database, _seal_version(database, schema, model, version), about
         ):
             return False
-    return bool(database.call("exists", schema="enrich", name=f"{model}{HISTORY}"))
+    return bool(database.call("exists", schema="enrich", name=f"{model}{HISTORY_ENDING}"))
 
 
 def _seal_version(database: Warehouse, schema: str, model: str, version: str) -> str:
@@ -329,10 +329,10 @@ def write_books(database: Both) -> None:
     warehouse and ledger.
     """
     with database.transaction():
-        for name in TAKEN:
+        for name in RESERVED_TABLES:
             check_name_free(database, name, name, schema="enrich")
         database.call("costs")
         database.call("prompts")
         database.call("evaluations")
-        for name in TAKEN:
+        for name in RESERVED_TABLES:
             mark_table(database, "TABLE", "enrich", name, name)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from enrich.db.database import Ledger
     from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch, ReadBatch
-    from enrich.manifest.prompt import Endpoint, Format
+    from enrich.manifest.prompt import Endpoint, ResponseFormat
 
 
 UNRUN_REASONS = {
@@ -61,7 +61,7 @@ class Judge:
     """What answers are read and judged by: the output and the response format of one version."""
 
     endpoint: Endpoint
-    form: Format
+    form: ResponseFormat
     output: Output
     prefix: str
 
@@ -75,7 +75,7 @@ class Judge:
         )
         return cls(
             endpoint=cast("Endpoint", endpoint),
-            form=cast("Format", form),
+            form=cast("ResponseFormat", form),
             output=Output.parse(ddl, source="ledger"),
             prefix=prefix,
         )

@@ -93,7 +93,7 @@ def find_tests(
         others = {names[table] for table in test.reads if table in names} - {model.name}
         if model.name.lower() not in test.reads or not flow.are_built(others):
             continue
-        if gate and any(model.name in flow.graph.before(other) for other in others):
+        if gate and any(model.name in flow.graph.find_ancestors(other) for other in others):
             continue
         if test.name.lower() in taken:
             message = f"{test.source}: '{model.name}' has a test of this name already"

@@ -320,7 +320,7 @@ def _start_model(flow: Flow, model: Model, provider: str | None, options: RunOpt
         return options
     chosen = flow.open_provider(model, provider)
     result = start_run(flow.files, flow.config, chosen, model, options)
-    planned = result.plan.with_notes(flow.graph.unstable(model.name))
+    planned = result.plan.with_notes(flow.graph.find_unstable(model.name))
     for sentence in (str(planned), *planned.notes):
         flow.listener.say(sentence)
     notice = read_notice(chosen)
@@ -361,7 +361,7 @@ def _start_waiting(flow: Flow, each: Waiting, command: str) -> None:
     own = flow.with_variables(each.variables)
     why = ""
     try:
-        options = _start_model(own, own.graph.one(each.model), each.provider, each.options)
+        options = _start_model(own, own.graph.find_model(each.model), each.provider, each.options)
     except (Locked, DiskError):
         raise
     except EnrichError as problem:

@@ -23,7 +23,7 @@ from enrich.errors import (
     nearest,
 )
 from enrich.manifest import seed_file
-from enrich.manifest.variables import literal
+from enrich.manifest.variables import render_literal
 from enrich.pipeline import zst
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ def _render_select(each: SeedFile, **more: object) -> str:
     if each.encoding and _find_native_encoding(each.encoding):
         usual["encoding"] = _find_native_encoding(each.encoding)
     options = {**usual, **each.options, **more}
-    listed = "".join(f", {quote_name(name)} = {literal(value)}" for name, value in options.items())
+    listed = "".join(
+        f", {quote_name(name)} = {render_literal(value)}" for name, value in options.items()
+    )
     return f"SELECT * FROM {each.reader}($path{listed})"
 
 
@@ -275,7 +277,7 @@ def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichErr
     Seeds and sources that cannot be loaded are added to the command's `spoiled`, for the models
     that read them. Raises ProjectError if there is no seed of a name.
     """
-    found = seed_file.found(flow.config)
+    found = seed_file.find_seed_files(flow.config)
     known = (*found.files, *found.problems)
     for name in names:
         if name not in known:

@@ -11,7 +11,7 @@ from enrich.db.files import DatabaseFiles
 from enrich.errors import Locked, ProjectError, nearest
 from enrich.manifest import hidden, loading, variables
 from enrich.manifest.config import Config
-from enrich.manifest.sources import address
+from enrich.manifest.sources import resolve_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,10 +90,10 @@ class Workspace:
 
     def _load(self) -> tuple[Graph, tuple[DataTest, ...]]:
         # A variable may be anywhere in a model, so each set of values has models of its own.
-        key = variables.dumped(self.variables)
+        key = variables.dump_values(self.variables)
         if key not in self._loaded:
-            tests = loading.tests(self.config, self.variables)
-            found = loading.graph(self.config, self.variables)
+            tests = loading.load_tests(self.config, self.variables)
+            found = loading.load_graph(self.config, self.variables)
             for problem in found.broken.values():
                 self.say_once(f"{problem.message} ({problem.hint})")
             for sentence in found.unread:
@@ -111,7 +111,7 @@ class Workspace:
             return found
         try:
             with self.files.open_warehouse("read") as database:
-                return replace(found, models=hidden.resolved(database, found.models))
+                return replace(found, models=hidden.resolve_reads(database, found.models))
         except Locked as problem:
             self.listener.say(f"{problem.message}: what macros and views read is not known")
             return found
@@ -152,7 +152,7 @@ def _open_files(
     verbose: bool,
 ) -> DatabaseFiles:
     """Returns the project's databases with what SQL may read; copies if the folder is read-only."""
-    attached = tuple(address(each, environment, config.root) for each in config.attached)
+    attached = tuple(resolve_address(each, environment, config.root) for each in config.attached)
     beside = (config.seeds, *(path for source in config.sources for path in source.reach))
     beside += tuple(Path(each.path) for each in attached if each.type == "duckdb")
     # Sources and attached DuckDB files may be outside of the project: naming them in project.yml

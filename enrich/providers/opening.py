@@ -1,4 +1,4 @@
-"""Opening: what a provider is made from, and the settings that all providers share."""
+"""Opening: what a provider is created from, and the settings that all providers share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
 
 LIMIT_KEYS = ("max_requests", "max_bytes", "enqueued_tokens", "max_batches")
 """Settings that every provider may have: see `Limits`."""
@@ -19,29 +19,29 @@ LIMIT_KEYS = ("max_requests", "max_bytes", "enqueued_tokens", "max_batches")
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """A provider as project.yml has it: its `name` and its `settings`, in which each `${NAME}` has
-    been replaced; `written` are those as they stand in the file. Relative paths begin at `root`;
-    what the provider keeps goes below `work`. Keys are looked up in `environment`."""
+    """A provider in project.yml: its `name`, and its `settings`, in which every `${NAME}` has been
+    replaced; `written` are the settings as in the file. Relative paths start at `root`. A provider
+    keeps its own files below `work`, and looks up keys in `environment`."""
 
     name: str
-    settings: Settings
-    written: Settings
+    settings: YamlSettings
+    written: YamlSettings
     root: Path
     work: Path
     environment: Mapping[str, str]
 
-    def known(self, *keys: str) -> None:
-        """Refuse settings other than these, and those that all providers share."""
-        self.settings.known(("type", *LIMIT_KEYS, *keys))
+    def check_keys(self, *keys: str) -> None:
+        """Raises ProjectError for settings other than these and those of all providers."""
+        self.settings.check_keys(("type", *LIMIT_KEYS, *keys))
 
     @property
     def limits(self) -> Limits:
-        """What `max_requests` and the others say, or what is usual."""
+        """The limits that `max_requests` and the others set, with defaults filled in."""
         usual, settings = Limits(), self.settings
         return replace(
             usual,
-            requests=settings.integer("max_requests", usual.requests) or usual.requests,
-            bytes=settings.integer("max_bytes", usual.bytes) or usual.bytes,
-            enqueued_tokens=settings.integer("enqueued_tokens"),
-            batches=settings.integer("max_batches"),
+            requests=settings.read_integer("max_requests", usual.requests) or usual.requests,
+            bytes=settings.read_integer("max_bytes", usual.bytes) or usual.bytes,
+            enqueued_tokens=settings.read_integer("enqueued_tokens"),
+            batches=settings.read_integer("max_batches"),
         )

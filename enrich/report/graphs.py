@@ -23,7 +23,7 @@ def models(found: Sequence[Model], whole: Graph) -> None:
         [
             model.name,
             model.kind,
-            ", ".join((*sorted(whole.parents[model.name]), *whole.tables(model.name))),
+            ", ".join((*sorted(whole.parents[model.name]), *whole.list_tables(model.name))),
             ", ".join(model.tags),
             model.source,
             clean(model.description),
@@ -40,7 +40,7 @@ def models_json(found: Sequence[Model], whole: Graph) -> None:
             "model": model.name,
             "kind": model.kind,
             "models": sorted(whole.parents[model.name]),
-            "tables": list(whole.tables(model.name)),
+            "tables": list(whole.list_tables(model.name)),
             "tags": list(model.tags),
             "file": model.source,
             "description": model.description,
@@ -59,7 +59,7 @@ def graph(found: Sequence[Model], whole: Graph) -> None:
     children: dict[str, list[str]] = {}
     for model in found:
         parents = [name for name in whole.parents[model.name] if name in names]
-        for parent in (*sorted(parents), *whole.tables(model.name)):
+        for parent in (*sorted(parents), *whole.list_tables(model.name)):
             children.setdefault(parent, []).append(model.name)
     below = {name for listed in children.values() for name in listed}
     roots = [*dict.fromkeys(name for name in children if name not in names)]
@@ -93,7 +93,7 @@ def mermaid(found: Sequence[Model], whole: Graph) -> None:
     """The same as a Mermaid flowchart."""
     names = {model.name for model in found}
     lines = ["flowchart LR"]
-    tables = dict.fromkeys(table for model in found for table in whole.tables(model.name))
+    tables = dict.fromkeys(table for model in found for table in whole.list_tables(model.name))
     ids = {table: f"t{number}" for number, table in enumerate(tables)}
     lines += [f'    {ids[table]}[("{_quoted(table)}")]' for table in tables]
     for model in found:
@@ -101,7 +101,7 @@ def mermaid(found: Sequence[Model], whole: Graph) -> None:
         lines.append(f"    {_node(model.name)}{shape}")
     for model in found:
         parents = sorted(whole.parents[model.name] & names)
-        starts = [*map(_node, parents), *(ids[table] for table in whole.tables(model.name))]
+        starts = [*map(_node, parents), *(ids[table] for table in whole.list_tables(model.name))]
         lines += [f"    {start} --> {_node(model.name)}" for start in starts]
     to_stdout("\n".join(lines) + "\n")
 

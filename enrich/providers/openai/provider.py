@@ -1,4 +1,4 @@
-"""The provider: OpenAI's Files and Batches API behind the protocol of all providers."""
+"""The provider: OpenAI's DatabaseFiles and Batches API behind the protocol of all providers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 FIRST_POLL = 2.0
 PROBE_TIMEOUT = 10.0
-"""Seconds to wait for a server that is only asked whether it is there."""
+"""Seconds to wait for a server that is only asked whether it has an llm."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenAIProvider:
-    """A provider that speaks OpenAI's Files and Batches API."""
+    """A provider that speaks OpenAI's DatabaseFiles and Batches API."""
 
     name: str
     llm: str
@@ -40,19 +40,19 @@ class OpenAIProvider:
 
     @classmethod
     def from_settings(cls, opening: Opening) -> OpenAIProvider:
-        """The provider that `providers:` describes. Raises ProjectError for what is not right."""
+        """Returns the provider that project.yml describes. Raises ProjectError."""
         settings = opening.settings
-        opening.known(*OPENAI_KEYS)
-        longest = settings.number("poll_seconds", 60.0)
+        opening.check_keys(*OPENAI_KEYS)
+        longest = settings.read_number("poll_seconds", 60.0)
         return cls(
             name=opening.name,
-            llm=settings.text("llm", "gpt-4o-mini"),
+            llm=settings.read_text("llm", "gpt-4o-mini"),
             account=read_account(opening),
             limits=opening.limits,
             timing=Timing(
                 first_poll=min(FIRST_POLL, longest),
                 longest_poll=longest,
-                lost_after=settings.number("lost_after", 60.0),
+                lost_after=settings.read_number("lost_after", 60.0),
             ),
             prices=read_prices(settings),
             discount=read_discount(settings),
@@ -60,21 +60,22 @@ class OpenAIProvider:
 
     @property
     def identity(self) -> str:
-        """`openai:` and the address."""
+        """`openai:` and the URL."""
         return f"openai:{self.account.url}"
 
     @cached_property
     def connection(self) -> Connection:
-        """The way to the account; nothing is opened before the first call."""
+        """The connection to the account, which is opened by the first call."""
         return Connection(name=self.name, account=self.account)
 
     @property
     def client(self) -> openai.OpenAI:
-        """The SDK's client, closed with the provider."""
+        """The client of the SDK, which is closed with the provider."""
         return self.connection.client
 
     def price(self, llm: str, *, now: bool = False) -> Price | None:
-        """The project's own price, or that of the llm it names, or the list price of this one."""
+        """Returns the price in project.yml, or the price of the llm that it names there, or the
+        list price; None if nobody knows."""
         known = self.prices.get(llm, llm)
         if isinstance(known, str):
             known = self.prices.get(known, known)
@@ -84,16 +85,17 @@ class OpenAIProvider:
         return find_price(str(known), url=self.account.url, batch=not now, discount=self.discount)
 
     def check(self, *, images: bool, endpoint: str) -> None:  # noqa: ARG002  # any llm may see
-        """Raise ProviderError where there is no API key."""
+        """Raises ProviderError if there is no API key."""
         self.connection.check_key()
 
     def offers(self, llm: str) -> bool | None:
-        """As `GET /v1/models/{model}` says; Azure's and others' servers need not know it."""
+        """Returns whether `GET /v1/models/{model}` knows the llm; None if the server does not have
+        that route, or is Azure's, which lists its base models and not deployments."""
         import openai
 
         from enrich.providers.bounds import call_within
 
-        with self.connection.translated():
+        with self.connection.translate_errors():
             try:
                 client = self.client.with_options(max_retries=1, timeout=PROBE_TIMEOUT)
                 call_within(PROBE_TIMEOUT, lambda: client.models.retrieve(llm))
@@ -102,11 +104,11 @@ class OpenAIProvider:
         return None if self.account.azure_endpoint else True
 
     def upload(self, path: Path) -> str:
-        """Send the file once."""
+        """Sends the file once and returns its id."""
         return files.send_file(self.connection, path)
 
     def uploaded(self, name: str) -> tuple[str, ...]:
-        """The ids of the files of this name, newest first."""
+        """Returns the ids of the files of this name, newest first."""
         return files.list_named(self.connection, name)
 
     def ready(self, file: str) -> bool:
@@ -114,29 +116,29 @@ class OpenAIProvider:
         return files.is_processed(self.connection, file)
 
     def discard(self, file: str) -> None:
-        """Delete a file, if it is there."""
+        """Deletes a file, if it exists."""
         files.delete_file(self.connection, file)
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
-        """Create the batch, once."""
+        """Creates the batch, once."""
         return batches.create_batch(self.connection, file, endpoint=endpoint, metadata=metadata)
 
     def find(self, intent: str, *, file: str) -> Remote | None:
-        """The batch of this intent, looked up in the list of all."""
+        """Returns the batch of this intent, which is looked up in the list of all batches."""
         return batches.find_batch(self.connection, intent, file=file)
 
     def poll(self, remote: str) -> Remote:
-        """How the batch stands."""
+        """Returns the present state of the batch."""
         return batches.retrieve_batch(self.connection, remote)
 
     def cancel(self, remote: str) -> Remote:
-        """Ask for it; a batch that has ended is shown as it ended."""
-        return batches.cancel_batch(self.connection, remote)
+        """Asks for the batch to be cancelled; one that has ended is returned as it ended."""
+        return batches.request_cancel(self.connection, remote)
 
     def fetch(self, file: str, path: Path) -> None:
-        """Stream a result file to `path`."""
+        """Streams a result file to `path`."""
         files.download_file(self.connection, file, path)
 
     def complete(self, requests: Path, results: Path) -> None:
-        """Answer them now, at the full price."""
+        """Answers requests now, at the full price."""
         immediate.answer_requests(self.connection, requests, results)

@@ -6,11 +6,11 @@ from enrich import cli
 from enrich.cli import streams
 
 
-def main() -> None:
+def run_cli() -> None:
     """Run a command; ends the process with its exit code."""
-    with streams.prepared():
+    with streams.guard_streams():
         cli.main()
 
 
 if __name__ == "__main__":
-    main()
+    run_cli()

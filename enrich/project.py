@@ -281,6 +281,6 @@ class Project:
 
 def _usual_listener() -> Listener:
     """A notebook shows what happens; any other program asks for it."""
-    from enrich.report.screen import Screen, in_notebook
+    from enrich.report.screen import Screen, is_in_notebook
 
-    return Screen() if in_notebook() else Silence()
+    return Screen() if is_in_notebook() else Silence()

@@ -95,8 +95,8 @@ def test_help_is_quick() -> None:
     """`enrich --help` imports neither openai nor duckdb nor sqlglot."""
     code = (
         "import sys; sys.argv = ['enrich', '--help']\n"
-        "from enrich.__main__ import main\n"
-        "try: main()\nexcept SystemExit: pass\n"
+        "from enrich.__main__ import run_cli\n"
+        "try: run_cli()\nexcept SystemExit: pass\n"
         "slow = {'openai', 'duckdb', 'sqlglot', 'yaml', 'rich', 'httpx2'} & set(sys.modules)\n"
         "sys.exit(f'imported: {slow}' if slow else 0)"
     )

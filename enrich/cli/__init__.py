@@ -66,6 +66,7 @@ SUMMARIES = {
 }
 """A line for each command. click would cut the first sentence of its help at 45 letters."""
 
+# Every command takes the common options again, hidden, so that they may also follow its name.
 for home in (running, judging, looking, rehearsing):
     for command in vars(home).values():
         if isinstance(command, click.Command):

@@ -88,7 +88,7 @@ class Context:
             )
             yield project
         except EnrichError as problem:
-            screen.close()
+            screen.close()  # first, or live bars would be drawn over the error
             report.print_error(problem)
             self.journal.note(f"error: {problem.message} ({problem.hint})")
             self.results.setdefault("problems", []).append(problem.message)
@@ -99,6 +99,7 @@ class Context:
     def report_interrupt(self, command: str, stop: KeyboardInterrupt) -> None:
         """Say on stderr and in the log where Ctrl-C has stopped the command, and what it leaves."""
         command = self.journal.command if self.journal else command
+        # If something slow was being read, its name is a note on the exception (PEP 678).
         where = "".join(f" in {note}" for note in getattr(stop, "__notes__", ())[:1])
         if command in SENDING_COMMANDS:
             left = _describe_interrupted_run(Path(self.folder))
@@ -133,6 +134,7 @@ class CommandGroup(click.Group):
             ctx.ensure_object(Context).report_interrupt(ctx.invoked_subcommand or "", stop)
             sys.exit(code)
         finally:
+            # Here, because a command may end in any of these ways, and the log records all of them.
             context = ctx.find_object(Context)
             if context is not None and context.journal is not None:
                 context.journal.close(code, context.results)
@@ -143,6 +145,7 @@ def _describe_interrupted_run(folder: Path) -> str:
     from enrich.project import Project
 
     try:
+        # Short, because whoever has pressed Ctrl-C is waiting.
         project = Project(folder, lock_timeout=1)
         with project.files.open_ledger("read") as database:
             unread_batches = [batch for batch in unread(database) if batch.remote != NOW]
@@ -188,6 +191,8 @@ def finish_command(
     elif result:
         report.print_states(result, unfold=unfold)
         report.print_next_steps(result, usual=project.config.provider)
+    # By urgency: an error has to be fixed, batches in progress only need time, and rows that are
+    # not ok are final. So a script that gets 4 can come back for the final code.
     for state in result:
         if state.failure and not state.busy:
             hint = (

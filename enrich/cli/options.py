@@ -87,6 +87,7 @@ def var_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def select_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the models that a command selects: as arguments, or by --select as in dbt."""
 
+    # `wraps` also copies `__click_params__`, the options that click has collected so far.
     @wraps(command)
     def run_selected(
         *given: Any,  # noqa: ANN401  # whatever the command takes
@@ -97,6 +98,7 @@ def select_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*given, names=(*names, *select), **more)
 
     wrapped: Callable[..., Any] = run_selected
+    # As with stacked decorators, the last one comes first in `--help`.
     for option in (
         click.option(
             "--exclude",

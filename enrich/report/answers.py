@@ -136,7 +136,7 @@ def print_failures(name: str, failures: Failures) -> None:
     table = Table(box=box.SIMPLE, show_lines=True, expand=True, header_style="bold")
     table.add_column("row", overflow="fold", ratio=1)
     table.add_column("what came back", overflow="fold", ratio=1)
-    split = failures.rows.columns.index("outcome")
+    split = failures.rows.columns.index("outcome")  # the columns before it are the key
     for row in failures.rows:
         cells = dict(zip(failures.rows.columns, row, strict=True))
         key = dict(list(cells.items())[:split])

@@ -60,8 +60,11 @@ class Screen:
         if self.quiet:
             return
         if is_in_notebook():
-            sys.stdout.write(f"{clean_text(sentence)}\n")
+            sys.stdout.write(
+                f"{clean_text(sentence)}\n"
+            )  # Jupyter shows stderr as a failure, in red
         elif self._bars is not None:
+            # Without markup, because a name or a reason may hold square brackets.
             self._bars.console.print(clean_text(sentence), markup=False, highlight=False)
         else:
             write_stderr(f"{sentence}\n")

@@ -84,6 +84,7 @@ def print_diff(console: Console, diff: str) -> None:
     from rich.text import Text
 
     for line in diff.split("\n") if diff else ():
+        # Rich must not break a line, because its sign and color belong to all of it.
         console.print(
             Text(f"  {clean_text(line)}", style=DIFF_STYLES.get(line[:1], "")), soft_wrap=True
         )
@@ -124,8 +125,8 @@ def print_table(
         table.add_column(
             columns[number],
             justify="right" if number in right else "left",
-            overflow="fold",
-            no_wrap=number in right,
+            overflow="fold",  # rich would cut a long cell with an ellipsis
+            no_wrap=number in right,  # a figure on two lines would be misread
             min_width=least[number],
         )
     for row in listed:
@@ -174,4 +175,5 @@ def open_console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     # Rich assumes 80 columns if there is no terminal, which would fold the tables in a log.
     width = None if stream.isatty() or "COLUMNS" in os.environ else 160
+    # Rich's highlighter would color numbers and quoted words in the texts of users.
     return Console(stderr=stderr, width=width, highlight=False)

@@ -8,7 +8,7 @@ from enrich.cli import streams
 
 def run_cli() -> None:
     """Run the command that sys.argv names, and exit with its exit code."""
-    with streams.prepared():
+    with streams.guard_streams():
         cli.main()
 
 

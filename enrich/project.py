@@ -294,6 +294,6 @@ class Project:
 def _choose_listener() -> Listener:
     """A screen in a notebook, silence in any other program: a library prints only on request."""
     # Imported here so that a program which only uses the library does not load rich.
-    from enrich.report.screen import Screen, in_notebook
+    from enrich.report.screen import Screen, is_in_notebook
 
-    return Screen() if in_notebook() else Silence()
+    return Screen() if is_in_notebook() else Silence()

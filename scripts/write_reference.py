@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enrich import cli, errors
-from enrich.cli.context import ALIASES
+from enrich.cli.context import COMMAND_ALIASES
 from enrich.compiler.tables import PROVENANCE_COLUMNS
 from enrich.db.files import DEFAULT_MEMORY
 from enrich.errors import ProjectError
@@ -310,7 +310,7 @@ def usage(name: str, command: click.Command) -> str:
 def section(name: str, command: click.Command) -> str:
     """A command's part of the page."""
     parts = [f"## enrich {name}", f"```text\n{usage(name, command)}\n```", *prose(command)]
-    aliases = [word for word, meant in ALIASES.items() if meant == name]
+    aliases = [word for word, meant in COMMAND_ALIASES.items() if meant == name]
     if aliases:
         parts.append(f"`enrich {aliases[0]}` is the same command.")
     if any(isinstance(each, click.Option) and not each.hidden for each in command.params):

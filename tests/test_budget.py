@@ -385,7 +385,7 @@ def test_nothing_spent(tmp_path: Path) -> None:
         root = plants(tmp_path, server)
         result = CliRunner().invoke(cli.main, ["--project", str(root), "cost"])
         assert (result.exit_code, result.stdout) == (0, "")
-        assert "nothing was spent yet" in result.stderr
+        assert "nothing has been spent yet" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_seed_loads_what_changed(tmp_path: Path) -> None:
     with Rehearsal() as server:
         root = plants(tmp_path, server)
     assert "loaded plants into warehouse.duckdb" in enrich(root, "seed").stderr
-    assert "every seed is loaded already" in enrich(root, "seed").stderr
+    assert "every seed has been loaded already" in enrich(root, "seed").stderr
     write(root, {"seeds/plants.csv": "id,name,note\n1,ash,tall\n2,yew,dark\n3,fir,blue\n"})
     assert "loaded plants" in enrich(root, "seed", "plants").stderr
     assert opened(root).sql("SELECT count(*) FROM plants").rows == ((3,),)

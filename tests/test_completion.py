@@ -172,7 +172,7 @@ def test_whatever_fails_completes_nothing() -> None:
     """Also what nobody has thought of."""
     import click
 
-    @completing.quiet
+    @completing.silence_errors
     def failing(_: click.Context, __: str) -> list[str]:
         """It never gives a name."""
         raise RecursionError

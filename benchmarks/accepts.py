@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from enrich.errors import ModelError
-from enrich.manifest.model import select
+from enrich.manifest.model import parse_select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ def main() -> None:
     designed = 0
     for sql in drawn:
         try:
-            select(sql, "drawn.sql")
+            parse_select(sql, "drawn.sql")
         except ModelError as problem:
             designed += bool(BY_DESIGN.search(problem.message))
             if not BY_DESIGN.search(problem.message):

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from enrich.rehearsal import Faults, Rehearsal, Step, answer, request_key
+from enrich.rehearsal import Faults, Rehearsal, Step, answer, hash_request
 
 if sys.platform == "win32":
     sys.exit("kills needs a fork server, which Windows does not have")
@@ -148,7 +148,7 @@ def child(words: list[str], said: str, moment: Moment | None, disk: int | None) 
 def watch(at: Callable[..., None]) -> None:
     """Call `at` before and after each step of enrich in this process: SQL and provider calls."""
     from enrich.db.database import Database
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.providers.openai import OpenAIProvider
 
     def watched(call: Callable[..., Any], name_of: Callable[..., str]) -> Callable[..., Any]:
@@ -166,7 +166,7 @@ def watch(at: Callable[..., None]) -> None:
 
     door: Any = Database
     door.execute = watched(door.execute, lambda _, sql: "sql: " + " ".join(sql.split())[:40])
-    files: Any = Files
+    files: Any = DatabaseFiles
     files._detach = watched(files._detach, lambda _, name: f"detach {name}")
     provider: Any = OpenAIProvider
     for name in ("upload", "ready", "submit", "find", "poll", "fetch", "uploaded", "discard"):
@@ -335,7 +335,7 @@ class Trial:
         for route in ROUTES:
             steps: list[Step] = [429, 500, 503, "reset"]
             some = self.dice.choices(steps, k=self.dice.randint(1, 3))
-            self.server.script(route, some, anew=True)
+            self.server.script(route, some, replace=True)
         alone = self.server.settings.faults == Faults()
         self.ended(self.start("run"), *((0,) if alone else (0, 1, 3, 4)))
 
@@ -377,7 +377,7 @@ class Trial:
             "JOIN ledger.batches USING (batch) JOIN ledger.prompts USING (prompt) GROUP BY ALL"
         ).fetchall()
         bodies = {fingerprint: json.loads(body) for fingerprint, body, *_ in asked}
-        known = {request_key(bodies[row[0]]): (row[2], row[3]) for row in asked}
+        known = {hash_request(bodies[row[0]]): (row[2], row[3]) for row in asked}
         billed = self.server.bill.requests
         assert set(billed) <= set(known)
         for key, (least, most) in known.items():

@@ -1,5 +1,5 @@
 """Imported where children are forked from: the price list is read once for them all."""
 
-from enrich.pricing.price import listed
+from enrich.pricing.price import find_price
 
-listed("gpt-4o-mini", url="https://api.openai.com/v1", batch=True)
+find_price("gpt-4o-mini", url="https://api.openai.com/v1", batch=True)

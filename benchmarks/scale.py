@@ -32,11 +32,11 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from enrich.ledger.batch import Batch, unread
+from enrich.ledger.batch import Batch, list_unread
 from enrich.ledger.run import RunOptions
 from enrich.pipeline.poll import advance_batch
 from enrich.pipeline.read import read_batches
-from enrich.pricing.price import Price, listed
+from enrich.pricing.price import Price, find_price
 from enrich.project import Project
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.openai import OPENAI_URL
@@ -116,7 +116,7 @@ class Provider:
         shutil.move(file, path)
 
     def price(self, llm: str, *, now: bool = False) -> Price | None:
-        return listed(llm, url=OPENAI_URL, batch=not now)
+        return find_price(llm, url=OPENAI_URL, batch=not now)
 
 
 def results(file: str, target: str) -> None:
@@ -243,7 +243,7 @@ def directions(folder: Path, rows: int) -> None:
     model = bench.models["categories"]
     start = seconds(lambda: run.start_run(files, bench.config, free, model, RunOptions()))
     with files.open_ledger() as database:
-        planned = unread(database)
+        planned = list_unread(database)
     ended: list[Batch] = []
     write = seconds(lambda: ended.extend(advance_batch(files, free, b) for b in planned))
     write -= free.spent

@@ -22,7 +22,7 @@ from threading import Timer
 import duckdb
 
 from enrich.errors import ModelError
-from enrich.manifest.model import select
+from enrich.manifest.model import parse_select
 
 READS = (
     "SELECT 1 AS id",
@@ -157,7 +157,7 @@ def main() -> None:
         for number in range(args.n):
             sql = drawn(random, names)
             try:
-                query = select(sql, "drawn.sql").query
+                query = parse_select(sql, "drawn.sql").query
             except ModelError:
                 found["refused"] += 1
                 continue

@@ -47,6 +47,8 @@ __all__ = [
     "State",
 ]
 
+# Where each public name is defined. A second list beside the imports above, because those are for
+# the type checker alone and are never executed.
 _HOMES = {
     "Batch": "enrich.ledger.batch",
     "CommandResult": "enrich.results",
@@ -72,8 +74,10 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that `enrich --help` is quick."""
     if name not in _HOMES:
         raise AttributeError(f"module 'enrich' has no attribute '{name}'")
+    # `enrich --help` must start without duckdb and sqlglot, which these modules import.
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
+    # `rehearsal` is a subpackage, so `__all__` does not name it, but notebooks should complete it.
     return [*__all__, "rehearsal"]

@@ -1,4 +1,4 @@
-"""The command `enrich`, also as `python -m enrich`."""
+"""The command `enrich`, which also runs as `python -m enrich`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from enrich import cli
 from enrich.cli import streams
 
 
-def main() -> None:
-    """Run a command; ends the process with its exit code."""
-    with streams.prepared():
+def run_cli() -> None:
+    """Run the command that sys.argv names, and exit with its exit code."""
+    with streams.guard_streams():
         cli.main()
 
 
 if __name__ == "__main__":
-    main()
+    run_cli()

@@ -1,17 +1,17 @@
-"""The errors of enrich: what people are told when something is wrong.
+"""The errors of enrich: what people read when something goes wrong.
 
     EnrichError                 one plain sentence, and a hint that says what to do
-    ├── ProjectError            project.yml, the folder, the command's own words
+    ├── ProjectError            project.yml, the folder, the command's own arguments
     ├── ModelError              a .sql or .prompt.md file: which file, which line
     ├── InputError              the rows of a SELECT: its tables, its key
     ├── DatabaseError           the warehouse or the ledger
     │   └── Locked              another process holds the file
     ├── DiskError               a file cannot be read or written
-    │   └── Damaged             the ledger or the warehouse is not as it was written
+    │   └── Damaged             the ledger or the warehouse is corrupt on disk
     ├── OverBudget              it would cost more than a budget allows
-    └── ProviderError           a provider said no, and nothing was started
+    └── ProviderError           a provider refused, and nothing was started
         ├── Unavailable         not now: the same call may go through later
-        └── Unclear             the answer was lost: the batch may exist, look before asking again
+        └── Unclear             the response was lost: the batch may exist, so look it up first
 
 Errors of DuckDB, of the OpenAI SDK, of YAML and of the file system are translated where
 they arise and reach no caller. A row that fails is not an error: it is a row with an outcome.
@@ -33,26 +33,27 @@ class EnrichError(Exception):
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
+        # Apart from `args`, because a report shows the hint below the message, or not at all.
         self.message = message
         self.hint = hint
 
 
 class ProjectError(EnrichError):
-    """The project's folder, its settings or a command's words are not right."""
+    """The project's folder, its settings or a command's arguments are wrong."""
 
 
 class ModelError(EnrichError):
-    """A model's file is not right; the message names the file and, where known, the line."""
+    """A model's file is wrong; the message names the file and, where known, the line."""
 
 
 class InputError(EnrichError):
-    """The SELECT of a model fails, or its key is absent, null or not unique."""
+    """The SELECT of a model fails, or its key is missing, NULL or not unique."""
 
 
 class DatabaseError(EnrichError):
     """The warehouse or the ledger cannot be opened, read or written.
 
-    `unbound`: SQL names a column that is not there, or puts together what does not fit.
+    `unbound`: the SQL names a column that does not exist, or combines types that do not match.
     """
 
     unbound = False
@@ -67,7 +68,7 @@ class DiskError(EnrichError):
 
 
 class Damaged(DiskError):
-    """The ledger or the warehouse is not as it was written: `file` is which one, if it is known."""
+    """The ledger or the warehouse is corrupt; `file` is the one concerned, None if unknown."""
 
     file: Path | None = None
 
@@ -77,35 +78,39 @@ class OverBudget(EnrichError):
 
 
 class ProviderError(EnrichError):
-    """A provider refused; nothing was started and nothing will be billed for this call."""
+    """A provider refused: nothing was started, and nothing will be billed for this call."""
 
 
 class Unavailable(ProviderError):
     """A provider cannot be reached or is overloaded; the same call may go through later.
 
-    `answered`: it was reached, and said so itself.
+    `answered`: the provider was reached and reported this itself.
     """
 
     answered = False
 
 
 class Unclear(ProviderError):
-    """The answer to a create was lost: the batch may exist. Look for it before asking again."""
+    """The response to a create was lost: the batch may exist. Look it up before creating it
+    again."""
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Inside, `what` is read: whoever presses Ctrl-C because it takes too long is told its name."""
+def name_on_interrupt(what: str) -> Iterator[None]:
+    """Add `what` to a KeyboardInterrupt raised inside, so that the message says what took so
+    long."""
     try:
         yield
     except KeyboardInterrupt as stop:
+        # These blocks nest (a test runs while a model is published); the innermost name is the one
+        # that took long, and it is added first.
         if not getattr(stop, "__notes__", ()):
             stop.add_note(what)
         raise
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint that offers the nearest of the `known` words, or lists them all.
+    """Returns a hint that offers the nearest of the `known` words, or else lists them all.
 
     >>> nearest("budgt", ["budget", "name"])
     "did you mean 'budget'?"

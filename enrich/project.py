@@ -1,4 +1,5 @@
-"""The project: everything enrich does, as one object. Each command has a method of its name."""
+"""The project: everything enrich does, as one object. Each command has a method of the same
+name."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from enrich.pipeline.listener import Silence
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.release import test_models
 from enrich.pipeline.sample import compare_model, preview_model
-from enrich.pipeline.scheduler import follow, run_models
+from enrich.pipeline.scheduler import follow_batches, run_models
 from enrich.pipeline.seed import load_seeds
 from enrich.pipeline.workspace import Workspace
 from enrich.results import CommandResult, Listed
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from enrich.ledger.batch import Batch
     from enrich.ledger.copy import Export
-    from enrich.ledger.costs import By
+    from enrich.ledger.costs import CostGroup
     from enrich.ledger.state import State
     from enrich.manifest.graph import Graph
     from enrich.manifest.model import Model
@@ -47,8 +48,9 @@ if TYPE_CHECKING:
 class Project:
     """A folder with project.yml and models/.
 
-    `lock_timeout` (seconds) and the values of `variables` override project.yml; `talk` hears what
-    happens; in `environment` `${NAME}` and keys are looked up.
+    `lock_timeout` (seconds) and the values of `variables` override project.yml. `talk` receives
+    messages and progress. `${NAME}` and API keys are looked up in `environment`, by default
+    os.environ. Raises ProjectError if project.yml is missing or invalid.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Project:
     ) -> None:
         self.workspace = Workspace.from_folder(
             Path(path),
-            listener=talk or _usual_listener(),
+            listener=talk or _choose_listener(),
             lock_timeout=lock_timeout,
             verbose=verbose,
             environment=environment,
@@ -86,16 +88,16 @@ class Project:
         return self.workspace.open_provider(name)
 
     def select(self, *names: str, exclude: Sequence[str] = ()) -> tuple[Model, ...]:
-        """The models that a command with these words would work on, in its order; for the words
-        see `enrich.manifest.selection`."""
+        """The models that a command with these arguments would work on, in the order in which it
+        would; see `enrich.manifest.selection` for the syntax."""
         changed = partial(forecast.find_changed, self._flow())
-        return selection.select(self.graph, names, exclude, changed=changed)
+        return selection.select_models(self.graph, names, exclude, changed=changed)
 
     def seed(self, *names: str) -> tuple[str, ...]:
-        """Load the files of seeds/ as tables, and make the views of sources; gives the names of the
-        seeds that were loaded anew.
+        """Load the files of seeds/ as tables, and create the views of sources. Returns the names of
+        the seeds that were loaded because they had changed.
 
-        What cannot be loaded stops no other; then the first of these problems is raised.
+        One that cannot be loaded does not stop the others; the first problem is raised at the end.
         """
         self.files.check_writable()
         loaded, problems = load_seeds(self._flow(), *names)
@@ -104,7 +106,8 @@ class Project:
         return loaded
 
     def compile(self, name: str, *, provider: str | None = None) -> dict[str, Any]:
-        """What a model becomes: its SQL, the JSON Schema and the first request. Sends nothing."""
+        """Returns what a model becomes: its SQL, the JSON Schema and the first request. Sends
+        nothing."""
         return explain_model(self._flow(), name, provider)
 
     def plan(
@@ -116,12 +119,15 @@ class Project:
         max_cost: float | None = None,
         exclude: Sequence[str] = (),
     ) -> CommandResult[Plan]:
-        """What `run` would do with the named models, or all, in its order. Spends nothing.
+        """Returns what `run` would do with the named models, or all, in the same order. Spends
+        nothing.
 
-        Seeds that changed are loaded. A model that reads what another's answers will change is not
-        guessed at: its plan says `after` which. What is wrong with one model stops no other: it has
-        no plan, and is in `problems`; raised if there is no plan at all.
+        Seeds that have changed are loaded. A model that reads another one whose answers will change
+        cannot be planned yet; its plan names that one in `after`. A model with a problem has no
+        plan and does not stop the others: its problem is in `problems`, and raised if no plan is
+        left.
         """
+        # The same options as `run` has, or the plan would be of another run.
         flow = self._flow(names)
         picked = pick_models(flow, names, exclude)
         options = RunOptions(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
@@ -131,8 +137,9 @@ class Project:
     def preview(
         self, name: str, *, limit: int = 5, where: str = "", provider: str | None = None
     ) -> Preview:
-        """Answer the first `limit` rows of a model now, of those that the SQL condition `where` is
-        true for. What the ledger knows is not asked again, and what is asked now is in it."""
+        """Answer the first `limit` rows of a model now, among those for which the SQL condition
+        `where` is true. Requests that the ledger has answers to are not sent again, and the new
+        answers are kept in it."""
         self.files.check_writable()
         return preview_model(self._flow(), name, provider=provider, limit=limit, where=where)
 
@@ -145,8 +152,8 @@ class Project:
         where: str = "",
         provider: str | None = None,
     ) -> Comparison:
-        """Answer a sample of rows with the working prompt, beside those published, or, with `llm`,
-        beside those that another llm gives to the same prompt."""
+        """Answer a sample of rows with the working prompt and compare the answers with the
+        published ones, or, with `llm`, with those of that llm to the same prompt."""
         self.files.check_writable()
         flow = self._flow()
         return compare_model(flow, name, provider=provider, llm=llm, limit=limit, where=where)
@@ -154,11 +161,11 @@ class Project:
     def evaluate(
         self, name: str, labels: str, *, columns: Mapping[str, str] | None = None
     ) -> Evaluation:
-        """Score the published columns of a model against the table `labels`; gives the figures of
-        every version that was ever scored against it.
+        """Score the published columns of a model against the table `labels`. Returns the figures of
+        every version that has been scored against it.
 
-        `columns` says what the labels of output columns are called, where not like these. The
-        figures are kept in `enrich.evaluations`.
+        `columns` maps output columns to label columns where their names differ. The figures are
+        kept in `enrich.evaluations`.
         """
         self.files.check_writable()
         return evaluate_model(self._flow(), name, labels, columns or {})
@@ -175,13 +182,14 @@ class Project:
         accept_drift: bool = False,
         fail_fast: bool = False,
     ) -> CommandResult[State]:
-        """Run the named models, or all, in the order their SQL asks for; gives where they stand.
+        """Run the named models, or all, each after the models that its SQL reads. Returns their
+        states.
 
-        For the names see `manifest.selection`. Waits for the batches unless `detach`. `retry` asks
-        rows again that failed in earlier runs, `full_refresh` all rows. `max_cost` (USD) is this
-        run's budget, instead of the project's. `accept_drift` publishes what a drift test would
-        hold back. A model that cannot be begun stops those after it; the others go on, and then it
-        is raised; with `fail_fast` at once, before any other is begun.
+        See `manifest.selection` for the names. Waits for the batches unless `detach`. `retry` asks
+        again for rows that failed in earlier runs, `full_refresh` for all rows. `max_cost` (USD)
+        replaces the project's budget for a run. `accept_drift` publishes even if a drift test
+        fails. If a model cannot be started, the models after it are skipped and the others go on;
+        the problem is raised at the end or, with `fail_fast`, at once.
         """
         self.files.check_writable()
         flow = self._flow(names, accept_drift=accept_drift, fail_fast=fail_fast)
@@ -191,34 +199,36 @@ class Project:
         return self._result(flow, [each.name for each in picked])
 
     def status(self) -> CommandResult[State]:
-        """Poll, load and publish what has ended, and begin what waited for it; gives where every
-        enrichment model stands."""
+        """Poll open batches, read and publish what has ended, and start the models that were
+        waiting for it. Returns the state of every enrichment model."""
         flow = self._flow()
+        # In a project that cannot be written, what a turn fetches could not be kept.
         if self.files.copies is None:
-            follow(flow)
+            follow_batches(flow)
         else:
             what = f"{self.config.root} cannot be written: nothing is fetched or published"
             self.workspace.listener.say(what)
         return self._result(flow)
 
     def cancel(self, *names: str, forget: bool = False) -> tuple[Batch, ...]:
-        """Stop the batches of the named models, or all; what was answered is kept.
+        """Cancel the batches of the named models, or all; answers that have come in are kept.
 
-        `forget` waits no more for batches that their provider cannot stop or does not know: what it
-        answers all the same is lost.
+        `forget` stops tracking batches that their provider cannot cancel or does not know; answers
+        to these are lost.
         """
         self.files.check_writable()
         return cancel_models(self._flow(), names, forget=forget)
 
     def debug(self, *, provider: str | None = None) -> Iterator[Finding]:
-        """What is there, what can be reached, and what would go wrong. Nothing is sent or spent."""
+        """Check the set-up: files, models and providers. No request is sent, and nothing is
+        spent."""
         return find_findings(self._flow(), provider=provider)
 
     def test(self, *names: str, exclude: Sequence[str] = ()) -> Listed[Result]:
         """Run the tests of the named models, or all, on their tables as they would be published.
 
-        Nothing is published; failing rows are in the schema `enrich_tests`. A SQL test is run once,
-        with the last of the models that it reads.
+        Nothing is published; failing rows go to tables in the schema `enrich_tests`. A SQL test
+        runs once, with the last of the models that it reads.
         """
         flow = self._flow()
         picked = pick_models(flow, names, exclude)
@@ -226,49 +236,51 @@ class Project:
             return Listed(test_models(flow, picked, alone=not names and not exclude))
 
     def failing(self, result: Result, *, limit: int = 10) -> Rows:
-        """The first rows that a test found."""
+        """Returns the first `limit` failing rows of a test."""
         return lookup.find_failing(self._flow(), result, limit)
 
     def history(self, name: str, *key: str) -> Rows:
-        """The life of one row: when it asked what, what came back, and when each answer held.
+        """Returns the history of one row: what was asked and when, what came back, and from when
+        until when each answer was valid.
 
-        `key` are the values of its key's columns, in order, as text. Times are UTC.
+        `key` is the values of the row's key columns, in order, as text. Times are UTC.
         """
         return lookup.find_life(self._flow(), name, key)
 
     def failures(self, name: str, *, limit: int = 20) -> Failures:
-        """The rows of a model that are not ok: the first `limit`, and how many there are of each
-        kind."""
+        """Returns the first `limit` rows of a model that are not ok, and the counts of all of them
+        by outcome and error."""
         return lookup.find_failures(self._flow(), name, limit)
 
-    def cost(self, by: By = "model") -> Rows:
-        """What was spent by model, llm, prompt, day or batch; `enrich.costs` is made anew."""
+    def cost(self, by: CostGroup = "model") -> Rows:
+        """Returns what was spent by model, llm, prompt, day or batch, and rebuilds
+        `enrich.costs`."""
         return lookup.sum_costs(self._flow(), by)
 
     def ledger_check(self) -> tuple[copy.Part, ...]:
-        """Read all of the ledger and say what of it is damaged; nothing is changed."""
-        return copy.check(self.files)
+        """Read the whole ledger and report what is damaged. Changes nothing."""
+        return copy.check_ledger(self.files)
 
     def ledger_export(self, folder: str | Path, *, skip_damaged: bool = False) -> Export:
-        """Write all of the ledger into a new folder, as Parquet; `skip_damaged` without the rows
-        that cannot be read."""
+        """Write the whole ledger to a new folder, as Parquet; with `skip_damaged`, rows that cannot
+        be read are left out."""
         return backup.export_ledger(self.workspace, Path(folder), skip_damaged=skip_damaged)
 
     def ledger_import(self, folder: str | Path, *, replace: bool = False) -> Path | None:
-        """Make the ledger from an export; gives where the old one is kept, which is replaced only
-        with `replace`, if it holds anything."""
+        """Create the ledger from an export. A ledger that holds anything is replaced only with
+        `replace`. Returns the path under which the old one is kept, None if there was none."""
         return backup.import_ledger(self.workspace, Path(folder), replace=replace)
 
     def sql(self, query: str) -> Rows:
-        """Run a query on the warehouse; the ledger is attached as `ledger`, for reading only.
+        """Run a query on the warehouse; the ledger is attached as `ledger`, read-only.
 
-        It is the caller's own: unlike a model's SELECT it may write, and read any file.
+        Unlike a model's SELECT, the query may write to the warehouse and read any file.
         """
         return lookup.run_query(self.workspace, query)
 
     def _flow(self, names: Sequence[str] | None = None, **options: bool) -> Flow:
-        """A new command. One that works on all models, `names` being empty, also tells of files
-        that are broken."""
+        """A new command. If it works on all models (`names` is empty), its problems include the
+        files that cannot be parsed."""
         flow = Flow(workspace=self.workspace, **options)  # type: ignore[arg-type]  # its flags
         if names is not None and not names:
             flow.found.problems.update(self.graph.broken)
@@ -279,8 +291,9 @@ class Project:
         return CommandResult.of(states, tests=found.tests, problems=found.problems.values())
 
 
-def _usual_listener() -> Listener:
-    """A notebook shows what happens; any other program asks for it."""
-    from enrich.report.screen import Screen, in_notebook
+def _choose_listener() -> Listener:
+    """A screen in a notebook, silence in any other program: a library prints only on request."""
+    # Imported here so that a program which only uses the library does not load rich.
+    from enrich.report.screen import Screen, is_in_notebook
 
-    return Screen() if in_notebook() else Silence()
+    return Screen() if is_in_notebook() else Silence()

@@ -1,4 +1,4 @@
-"""Rows: the answer to a query, as Python has it, and as notebooks and data frames do."""
+"""Results: what commands return, as Python values, as data frames and in notebooks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from enrich.errors import EnrichError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-T = TypeVar("T")
+ItemT = TypeVar("ItemT")
 
-SHOWN = 50
-"""Rows that a notebook shows."""
+SHOWN_ROWS = 50
+"""How many rows a notebook shows: enough to judge a table, few enough to scroll past."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Rows:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns, each with a name of its own: a second `id` is `id_1`."""
+        """The column names made unique: a second `id` becomes `id_1`."""
         found: list[str] = []
         for column in self.columns:
             name, number = column, 0
@@ -47,18 +47,22 @@ class Rows:
 
     def df(self) -> Any:  # noqa: ANN401  # a pandas.DataFrame
         """The rows as a pandas DataFrame."""
-        return _module("pandas").DataFrame(list(self.rows), columns=list(self.names))
+        return _import_optional("pandas").DataFrame(list(self.rows), columns=list(self.names))
 
     def pl(self) -> Any:  # noqa: ANN401  # a polars.DataFrame
         """The rows as a polars DataFrame."""
-        polars = _module("polars")
+        polars = _import_optional("polars")
+        # By default polars infers a column's type from its first 100 values, and then fails on a
+        # later one that is wider.
         return polars.DataFrame(self._by_column(), infer_schema_length=None)
 
     def arrow(self) -> Any:  # noqa: ANN401  # a pyarrow.Table
         """The rows as an Arrow table."""
-        return _module("pyarrow").table(self._by_column())
+        return _import_optional("pyarrow").table(self._by_column())
 
     def _by_column(self) -> dict[str, list[Any]]:
+        # By unique names: a dict, like the frames themselves, has no room for two columns of one
+        # name.
         return {name: [row[number] for row in self.rows] for number, name in enumerate(self.names)}
 
     def _repr_html_(self) -> str:
@@ -66,20 +70,20 @@ class Rows:
 
     @property
     def html(self) -> str:
-        """The first rows as a notebook shows them."""
+        """The first SHOWN_ROWS rows as an HTML table."""
         head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
         body = "".join(
-            f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>"
-            for row in self.rows[:SHOWN]
+            f"<tr>{''.join(f'<td>{_render_cell(value)}</td>' for value in row)}</tr>"
+            for row in self.rows[:SHOWN_ROWS]
         )
-        left = len(self) - SHOWN
+        left = len(self) - SHOWN_ROWS
         more = f"<p>and {left:,} more rows</p>" if left > 0 else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
-class Listed(tuple[T, ...]):
-    """What a command found, one thing after another; a notebook shows of each what its class names
-    in SHOWN, as a table."""
+class Listed(tuple[ItemT, ...]):
+    """What a command found, as a tuple. A notebook shows it as a table, whose columns are the
+    attributes that the items' class lists in SHOWN."""
 
     __slots__ = ()
 
@@ -89,9 +93,9 @@ class Listed(tuple[T, ...]):
         return Rows(columns=tuple(name.replace("_", " ") for name in columns), rows=rows).html
 
 
-class CommandResult(Listed[T]):
+class CommandResult(Listed[ItemT]):
     """What a command found, with the `tests` that it ran and the `problems` that kept it from
-    running or publishing some of the models; these have been said already."""
+    running or publishing some of the models. The problems have already been reported."""
 
     tests: tuple[Any, ...] = ()
     problems: tuple[EnrichError, ...] = ()
@@ -99,11 +103,13 @@ class CommandResult(Listed[T]):
     @classmethod
     def of(
         cls,
-        found: Iterable[T],
+        found: Iterable[ItemT],
         *,
         tests: Iterable[Any] = (),
         problems: Iterable[EnrichError] = (),
-    ) -> CommandResult[T]:
+    ) -> CommandResult[ItemT]:
+        """A result with these items, tests and problems."""
+        # A subclass of tuple is built by `__new__`, which takes the items and nothing else.
         result = cls(found)
         result.tests, result.problems = tuple(tests), tuple(problems)
         return result
@@ -111,13 +117,13 @@ class CommandResult(Listed[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Failures:
-    """Rows that are not ok, as many as were asked for, and how many of each outcome and error."""
+    """The first rows that are not ok, and the counts of all such rows by outcome and error."""
 
     rows: Rows
     counts: Rows
 
     def __len__(self) -> int:
-        """How many there are in all."""
+        """How many rows are not ok, including those not in `rows`."""
         return sum(row[-1] for row in self.counts)
 
     def _repr_html_(self) -> str:
@@ -126,8 +132,8 @@ class Failures:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How versions of a model did against labels: `figures` in all, one row for each version and
-    column, and `labels` one by one for the version `prompt`, which was scored last."""
+    """How well versions of a model match labels: `figures` has one row for each version and column;
+    `labels` has one for each label, for the version `prompt`, which was scored last."""
 
     figures: Rows
     labels: Rows
@@ -137,7 +143,7 @@ class Evaluation:
         return self.figures.html
 
 
-def _cell(value: object) -> str:
+def _render_cell(value: object) -> str:
     if value is None:
         return "<i>NULL</i>"
     if isinstance(value, bytes):
@@ -149,7 +155,8 @@ def _cell(value: object) -> str:
     return escape(f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value))
 
 
-def _module(name: str) -> Any:  # noqa: ANN401
+def _import_optional(name: str) -> Any:  # noqa: ANN401
+    # Not dependencies of enrich: who wants a data frame has the package for it.
     try:
         return import_module(name)
     except ImportError as problem:

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enrich import cli, errors
-from enrich.cli.context import ALIASES
-from enrich.compiler.tables import PROVENANCE
-from enrich.db.files import MEMORY
+from enrich.cli.context import COMMAND_ALIASES
+from enrich.compiler.tables import PROVENANCE_COLUMNS
+from enrich.db.files import DEFAULT_MEMORY
 from enrich.errors import ProjectError
 from enrich.manifest import config, prompt
-from enrich.manifest.settings import Settings
+from enrich.manifest.settings import YamlSettings
 from enrich.project import Project
 from enrich.providers import local, openai
 from enrich.providers.opening import LIMIT_KEYS, Opening
@@ -50,9 +50,9 @@ SHARES = {"call": "calls of each route", "batch": "batches", "create": "creates"
 Rows = dict[str, dict[str, str]]  # by the first cell, what is known of the others, by column
 
 
-def settings(text: str = "") -> Settings:
+def settings(text: str = "") -> YamlSettings:
     """Settings as a file would hold them."""
-    return Settings.parse(text, source="project.yml", error=ProjectError)
+    return YamlSettings.parse(text, source="project.yml", error=ProjectError)
 
 
 def opening() -> Opening:
@@ -63,7 +63,7 @@ def opening() -> Opening:
         settings=settings(),
         written=settings(),
         root=ROOT,
-        work=ROOT / config.WORK,
+        work=ROOT / config.WORK_FOLDER,
         environment={},
     )
 
@@ -95,14 +95,16 @@ def project_keys() -> Rows:
     }
     known = {name: getattr(made, name) for name in ("max_attempts", "retry", "lock_timeout")}
     tests = made.tests[0].relative_to(ROOT).as_posix()
-    return keyed(config.KEYS, {**known, **paths, "tests": tests, "memory_limit": MEMORY})
+    return keyed(
+        config.PROJECT_KEYS, {**known, **paths, "tests": tests, "memory_limit": DEFAULT_MEMORY}
+    )
 
 
 def prompt_keys() -> Rows:
     """The keys of a prompt's front matter."""
-    made = prompt.Prompt.parse(prompt.EXAMPLE, source="x.prompt.md", values={})
+    made = prompt.Prompt.parse(prompt.PROMPT_EXAMPLE, source="x.prompt.md", values={})
     known = {name: getattr(made, name) for name in ("endpoint", "response_format")}
-    return keyed(prompt.KEYS, known)
+    return keyed(prompt.PROMPT_KEYS, known)
 
 
 def limits() -> Rows:
@@ -187,8 +189,8 @@ def columns(table: str) -> Rows:
 def provenance() -> Rows:
     """The columns of `enrich.NAME` after the key's."""
     found = columns("kinds")
-    if tuple(found) != PROVENANCE:
-        raise SystemExit(f"enrich.NAME has other columns than PROVENANCE: {tuple(found)}")
+    if tuple(found) != PROVENANCE_COLUMNS:
+        raise SystemExit(f"enrich.NAME has other columns than PROVENANCE_COLUMNS: {tuple(found)}")
     return found
 
 
@@ -310,7 +312,7 @@ def usage(name: str, command: click.Command) -> str:
 def section(name: str, command: click.Command) -> str:
     """A command's part of the page."""
     parts = [f"## enrich {name}", f"```text\n{usage(name, command)}\n```", *prose(command)]
-    aliases = [word for word, meant in ALIASES.items() if meant == name]
+    aliases = [word for word, meant in COMMAND_ALIASES.items() if meant == name]
     if aliases:
         parts.append(f"`enrich {aliases[0]}` is the same command.")
     if any(isinstance(each, click.Option) and not each.hidden for each in command.params):

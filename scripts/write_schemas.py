@@ -37,7 +37,7 @@ NUMBER: Schema = {"type": "number", "minimum": 0}
 SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 MAPPING: Schema = {"type": "object"}
 FLAG: Schema = {"type": "boolean"}
-NAMES: Schema = {"pattern": f"^{sources.NAME.pattern}$"}
+NAMES: Schema = {"pattern": f"^{sources.TABLE_NAME.pattern}$"}
 
 
 def closed(keys: Iterable[str], shapes: Mapping[str, Schema], **more: Any) -> Schema:  # noqa: ANN401
@@ -77,8 +77,8 @@ def amounts(keys: Iterable[str]) -> Schema:
 
 OUTCOMES: Schema = {
     "anyOf": [
-        one_of(config.RETRYABLE),
-        {"type": "array", "items": one_of(config.RETRYABLE)},
+        one_of(config.RETRYABLE_OUTCOMES),
+        {"type": "array", "items": one_of(config.RETRYABLE_OUTCOMES)},
     ]
 }
 
@@ -190,7 +190,7 @@ WAREHOUSE = closed(
         "path": said("The file of the warehouse.", TEXT),
         "storage_version": said(
             "The storage version of a new warehouse: a version of DuckDB, or latest.",
-            {"type": "string", "pattern": f"^({config.STORAGE.pattern}|latest)$"},
+            {"type": "string", "pattern": f"^({config.STORAGE_VERSION.pattern}|latest)$"},
             {"type": "number"},
         ),
     },
@@ -206,7 +206,7 @@ SEEDS = closed(
     },
 )
 BACKUP = closed(
-    backup.KEYS,
+    backup.BACKUP_KEYS,
     {
         "to": said("The folder of the exports.", {"type": "string", "minLength": 1}),
         "keep": said(
@@ -219,7 +219,9 @@ ATTACHED = closed(
     ("path", "type"),
     {
         "path": said("The database's file or address; may hold ${NAME}.", {"type": "string"}),
-        "type": said("What kind of database it is.", one_of(sources.TYPES), default="duckdb"),
+        "type": said(
+            "What kind of database it is.", one_of(sources.DATABASE_TYPES), default="duckdb"
+        ),
     },
     required=["path"],
 )
@@ -231,7 +233,7 @@ SOURCE = closed(
     {
         "path": said("The file, a pattern of files, or a list of them.", PATHS),
         "format": said(
-            "What the files hold, where their names do not tell.", one_of(sources.FORMATS)
+            "What the files hold, where their names do not tell.", one_of(sources.FORMAT_READERS)
         ),
         "options": said("Options of DuckDB's reader.", MAPPING),
     },
@@ -254,7 +256,7 @@ PROJECT = {
     "retry": said(
         "Which outcomes are asked again; [] asks nothing again.",
         OUTCOMES,
-        default=list(config.RETRIED),
+        default=list(config.RETRIED_OUTCOMES),
     ),
     "lock_timeout": said(
         "Seconds to wait for another process to close the warehouse.", NUMBER, default=60
@@ -269,7 +271,7 @@ PROJECT = {
     "budget": said(
         "What may be spent, in USD: for a run, for any one model in a run, for a month.",
         NUMBER,
-        amounts(budget.PROJECT_KEYS),
+        amounts(budget.PROJECT_BUDGETS),
     ),
     "vars": said(
         "Variables for SQL and templates, which name them $name.",
@@ -329,7 +331,7 @@ PROMPT = {
         {
             "params": said(
                 "Request parameters, passed on as they are: temperature, max_tokens, seed.",
-                {"type": "object", "propertyNames": {"not": one_of(prompt.OWN)}},
+                {"type": "object", "propertyNames": {"not": one_of(prompt.RESERVED_PARAMS)}},
             ),
             "llm": said("The llm's name; the provider's if not set.", TEXT),
             "provider": said("The provider's name; the project's if not set.", TEXT),
@@ -340,7 +342,7 @@ PROMPT = {
             ),
             "response_format": said(
                 "How the llm is held to the output: by its schema, to some JSON, or not at all.",
-                one_of(get_args(prompt.Format)),
+                one_of(get_args(prompt.ResponseFormat)),
                 default="json_schema",
             ),
             "max_attempts": said("How often a row is asked at the most.", COUNT),
@@ -350,7 +352,7 @@ PROMPT = {
             "budget": said(
                 "What this model may cost, in USD: for a run, for a month.",
                 NUMBER,
-                amounts(budget.PROMPT_KEYS),
+                amounts(budget.PROMPT_BUDGETS),
             ),
             "tests": said("What must be true of the table before it is published.", tests()),
         }
@@ -360,12 +362,12 @@ PROMPT = {
 
 def schemas() -> dict[str, Schema]:
     """Each schema, by the name of its file."""
-    project = closed(config.KEYS, optional(PROJECT))
+    project = closed(config.PROJECT_KEYS, optional(PROJECT))
     project["$defs"] = {
         "local": provider(local.LOCAL_KEYS, LOCAL),
         "openai": provider(openai.OPENAI_KEYS, OPENAI),
     }
-    front = closed(prompt.KEYS, PROMPT, required=["key", "output"])
+    front = closed(prompt.PROMPT_KEYS, PROMPT, required=["key", "output"])
     return {
         "project.schema.json": {
             "$schema": DIALECT,

@@ -35,12 +35,12 @@ class EchoProvider:
     @classmethod
     def from_settings(cls, opening: Opening) -> EchoProvider:
         """The provider that `providers:` describes."""
-        opening.known("answer")
+        opening.check_keys("answer")
         folder = opening.work / "echo"
         folder.mkdir(parents=True, exist_ok=True)
         return cls(
             name=opening.name,
-            answer=opening.settings.text("answer", "{}"),
+            answer=opening.settings.read_text("answer", "{}"),
             folder=folder,
             limits=opening.limits,
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich.providers.executor.engine import EngineFailed, ThreadedEngine
-from enrich.providers.executor.reply import Reply
+from enrich.providers.executor.reply import EngineReply
 from enrich.providers.executor.worker import run_worker
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ def open_engines(folder: Folder) -> list[ThreadedEngine]:
         raise EngineFailed("the parrot is asleep")
     gate = Path(settings["gate"])
 
-    def answer(body: Mapping[str, Any]) -> Reply:
+    def answer(body: Mapping[str, Any]) -> EngineReply:
         """Say it again, once the gate is there for words that ask for it."""
         said = body["say"]
         if said == "nothing":
-            return Reply(400, {"error": {"message": "there is nothing to say"}})
+            return EngineReply(400, {"error": {"message": "there is nothing to say"}})
         while said == "wait" and not gate.exists():
             time.sleep(0.01)
-        return Reply(200, {"choices": [{"message": {"content": said}}]})
+        return EngineReply(200, {"choices": [{"message": {"content": said}}]})
 
     return [ThreadedEngine(answer=answer, slots=2)]
 

@@ -94,7 +94,9 @@ def test_without_a_list_nothing_is_sent_twice(tmp_path: Path) -> None:
         server.script(CREATE, ["lost"])
         root = plants(tmp_path, server)
         for _ in range(2):
-            with pytest.raises(ProviderError, match="may have been made, and cannot be looked up"):
+            with pytest.raises(
+                ProviderError, match="may have been created, but it cannot be looked up"
+            ):
                 opened(root).run()
         assert (server.sends(CREATE), server.bill.repeated) == (1, {})
         opened(root).cancel(forget=True)

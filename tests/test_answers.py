@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from enrich.rehearsal.faults import Said
+    from enrich.rehearsal.faults import ErrorContent
     from enrich.rehearsal.settings import Rewrite
 
 Line = dict[str, Any]
@@ -477,7 +477,7 @@ def test_a_line_larger_than_duckdb_usually_takes_is_read(tmp_path: Path) -> None
     check(play(tmp_path, shapes, front="", output="kind VARCHAR NOT NULL"), shapes)
 
 
-BODIES: dict[str, Said] = {
+BODIES: dict[str, ErrorContent] = {
     "OpenAI": {"error": {"message": "no quota"}},
     "FastAPI": {"detail": [{"loc": ["body"], "msg": "no quota"}]},
     "a detail": {"detail": "no quota"},
@@ -491,7 +491,7 @@ BODIES: dict[str, Said] = {
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_an_http_error_shows_the_servers_own_words(tmp_path: Path, body: Said) -> None:
+def test_an_http_error_shows_the_servers_own_words(tmp_path: Path, body: ErrorContent) -> None:
     """Whatever shape it has them in, as one line without markup."""
     with Rehearsal() as server:
         server.script("POST /v1/files", [(402, body)])

@@ -338,7 +338,7 @@ def test_a_view_that_gets_a_prompt_becomes_a_table(tmp_path: Path) -> None:
         ("SELECT 1", "a file of its own"),
         ("getenv('HOME') = 'x'", "tells secrets"),
         ("{unique: kind, not_null: kind}", "one kind of test"),
-        ("17", "cannot hold '17'"),
+        ("17", "cannot contain '17'"),
     ],
 )
 def test_a_wrong_test_is_refused_with_its_file(tmp_path: Path, test: str, said: str) -> None:

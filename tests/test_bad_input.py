@@ -67,10 +67,14 @@ SETTINGS = {
         "export NO_SUCH_URL=",
     ),
     "no date": ("name: 2026-99-99\n", "project.yml", "quotes"),
-    "same file": ("ledger: warehouse.duckdb\n", "the same file as the ledger", "lives apart"),
-    "nan": ("params: {x: .nan}\n", "'params' holds what JSON cannot say", "quote dates"),
+    "same file": ("ledger: warehouse.duckdb\n", "the same file as the ledger", "a file of its own"),
+    "nan": (
+        "params: {x: .nan}\n",
+        "'params' contains a value that JSON cannot express",
+        "quote dates",
+    ),
     "huge": ("max_attempts: 99999999999\n", "'max_attempts' must be a whole number", "3"),
-    "merge": ("<<: {name: x}\n", "'<<' is not taken here", "write the settings out"),
+    "merge": ("<<: {name: x}\n", "'<<' is not supported here", "write the settings out"),
     "no address": (
         "provider: a\nproviders: {a: {type: openai, base_url: 'http://[::1'}}\n",
         "'base_url' is not a valid URL",
@@ -78,8 +82,8 @@ SETTINGS = {
     ),
     "odd key": (
         "provider: a\nproviders: {a: {type: openai, base_url: 'http://127.0.0.1:9', api_key: ü}}\n",
-        "a letter that HTTP cannot send",
-        "copy the key anew",
+        "a character that HTTP cannot send",
+        "copy the key again",
     ),
     "attempts": (
         "max_attempts: many\n",
@@ -102,9 +106,9 @@ MODELS = {
     "empty": ("", "models/kinds.sql: it is empty", "one SELECT"),
     "no sql": ("SELECT id,\nFROM", "models/kinds.sql:2: the SELECT cannot be parsed", "DuckDB"),
     "quote": ("SELECT 'x FROM plants", "models/kinds.sql", "unterminated string literal"),
-    "two": ("SELECT 1; SELECT 2", "models/kinds.sql: it holds 2 statements", "one SELECT"),
-    "drop": ("DROP TABLE plants", "it is no SELECT but DROP", "one SELECT"),
-    "copy": ("COPY plants TO 'x.csv'", "it is no SELECT but COPY", "one SELECT"),
+    "two": ("SELECT 1; SELECT 2", "models/kinds.sql: it contains 2 statements", "one SELECT"),
+    "drop": ("DROP TABLE plants", "it is not a SELECT but DROP", "one SELECT"),
+    "copy": ("COPY plants TO 'x.csv'", "it is not a SELECT but COPY", "one SELECT"),
     "column": ("SELECT id,\n  nam, note\nFROM plants", "models/kinds.sql:2: ", "nam, note"),
     "table": ("SELECT id, name, note\nFROM plant", "models/kinds.sql:2: ", "FROM plant"),
     "cast": ("SELECT id, name::INT AS name, note FROM plants", "models/kinds.sql", "'ash'"),
@@ -138,7 +142,11 @@ def test_bad_select(tmp_path: Path, server: Rehearsal, text: str, sentence: str,
 
 
 PROMPTS = {
-    "no front": ("Hello {{ name }}", "models/kinds.prompt.md: it must begin with settings", "---"),
+    "no front": (
+        "Hello {{ name }}",
+        "models/kinds.prompt.md: a prompt must start with its settings",
+        "---",
+    ),
     "no key": (PROMPT.replace("key: id", ""), "'key' is not set", "key: id"),
     "unknown": (PROMPT.replace("params", "parms"), ":8: 'parms' is not", "did you mean 'params'?"),
     "column": (PROMPT.replace("{{ name }}", "{{ nam }}"), ":13: 'nam' is not a column", "'name'"),
@@ -162,7 +170,7 @@ PROMPTS = {
     "empty": (PROMPT.replace("{{ name }}", "{{ }}"), ":13: '{{ }}' is empty", "column"),
     "constant": (
         PROMPT.replace("{{ name }}: {{ coalesce(note, 'nothing') }}", "hello"),
-        "the prompt asks the same of every row",
+        "the prompt asks the same for every row",
         "{{ title }}",
     ),
     "ddl": (PROMPT.replace("height DOUBLE", "height of it"), ":6: ", "CREATE TABLE"),
@@ -198,11 +206,11 @@ PROMPTS = {
     ),
     "params date": (
         PROMPT.replace("temperature: 0", "seed: 2024-01-01"),
-        "'params' holds what JSON cannot say",
+        "'params' contains a value that JSON cannot express",
         "quote dates",
     ),
-    "key in output": (PROMPT.replace("height", "id"), "'output' cannot hold 'id'", "key"),
-    "params": (PROMPT.replace("temperature: 0", "model: x"), "cannot hold 'model'", "enrich"),
+    "key in output": (PROMPT.replace("height", "id"), "'output' cannot contain 'id'", "key"),
+    "params": (PROMPT.replace("temperature: 0", "model: x"), "cannot contain 'model'", "enrich"),
     "text": (
         PROMPT.replace("key: id", "key: id\n    response_format: text"),
         "'text' needs exactly one VARCHAR",
@@ -251,7 +259,7 @@ def test_foreign_table_is_left_alone(tmp_path: Path, server: Rehearsal) -> None:
     root, before = plants(tmp_path, server), len(server.batches)
     with duckdb.connect(root / "warehouse.duckdb") as own:
         own.execute("CREATE TABLE kinds AS SELECT 42 AS precious")
-    refused(enrich(root, "run"), "'kinds': enrich did not make it", "DROP TABLE")
+    refused(enrich(root, "run"), "'kinds': enrich did not create it", "DROP TABLE")
     assert len(server.batches) == before
     with duckdb.connect(root / "warehouse.duckdb") as own:
         assert own.execute("FROM kinds").fetchall() == [(42,)]
@@ -381,7 +389,7 @@ def test_bad_seed(tmp_path: Path, server: Rehearsal) -> None:
     """A seed that cannot be read names its file."""
     root = plants(tmp_path, server)
     write(root, {"seeds/more.jsonl": '{"a": 1}\n{"a": \n'})
-    refused(enrich(root, "seed"), "seeds/more.jsonl:3: Malformed JSON", "mend the file")
+    refused(enrich(root, "seed"), "seeds/more.jsonl:3: Malformed JSON", "fix the file")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
@@ -428,7 +436,7 @@ def test_missing_image_is_a_row_with_an_error(tmp_path: Path, server: Rehearsal)
         (1, "ok", None),
         (2, "error", "the image 'no.png' does not exist"),
         (3, "error", "the image 'odd.txt' is not a PNG, JPEG, WEBP or GIF"),
-        (4, "error", "the image '../up.png' lies outside the project"),
+        (4, "error", "the image '../up.png' is outside the project"),
     )
 
 

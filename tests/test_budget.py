@@ -12,7 +12,7 @@ from folders import PROMPT, Ears, opened, plants, settings, write
 
 from enrich import cli
 from enrich.errors import EnrichError, ProjectError
-from enrich.ledger.budget import SCOPES, Remaining, find_limits
+from enrich.ledger.budget import BUDGET_SCOPES, Remaining, find_limits
 from enrich.manifest.budget import Budget
 from enrich.rehearsal import Faults, Rehearsal
 
@@ -245,7 +245,7 @@ def test_a_full_refresh_goes_on_where_its_budget_ended(tmp_path: Path) -> None:
         left = sum(batch.requests for batch in refreshed.held)
         assert first + left == 40
         (plan,) = opened(root).plan()
-        assert plan.reasons == {"asked anew": left}
+        assert plan.reasons == {"asked again": left}
         assert one(root).ok == 40
         assert server.bill.total == 80
         assert set(server.bill.requests.values()) == {2}
@@ -324,7 +324,7 @@ def test_a_budget_needs_a_price(tmp_path: Path) -> None:
         root = budgeted(tmp_path, server, 1)
         known = json.loads(settings(server, llm="some-llm"))
         write(root, {"project.yml": json.dumps(known | {"budget": 1})})
-        with pytest.raises(ProjectError, match="nobody knows the price of some-llm") as told:
+        with pytest.raises(ProjectError, match="the price of some-llm is not known") as told:
             one(root)
         assert "prices:" in told.value.hint
         assert server.bill.total == 0
@@ -385,7 +385,7 @@ def test_nothing_spent(tmp_path: Path) -> None:
         root = plants(tmp_path, server)
         result = CliRunner().invoke(cli.main, ["--project", str(root), "cost"])
         assert (result.exit_code, result.stdout) == (0, "")
-        assert "nothing was spent yet" in result.stderr
+        assert "nothing has been spent yet" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_nothing_spent(tmp_path: Path) -> None:
         (".nan", "'run' must be an amount in USD"),
         (".inf", "'run' must be an amount in USD"),
         ("true", "'run' must be an amount in USD"),
-        ("{year: 5}", "is not for a 'year'"),
+        ("{year: 5}", "cannot be set for a 'year'"),
         ("{month: x}", "'month' must be an amount in USD"),
         ("[1]", "'run' must be an amount in USD"),
     ],
@@ -415,6 +415,6 @@ def test_which_budgets_bear_on_a_run() -> None:
     assert find_limits(project, Budget(), None) == {"run": 5, "model": 2, "month": 50}
     own = find_limits(project, Budget(run=1, month=3), 0.5)
     assert own == {"run": 0.5, "model": 1, "month": 50, "model month": 3}
-    assert set(own) == set(SCOPES)
+    assert set(own) == set(BUDGET_SCOPES)
     assert Remaining().pays(None)
     assert not Remaining(usd=1.0).pays(None)

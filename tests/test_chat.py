@@ -19,7 +19,7 @@ from folders import Ears, opened, plants, settings, write
 
 import enrich
 from enrich.errors import ProviderError
-from enrich.pricing.price import FREE
+from enrich.pricing.price import FREE_PRICE
 from enrich.providers.chat.level import FALL, FIRST_LEVEL, Level
 from enrich.providers.chat.pacing import MinuteLimit, read_pause
 from enrich.providers.chat.verdict import judge_answer
@@ -365,7 +365,7 @@ def test_each_type_is_one_line(tmp_path: Path, kind: str) -> None:
     environment = {preset.key_variable: "key-of-mine"} if preset.key_variable else {}
     provider: Any = enrich.Project(tmp_path, environment=environment).provider("mine")
     assert provider.account.base_url == preset.base_url
-    assert (provider.price("x") == FREE) == preset.is_free
+    assert (provider.price("x") == FREE_PRICE) == preset.is_free
     provider.check(images=False, endpoint="/v1/chat/completions")
     row = f"| `{kind}` | `{preset.base_url}` | "
     assert kind == "openai" or row in REFERENCE.read_text(encoding="utf-8")

@@ -173,7 +173,7 @@ def test_seed_loads_what_changed(tmp_path: Path) -> None:
     with Rehearsal() as server:
         root = plants(tmp_path, server)
     assert "loaded plants into warehouse.duckdb" in enrich(root, "seed").stderr
-    assert "every seed is loaded already" in enrich(root, "seed").stderr
+    assert "every seed has been loaded already" in enrich(root, "seed").stderr
     write(root, {"seeds/plants.csv": "id,name,note\n1,ash,tall\n2,yew,dark\n3,fir,blue\n"})
     assert "loaded plants" in enrich(root, "seed", "plants").stderr
     assert opened(root).sql("SELECT count(*) FROM plants").rows == ((3,),)
@@ -226,7 +226,7 @@ def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
     assert "enrich run" in made.stderr
     again = CliRunner().invoke(main, ["init", str(tmp_path / "new")])
     assert again.exit_code == 1
-    assert "exists already" in again.stderr
+    assert "already exists" in again.stderr
     with Rehearsal() as server:
         url = f"base_url: '{server.base_url}', api_key: any, poll_seconds: 0"
         path = tmp_path / "new" / "project.yml"

@@ -151,7 +151,7 @@ def test_nothing_published_and_over_budget(tmp_path: Path) -> None:
     """Both are said in words, and nothing is spent."""
     with Rehearsal() as server:
         root = plants(tmp_path, server, llm="gpt-4o-mini")
-        with pytest.raises(InputError, match="nothing is published of 'kinds' yet"):
+        with pytest.raises(InputError, match="'kinds' has not been published yet"):
             opened(root).compare("kinds")
         opened(root).run()
         known = json.loads((root / "project.yml").read_text())

@@ -159,7 +159,7 @@ def test_nothing_is_made_or_opened(root: Path) -> None:
         "from enrich.manifest import names\n"
         "from enrich.manifest.config import Config\n"
         "config = Config.from_folder(Path('.'))\n"
-        "assert names.models(config) and names.tags(config)\n"
+        "assert names.list_models(config) and names.list_tags(config)\n"
         "print([name for name in ('duckdb', 'sqlglot', 'openai', 'rich') if name in sys.modules])\n"
     )
     found = subprocess.run(
@@ -172,7 +172,7 @@ def test_whatever_fails_completes_nothing() -> None:
     """Also what nobody has thought of."""
     import click
 
-    @completing.quiet
+    @completing.silence_errors
     def failing(_: click.Context, __: str) -> list[str]:
         """It never gives a name."""
         raise RecursionError

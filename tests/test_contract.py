@@ -19,7 +19,7 @@ from folders import opened, plants, settings, write
 from tiny_gguf import write_llm
 
 from enrich.errors import ProjectError, ProviderError, Unclear
-from enrich.manifest.settings import Settings
+from enrich.manifest.settings import YamlSettings
 from enrich.providers import Timing
 from enrich.providers.capabilities import (
     ListsFiles,
@@ -51,10 +51,10 @@ MEMBERS = (
 KILLED = """
 import json, os, sys
 from pathlib import Path
-from enrich.manifest.settings import Settings
+from enrich.manifest.settings import YamlSettings
 from enrich.providers.registry import open_provider
 root, said, file = Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3])
-known = Settings(source="project.yml", values=said, lines={})
+known = YamlSettings(source="project.yml", values=said, lines={})
 provider = open_provider("mine", known, root=root, work=root / "work", environment={})
 metadata = {"enrich_batch": "one", "attempt": "1"}
 sent = provider.upload(file)
@@ -95,7 +95,7 @@ class Bench:
         """The provider, as a process that knows nothing of the others opens it."""
         return open_provider(
             "mine",
-            Settings(source="project.yml", values=self.said, lines={}),
+            YamlSettings(source="project.yml", values=self.said, lines={}),
             root=self.root,
             work=self.root / "work",
             environment={},
@@ -319,7 +319,7 @@ def test_a_provider_without_capabilities_has_the_defaults(tmp_path: Path) -> Non
     assert (find_uploads(bare, "name"), read_notice(bare)) == ((), "")
     assert (has_llm(bare, "x"), quote_price(bare, "x", now=True)) == (None, None)
     assert read_timing(bare) == Timing()
-    with pytest.raises(ProviderError, match="answers batches only"):
+    with pytest.raises(ProviderError, match="only answers batches"):
         answer_now(bare, tmp_path, tmp_path)
 
 

@@ -11,7 +11,7 @@ from folders import opened, plants, write
 
 from enrich.cli import main
 from enrich.errors import ModelError, ProjectError
-from enrich.manifest.model import select
+from enrich.manifest.model import parse_select
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -137,12 +137,12 @@ def test_several_models_are_compiled(chain: Path) -> None:
 )
 def test_jinja_is_answered_in_one_sentence(sql: str) -> None:
     with pytest.raises(ModelError, match=r"a\.sql:2: .* is Jinja") as refused:
-        select(sql, "a.sql")
+        parse_select(sql, "a.sql")
     assert "name the table itself" in refused.value.hint
 
 
 def test_braces_in_a_text_are_no_jinja() -> None:
-    assert select("SELECT '{{ ref(1) }}' AS a", "a.sql").query
+    assert parse_select("SELECT '{{ ref(1) }}' AS a", "a.sql").query
 
 
 def test_a_log_and_the_results_are_kept_for_ci(tmp_path: Path) -> None:

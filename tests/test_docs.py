@@ -14,11 +14,11 @@ import click
 import pytest
 
 from enrich import cli, errors
-from enrich.compiler.tables import PROVENANCE
-from enrich.manifest.config import KEYS, RETRYABLE
+from enrich.compiler.tables import PROVENANCE_COLUMNS
+from enrich.manifest.config import PROJECT_KEYS, RETRYABLE_OUTCOMES
 from enrich.manifest.data_test_types import DATA_TEST_TYPES, DRIFTS
 from enrich.manifest.families import FAMILIES
-from enrich.manifest.prompt import KEYS as PROMPT_KEYS
+from enrich.manifest.prompt import PROMPT_KEYS
 from enrich.providers.local import LOCAL_KEYS
 from enrich.providers.openai import OPENAI_KEYS
 from enrich.providers.opening import LIMIT_KEYS
@@ -41,7 +41,15 @@ COMMANDS = {
     },
 }
 WORDS = (
-    *(*KEYS, *PROMPT_KEYS, *OPENAI_KEYS, *LOCAL_KEYS, *LIMIT_KEYS, *PROVENANCE, *RETRYABLE),
+    *(
+        *PROJECT_KEYS,
+        *PROMPT_KEYS,
+        *OPENAI_KEYS,
+        *LOCAL_KEYS,
+        *LIMIT_KEYS,
+        *PROVENANCE_COLUMNS,
+        *RETRYABLE_OUTCOMES,
+    ),
     *(*DATA_TEST_TYPES._fields, *DRIFTS._fields),
 )
 WIDEST = 120

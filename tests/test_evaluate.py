@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
 
 LABELS = st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True, max_size=3).map(sorted)
 TEXTS = st.lists(
@@ -30,7 +30,7 @@ ROWS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=12)
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseFiles]:
     """The files of a project in whose ledger one version is known."""
     with Rehearsal() as server:
         root = plants(tmp_path_factory.mktemp("scores"), server)
@@ -38,9 +38,9 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
         yield opened(root).files
 
 
-def figures(files: Files, rows: list[Any], script: str) -> dict[Any, tuple[Any, ...]]:
+def figures(files: DatabaseFiles, rows: list[Any], script: str) -> dict[Any, tuple[Any, ...]]:
     """The figures of (said, expected) rows, by average and label."""
-    with files.open_ledger() as database, database.undone():
+    with files.open_ledger() as database, database.roll_back():
         (prompt,) = database.fetch_one("SELECT prompt FROM ledger.prompts")
         database.execute("DELETE FROM ledger.evaluations")
         database.execute(
@@ -102,7 +102,7 @@ def expected_of(rows: list[Any]) -> dict[Any, tuple[Any, ...]]:
 
 @settings(max_examples=60, deadline=None)
 @given(rows=ROWS)
-def test_labels_are_scored_by_the_textbook(ledger: Files, rows: list[Any]) -> None:
+def test_labels_are_scored_by_the_textbook(ledger: DatabaseFiles, rows: list[Any]) -> None:
     """Accuracy, precision, recall and F1: of each label, macro and micro."""
     found, right = figures(ledger, rows, "score_labels"), expected_of(rows)
     assert found.keys() == right.keys()
@@ -112,7 +112,9 @@ def test_labels_are_scored_by_the_textbook(ledger: Files, rows: list[Any]) -> No
 
 @settings(max_examples=60, deadline=None)
 @given(rows=TEXTS)
-def test_texts_match_exactly_or_normalized(ledger: Files, rows: list[tuple[str, str]]) -> None:
+def test_texts_match_exactly_or_normalized(
+    ledger: DatabaseFiles, rows: list[tuple[str, str]]
+) -> None:
     """Normalized means without case, accents, punctuation and spaces around."""
 
     def plain(text: str) -> str:

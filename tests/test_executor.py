@@ -92,7 +92,7 @@ def folder_of(batches: FolderBatches, batch: Remote) -> Folder:
 
 def kill(folder: Folder) -> None:
     os.kill(int((folder.path / "pid").read_text()), KILL)
-    until(lambda: not folder.busy)
+    until(lambda: not folder.is_busy)
 
 
 def test_a_function_that_answers_a_body_is_enough(batches: FolderBatches, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_function_that_answers_a_body_is_enough(batches: FolderBatches, tmp_pa
     found = answers(batches, batch, tmp_path)
     assert found["a"]["choices"][0]["message"]["content"] == "hello"
     assert found["b"]["error"]["message"] == "there is nothing to say"
-    until(lambda: not folder_of(batches, batch).busy)
+    until(lambda: not folder_of(batches, batch).is_busy)
     assert folder_of(batches, batch).log.read_text() == ""
 
 
@@ -130,7 +130,7 @@ def test_a_cancelled_batch_keeps_what_was_answered(batches: FolderBatches, tmp_p
     batch = ended(batches, batch)
     assert (batch.status, batch.completed, batch.total) == ("cancelled", 1, 4)
     assert answers(batches, batch, tmp_path).keys() == {"a"}
-    until(lambda: not folder_of(batches, batch).busy)
+    until(lambda: not folder_of(batches, batch).is_busy)
 
 
 def test_engines_that_do_not_open_fail_the_batch(batches: FolderBatches, tmp_path: Path) -> None:
@@ -148,6 +148,6 @@ def test_a_batch_that_is_being_started_is_left_alone(
     with hold_lock(folder.path / "start.lock") as mine:
         assert mine
         assert batches.poll(folder.path.name).status == "validating"
-        assert not folder.busy
+        assert not folder.is_busy
         assert folder.state.starts == 0
     assert ended(batches, batches.poll(folder.path.name)).completed == 1

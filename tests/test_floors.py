@@ -95,8 +95,8 @@ def test_help_is_quick() -> None:
     """`enrich --help` imports neither openai nor duckdb nor sqlglot."""
     code = (
         "import sys; sys.argv = ['enrich', '--help']\n"
-        "from enrich.__main__ import main\n"
-        "try: main()\nexcept SystemExit: pass\n"
+        "from enrich.__main__ import run_cli\n"
+        "try: run_cli()\nexcept SystemExit: pass\n"
         "slow = {'openai', 'duckdb', 'sqlglot', 'yaml', 'rich', 'httpx2'} & set(sys.modules)\n"
         "sys.exit(f'imported: {slow}' if slow else 0)"
     )
@@ -140,7 +140,7 @@ def test_each_temporary_table_is_declared_once() -> None:
     sources = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.sql")]
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     made = re.findall(r"CREATE (?:OR REPLACE )?TEMP (?:TABLE|VIEW|\{kind\}) ([\w{}.()]+)", text)
-    made.remove("{quote.name(name)}")  # a plain model, seen by one connection as its view
+    made.remove("{quote_name(name)}")  # a plain model, seen by one connection as its view
     made.remove("{table}")
     made += ["_enrich_snapshot", "_enrich_earlier"]  # by that one statement
     made.remove("_enrich_{side}")
@@ -163,3 +163,24 @@ def test_the_walks_name_functions_that_are_there() -> None:
         for file, function in named:
             source = (PACKAGE / file).read_text(encoding="utf-8")
             assert re.search(rf"def {function}\(", source), f"{file}: {function}"
+
+
+def test_a_name_means_one_thing() -> None:
+    """Hardly any public function, class or constant is called like one of another module."""
+    homes: dict[str, set[str]] = {}
+    for module, path in modules().items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names: list[str] = []
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names = [node.name]
+            elif isinstance(node, ast.Assign):
+                names = [each.id for each in node.targets if isinstance(each, ast.Name)]
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names = [node.target.id]
+            for name in names:
+                if not name.startswith("_"):
+                    homes.setdefault(name, set()).add(module)
+    shared = {name: sorted(found) for name, found in homes.items() if len(found) > 1}
+    assert len(shared) <= 10, shared
+    for found in shared.values():  # and never in one package
+        assert len({module.rpartition(".")[0] for module in found}) == len(found), shared

@@ -12,7 +12,7 @@ from folders import PROMPT, Ears, opened, plants, write
 
 from enrich import cli
 from enrich.errors import EnrichError, ProjectError
-from enrich.manifest.selection import select
+from enrich.manifest.selection import select_models
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ MORE = {
 
 
 def chosen(root: Path, *terms: str, exclude: tuple[str, ...] = ()) -> list[str]:
-    return [model.name for model in select(opened(root).graph, terms, exclude)]
+    return [model.name for model in select_models(opened(root).graph, terms, exclude)]
 
 
 def test_selection(tmp_path: Path) -> None:

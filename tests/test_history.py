@@ -126,7 +126,7 @@ def test_the_life_of_a_row(tmp_path: Path) -> None:
         assert all(row["cost"] > 0 and row["batch"].startswith("kinds-") for row in rows)
         run = CliRunner(env={"COLUMNS": "160"})
         result = run.invoke(cli.main, ["--project", str(root), "history", "kinds", "--key", "2"])
-        assert (result.exit_code, "and is the present answer" in result.stdout) == (0, True)
+        assert (result.exit_code, "and is the current answer" in result.stdout) == (0, True)
         with pytest.raises(EnrichError, match="no row of 'kinds' ever had the key 9"):
             opened(root).history("kinds", "9")
         with pytest.raises(EnrichError, match="no row of 'kinds' ever had the key ash"):

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from folders import PROMPT, Ears, opened, plants, settings, write
 
 from enrich import cli
-from enrich.db.migration import migrations
+from enrich.db.migration import read_migrations
 from enrich.errors import (
     Damaged,
     DatabaseError,
@@ -140,7 +140,7 @@ def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path, server: Rehe
     write(tmp_path / "full", {"mine.txt": "x"})
     write(tmp_path, {"file": "x"})
     for name in ("full", "file"):
-        with pytest.raises(DiskError, match="is there already"):
+        with pytest.raises(DiskError, match="already exists"):
             opened(root).ledger_export(tmp_path / name)
     (tmp_path / "empty").mkdir()
     opened(root).ledger_export(tmp_path / "empty")
@@ -163,7 +163,7 @@ def step(function):
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*words, **more)
     return counted
-for name in ("_sum", "_sync", "_keep", "_fill", "_remove"):
+for name in ("_hash_file", "_sync_to_disk", "_give_second_name", "_fill_tables", "_remove_folder"):
     setattr(ledgercopy, name, step(getattr(ledgercopy, name)))
 for name in ("rename", "replace", "unlink", "write_text"):
     setattr(Path, name, step(getattr(Path, name)))
@@ -368,7 +368,7 @@ def test_a_ledger_without_a_version_is_migrated_once(tmp_path: Path, server: Reh
     with duckdb.connect(str(root / "ledger.duckdb"), read_only=True) as connection:
         found = connection.execute("SELECT version FROM identity").fetchall()
     assert (state.ok, server.bill.total) == (first.ok, billed)
-    assert found == [(max(migrations()),)]
+    assert found == [(max(read_migrations()),)]
 
 
 def test_a_ledger_of_long_ago_is_migrated_with_its_answers(
@@ -442,12 +442,16 @@ def test_a_backup_after_each_run_that_changed_something(tmp_path: Path, server: 
     write(root, {"project.yml": settings(server)[:-1] + ', "backup": "project.yml/x"}'})
     ears = Ears()
     opened(root, ears).run(full_refresh=True)
-    assert any("is not backed up" in sentence for sentence in ears.said)
+    assert any("could not be backed up" in sentence for sentence in ears.said)
 
 
 @pytest.mark.parametrize(
     ("said", "named"),
-    [("3", "must name a folder"), ("{to: x, kep: 2}", "'kep'"), ("{to: x, keep: -1}", "must keep")],
+    [
+        ("3", "must name a folder"),
+        ("{to: x, kep: 2}", "'kep'"),
+        ("{to: x, keep: -1}", "must have a whole number"),
+    ],
 )
 def test_a_wrong_backup_is_refused(tmp_path: Path, said: str, named: str) -> None:
     write(tmp_path, {"project.yml": f"backup: {said}\n"})

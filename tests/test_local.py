@@ -78,7 +78,7 @@ def _leave(tmp_path: Path) -> None:
     folders = [Folder(job.parent) for job in (tmp_path / "local").glob("*/batch.json")]
     for folder in folders:
         folder.ask_cancel()
-    until(lambda: not any(folder.busy for folder in folders))
+    until(lambda: not any(folder.is_busy for folder in folders))
 
 
 def until(done: Callable[[], Any], *, seconds: float = 120) -> None:
@@ -221,7 +221,7 @@ def folder_of(provider: LocalProvider, batch: Remote) -> Folder:
 def kill(folder: Folder) -> None:
     """Kill the batch's worker as the kernel would, and wait until it is gone."""
     os.kill(int((folder.path / "pid").read_text()), KILL)
-    until(lambda: not folder.busy)
+    until(lambda: not folder.is_busy)
 
 
 def test_batch(local: LocalProvider, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_batch(local: LocalProvider, tmp_path: Path) -> None:
         assert response["body"]["model"] == "tiny"
         text = response["body"]["choices"][0]["message"]["content"]
         assert json.loads(text)["genre"] in GENRES
-    until(lambda: not folder_of(local, batch).busy)
+    until(lambda: not folder_of(local, batch).is_busy)
     assert folder_of(local, batch).log.read_text() == ""
 
 
@@ -291,7 +291,7 @@ def test_one_worker_at_a_time(seeing: LocalProvider, tmp_path: Path, web: Web) -
     assert folder.state.starts == 1
     web.gate.set()
     assert ended(seeing, batch).completed == 8
-    until(lambda: not folder.busy)
+    until(lambda: not folder.is_busy)
     subprocess.run(command, check=True)  # of an ended batch: there is nothing to do
     assert ended(seeing, batch).completed == 8
 
@@ -305,7 +305,7 @@ def test_cancel(seeing: LocalProvider, tmp_path: Path, web: Web) -> None:
     assert (batch.status, batch.completed, batch.failed, batch.total) == ("cancelled", 4, 0, 24)
     assert set(answers(seeing, batch, tmp_path)) == {f"fast-{n}" for n in range(4)}
     assert seeing.cancel(batch.id) == batch
-    until(lambda: not folder_of(seeing, batch).busy)
+    until(lambda: not folder_of(seeing, batch).is_busy)
 
 
 def test_cancel_without_worker(seeing: LocalProvider, tmp_path: Path, web: Web) -> None:
@@ -325,7 +325,7 @@ def test_removed_folder(seeing: LocalProvider, tmp_path: Path, web: Web) -> None
     folder = folder_of(seeing, batch)
     stuck(seeing, batch, web)
     folder.path.rename(tmp_path / "gone")
-    until(lambda: not Folder(tmp_path / "gone").busy)
+    until(lambda: not Folder(tmp_path / "gone").is_busy)
     with pytest.raises(ProviderError, match="has no batch"):
         seeing.poll(batch.id)
 
@@ -355,7 +355,7 @@ def test_removed_folder_of_a_batch_that_waits(
     stuck(seeing, first, web)
     second = folder_of(seeing, submit(seeing, tmp_path, [request("row")], "second"))
     second.path.rename(tmp_path / "gone")
-    until(lambda: not Folder(tmp_path / "gone").busy)
+    until(lambda: not Folder(tmp_path / "gone").is_busy)
     web.gate.set()
     assert ended(seeing, first).completed == 8
 
@@ -513,7 +513,7 @@ def test_corrupt_weights(tmp_path: Path, llm: Path) -> None:
     local.check(images=False)
     batch = ended(local, submit(local, tmp_path, [request("a")]))
     assert (batch.status, batch.code) == ("failed", "engine_failed")
-    until(lambda: not folder_of(local, batch).busy)
+    until(lambda: not folder_of(local, batch).is_busy)
     assert "attn_q.weight" in folder_of(local, batch).log.read_text()
     with pytest.raises(ProviderError, match=r"cannot load .*some\.gguf"):
         now(local, tmp_path, request("a"))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 UPLOAD, CREATE, POLL = "POST /v1/files", "POST /v1/batches", "GET /v1/batches/"
 LIST, CONTENT, FILES = "GET /v1/batches?", "content", "GET /v1/files?"
 ESCAPE = "\x1b]0;owned\x07\x1b[31mred\u202e\x9b31m"
-READABLE = "gave an answer that cannot be read"
+READABLE = "returned an answer that cannot be read"
 
 
 def at(route: str, call: str) -> bool:

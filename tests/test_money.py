@@ -120,7 +120,7 @@ def test_a_budget_without_answers_feels_its_way(tmp_path: Path) -> None:
     with Rehearsal(quirks=Quirks(reasoning=2000)) as server:
         root = forest(tmp_path, server)
         planned = enrich(root, "plan", "--max-cost", "0.008")
-        assert "go ahead, to see what they cost" in planned.output
+        assert "are sent first, to see what they cost" in planned.output
         ears = Ears()
         (state,) = opened(root, ears).run(max_cost=0.008)
         billed = server.bill.usage
@@ -140,7 +140,7 @@ def test_an_overspend_is_said(tmp_path: Path) -> None:
     with Rehearsal(quirks=Quirks(reasoning=100_000)) as server:
         ears = Ears()
         opened(forest(tmp_path, server), ears).run(max_cost=0.008)
-        assert any("for answers took more tokens than estimated" in said for said in ears.said)
+        assert any("because answers took more tokens than estimated" in said for said in ears.said)
         assert server.bill.total == 3
 
 

@@ -72,7 +72,7 @@ def test_a_warehouse_open_in_this_very_process_says_so_at_once(
         project = enrich.Project(root, environment={}, lock_timeout=1_000_000, talk=ears)
         with duckdb.connect(str(root / "warehouse.duckdb"), read_only=read_only):
             for command in (project.run, lambda: project.sql("FROM kinds")):
-                with pytest.raises(Locked, match="open in this very process") as refused:
+                with pytest.raises(Locked, match="open in this process") as refused:
                     command()
                 assert "connection.close()" in refused.value.hint
         assert not any("waiting" in sentence for sentence in ears.said)

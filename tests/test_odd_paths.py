@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from folders import opened, plants, settings, write
 
 from enrich import cli
-from enrich.db.alias import Aliases, logs
+from enrich.db.alias import Aliases, list_logs
 from enrich.errors import DatabaseError
 from enrich.manifest.config import Config
 from enrich.rehearsal import Rehearsal
@@ -179,7 +179,7 @@ def test_the_log_of_a_folder_with_a_question_mark(tmp_path: Path, server: Rehear
 
     root = plants(tmp_path / "what?", server)
     opened(root).run()
-    assert logs(root / "ledger.duckdb")[0] == tmp_path / "what.wal?" / "ledger.duckdb"
+    assert list_logs(root / "ledger.duckdb")[0] == tmp_path / "what.wal?" / "ledger.duckdb"
     code = (
         "import os, sys; from enrich import Project\n"
         "with Project(sys.argv[1]).files.open_ledger() as database:\n"
@@ -201,7 +201,7 @@ def test_a_folder_opens_no_other(tmp_path: Path, server: Rehearsal) -> None:
         for path in ("ab/secret.csv", "x/y/secret.csv", "secret.csv"):
             query = f"SELECT a AS id, '' AS name, '' AS note FROM read_csv('{tmp_path}/{path}')"
             write(root, {"models/kinds.sql": query})
-            with pytest.raises(Exception, match="lies outside the project"):
+            with pytest.raises(Exception, match="is outside the project"):
                 opened(root).run()
 
 
@@ -220,12 +220,12 @@ def test_a_source_reaches_its_files_and_no_more(tmp_path: Path) -> None:
 
 def test_aliases_are_made_where_they_are_needed(tmp_path: Path) -> None:
     aliases = Aliases()
-    assert aliases.of(tmp_path / "plain.csv") == str(tmp_path / "plain.csv")
+    assert aliases.alias_file(tmp_path / "plain.csv") == str(tmp_path / "plain.csv")
     for name in ("a?", "b\\", "c=1"):
         (tmp_path / name).mkdir()
         write(tmp_path / name, {"x.csv": name})
-        found = aliases.of(tmp_path / name / "x.csv")
-        assert found == aliases.of(tmp_path / name / "x.csv")
+        found = aliases.alias_file(tmp_path / name / "x.csv")
+        assert found == aliases.alias_file(tmp_path / name / "x.csv")
         assert not set(found) & set("?*[\\=")
         with open(found, encoding="utf-8") as file:  # noqa: PTH123
             assert file.read() == name

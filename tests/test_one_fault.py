@@ -29,7 +29,7 @@ FAULTS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "unknown table": ({"models/bad.sql": "SELECT * FROM plnats\n"}, "models/bad.sql:1"),
     "unparsable": ({"models/bad.sql": "SELECT id,\n FORM plants WHERE\n"}, "models/bad.sql:2"),
-    "two statements": ({"models/bad.sql": "SELECT 1; SELECT 2\n"}, "models/bad.sql: it holds 2"),
+    "two statements": ({"models/bad.sql": "SELECT 1; SELECT 2\n"}, "models/bad.sql: it contains 2"),
     "front matter": ({"models/bad.prompt.md": "key: id\n"}, "models/bad.prompt.md"),
     "unknown key": (
         {"models/bad.prompt.md": GOOD.replace("key: id", "key: idd")},

@@ -30,7 +30,7 @@ def test_a_table_of_another_ledger_is_not_replaced(tmp_path: Path) -> None:
         one, two = (shared(tmp_path / name, server, warehouse) for name in ("one", "two"))
         opened(one).run()
         asked = server.bill.total
-        with pytest.raises(ProjectError, match="that another project's ledger made") as refused:
+        with pytest.raises(ProjectError, match="created by another project's ledger") as refused:
             opened(two).run()
         assert "a warehouse of its own" in refused.value.hint
         assert server.bill.total == asked
@@ -55,7 +55,7 @@ def test_books_of_another_ledger_are_not_replaced(tmp_path: Path) -> None:
         (state,) = opened(two, ears).run()
         assert state.ok == 4
         assert any(
-            "'enrich.costs' that another project's ledger made" in said for said in ears.said
+            "'enrich.costs' created by another project's ledger" in said for said in ears.said
         )
         kept = opened(one).sql("SELECT DISTINCT model FROM enrich.prompts").rows
         assert kept == (("kinds",),)

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from enrich.cli import main
-from enrich.manifest.located import located
+from enrich.manifest.located import locate_paths
 from enrich.project import Project
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ def test_a_file_of_that_name_in_the_current_folder_is_not_read(
     ],
 )
 def test_what_is_no_relative_path_stays_as_it_is(sql: str, tmp_path: Path) -> None:
-    assert located(sql, tmp_path) == sql
+    assert locate_paths(sql, tmp_path) == sql
 
 
 @pytest.mark.parametrize("sql", ["DESCRIBE 'a.csv'", 'DESCRIBE "a.csv"', 'FROM "a.csv"'])
 def test_a_file_is_found_however_it_is_quoted(sql: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").touch()
-    assert located(sql, tmp_path) == f"{sql.split(maxsplit=1)[0]} '{tmp_path}/a.csv'"
+    assert locate_paths(sql, tmp_path) == f"{sql.split(maxsplit=1)[0]} '{tmp_path}/a.csv'"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_file_is_found_however_it_is_quoted(sql: str, tmp_path: Path) -> None:
 def test_a_query_or_a_table_may_be_called_like_a_file(sql: str, tmp_path: Path) -> None:
     """And a query inside an argument is not run to see what it would name."""
     (tmp_path / "a.csv").touch()
-    assert located(sql, tmp_path) == sql
+    assert locate_paths(sql, tmp_path) == sql
 
 
 def test_commands_find_the_project_around_the_current_folder(

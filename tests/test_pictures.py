@@ -72,7 +72,7 @@ def test_sizes_are_read_from_headers(kind: str) -> None:
     connection = duckdb.connect()
     for width, height in ((200, 300), (1024, 768), (4000, 201), (16_000, 9_001)):
         if kind != "lossy" or max(width, height) < 16_384:
-            query = f"SELECT {inputs.size()} FROM (SELECT $content::BLOB AS content)"
+            query = f"SELECT {inputs.render_picture_size()} FROM (SELECT $content::BLOB AS content)"
             (found,) = connection.execute(
                 query, {"content": MAKERS[kind](width, height)}
             ).fetchall()
@@ -88,8 +88,8 @@ SIDES = st.integers(1, 16_384)
 def test_an_unknown_size_is_within_its_range(width: int, height: int, detail: str) -> None:
     """Whatever the picture is, a range for one of an unknown size holds its tokens."""
     for llm in ("gpt-4o", "gpt-4o-mini", "gpt-4.1-mini", "o3", "gpt-5", "gpt-5-nano", "gpt-5.6"):
-        known = pictures.of(llm, (width, height), detail)
-        unknown = pictures.of(llm, None, detail)
+        known = pictures.count_picture_tokens(llm, (width, height), detail)
+        unknown = pictures.count_picture_tokens(llm, None, detail)
         assert unknown.low <= known.low <= known.likely <= known.high <= unknown.high
 
 

@@ -221,7 +221,7 @@ def test_full_refresh_asks_all_again(tmp_path: Path) -> None:
     with Rehearsal() as server:
         root = plants(tmp_path, server)
         opened(root).run()
-        assert only(root, full_refresh=True).reasons == {"asked anew": 4}
+        assert only(root, full_refresh=True).reasons == {"asked again": 4}
         (state,) = opened(root).run(full_refresh=True)
         assert (state.ok, state.requests, server.bill.total) == (4, 4, 8)
         opened(root).run()

@@ -66,7 +66,7 @@ def test_what_is_asked_already_is_not_asked_now(tmp_path: Path) -> None:
         opened(root).run(detach=True)
         found = opened(root).preview("kinds")
         assert {row.outcome for row in found.rows} == {"pending"}
-        assert "asked already" in (found.rows[0].error or "")
+        assert "already asked" in (found.rows[0].error or "")
         assert (found.asked, server.bill.total) == (0, 0)
 
 

@@ -12,7 +12,7 @@ import pytest
 from folders import opened, plants, settings, write
 
 from enrich.manifest.prompt import Prompt
-from enrich.manifest.template import Expression, Image, Text, parse
+from enrich.manifest.template import Expression, Image, Text, parse_template
 from enrich.providers import Limits
 from enrich.providers.openai import Account, OpenAIProvider
 from enrich.providers.openai.chat_api import ChatApi
@@ -55,12 +55,14 @@ TEMPLATES: dict[str, tuple[str, tuple[str | Expression, ...]]] = {
 @pytest.mark.parametrize(("text", "pieces"), TEMPLATES.values(), ids=TEMPLATES)
 def test_expressions_are_found(text: str, pieces: tuple[str | Expression, ...]) -> None:
     """`{{ }}` ends at the braces that are neither in quotes nor in a struct."""
-    assert parse(text, source="p", line=1) == (Text(pieces),)
+    assert parse_template(text, source="p", line=1) == (Text(pieces),)
 
 
 def test_images_stand_between_texts() -> None:
     """Markdown images become parts of their own, with a detail if one is given."""
-    found = parse('a\n![x {{ t }}]({{ p }})\nb ![](https://h/i.png "low")', source="p", line=5)
+    found = parse_template(
+        'a\n![x {{ t }}]({{ p }})\nb ![](https://h/i.png "low")', source="p", line=5
+    )
     assert found == (
         Text(("a",)),
         Image(Expression("p", 6), "", 6),
@@ -78,7 +80,7 @@ def test_roles_and_examples() -> None:
         values={},
     )
     assert [message.role for message in prompt.messages] == ["system", "user", "assistant", "user"]
-    assert [message.fixed for message in prompt.messages] == [True, True, True, False]
+    assert [message.is_fixed for message in prompt.messages] == [True, True, True, False]
 
 
 def test_what_is_the_same_for_every_row_is_the_prefix(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from folders import Ears, opened, plants, write
 
 from enrich.errors import InputError, ModelError
-from enrich.manifest.model import select
-from enrich.manifest.tree import CHANGING
+from enrich.manifest.model import parse_select
+from enrich.manifest.tree import UNSTABLE_FUNCTIONS
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ READS: dict[str, set[str]] = {
 
 @pytest.mark.parametrize("sql", READS)
 def test_tables_are_read_by_scope(sql: str) -> None:
-    assert select(sql, "a.sql").reads == READS[sql]
+    assert parse_select(sql, "a.sql").reads == READS[sql]
 
 
 ODD = (
@@ -90,7 +90,7 @@ ODD = (
 
 @pytest.mark.parametrize("sql", [sql for sql in ODD if "b := 1" not in sql])
 def test_what_duckdb_parses_is_a_select(sql: str) -> None:
-    found = select(sql, "a.sql")
+    found = parse_select(sql, "a.sql")
     assert not found.query.endswith((";", "the end"))
     assert duckdb.connect().extract_statements(found.query)[0].type.name == "SELECT"
 
@@ -98,15 +98,15 @@ def test_what_duckdb_parses_is_a_select(sql: str) -> None:
 REFUSED = {
     "": "it is empty",
     "-- nothing": "it is empty",
-    "SELECT 1; SELECT 2": "it holds 2 statements",
-    "INSERT INTO t VALUES (1)": "it is no SELECT but INSERT",
-    "CREATE TABLE t (a INT)": "it is no SELECT but CREATE",
-    "WITH x AS (INSERT INTO t VALUES (1) RETURNING *) FROM x": "it holds INSERT",
-    "WITH x AS (DELETE FROM t RETURNING *) FROM x": "it holds DELETE",
-    "SELECT (WITH x AS (UPDATE t SET a = 1 RETURNING a) SELECT a FROM x)": "it holds UPDATE",
+    "SELECT 1; SELECT 2": "it contains 2 statements",
+    "INSERT INTO t VALUES (1)": "it is not a SELECT but INSERT",
+    "CREATE TABLE t (a INT)": "it is not a SELECT but CREATE",
+    "WITH x AS (INSERT INTO t VALUES (1) RETURNING *) FROM x": "it contains INSERT",
+    "WITH x AS (DELETE FROM t RETURNING *) FROM x": "it contains DELETE",
+    "SELECT (WITH x AS (UPDATE t SET a = 1 RETURNING a) SELECT a FROM x)": "it contains UPDATE",
     "SELECT *\nFROM query\u200b('select 1 AS id')": ":2: query() runs SQL",
     "SELECT *\nFROM query /* */ ('select 1 AS id')": ":2: query() runs SQL",
-    "SELECT 1,\n 0x1F": ":2: DuckDB reads 0x1F as 0 called x1F",
+    "SELECT 1,\n 0x1F": ":2: DuckDB reads 0x1F as 0 with the alias x1F",
     "SELECT ?": "a parameter",
     "SELECT $1": "a parameter",
     "SELECT 1 FORM x WHERE": "a.sql:1: the SELECT cannot be parsed",
@@ -117,7 +117,7 @@ REFUSED = {
 @pytest.mark.parametrize("sql", REFUSED)
 def test_what_is_no_select_is_said_in_one_sentence(sql: str) -> None:
     with pytest.raises(ModelError) as refused:
-        select(sql, "a.sql")
+        parse_select(sql, "a.sql")
     assert REFUSED[sql] in refused.value.message
 
 
@@ -287,7 +287,7 @@ def test_a_template_that_changes_each_time_is_told(tmp_path: Path) -> None:
         )
         (plan,) = opened(root).plan()
         assert plan.notes[0].startswith(
-            "models/kinds.prompt.md:13: today() may give something else"
+            "models/kinds.prompt.md:13: today() may return something different"
         )
         assert "for about $0.00" in plan.notes[0]
 
@@ -303,4 +303,4 @@ def test_every_volatile_function_of_this_duckdb_is_known() -> None:
         )
         .fetchall()
     }
-    assert volatile - harmless <= CHANGING
+    assert volatile - harmless <= UNSTABLE_FUNCTIONS

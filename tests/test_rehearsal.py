@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.errors import ProviderError
-from enrich.rehearsal import Faults, Quirks, Rehearsal, answer, request_key
-from enrich.rehearsal.bodies import Body, Form
+from enrich.rehearsal import Faults, Quirks, Rehearsal, answer, hash_request
+from enrich.rehearsal.bodies import Form, RequestBody
 from enrich.rehearsal.faults import BATCH_FAULTS, LINE_FAULTS
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def test_answers_are_a_function_of_the_body() -> None:
     one = body("a film")
     turned = dict(reversed(list(one.items())))
     assert answer(one) == answer(turned)
-    assert request_key(one) == request_key(turned)
+    assert hash_request(one) == hash_request(turned)
     assert answer(one) != answer(body("another film"))
 
 
@@ -630,7 +630,8 @@ def test_forms_are_read_in_pieces(content: bytes, few: int) -> None:
     stream = Trickle(form)
     stream.few = few
     parts = [
-        (part.name, part.filename, b"".join(part.content)) for part in Form(Body(stream, headers))
+        (part.name, part.filename, b"".join(part.content))
+        for part in Form(RequestBody(stream, headers))
     ]
     assert parts == [("a", "", content), ("c", "d", b"1")]
 
@@ -875,7 +876,7 @@ def test_the_bill_counts_each_execution() -> None:
         assert server.bill.repeated == {}
         run(client, [request(n) for n in range(3, 5)])
         assert server.bill.total == 6
-        assert server.bill.repeated == {request_key(body(3)): 2}
+        assert server.bill.repeated == {hash_request(body(3)): 2}
         assert server.bill.times(body(4)) == 1
 
 

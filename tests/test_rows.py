@@ -16,13 +16,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from enrich.compiler import judge
-from enrich.db import quote
-from enrich.db.database import Ledger, statement
-from enrich.db.migration import migrate
+from enrich.db.database import Ledger, read_statement
+from enrich.db.migration import migrate_ledger
+from enrich.db.quote import quote_name, quote_text
 from enrich.errors import DatabaseError
 from enrich.manifest.output import Output
 from enrich.pipeline import read as responses
-from enrich.pipeline.read import Ended, Judge
+from enrich.pipeline.read import EndedBatch, Judge
 from enrich.rehearsal import Rehearsal
 
 quick = hypothesis_settings(
@@ -172,7 +172,7 @@ def test_any_partition_keeps_all_limits(
                 "requests": most_requests,
                 "bytes": most_bytes,
             }
-            row = connection.execute(statement("cut"), values).fetchone()
+            row = connection.execute(read_statement("cut"), values).fetchone()
             assert row
             cuts.append((start, row[0]))
             start, before = row[0] + 1, int(row[1])
@@ -194,7 +194,7 @@ def test_a_run_of_many_gigabytes_is_cut() -> None:
             "SELECT n, n * 1000000 AS upto FROM range(5000) AS r(n)"
         )
         values = {"start": 2000, "before": 1_999_000_000, "requests": 50_000, "bytes": 200_000_000}
-        row = connection.execute(statement("cut"), values).fetchone()
+        row = connection.execute(read_statement("cut"), values).fetchone()
         assert row == (2199, 2_199_000_000)
 
 
@@ -339,7 +339,7 @@ def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[byte
     with duckdb.connect() as connection:
         database = Ledger(connection=connection)
         database.execute("ATTACH ':memory:' AS ledger")
-        migrate(database, Path("ledger"))
+        migrate_ledger(database, Path("ledger"))
         ended = []
         for batch, ids in requests.items():
             for custom_id in ids:
@@ -352,7 +352,7 @@ def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[byte
             for number, content in enumerate(files[batch]):
                 paths.append(Path(folder) / f"{batch}-{number}.jsonl")
                 paths[-1].write_bytes(content)
-            ended.append(Ended(batch=batch, run=1, requests=len(ids), files=tuple(paths)))
+            ended.append(EndedBatch(batch=batch, run=1, requests=len(ids), files=tuple(paths)))
         counts = responses.read_files(database, ended, JUDGE)
         assert {batch: sum(many.values()) for batch, many in counts.items()} == {
             batch: len(ids) for batch, ids in requests.items()
@@ -406,9 +406,9 @@ def test_a_difference_is_an_error_that_names_the_batch(tmp_path: Path) -> None:
     with duckdb.connect() as connection:
         database = Ledger(connection=connection)
         database.execute("ATTACH ':memory:' AS ledger")
-        migrate(database, Path("ledger"))
+        migrate_ledger(database, Path("ledger"))
         database.execute("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '', 2)")
-        ended = Ended(batch="b", run=1, requests=2)
+        ended = EndedBatch(batch="b", run=1, requests=2)
         with pytest.raises(DatabaseError, match="batch b: 2 requests were sent, but 1 have"):
             responses.read_files(database, [ended], JUDGE)
 
@@ -426,6 +426,6 @@ def test_names_and_values_cannot_leave_their_quotes(name: str, value: str) -> No
     """Any name and any value enter a statement as themselves, and as nothing else."""
     name, value = (text.replace("\0", "") for text in (name, value))
     with duckdb.connect() as connection:
-        sql = f"SELECT {quote.text(value)} AS {quote.name(name or 'x')}"
+        sql = f"SELECT {quote_text(value)} AS {quote_name(name or 'x')}"
         cursor = connection.execute(sql.encode("utf-8", "replace").decode())
         assert cursor.fetchall() == [(value.encode("utf-8", "replace").decode(),)]

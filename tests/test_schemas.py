@@ -81,8 +81,8 @@ def test_a_schema_is_one_and_is_up_to_date(name: str) -> None:
 def test_every_key_is_known_and_no_other() -> None:
     """The keys of each mapping are those that the code reads by."""
     project, front = schema("project"), schema("prompt")
-    assert set(project["properties"]) == set(config.KEYS)
-    assert set(front["properties"]) == set(prompt.KEYS)
+    assert set(project["properties"]) == set(config.PROJECT_KEYS)
+    assert set(front["properties"]) == set(prompt.PROMPT_KEYS)
     common = {"type", *opening.LIMIT_KEYS}
     assert set(project["$defs"]) == {"local", "openai"} <= set(registry.BUILT_IN)
     assert set(project["$defs"]["local"]["properties"]) == {*common, *local.LOCAL_KEYS}

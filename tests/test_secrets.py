@@ -38,10 +38,10 @@ def seen(root: Path, *secrets: str) -> set[str]:
 
 
 def test_every_form_is_redacted() -> None:
-    secrets = Secrets.of([KEY, "abc"])
+    secrets = Secrets.from_values([KEY, "abc"])
     for form in (KEY, repr(KEY), json.dumps(KEY), quote(KEY), quote(KEY, safe="")):
-        assert "cr" not in secrets.redacted(f"before {form} after").replace("secret", "")
-    assert secrets.redacted("abc is too short to be one") == "abc is too short to be one"
+        assert "cr" not in secrets.redact(f"before {form} after").replace("secret", "")
+    assert secrets.redact("abc is too short to be one") == "abc is too short to be one"
 
 
 @pytest.mark.parametrize("space", ["\n", " ", "\r\n", "\t\n "])

@@ -114,7 +114,7 @@ def rehearsal() -> Iterator[str]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr
-            line = next(line for line in server.stderr if "played at" in line)
+            line = next(line for line in server.stderr if "playing the Batch API" in line)
             address = re.search(r"http://\S+", line)
             assert address
             yield address[0]

@@ -43,15 +43,15 @@ def test_each_stands_where_it_stood() -> None:
     values = {"a": 1, "n": -2, "day": date(2024, 5, 1)}
     sql = "SELECT getvariable('a'), 10-$n, $n::VARCHAR, $day + 1, getvariable('a') -- $n"
     with duckdb.connect() as connection:
-        row = connection.execute(variables.filled(sql, values, source="a.sql")).fetchone()
+        row = connection.execute(variables.fill_variables(sql, values, source="a.sql")).fetchone()
     assert row == (1, 12, "-2", date(2024, 5, 2), 1)
-    assert variables.loaded(variables.dumped(values)) == values
+    assert variables.load_values(variables.dump_values(values)) == values
 
 
 @given(VALUES)
 def test_a_value_comes_back_from_duckdb_as_it_is(value: Any) -> None:
     """A variable stands in the SQL as a literal, whatever text it holds, and adds no line."""
-    sql = variables.filled("SELECT $it AS v, '$it'", {"it": value}, source="a.sql")
+    sql = variables.fill_variables("SELECT $it AS v, '$it'", {"it": value}, source="a.sql")
     with duckdb.connect() as connection:
         row = connection.execute(sql).fetchone()
     assert row is not None
@@ -62,9 +62,9 @@ def test_a_value_comes_back_from_duckdb_as_it_is(value: Any) -> None:
 def test_only_variables_are_replaced() -> None:
     """Strings, dollar quotes, comments, other parameters and functions stay as they are."""
     sql = "SELECT '$x', $$ $x $$, $1, x.\"$x\", getvariable(name), -- $x\n $x"
-    assert variables.filled(sql, {"x": 5}, source="a.sql") == sql[:-2] + "5"
+    assert variables.fill_variables(sql, {"x": 5}, source="a.sql") == sql[:-2] + "5"
     with pytest.raises(ModelError, match=r"a.sql:2: there is no variable 'y'"):
-        variables.filled("SELECT 1,\n getvariable('y')", {"x": 1}, source="a.sql")
+        variables.fill_variables("SELECT 1,\n getvariable('y')", {"x": 1}, source="a.sql")
 
 
 def with_variables(root: Path, server: Rehearsal, **values: Any) -> Path:
@@ -123,7 +123,7 @@ def test_a_variable_of_the_prompt_stays_in_what_is_the_same_for_every_row(tmp_pa
         root = with_variables(tmp_path, server, who="children", mark="!", least=2)
         prompt = project(root).models["kinds"].prompt
         assert prompt is not None
-        assert prompt.messages[0].fixed
+        assert prompt.messages[0].is_fixed
 
 
 def test_the_command_line_gives_other_values(tmp_path: Path) -> None:
@@ -211,26 +211,26 @@ def test_sources_and_attached_databases(tmp_path: Path) -> None:
             opened(root).sql("INSERT INTO shop.orders VALUES (3, 'x')")
         with duckdb.connect(str(tmp_path / "shop.duckdb")) as shop:  # nobody holds it
             assert shop.execute("SELECT count(*) FROM orders").fetchone() == (2,)
-        leaves = opened(root).graph.tables("kinds")
+        leaves = opened(root).graph.list_tables("kinds")
         assert leaves == ("csv_orders", "parquet_orders", "shop.orders")
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"attach": {"main": "a.duckdb"}}, "cannot hold the name 'main'"),
+        ({"attach": {"main": "a.duckdb"}}, "cannot use the name 'main'"),
         ({"attach": {"crm": {"path": "x", "type": "postgres"}}}, "external_access: true"),
         ({"attach": {"crm": {"path": "x", "tipe": "sqlite"}}}, "did you mean 'type'"),
         ({"attach": {"crm": "${NO_SUCH_PATH}/x.duckdb"}}, "NO_SUCH_PATH"),
-        ({"sources": {"x": "data.xyz"}}, "does not tell the format"),
+        ({"sources": {"x": "data.xyz"}}, "needs the format of"),
         ({"sources": {"x": "s3://bucket/x.parquet"}}, "external_access: true"),
-        ({"sources": {"kinds": "../orders.parquet"}}, "has its name"),
-        ({"attach": {"shop": "../absent.duckdb"}}, "the database 'shop' is not there"),
+        ({"sources": {"kinds": "../orders.parquet"}}, "has the same name"),
+        ({"attach": {"shop": "../absent.duckdb"}}, "the database 'shop' does not exist"),
         ({"attach": {"shop": "a.duckdb", "SHOP": "b.duckdb"}}, "twice"),
         ({"attach": {"shop": "../orders.parquet"}}, "the database 'shop'"),
-        ({"sources": {"Plants": "../orders.parquet"}}, "is called like a seed"),
+        ({"sources": {"Plants": "../orders.parquet"}}, "has the same name as a seed"),
         ({"vars": {"1x": 2}}, "cannot name a variable"),
-        ({"vars": {True: 2}}, "has a name that is no text"),
+        ({"vars": {True: 2}}, "has a name that is not text"),
     ],
 )
 def test_what_cannot_be_had_is_said_before_anything_is_spent(

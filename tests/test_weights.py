@@ -86,7 +86,7 @@ def test_digest(tmp_path: Path) -> None:
 def test_home() -> None:
     """`~` is somebody's home."""
     assert weights.make_absolute(Path("~/a.gguf")) == Path.home() / "a.gguf"
-    with pytest.raises(ProviderError, match="no such home"):
+    with pytest.raises(ProviderError, match="home folder does not exist"):
         weights.make_absolute(Path("~nobody-of-that-name/a.gguf"))
 
 
@@ -217,13 +217,13 @@ def test_hub(tmp_path: Path, hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (f"{REPO}:Q8_0", "no GGUF of quantisation 'Q8_0' | there are: tiny-Q4_K_M.gguf, "),
-        (f"{REPO}:Q4_K", "several files of quantisation 'Q4_K' | there are: tiny-Q4_K_M.gguf, "),
+        (f"{REPO}:Q8_0", "no GGUF of quantisation 'Q8_0' | it has: tiny-Q4_K_M.gguf, "),
+        (f"{REPO}:Q4_K", "several files of quantisation 'Q4_K' | it has: tiny-Q4_K_M.gguf, "),
         ("nobody/nothing:Q4_0", "the hub has no repository nobody/nothing"),
         ("closed/today:Q4_0", "Unavailable the hub cannot be reached"),
         ("nothing", "not of the form org/repo:QUANTISATION"),
         ("a/b/c:Q4_0", "not of the form org/repo:QUANTISATION"),
-        ("a/--b:Q4_0", "no such name of a repository"),
+        ("a/--b:Q4_0", "is not a valid name of a repository"),
     ],
 )
 def test_hub_refuses(tmp_path: Path, hub: Hub, spec: str, words: str) -> None:

@@ -1,11 +1,11 @@
 """The command line: options in, one Project call, report out, exit code.
 
 Exit codes are promises: 0 done; 1 an error; 2 a wrong option; 3 done, but some rows are not ok, a
-test failed or a run was stopped; 4 batches are planned or in progress, or a budget holds them; 130
-Ctrl-C.
+test has failed or a run was stopped; 4 batches are planned or in progress, or a budget holds them
+back; 130 Ctrl-C.
 
     context     what every command shares
-    options     options that several take
+    options     options that several commands take
     completing  what a shell completes
     running     init, seed, compile, plan, run, status, cancel
     judging     preview, compare, evaluate, test, failures, history
@@ -19,12 +19,13 @@ from __future__ import annotations
 import click
 
 from enrich.cli import judging, keeping, looking, rehearsing, running
-from enrich.cli.context import Commands, Context
+from enrich.cli.context import CommandGroup, Context
 from enrich.cli.options import common_options
 
 
 @click.group(
-    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96}
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
 )
 @click.version_option(package_name="enrich", prog_name="enrich")
 @common_options
@@ -58,19 +59,20 @@ SUMMARIES = {
     "preview": "Answer a few rows now, beside their inputs.",
     "rehearse": "Play the Batch API on this machine, with injected faults.",
     "run": "Ask what is new, wait for the answers, publish the tables.",
-    "seed": "Load the files of seeds/ as tables.",
+    "seed": "Load the files in seeds/ as tables.",
     "sql": "Run a query on the warehouse.",
-    "status": "Fetch and publish what has ended; show where models stand.",
+    "status": "Fetch and publish what has ended; show the state of models.",
     "test": "Test the tables as they would be published now.",
 }
-"""What each command is, in a line of 80 columns."""
+"""A line for each command. click would cut the first sentence of its help at 45 letters."""
 
+# Every command takes the common options again, hidden, so that they may also follow its name.
 for home in (running, judging, looking, rehearsing):
     for command in vars(home).values():
         if isinstance(command, click.Command):
             main.add_command(common_options(command, hidden=True))
-for command in keeping.ledger.commands.values():
+for command in keeping.ledger_group.commands.values():
     common_options(command, hidden=True)
-main.add_command(keeping.ledger)
+main.add_command(keeping.ledger_group)
 for name, command in main.commands.items():
     command.short_help = SUMMARIES[name]

@@ -1,7 +1,7 @@
 """What a shell completes: names of models, tags, providers, seeds, variables, faults and folders.
 
-A shell asks at each press of a key. So the answers come from the project's files alone, nothing is
-printed, and a project that cannot be read completes nothing.
+A shell asks each time the Tab key is pressed. So only file names and front matter are read, no
+database is opened and no SELECT parsed, and a project that cannot be read completes nothing.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 
     from enrich.manifest.config import Config
 
-    Names = Callable[[click.Context, str], Iterable[str]]
-    Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+    FindNames = Callable[[click.Context, str], Iterable[str]]
+    Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-TERM = re.compile(r"((?:.*,)?(?:\d*\+)?)(.*)", re.DOTALL)
-"""What stands before the part of a selection that is being typed, and this part."""
-TAG = "tag:"
+TYPED_TERM = re.compile(r"((?:.*,)?(?:\d*\+)?)(.*)", re.DOTALL)
+"""A selection as typed so far: what is complete (`a,1+`), and the name that is being typed."""
+TAG_PREFIX = "tag:"
 
 
-def quiet(find: Names) -> Completion:
-    """What a shell is told: the names that are found, and none of them if anything fails."""
+def silence_errors(find_names: FindNames) -> Complete:
+    """Decorate a function that finds names: the shell gets them, or none if anything fails."""
 
-    @wraps(find)
+    @wraps(find_names)
     def complete(
         context: click.Context, _: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The names, each as click wants it."""
+        """Returns the names as click's completion items."""
         from click.shell_completion import CompletionItem
 
         try:
-            return [CompletionItem(name) for name in find(context, incomplete)]
+            return [CompletionItem(name) for name in find_names(context, incomplete)]
         except Exception:  # noqa: BLE001  # a traceback in the middle of a line helps nobody
             return []
 
     return complete
 
 
-def _config(context: click.Context) -> Config:
-    """The project.yml of the folder that the command would work on."""
+def _load_config(context: click.Context) -> Config:
+    """Returns the project.yml of the folder that the command would work on."""
     from pathlib import Path
 
     from enrich.manifest.config import Config
@@ -55,80 +55,90 @@ def _config(context: click.Context) -> Config:
     return Config.from_folder(Path(context.ensure_object(Context).folder))
 
 
-def _beginning(names: Iterable[str], word: str) -> Iterator[str]:
-    """The names that begin like a word, in whatever case."""
+def _filter_by_prefix(names: Iterable[str], word: str) -> Iterator[str]:
+    """Yields the names that start with a word, regardless of case."""
     return (name for name in names if name.lower().startswith(word.lower()))
 
 
-@quiet
-def terms(context: click.Context, incomplete: str) -> Iterable[str]:
-    """Models as a selection names them: `name`, `+name`, `a,name`, `tag:word`."""
+@silence_errors
+def complete_terms(context: click.Context, incomplete: str) -> Iterable[str]:
+    """Returns models as a selection names them: `name`, `+name`, `a,name`, `tag:word`."""
     from enrich.manifest import names
 
-    config = _config(context)
+    config = _load_config(context)
     before = context.params.get("names") or ()
-    if incomplete == ":" or before[-1:] == (":",):  # bash takes `tag:films` for three words
-        return list(_beginning(names.tags(config), incomplete.removeprefix(":")))
-    match = TERM.fullmatch(incomplete)
+    # A colon is in bash's COMP_WORDBREAKS, so `tag:films` arrives as three words.
+    if incomplete == ":" or before[-1:] == (":",):
+        return list(_filter_by_prefix(names.list_tags(config), incomplete.removeprefix(":")))
+    match = TYPED_TERM.fullmatch(incomplete)
     prefix, core = match.groups() if match else ("", incomplete)
-    found = list(_beginning(names.models(config), core))
-    if core and (TAG.startswith(core) or core.startswith(TAG)):
-        tags = (f"{TAG}{tag}" for tag in names.tags(config))
-        found += _beginning(tags, core)
-    return [f"{prefix}{name}" for name in found]
+    matches = list(_filter_by_prefix(names.list_models(config), core))
+    if core and (TAG_PREFIX.startswith(core) or core.startswith(TAG_PREFIX)):
+        tags = (f"{TAG_PREFIX}{tag}" for tag in names.list_tags(config))
+        matches += _filter_by_prefix(tags, core)
+    return [f"{prefix}{name}" for name in matches]
 
 
-@quiet
-def asking(context: click.Context, incomplete: str) -> Iterable[str]:
-    """One model that has a prompt."""
+@silence_errors
+def complete_enrichments(context: click.Context, incomplete: str) -> Iterable[str]:
+    """Returns the models that have a prompt."""
     from enrich.manifest import names
 
-    return list(_beginning(names.models(_config(context), asking=True), incomplete))
+    return list(
+        _filter_by_prefix(names.list_models(_load_config(context), asking=True), incomplete)
+    )
 
 
-@quiet
-def providers(context: click.Context, incomplete: str) -> Iterable[str]:
-    """The providers of project.yml."""
-    return list(_beginning(_config(context).providers, incomplete))
+@silence_errors
+def complete_providers(context: click.Context, incomplete: str) -> Iterable[str]:
+    """Returns the providers in project.yml."""
+    return list(_filter_by_prefix(_load_config(context).providers, incomplete))
 
 
-@quiet
-def variables(context: click.Context, incomplete: str) -> Iterable[str]:
-    """The variables of project.yml, each as `name=`."""
-    return list(_beginning((f"{name}=" for name in _config(context).variables), incomplete))
+@silence_errors
+def complete_variables(context: click.Context, incomplete: str) -> Iterable[str]:
+    """Returns the variables in project.yml, each as `name=`."""
+    return list(
+        _filter_by_prefix((f"{name}=" for name in _load_config(context).variables), incomplete)
+    )
 
 
-@quiet
-def seeds(context: click.Context, incomplete: str) -> Iterable[str]:
-    """The seeds, by the names of their tables."""
+@silence_errors
+def complete_seeds(context: click.Context, incomplete: str) -> Iterable[str]:
+    """Returns the seeds, by the names of their tables."""
     from enrich.manifest import seed_file
 
-    return list(_beginning(seed_file.found(_config(context)).files, incomplete))
+    return list(
+        _filter_by_prefix(seed_file.find_seed_files(_load_config(context)).files, incomplete)
+    )
 
 
-@quiet
-def tables(context: click.Context, incomplete: str) -> Iterable[str]:
-    """Tables that may hold labels: seeds, sources and models."""
+@silence_errors
+def complete_label_tables(context: click.Context, incomplete: str) -> Iterable[str]:
+    """Returns the tables that may hold labels: seeds, sources and models."""
     from enrich.manifest import names, seed_file
 
-    config = _config(context)
+    config = _load_config(context)
     sources = (source.name for source in config.sources)
-    found = (*seed_file.found(config).files, *sources, *names.models(config))
-    return list(_beginning(found, incomplete))
+    tables = (*seed_file.find_seed_files(config).files, *sources, *names.list_models(config))
+    return list(_filter_by_prefix(tables, incomplete))
 
 
-@quiet
-def faults(_: click.Context, incomplete: str) -> Iterable[str]:
-    """The faults of a rehearsal, each with a share to begin with: shells add a space to `name=`."""
+@silence_errors
+def complete_faults(_: click.Context, incomplete: str) -> Iterable[str]:
+    """Returns the faults of a rehearsal, each with a share to start from."""
+    # Not `name=` alone: a shell puts a space after what it has completed.
     from dataclasses import fields
 
     from enrich.rehearsal.faults import Faults
 
-    return list(_beginning((f"{field.name}=0.1" for field in fields(Faults)), incomplete))
+    return list(_filter_by_prefix((f"{field.name}=0.1" for field in fields(Faults)), incomplete))
 
 
-def folders(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """A folder, which the shell itself looks for."""
+def complete_folders(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Leave it to the shell to complete a folder."""
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="dir")]

@@ -11,8 +11,8 @@ import click
 
 from enrich.cli.journal import Journal
 from enrich.errors import EnrichError, OverBudget
-from enrich.ledger.batch import NOW, unread
-from enrich.manifest.config import WORK
+from enrich.ledger.batch import PREVIEW_REMOTE, list_unread
+from enrich.manifest.config import WORK_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,26 +21,29 @@ if TYPE_CHECKING:
     from enrich.project import Project
     from enrich.results import CommandResult
 
-STOPPED = {
+# Each model, batch or file is committed as soon as it is done, so what is true after Ctrl-C
+# depends on the command; `run` and `status` have to look into the ledger for it.
+AFTER_CTRL_C = {
     "seed": "seeds that have been loaded stay loaded",
     "cancel": "batches that were not reached keep running; enrich cancel stops them",
     "preview": "answers that came in are kept; the same again asks only for the others",
     "compare": "answers that came in are kept; the same again asks only for the others",
-    "export": "no export was made",
-    "import": "the ledger is as it was",
-    "init": "files that were made stay",
+    "export": "no export was created",
+    "import": "the ledger has not changed",
+    "init": "files that have been created stay",
 }
-"""What is true of a command that Ctrl-C stopped, unless it changes nothing: see also `_sent`."""
-UNCHANGED = "nothing was changed"
-SENDING = ("run", "status")
-ALIASES = {"ls": "list", "build": "run"}
-"""dbt's words for commands."""
+"""What Ctrl-C leaves behind, by command."""
+NOTHING_CHANGED = "nothing was changed"
+SENDING_COMMANDS = ("run", "status")
+COMMAND_ALIASES = {"ls": "list", "build": "run"}
+"""The names that dbt has for these commands."""
 
-DONE, ERROR, NOT_OK, IN_PROGRESS, INTERRUPTED = 0, 1, 3, 4, 130
+# 2 is click's own code for a wrong option, and 130 is what shells report for SIGINT (128 + 2).
+EXIT_DONE, EXIT_ERROR, EXIT_NOT_OK, EXIT_IN_PROGRESS, EXIT_INTERRUPTED = 0, 1, 3, 4, 130
 
 
 class Context:
-    """The options that every command shares; opens the project when a command needs it."""
+    """The options that every command shares. It opens the project when a command needs one."""
 
     def __init__(self) -> None:
         self.project_dir: str | None = None
@@ -48,31 +51,34 @@ class Context:
         self.verbose = False
         self.quiet = False
         self.variables: tuple[str, ...] = ()
-        self.mapping = ""
-        self.found: dict[str, Any] = {}
+        self.variables_yaml = ""
+        self.results: dict[str, Any] = {}
         self.journal: Journal | None = None
 
     @property
     def folder(self) -> str:
-        return _around(Path.cwd()) if self.project_dir is None else self.project_dir
+        return _find_project(Path.cwd()) if self.project_dir is None else self.project_dir
 
     @contextmanager
-    def project(self) -> Iterator[Project]:
-        """The project, with errors told as people want them."""
+    def open_project(self) -> Iterator[Project]:
+        """Open the project; inside, an EnrichError is printed and ends the process.
+
+        The exit code is 1, or 4 if a budget does not allow what the command would spend.
+        """
         from enrich import report
         from enrich.manifest import variables
         from enrich.manifest.config import Config
         from enrich.project import Project
 
         command = str(click.get_current_context().info_name)
-        self.journal = Journal(Path(self.folder) / WORK, command)
+        self.journal = Journal(Path(self.folder) / WORK_FOLDER, command)
         screen = report.Screen(quiet=self.quiet, note=self.journal.note)
         try:
             given = {}
-            if self.variables or self.mapping:
+            if self.variables or self.variables_yaml:
                 known = Config.from_folder(Path(self.folder)).variables
-                given = variables.mapping(self.mapping, known)
-                given |= variables.given(self.variables, known)
+                given = variables.parse_mapping(self.variables_yaml, known)
+                given |= variables.parse_assignments(self.variables, known)
             project = Project(
                 self.folder,
                 lock_timeout=self.lock_timeout,
@@ -82,70 +88,78 @@ class Context:
             )
             yield project
         except EnrichError as problem:
-            screen.close()
-            report.error(problem)
+            screen.close()  # first, or live bars would be drawn over the error
+            report.print_error(problem)
             self.journal.note(f"error: {problem.message} ({problem.hint})")
-            self.found.setdefault("problems", []).append(problem.message)
-            sys.exit(IN_PROGRESS if isinstance(problem, OverBudget) else ERROR)
+            self.results.setdefault("problems", []).append(problem.message)
+            sys.exit(EXIT_IN_PROGRESS if isinstance(problem, OverBudget) else EXIT_ERROR)
         finally:
             screen.close()
 
-    def interrupted(self, command: str, stop: KeyboardInterrupt) -> None:
-        """Say what is true after Ctrl-C."""
+    def report_interrupt(self, command: str, stop: KeyboardInterrupt) -> None:
+        """Say on stderr and in the log where Ctrl-C has stopped the command, and what it leaves."""
         command = self.journal.command if self.journal else command
+        # If something slow was being read, its name is a note on the exception (PEP 678).
         where = "".join(f" in {note}" for note in getattr(stop, "__notes__", ())[:1])
-        true = _sent(Path(self.folder)) if command in SENDING else STOPPED.get(command, UNCHANGED)
-        sentence = f"stopped{where}: {true}"
+        if command in SENDING_COMMANDS:
+            left = _describe_interrupted_run(Path(self.folder))
+        else:
+            left = AFTER_CTRL_C.get(command, NOTHING_CHANGED)
+        sentence = f"stopped{where}: {left}"
         sys.stderr.write(f"\n{sentence}\n")
         if self.journal is not None:
             self.journal.note(sentence)
 
 
-class Commands(click.Group):
-    """The commands, some of them also by dbt's words; the journal hears how each ended."""
+class CommandGroup(click.Group):
+    """The commands, some of them under dbt's names too; the journal records how each one ended."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
+        return super().get_command(ctx, COMMAND_ALIASES.get(cmd_name, cmd_name))
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  # whatever a command gives
-        code = ERROR
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  # whatever a command returns
+        code = EXIT_ERROR
         try:
             result = super().invoke(ctx)
-            code = DONE
+            code = EXIT_DONE
             return result
         except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else ERROR
+            code = ended.code if isinstance(ended.code, int) else EXIT_ERROR
             raise
         except click.ClickException as problem:
             code = problem.exit_code
             raise
         except KeyboardInterrupt as stop:
-            code = INTERRUPTED
-            ctx.ensure_object(Context).interrupted(ctx.invoked_subcommand or "", stop)
+            code = EXIT_INTERRUPTED
+            ctx.ensure_object(Context).report_interrupt(ctx.invoked_subcommand or "", stop)
             sys.exit(code)
         finally:
+            # Here, because a command may end in any of these ways, and the log records all of them.
             context = ctx.find_object(Context)
             if context is not None and context.journal is not None:
-                context.journal.close(code, context.found)
+                context.journal.close(code, context.results)
 
 
-def _sent(folder: Path) -> str:
-    """What is true of a run, or its status, that Ctrl-C stopped: as the ledger has it."""
+def _describe_interrupted_run(folder: Path) -> str:
+    """Returns what Ctrl-C has left of a `run` or `status`, as the ledger has it."""
     from enrich.project import Project
 
     try:
+        # Short, because whoever has pressed Ctrl-C is waiting.
         project = Project(folder, lock_timeout=1)
         with project.files.open_ledger("read") as database:
-            left = [batch for batch in unread(database) if batch.remote != NOW]
+            unread_batches = [
+                batch for batch in list_unread(database) if batch.remote != PREVIEW_REMOTE
+            ]
     except EnrichError:
         return "nothing is lost; enrich status shows what is under way"
-    if any(batch.sent for batch in left):
+    if any(batch.sent for batch in unread_batches):
         return (
             "submitted batches keep running, and nothing is lost\n\n"
             "hint: enrich status fetches their answers, enrich run waits for them again, "
             "enrich cancel stops them"
         )
-    if left:
+    if unread_batches:
         return (
             "nothing has been sent, and what was planned is kept\n\n"
             "hint: enrich run or enrich status sends it, enrich cancel drops it"
@@ -153,43 +167,49 @@ def _sent(folder: Path) -> str:
     return "nothing was sent, and nothing is lost"
 
 
-def _around(folder: Path) -> str:
-    """The nearest folder with a project.yml, from this one upwards; "." where there is none."""
+def _find_project(folder: Path) -> str:
+    """Returns the nearest folder with a project.yml, from this one upwards; "." without one."""
     for each in (folder, *folder.parents):
         if (each / "project.yml").is_file():
             return str(each)
     return "."
 
 
-def finish(
+def finish_command(
     context: Context,
-    found: CommandResult[State],
+    result: CommandResult[State],
     project: Project,
     *,
     as_json: bool,
     unfold: bool = False,
 ) -> None:
-    """Show where the models stand, and end with the exit code that says so."""
+    """Print the state of the models, and end the process with the exit code that fits it."""
     from enrich import report
 
-    context.found = report.results(found, found.tests, found.problems)
+    context.results = report.build_results(result, result.tests, result.problems)
 
     if as_json:
-        report.states_json(found)
-    elif found:
-        report.states(found, unfold=unfold)
-        report.closing(found, usual=project.config.provider)
-    for state in found:
+        report.print_states_json(result)
+    elif result:
+        report.print_states(result, unfold=unfold)
+        report.print_next_steps(result, usual=project.config.provider)
+    # By urgency: an error has to be fixed, batches in progress only need time, and rows that are
+    # not ok are final. So a script that gets 4 can come back for the final code.
+    for state in result:
         if state.failure and not state.busy:
-            hint = "mend it and start again; nothing of the failed batch was run or will be billed"
-            report.error(EnrichError(f"{state.model}: a batch failed: {state.failure}", hint=hint))
-            sys.exit(ERROR)
-    if found.problems:  # they were told
-        sys.exit(ERROR)
-    if any(state.busy for state in found):
-        sys.exit(IN_PROGRESS)
+            hint = (
+                "fix it and start again; nothing in the failed batch has been run or will be billed"
+            )
+            report.print_error(
+                EnrichError(f"{state.model}: a batch failed: {state.failure}", hint=hint)
+            )
+            sys.exit(EXIT_ERROR)
+    if result.problems:  # already printed while the command was running
+        sys.exit(EXIT_ERROR)
+    if any(state.busy for state in result):
+        sys.exit(EXIT_IN_PROGRESS)
     not_ok = any(
-        state.failed or state.pending or state.held_back or state.stopped for state in found
+        state.failed or state.pending or state.held_back or state.stopped for state in result
     )
-    if not_ok or any(result.verdict == "fail" for result in found.tests):
-        sys.exit(NOT_OK)
+    if not_ok or any(test.verdict == "fail" for test in result.tests):
+        sys.exit(EXIT_NOT_OK)

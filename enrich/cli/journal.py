@@ -1,4 +1,4 @@
-"""The journal: what commands said and how the last one ended, in files under .enrich/ for CI."""
+"""The journal: what commands printed and how the last one ended, in files under .enrich/ for CI."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any
 
-from enrich.report.safe import clean
+from enrich.report.safe import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-LOG, RESULTS = "enrich.log", "run_results.json"
-LARGEST, OLDER = 2_000_000, 3
-"""Bytes of the log before it is put aside, and how many older ones are kept."""
+LOG_FILE, RESULTS_FILE = "enrich.log", "run_results.json"
+MAX_LOG_BYTES, OLD_LOGS = 2_000_000, 3
+"""The size in bytes at which the log is rotated, and how many old logs are kept."""
 
 
-class _Quiet(RotatingFileHandler):
-    """A log that says nothing where it cannot be written, as on a full disk."""
+class _SilentHandler(RotatingFileHandler):
+    """A log file that is skipped where it cannot be written, as on a full disk."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        """Go on without the line."""
+        """Skip the line. By default logging prints a traceback to stderr."""
 
 
 class Journal:
-    """What one command says; nothing where the project has no working folder, or none that can be
-    written."""
+    """Records what one command prints.
+
+    It writes nothing if the project has no working folder, or one that is not writable: no command
+    fails because of its log.
+    """
 
     def __init__(self, work: Path, command: str) -> None:
         self.work = work
@@ -41,12 +44,12 @@ class Journal:
     def note(self, sentence: str) -> None:
         """Add a line to the log."""
         if self._log is None and self.work.is_dir():
-            self._log = self._opened()
+            self._log = self._open_log()
         if self._log is not None:
-            self._log.info("%s", clean(sentence))
+            self._log.info("%s", clean_text(sentence))
 
     def close(self, exit_code: int, found: Mapping[str, Any]) -> None:
-        """Write how the command ended, with what it found."""
+        """Write how the command ended, together with its results."""
         self.note(f"exit code {exit_code}")
         for handler in self._log.handlers if self._log else ():
             handler.close()
@@ -57,21 +60,24 @@ class Journal:
             "exit_code": exit_code,
             **found,
         }
-        path = self.work / RESULTS
+        path = self.work / RESULTS_FILE
+        # CI may read the file at any time, so it is renamed into place, and two commands that end
+        # at the same moment need two drafts.
         draft = path.with_suffix(f".{os.getpid()}")
         if found and self.work.is_dir():
             with suppress(OSError):
                 draft.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
                 draft.replace(path)
 
-    def _opened(self) -> logging.Logger:
+    def _open_log(self) -> logging.Logger:
+        # Not from `logging.getLogger`: its lines would also reach the root logger's handlers.
         log = logging.Logger(f"enrich.{self.command}")
         log.addHandler(logging.NullHandler())
         with suppress(OSError):
-            path = self.work / LOG
-            path.touch(mode=0o600)
-            handler = _Quiet(
-                path, maxBytes=LARGEST, backupCount=OLDER, encoding="utf-8", delay=True
+            path = self.work / LOG_FILE
+            path.touch(mode=0o600)  # sentences may quote rows, which are for their owner alone
+            handler = _SilentHandler(
+                path, maxBytes=MAX_LOG_BYTES, backupCount=OLD_LOGS, encoding="utf-8", delay=True
             )
             style = logging.Formatter(f"%(asctime)s {self.command}: %(message)s")
             handler.setFormatter(style)

@@ -1,4 +1,4 @@
-"""Commands that look at answers before they are relied on."""
+"""Commands that check answers before anybody relies on them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 import click
 
 from enrich.cli import completing
-from enrich.cli.context import NOT_OK, Context, finish
+from enrich.cli.context import EXIT_NOT_OK, Context, finish_command
 from enrich.cli.options import (
-    columns_given,
     json_option,
+    parse_columns,
     provider_option,
     sample_options,
     select_options,
@@ -18,20 +18,20 @@ from enrich.cli.options import (
 )
 
 
-@click.command()
-@click.argument("name", metavar="MODEL", shell_complete=completing.asking)
+@click.command("preview")
+@click.argument("name", metavar="MODEL", shell_complete=completing.complete_enrichments)
 @sample_options(5)
 @provider_option
 @var_option
 @json_option
 @click.pass_obj
-def preview(
+def preview_command(
     context: Context, name: str, limit: int, where: str, provider: str | None, as_json: bool
 ) -> None:
     """Answer a few rows of MODEL now, one request at a time, and show them beside their answers.
 
-    They cost what single requests cost, often twice a batch's price. The answers are kept: no later
-    run asks for them again.
+    They cost what single requests cost, often twice the price of a batch. The answers are kept, so
+    no later run asks for them again.
 
     \b
     Example:
@@ -40,25 +40,25 @@ def preview(
     """
     from enrich import report
 
-    with context.project() as project:
-        found = project.preview(name, limit=limit, where=where, provider=provider)
+    with context.open_project() as project:
+        preview = project.preview(name, limit=limit, where=where, provider=provider)
     if as_json:
-        report.preview_json(found)
+        report.print_preview_json(preview)
     else:
-        report.preview(found, usual=project.config.provider)
-    if any(row.outcome != "ok" for row in found.rows):
-        sys.exit(NOT_OK)
+        report.print_preview(preview, usual=project.config.provider)
+    if any(row.outcome != "ok" for row in preview.rows):
+        sys.exit(EXIT_NOT_OK)
 
 
-@click.command()
-@click.argument("name", metavar="MODEL", shell_complete=completing.asking)
+@click.command("compare")
+@click.argument("name", metavar="MODEL", shell_complete=completing.complete_enrichments)
 @sample_options(20)
 @click.option("--llm", default="", metavar="NAME", help="Another llm, for the same prompt.")
 @provider_option
 @var_option
 @json_option
 @click.pass_obj
-def compare(
+def compare_command(
     context: Context,
     name: str,
     limit: int,
@@ -69,8 +69,8 @@ def compare(
 ) -> None:
     """Compare the working prompt of MODEL with what is published, on a sample of its rows.
 
-    With --llm, two llms are compared that are asked the same. The sample is the same each time;
-    what is asked is kept, and no run pays for it again.
+    With --llm, two llms are compared on the same requests. The sample is the same each time. The
+    answers are kept, so no run pays for them again.
 
     \b
     Example:
@@ -79,39 +79,39 @@ def compare(
     """
     from enrich import report
 
-    with context.project() as project:
-        found = project.compare(name, limit=limit, where=where, llm=llm, provider=provider)
-    (report.comparison_json if as_json else report.comparison)(found)
+    with context.open_project() as project:
+        comparison = project.compare(name, limit=limit, where=where, llm=llm, provider=provider)
+    (report.print_comparison_json if as_json else report.print_comparison)(comparison)
 
 
-@click.command()
-@click.argument("name", metavar="MODEL", shell_complete=completing.asking)
+@click.command("evaluate")
+@click.argument("name", metavar="MODEL", shell_complete=completing.complete_enrichments)
 @click.option(
     "--labels",
     required=True,
     metavar="TABLE",
-    shell_complete=completing.tables,
-    help="A table with the key and labels.",
+    shell_complete=completing.complete_label_tables,
+    help="A table with the key and the labels.",
 )
 @click.option(
     "--column",
     "columns",
     multiple=True,
     metavar="OUTPUT=LABEL",
-    callback=columns_given,
-    help="What an output column's label is called, where not the same. May be repeated.",
+    callback=parse_columns,
+    help="The label of an output column, if its name differs. May be repeated.",
 )
 @var_option
 @json_option
 @click.pass_obj
-def evaluate(
+def evaluate_command(
     context: Context, name: str, labels: str, columns: dict[str, str], as_json: bool
 ) -> None:
-    """Score the published columns of MODEL against a labelled table or seed.
+    """Score the published columns of MODEL against a labeled table or seed.
 
-    ENUMs, booleans and lists of labels get accuracy, precision, recall and F1; texts exact and
-    normalized matches; other types accuracy. Figures are kept by version of the prompt, in the
-    table enrich.evaluations.
+    ENUMs, booleans and lists of labels get accuracy, precision, recall and F1; texts get exact and
+    normalized matches; other types get accuracy. The scores of each version of the prompt are kept
+    in the table enrich.evaluations.
 
     \b
     Example:
@@ -120,17 +120,17 @@ def evaluate(
     """
     from enrich import report
 
-    with context.project() as project:
-        found = project.evaluate(name, labels, columns=columns)
-    (report.evaluation_json if as_json else report.evaluation)(found)
+    with context.open_project() as project:
+        evaluation = project.evaluate(name, labels, columns=columns)
+    (report.print_evaluation_json if as_json else report.print_evaluation)(evaluation)
 
 
 @click.command("test")
 @select_options
-@click.option("--show", is_flag=True, help="Show the first rows that each test found.")
+@click.option("--show", is_flag=True, help="Show the first rows that each test has found.")
 @json_option
 @click.pass_obj
-def test_(
+def test_command(
     context: Context,
     names: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -139,7 +139,7 @@ def test_(
 ) -> None:
     """Test the named models, or all, as they would be published now. Nothing is asked or published.
 
-    The rows that a test found stand in the schema enrich_tests, to be looked at and joined.
+    The rows that a test has found are in the schema enrich_tests, where you can query them.
 
     \b
     Example:
@@ -147,34 +147,34 @@ def test_(
     """
     from enrich import report
 
-    with context.project() as project:
-        found = project.test(*names, exclude=exclude)
-        rows = {each.table: project.failing(each) for each in found if show and each.table}
+    with context.open_project() as project:
+        results = project.test(*names, exclude=exclude)
+        rows = {each.table: project.failing(each) for each in results if show and each.table}
     if as_json:
-        report.tests_json(found)
+        report.print_tests_json(results)
     else:
-        report.tests(found, rows)
-    if any(result.verdict == "fail" for result in found):
-        sys.exit(NOT_OK)
+        report.print_tests(results, rows)
+    if any(result.verdict == "fail" for result in results):
+        sys.exit(EXIT_NOT_OK)
 
 
-@click.command()
-@click.argument("name", metavar="MODEL", shell_complete=completing.asking)
+@click.command("failures")
+@click.argument("name", metavar="MODEL", shell_complete=completing.complete_enrichments)
 @click.option(
     "-n", "limit", type=click.IntRange(1), default=20, show_default=True, help="How many rows."
 )
-@click.option("--retry", is_flag=True, help="Ask them again, and wait for the answers.")
+@click.option("--retry", is_flag=True, help="Ask about them again, and wait for the answers.")
 @click.option(
     "--provider",
     metavar="NAME",
-    shell_complete=completing.providers,
-    help="With --retry: another provider of project.yml.",
+    shell_complete=completing.complete_providers,
+    help="With --retry: the provider to use instead of the default.",
 )
 @click.option("--detach", is_flag=True, help="With --retry: return after submitting.")
 @var_option
 @json_option
 @click.pass_obj
-def failures(
+def failures_command(
     context: Context,
     name: str,
     limit: int,
@@ -192,31 +192,31 @@ def failures(
     """
     from enrich import report
 
-    with context.project() as project:
+    with context.open_project() as project:
         if retry:
             states = project.run(name, provider=provider, retry=True, detach=detach)
-            finish(context, states, project, as_json=as_json)
+            finish_command(context, states, project, as_json=as_json)
             return
-        found = project.failures(name, limit=limit)
-    (report.failures_json if as_json else report.failures)(name, found)
-    if len(found):
-        sys.exit(NOT_OK)
+        failures = project.failures(name, limit=limit)
+    (report.print_failures_json if as_json else report.print_failures)(name, failures)
+    if len(failures):
+        sys.exit(EXIT_NOT_OK)
 
 
-@click.command()
-@click.argument("name", metavar="MODEL", shell_complete=completing.asking)
+@click.command("history")
+@click.argument("name", metavar="MODEL", shell_complete=completing.complete_enrichments)
 @click.option(
     "--key",
     "key",
     multiple=True,
     required=True,
     metavar="VALUE",
-    help="The row's key; once for each of its columns.",
+    help="The key of the row; repeat it for each column of the key.",
 )
 @json_option
 @click.pass_obj
-def history(context: Context, name: str, key: tuple[str, ...], as_json: bool) -> None:
-    """Show the life of one row: what it asked, what came back, and when each answer held (UTC).
+def history_command(context: Context, name: str, key: tuple[str, ...], as_json: bool) -> None:
+    """Show the life of one row: its requests, the responses, and when each answer was valid (UTC).
 
     \b
     Example:
@@ -224,6 +224,6 @@ def history(context: Context, name: str, key: tuple[str, ...], as_json: bool) ->
     """
     from enrich import report
 
-    with context.project() as project:
-        found = project.history(name, *key)
-    (report.rows_json if as_json else report.history)(found)
+    with context.open_project() as project:
+        events = project.history(name, *key)
+    (report.print_rows_json if as_json else report.print_history)(events)

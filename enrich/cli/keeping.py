@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from enrich.cli import completing
-from enrich.cli.context import ERROR, NOT_OK, Context
+from enrich.cli.context import EXIT_ERROR, EXIT_NOT_OK, Context
 from enrich.cli.options import json_option
 
 
-@click.group()
-def ledger() -> None:
+@click.group("ledger")
+def ledger_group() -> None:
     """Check the ledger, export it, or import an export.
 
     \b
@@ -24,11 +24,11 @@ def ledger() -> None:
     """
 
 
-@ledger.command()
+@ledger_group.command("check")
 @json_option
 @click.pass_obj
-def check(context: Context, as_json: bool) -> None:
-    """Read every row of the ledger, and say what is damaged. Nothing is changed.
+def ledger_check_command(context: Context, as_json: bool) -> None:
+    """Read every row of the ledger, and report what is damaged. Nothing is changed.
 
     \b
     Example:
@@ -36,25 +36,25 @@ def check(context: Context, as_json: bool) -> None:
     """
     from enrich import report
 
-    with context.project() as project:
-        found = project.ledger_check()
-        (report.parts_json if as_json else report.parts)(found)
-        if any(part.faults for part in found):
-            report.ledger_damaged(project.config.ledger, found)
-            sys.exit(ERROR)
+    with context.open_project() as project:
+        parts = project.ledger_check()
+        (report.print_parts_json if as_json else report.print_parts)(parts)
+        if any(part.faults for part in parts):
+            report.print_ledger_damage(project.config.ledger, parts)
+            sys.exit(EXIT_ERROR)
 
 
-@ledger.command("export")
-@click.argument("folder", metavar="DIR", shell_complete=completing.folders)
+@ledger_group.command("export")
+@click.argument("folder", metavar="DIR", shell_complete=completing.complete_folders)
 @click.option(
     "--skip-damaged", is_flag=True, help="Leave out what cannot be read, instead of stopping."
 )
 @json_option
 @click.pass_obj
-def export_(context: Context, folder: str, skip_damaged: bool, as_json: bool) -> None:
-    """Write all of the ledger into the new folder DIR, as Parquet that any DuckDB reads.
+def ledger_export_command(context: Context, folder: str, skip_damaged: bool, as_json: bool) -> None:
+    """Write the whole ledger into the new folder DIR, as Parquet that any DuckDB reads.
 
-    The folder is there once it is whole. It holds the rows that were sent and their answers.
+    The folder appears once it is complete. It holds the rows that have been sent and their answers.
 
     \b
     Example:
@@ -62,32 +62,34 @@ def export_(context: Context, folder: str, skip_damaged: bool, as_json: bool) ->
     """
     from enrich import report
 
-    target = Path(folder).absolute()
-    with context.project() as project:
-        made = project.ledger_export(target, skip_damaged=skip_damaged)
+    target = Path(folder).absolute()  # as in a shell: relative to here, not to the project
+    with context.open_project() as project:
+        export = project.ledger_export(target, skip_damaged=skip_damaged)
     if as_json:
-        report.parts_json(made.parts)
+        report.print_parts_json(export.parts)
     else:
-        report.exported(made)
-    if any(part.unread or part.incomplete for part in made.parts):
-        sys.exit(NOT_OK)
+        report.print_export(export)
+    if any(part.unread or part.incomplete for part in export.parts):
+        sys.exit(EXIT_NOT_OK)
 
 
-@ledger.command("import")
-@click.argument("folder", metavar="DIR", shell_complete=completing.folders)
+@ledger_group.command("import")
+@click.argument("folder", metavar="DIR", shell_complete=completing.complete_folders)
 @click.option(
-    "--replace", is_flag=True, help="Replace a ledger that is not empty; it is kept beside it."
+    "--replace",
+    is_flag=True,
+    help="Replace a ledger that is not empty, and keep it beside the new one.",
 )
 @click.pass_obj
-def import_(context: Context, folder: str, replace: bool) -> None:
-    """Make the ledger from an export: whole, or not at all.
+def ledger_import_command(context: Context, folder: str, replace: bool) -> None:
+    """Create the ledger from an export, either completely or not at all.
 
     \b
     Example:
       enrich ledger import backups/monday --replace
     """
     source = Path(folder).absolute()
-    with context.project() as project:
+    with context.open_project() as project:
         aside = project.ledger_import(source, replace=replace)
         sys.stderr.write(f"imported {folder} into {project.config.ledger.name}\n")
         if aside is not None:

@@ -1,4 +1,4 @@
-"""Commands that show what there is."""
+"""Commands that show what there is: models, costs, tables and the state of the setup."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from enrich.cli.context import ERROR, Context
+from enrich.cli.context import EXIT_ERROR, Context
 from enrich.cli.options import json_option, provider_option, select_options, var_option
 
 if TYPE_CHECKING:
-    from enrich.ledger.costs import By
+    from enrich.ledger.costs import CostGroup
 
 
 @click.command("list")
 @select_options
 @json_option
 @click.pass_obj
-def list_(
+def list_command(
     context: Context, names: tuple[str, ...], exclude: tuple[str, ...], as_json: bool
 ) -> None:
-    """List the models that are meant, in the order they run; all, where none is named.
+    """List the selected models, or all, in the order they run.
 
-    A model is meant by its name, by a pattern (movies_*), by tag:WORD, by path:DIR, or by
-    changed: if it has something to ask. +MODEL adds what it depends on, MODEL+ what depends on
-    it, 1+MODEL one step of that; A,B are the models that both mean.
+    Select a model by its name, by a pattern (movies_*), by tag:WORD, by path:DIR, or by changed:
+    if it has something to ask. +MODEL adds what it depends on, MODEL+ adds what depends on it, and
+    1+MODEL goes one step only. A,B selects the models that are in both A and B.
 
     \b
     Example:
@@ -34,16 +34,16 @@ def list_(
     """
     from enrich import report
 
-    with context.project() as project:
-        found = project.select(*names, exclude=exclude)
-        (report.models_json if as_json else report.models)(found, project.graph)
+    with context.open_project() as project:
+        models = project.select(*names, exclude=exclude)
+        (report.print_models_json if as_json else report.print_models)(models, project.graph)
 
 
-@click.command()
+@click.command("graph")
 @select_options
-@click.option("--mermaid", is_flag=True, help="As a Mermaid diagram, for Markdown.")
+@click.option("--mermaid", is_flag=True, help="Print a Mermaid diagram, for Markdown.")
 @click.pass_obj
-def graph(
+def graph_command(
     context: Context, names: tuple[str, ...], exclude: tuple[str, ...], mermaid: bool
 ) -> None:
     """Draw which model reads which, from the seeds and sources down.
@@ -55,23 +55,23 @@ def graph(
     """
     from enrich import report
 
-    with context.project() as project:
-        found = project.select(*names, exclude=exclude)
-        (report.mermaid if mermaid else report.graph)(found, project.graph)
+    with context.open_project() as project:
+        models = project.select(*names, exclude=exclude)
+        (report.print_mermaid if mermaid else report.print_graph)(models, project.graph)
 
 
-@click.command()
+@click.command("cost")
 @click.option(
     "--by",
     type=click.Choice(["model", "llm", "prompt", "day", "batch"]),
     default="model",
     show_default=True,
-    help="What to add up by; a prompt is a version of a model.",
+    help="What to group by; a prompt is a version of a model.",
 )
 @json_option
 @click.pass_obj
-def cost(context: Context, by: By, as_json: bool) -> None:
-    """Show what was spent, in tokens and USD. The same is in the table enrich.costs.
+def cost_command(context: Context, by: CostGroup, as_json: bool) -> None:
+    """Show what has been spent, in tokens and USD. The table enrich.costs holds the same.
 
     \b
     Example:
@@ -80,22 +80,24 @@ def cost(context: Context, by: By, as_json: bool) -> None:
     """
     from enrich import report
 
-    with context.project() as project:
-        found = project.cost(by)
+    with context.open_project() as project:
+        costs = project.cost(by)
     if as_json:
-        report.rows_json(found)
-    elif found.rows:
-        report.costs(found)
+        report.print_rows_json(costs)
+    elif costs.rows:
+        report.print_costs(costs)
     else:
-        sys.stderr.write("nothing was spent yet\n\nhint: enrich plan shows what a run would cost\n")
+        sys.stderr.write(
+            "nothing has been spent yet\n\nhint: enrich plan shows what a run would cost\n"
+        )
 
 
-@click.command()
+@click.command("sql")
 @click.argument("query")
 @var_option
 @json_option
 @click.pass_obj
-def sql(context: Context, query: str, as_json: bool) -> None:
+def sql_command(context: Context, query: str, as_json: bool) -> None:
     """Run QUERY on the warehouse, with the ledger attached as `ledger`.
 
     \b
@@ -104,34 +106,36 @@ def sql(context: Context, query: str, as_json: bool) -> None:
     """
     from enrich import report
 
-    with context.project() as project:
-        found = project.sql(query)
-    (report.rows_json if as_json else report.rows)(found)
+    with context.open_project() as project:
+        rows = project.sql(query)
+    (report.print_rows_json if as_json else report.print_rows)(rows)
 
 
-@click.command()
+@click.command("debug")
 @provider_option
 @var_option
 @json_option
 @click.pass_obj
-def debug(context: Context, provider: str | None, as_json: bool) -> None:
-    """Check versions, files, locks, models and keys, and whether providers are reached.
+def debug_command(context: Context, provider: str | None, as_json: bool) -> None:
+    """Check versions, files, locks, models and keys, and whether the providers can be reached.
 
-    Nothing is sent but the question whether an llm is there. Seeds that changed are loaded, so that
-    models can be checked.
+    The only thing sent is the question whether an llm exists. Seeds that have changed are loaded,
+    so that models can be checked.
 
     \b
     Example:
       enrich debug --provider openai
     """
     from enrich import report
-    from enrich.pipeline.debug import versions
+    from enrich.pipeline.debug import check_versions
 
-    found = [*versions()]
+    findings = [
+        *check_versions()
+    ]  # first, because they are known even if the project cannot be read
     try:
-        with context.project() as project:
-            found += project.debug(provider=provider)
+        with context.open_project() as project:
+            findings += project.debug(provider=provider)
     finally:
-        (report.findings_json if as_json else report.findings)(found)
-    if any(each.verdict == "fail" for each in found):
-        sys.exit(ERROR)
+        (report.print_findings_json if as_json else report.print_findings)(findings)
+    if any(each.verdict == "fail" for each in findings):
+        sys.exit(EXIT_ERROR)

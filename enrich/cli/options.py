@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-C = TypeVar("C", bound="Callable[..., Any] | click.Command")
+CommandT = TypeVar("CommandT", bound="Callable[..., Any] | click.Command")
 
 
-def common_options(command: C, *, hidden: bool = False) -> C:
-    """Options that stand before a command or after it."""
+def common_options(command: CommandT, *, hidden: bool = False) -> CommandT:
+    """Add the options that may come before a command or after it."""
     for words, more in (
-        (["-q", "--quiet"], {"is_flag": True, "help": "Say only what went wrong."}),
+        (["-q", "--quiet"], {"is_flag": True, "help": "Print only errors."}),
         (
             ["-v", "--verbose"],
             {"is_flag": True, "help": "Show each SQL statement, its rows and seconds."},
@@ -36,20 +36,23 @@ def common_options(command: C, *, hidden: bool = False) -> C:
         (
             ["--project", "project_dir"],
             {
+                # The hidden copy runs last, and the variable would override what was given before.
                 "envvar": None if hidden else "ENRICH_PROJECT",
                 "metavar": "DIR",
-                "shell_complete": completing.folders,
-                "help": "The project's folder; by itself the one around the current folder.",
+                "shell_complete": completing.complete_folders,
+                "help": "The project's folder, instead of the one around the current folder.",
             },
         ),
     ):
-        click.option(*words, callback=_keep, expose_value=False, hidden=hidden, **more)(command)
+        click.option(*words, callback=_store_option, expose_value=False, hidden=hidden, **more)(
+            command
+        )
     return command
 
 
-def _keep(context: click.Context, option: click.Parameter, value: object) -> None:
-    """What is given after a command stands over what was given before it."""
-    if value is not None and value is not False:  # 0 seconds are given, too
+def _store_option(context: click.Context, option: click.Parameter, value: object) -> None:
+    """Set an option on the context. One given after the command overrides one before it."""
+    if value is not None and value is not False:  # not falsy: a lock timeout of 0 is a value
         setattr(context.ensure_object(Context), str(option.name), value)
 
 
@@ -58,11 +61,11 @@ def _set_variables(context: click.Context, _: click.Parameter, words: tuple[str,
 
 
 def _set_mapping(context: click.Context, _: click.Parameter, text: str | None) -> None:
-    context.obj.mapping = text or ""
+    context.obj.variables_yaml = text or ""
 
 
 def var_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Values of variables, for whatever reads models."""
+    """Add the options that set variables, for commands that read models."""
     command = click.option(
         "--vars",
         metavar="YAML",
@@ -75,17 +78,18 @@ def var_option(command: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         metavar="NAME=VALUE",
         callback=_set_variables,
-        shell_complete=completing.variables,
+        shell_complete=completing.complete_variables,
         expose_value=False,
         help="Override a variable from project.yml. May be repeated.",
     )(command)
 
 
 def select_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Which models a command means: as arguments, or in dbt's way by --select."""
+    """Add the models that a command selects: as arguments, or by --select as in dbt."""
 
+    # `wraps` also copies `__click_params__`, the options that click has collected so far.
     @wraps(command)
-    def selecting(
+    def run_selected(
         *given: Any,  # noqa: ANN401  # whatever the command takes
         names: tuple[str, ...],
         select: tuple[str, ...],
@@ -93,13 +97,14 @@ def select_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:  # noqa: ANN401
         return command(*given, names=(*names, *select), **more)
 
-    made: Callable[..., Any] = selecting
+    wrapped: Callable[..., Any] = run_selected
+    # As with stacked decorators, the last one comes first in `--help`.
     for option in (
         click.option(
             "--exclude",
             multiple=True,
             metavar="MODEL",
-            shell_complete=completing.terms,
+            shell_complete=completing.complete_terms,
             help="Models to exclude.",
         ),
         click.option(
@@ -107,33 +112,46 @@ def select_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--select",
             multiple=True,
             metavar="MODEL",
-            shell_complete=completing.terms,
+            shell_complete=completing.complete_terms,
             help="Models to select.",
         ),
         var_option,
-        click.argument("names", nargs=-1, metavar="[MODEL]...", shell_complete=completing.terms),
+        click.argument(
+            "names", nargs=-1, metavar="[MODEL]...", shell_complete=completing.complete_terms
+        ),
     ):
-        made = option(made)
-    return made
+        wrapped = option(wrapped)
+    return wrapped
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(
         command
     )
 
 
-def order_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What `plan` and `run` take alike."""
+class RunArguments(TypedDict):
+    """What `plan` and `run` have in common, so that a plan can show what such a run would do."""
+
+    exclude: tuple[str, ...]
+    provider: str | None
+    retry: bool
+    full_refresh: bool
+    max_cost: float | None
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `RunArguments` and the selection of models."""
     for option in (
         click.option(
             "--max-cost",
             type=click.FloatRange(min=0),
             metavar="USD",
-            help="The budget of this run, instead of project.yml's.",
+            help="The budget for this run, instead of the one in project.yml.",
         ),
-        click.option("--full-refresh", is_flag=True, help="Ask every row, answered or not."),
-        click.option("--retry", is_flag=True, help="Ask rows again that failed in earlier runs."),
+        click.option("--full-refresh", is_flag=True, help="Ask about every row, answered or not."),
+        click.option("--retry", is_flag=True, help="Ask again about rows that have failed."),
         provider_option,
         select_options,
     ):
@@ -142,17 +160,17 @@ def order_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Who answers."""
+    """Add the option that picks the provider."""
     return click.option(
         "--provider",
         metavar="NAME",
-        shell_complete=completing.providers,
+        shell_complete=completing.complete_providers,
         help="Provider to use instead of the default.",
     )(command)
 
 
 def sample_options(rows: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Which rows of a model are asked, and how many; `rows` if nobody says."""
+    """Add the options that pick the rows to ask and how many; by default `rows`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in (
@@ -160,7 +178,7 @@ def sample_options(rows: int) -> Callable[[Callable[..., Any]], Callable[..., An
                 "--where",
                 default="",
                 metavar="SQL",
-                help="Which rows: a condition on their columns.",
+                help="A condition on the rows' columns.",
             ),
             click.option(
                 "-n",
@@ -177,12 +195,12 @@ def sample_options(rows: int) -> Callable[[Callable[..., Any]], Callable[..., An
     return decorate
 
 
-def columns_given(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
-    """`OUTPUT=LABEL`, as often as given."""
-    found = {}
+def parse_columns(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
+    """Returns the label of each output column. Raises BadParameter for what is not OUTPUT=LABEL."""
+    labels = {}
     for word in words:
         name, equals, label = word.partition("=")
         if not (name and equals and label):
-            raise click.BadParameter(f"'{word}' is not OUTPUT=LABEL: categories=Genre")
-        found[name] = label
-    return found
+            raise click.BadParameter(f"'{word}' is not OUTPUT=LABEL, such as categories=Genre")
+        labels[name] = label
+    return labels

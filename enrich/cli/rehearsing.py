@@ -7,69 +7,83 @@ import sys
 import click
 
 from enrich.cli import completing
-from enrich.cli.context import ERROR, Context
+from enrich.cli.context import EXIT_ERROR, Context
 from enrich.cli.options import json_option
 from enrich.errors import EnrichError
 
 
-def _faults(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> dict[str, float]:
-    """`NAME=SHARE`, as often as given."""
+def _parse_faults(
+    _: click.Context, __: click.Parameter, words: tuple[str, ...]
+) -> dict[str, float]:
+    """Returns the share of each fault. Raises BadParameter unless each word is NAME=SHARE."""
     from dataclasses import fields
 
     from enrich.errors import nearest
     from enrich.rehearsal import Faults
 
     names = [field.name for field in fields(Faults)]
-    found: dict[str, float] = {}
+    shares: dict[str, float] = {}
     for word in words:
         name, share = [*word.split("=", 1), ""][:2]
         if name not in names:
             raise click.BadParameter(f"there is no fault '{name}': {nearest(name, names)}")
         try:
-            found[name] = float(share)
+            shares[name] = float(share)
         except ValueError as problem:
             what = f"'{word}' needs a share from 0 to 1: {name}=0.1"
             raise click.BadParameter(what) from problem
-    return found
+    return shares
 
 
-@click.command()
+def _announce_address(base_url: str, api: str) -> None:
+    played = "a chat server" if api == "chat" else "the Batch API"
+    sys.stderr.write(
+        f"playing {played} at {base_url} until Ctrl-C\n\n"
+        f"in another terminal, in a copy of your project:\n"
+        f"  OPENAI_BASE_URL={base_url} OPENAI_API_KEY=any enrich run --provider openai\n"
+    )
+    sys.stderr.flush()
+
+
+@click.command("rehearse")
 @click.option(
     "--fault",
     "faults",
     multiple=True,
     metavar="NAME=SHARE",
-    callback=_faults,
-    shell_complete=completing.faults,
-    help="What goes wrong, and how often: the reference lists the names. May be repeated.",
+    callback=_parse_faults,
+    shell_complete=completing.complete_faults,
+    help="A fault and its share from 0 to 1; the reference lists the names. May be repeated.",
 )
 @click.option(
     "--api",
     type=click.Choice(["batch", "chat"]),
     default="batch",
     show_default=True,
-    help="What it speaks: with chat there is no Batch API.",
+    help="The API to play; with chat, there is no Batch API.",
 )
-@click.option("--seed", default=0, show_default=True, help="The same seed, the same faults.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same faults.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8765,
     show_default=True,
-    help="Where to listen; 0: anywhere.",
+    help="The port to listen on; 0 takes a free one.",
 )
 @click.option(
     "--latency",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="How long a batch stays in each state; without it, until it is polled.",
+    help="How long a batch stays in each state. Without it, a batch moves on at each poll.",
 )
 @click.option(
-    "--enqueued-tokens", type=click.IntRange(min=1), help="How much may be under way at once."
+    "--enqueued-tokens",
+    type=click.IntRange(min=1),
+    help="How many tokens may be under way at once.",
 )
 @json_option
 @click.pass_obj
-def rehearse(
+def rehearse_command(
     _: Context,
     faults: dict[str, float],
     api: str,
@@ -81,8 +95,8 @@ def rehearse(
 ) -> None:
     """Play the Batch API on this machine, with injected faults, until Ctrl-C; then show the bill.
 
-    Run a copy of your project against it before you spend: it answers every request with values
-    that fit its schema, and counts what would be billed.
+    Run a copy of your project against it before you spend money: it answers every request with
+    values that fit its schema, and counts what would be billed.
 
     \b
     Example:
@@ -106,18 +120,11 @@ def rehearse(
     )
     try:
         with server:
-            played = "a chat server" if api == "chat" else "the Batch API"
-            sys.stderr.write(
-                f"{played} is played at {server.base_url} until Ctrl-C\n\n"
-                f"in another terminal, in a copy of your project:\n"
-                f"  OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=any "
-                "enrich run --provider openai\n"
-            )
-            sys.stderr.flush()
+            _announce_address(server.base_url, api)
             server.serve()
     except EnrichError as problem:
-        report.error(problem)
-        sys.exit(ERROR)
+        report.print_error(problem)
+        sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
         sys.stderr.write("\n")
-    (report.bill_json if as_json else report.bill)(server)
+    (report.print_bill_json if as_json else report.print_bill)(server)

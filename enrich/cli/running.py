@@ -1,23 +1,27 @@
-"""Commands that make, plan and run."""
+"""Commands that create, plan and run a project."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from enrich.cli import completing
-from enrich.cli.context import ERROR, Context, finish
-from enrich.cli.options import json_option, order_options, provider_option, var_option
+from enrich.cli.context import EXIT_ERROR, Context, finish_command
+from enrich.cli.options import json_option, provider_option, run_options, var_option
 from enrich.errors import EnrichError
 
+if TYPE_CHECKING:
+    from enrich.cli.options import RunArguments
 
-@click.command()
-@click.argument("folder", default=".", shell_complete=completing.folders)
+
+@click.command("init")
+@click.argument("folder", default=".", shell_complete=completing.complete_folders)
 @click.pass_obj
-def init(_: Context, folder: str) -> None:
-    """Make a new project in FOLDER: settings, a seed, a model and its prompt.
+def init_command(_: Context, folder: str) -> None:
+    """Create a project in FOLDER: settings, a seed, a model and its prompt.
 
     \b
     Example:
@@ -27,41 +31,43 @@ def init(_: Context, folder: str) -> None:
     from enrich.manifest import scaffold
 
     try:
-        made = scaffold.create(folder or ".")
+        created = scaffold.create_project(folder or ".")
     except EnrichError as problem:
-        report.error(problem)
-        sys.exit(ERROR)
-    for path in made:
+        report.print_error(problem)
+        sys.exit(EXIT_ERROR)
+    for path in created:
         sys.stderr.write(f"created {path}\n")
     go = "" if folder in ("", ".") else f"  cd {shlex.quote(folder)}\n"
     sys.stderr.write(f"\nnext:\n{go}  enrich plan\n  enrich run\n")
 
 
-@click.command()
-@click.argument("names", nargs=-1, metavar="[SEED]...", shell_complete=completing.seeds)
+@click.command("seed")
+@click.argument("names", nargs=-1, metavar="[SEED]...", shell_complete=completing.complete_seeds)
 @click.pass_obj
-def seed(context: Context, names: tuple[str, ...]) -> None:
-    """Load the files of seeds/ (CSV, JSON, Parquet) as tables; unchanged ones are left alone.
+def seed_command(context: Context, names: tuple[str, ...]) -> None:
+    """Load the files in seeds/ (CSV, JSON, Parquet) as tables. Unchanged ones are skipped.
 
     \b
     Example:
       enrich seed movies
     """
-    with context.project() as project:
+    with context.open_project() as project:
         if not project.seed(*names):
-            sys.stderr.write("every seed is loaded already\n")
+            sys.stderr.write("every seed has been loaded already\n")
 
 
 @click.command("compile")
 @click.argument(
-    "names", nargs=-1, required=True, metavar="MODEL...", shell_complete=completing.terms
+    "names", nargs=-1, required=True, metavar="MODEL...", shell_complete=completing.complete_terms
 )
 @provider_option
 @var_option
 @json_option
 @click.pass_obj
-def compile_(context: Context, names: tuple[str, ...], provider: str | None, as_json: bool) -> None:
-    """Print what models become: their SQL, JSON Schema and first request. Sends nothing.
+def compile_command(
+    context: Context, names: tuple[str, ...], provider: str | None, as_json: bool
+) -> None:
+    """Print the SQL, the JSON Schema and the first request of models. Nothing is sent.
 
     \b
     Example:
@@ -69,15 +75,17 @@ def compile_(context: Context, names: tuple[str, ...], provider: str | None, as_
     """
     import json
 
-    with context.project() as project:
+    with context.open_project() as project:
+        # A model that cannot be read is not in the graph, so it cannot be selected; named alone, it
+        # is compiled all the same, which reports its error.
         single = len(names) == 1 and names[0] in {*project.models, *project.graph.broken}
         picked = names if single else [model.name for model in project.select(*names)]
-        found = {name: project.compile(name, provider=provider) for name in picked}
+        compiled = {name: project.compile(name, provider=provider) for name in picked}
     if as_json:
-        shown = found[names[0]] if single else found
+        shown = compiled[names[0]] if single else compiled
         sys.stdout.write(json.dumps(shown, ensure_ascii=False) + "\n")
         return
-    for name, parts in found.items():
+    for name, parts in compiled.items():
         for title, value in parts.items():
             plain = isinstance(value, str)
             text = value if plain else json.dumps(value, indent=2, ensure_ascii=False)
@@ -85,19 +93,15 @@ def compile_(context: Context, names: tuple[str, ...], provider: str | None, as_
             sys.stdout.write(f"-- {head}\n{text}\n\n")
 
 
-@click.command()
-@order_options
+@click.command("plan")
+@run_options
 @json_option
 @click.pass_obj
-def plan(
+def plan_command(
     context: Context,
     names: tuple[str, ...],
-    exclude: tuple[str, ...],
-    provider: str | None,
-    retry: bool,
-    full_refresh: bool,
-    max_cost: float | None,
     as_json: bool,
+    **arguments: Unpack[RunArguments],
 ) -> None:
     """Show what `run` would ask, why, and what it would cost. Nothing is sent or spent.
 
@@ -108,23 +112,16 @@ def plan(
     """
     from enrich import report
 
-    with context.project() as project:
-        found = project.plan(
-            *names,
-            provider=provider,
-            retry=retry,
-            full_refresh=full_refresh,
-            max_cost=max_cost,
-            exclude=exclude,
-        )
-    (report.plans_json if as_json else report.plans)(found)
-    if found.problems:
-        report.error(found.problems[0])
-        sys.exit(ERROR)
+    with context.open_project() as project:
+        plans = project.plan(*names, **arguments)
+    (report.print_plans_json if as_json else report.print_plans)(plans)
+    if plans.problems:
+        report.print_error(plans.problems[0])
+        sys.exit(EXIT_ERROR)
 
 
-@click.command()
-@order_options
+@click.command("run")
+@run_options
 @click.option("--accept-drift", is_flag=True, help="Publish even if a drift test fails.")
 @click.option("--detach", is_flag=True, help="Return after submitting; `enrich status` goes on.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan, as `enrich plan` does.")
@@ -132,24 +129,20 @@ def plan(
 @json_option
 @click.pass_obj
 @click.pass_context
-def run(
+def run_command(
     command: click.Context,
     context: Context,
     names: tuple[str, ...],
-    exclude: tuple[str, ...],
-    provider: str | None,
     detach: bool,
-    retry: bool,
-    full_refresh: bool,
-    max_cost: float | None,
     accept_drift: bool,
     dry_run: bool,
     fail_fast: bool,
     as_json: bool,
+    **arguments: Unpack[RunArguments],
 ) -> None:
     """Run the named models, or all: ask what is new, wait for the answers, publish the tables.
 
-    Rows that are answered already are not asked again. Ctrl-C is safe at any time.
+    Rows that have an answer are not asked about again. Ctrl-C is safe at any time.
 
     \b
     Example:
@@ -157,66 +150,49 @@ def run(
       enrich run --provider openai --detach
     """
     if dry_run:
-        command.invoke(
-            plan,
-            names=names,
-            select=(),
-            exclude=exclude,
-            provider=provider,
-            retry=retry,
-            full_refresh=full_refresh,
-            max_cost=max_cost,
-            as_json=as_json,
-        )
+        # The names already hold those of --select.
+        command.invoke(plan_command, names=names, select=(), as_json=as_json, **arguments)
         return
-    with context.project() as project:
-        found = project.run(
-            *names,
-            provider=provider,
-            detach=detach,
-            retry=retry,
-            full_refresh=full_refresh,
-            max_cost=max_cost,
-            exclude=exclude,
-            accept_drift=accept_drift,
-            fail_fast=fail_fast,
+    with context.open_project() as project:
+        result = project.run(
+            *names, detach=detach, accept_drift=accept_drift, fail_fast=fail_fast, **arguments
         )
-    finish(context, found, project, as_json=as_json)
+    finish_command(context, result, project, as_json=as_json)
 
 
-@click.command()
+@click.command("status")
 @click.option("--batches", "unfold", is_flag=True, help="Show each batch that is under way.")
 @json_option
 @click.pass_obj
-def status(context: Context, unfold: bool, as_json: bool) -> None:
-    """Fetch and publish what has ended, and show where every model stands.
+def status_command(context: Context, unfold: bool, as_json: bool) -> None:
+    """Fetch and publish what has ended, and show the state of every model.
 
     \b
     Example:
       enrich status
     """
-    with context.project() as project:
-        found = project.status()
-    if not found and not as_json:
+    with context.open_project() as project:
+        result = project.status()
+    if not result and not as_json:
         sys.stderr.write("nothing has been run yet\n\nhint: enrich run\n")
-    finish(context, found, project, as_json=as_json, unfold=unfold)
+    finish_command(context, result, project, as_json=as_json, unfold=unfold)
 
 
-@click.command()
-@click.argument("names", nargs=-1, metavar="[MODEL]...", shell_complete=completing.terms)
+@click.command("cancel")
+@click.argument("names", nargs=-1, metavar="[MODEL]...", shell_complete=completing.complete_terms)
 @click.option("--forget", is_flag=True, help="Stop tracking batches that cannot be cancelled.")
 @click.pass_obj
-def cancel(context: Context, names: tuple[str, ...], forget: bool) -> None:
-    """Stop the batches of the named models, or all. Answers that came in are kept.
+def cancel_command(context: Context, names: tuple[str, ...], forget: bool) -> None:
+    """Stop the batches of the named models, or all. Answers that have come in are kept.
 
-    With --forget, a batch that its provider does not know any more, or that cannot be reached, is
-    given up: its rows may be asked again, and answers it still gets are lost.
+    With --forget, a batch that its provider no longer knows, or cannot be asked about, is given up:
+    its rows may be asked about again, and answers that it still gets are lost.
 
     \b
     Example:
       enrich cancel movies_categories
     """
-    with context.project() as project:
+    with context.open_project() as project:
         stopped = project.cancel(*names, forget=forget)
     for batch in stopped:
         sys.stderr.write(f"{batch.id}: {batch.status}\n")

@@ -2,7 +2,7 @@
 
 What is the same for every row comes first, so that providers' prompt caches hit: settings, schema,
 system message, examples. The prefix ends where the first cell begins. Bodies follow OpenAI's
-references of `/v1/chat/completions` and `/v1/responses`.
+references for `/v1/chat/completions` and `/v1/responses`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from enrich.db import quote
+from enrich.db.quote import quote_text, wrap_expression
 from enrich.manifest.template import Image, Text
 
 if TYPE_CHECKING:
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
     from enrich.manifest.prompt import Endpoint, Message, Prompt
 
-REMOTE = ("http://", "https://", "data:")
+URL_STARTS = ("http://", "https://", "data:")
 SCHEMA_NAME = "answer"
 
 
 @dataclass(frozen=True)
-class Sql:
-    """A SQL expression that gives JSON text; everything else is a constant."""
+class SqlPiece:
+    """A SQL expression whose value is JSON text; all other pieces of a body are constants."""
 
     expression: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Body:
-    """A request body is `prefix` followed by what the SQL expression `tail` gives for a row.
+class RequestBody:
+    """A request body: `prefix` followed by the value of the SQL expression `tail` for a row.
 
-    `images` are the expressions that may give a picture of the row, in order; `tail` refers to the
+    `images` are the expressions that may name a picture of the row, in order; `tail` refers to the
     n-th as `_enrich_n._enrich_url`.
     """
 
@@ -46,124 +46,139 @@ class Body:
     llm: str
 
     @classmethod
-    def from_prompt(cls, prompt: Prompt, *, llm: str, params: Mapping[str, Any]) -> Body:
-        pieces: list[str | Sql] = [_head(prompt, llm, params)]
+    def from_prompt(cls, prompt: Prompt, *, llm: str, params: Mapping[str, Any]) -> RequestBody:
+        """The body of a prompt that is sent to `llm` with the parameters `params`."""
+        pieces: list[str | SqlPiece] = [_render_head(prompt, llm, params)]
         images: list[str] = []
         for number, message in enumerate(prompt.messages):
             pieces.append("," if number else "")
-            pieces += _message(message, prompt.endpoint, images)
+            pieces += _render_message(message, prompt.endpoint, images)
         pieces.append("]}")
-        first = next(n for n, piece in enumerate(pieces) if isinstance(piece, Sql))
+        first = next(n for n, piece in enumerate(pieces) if isinstance(piece, SqlPiece))
         constants = [piece for piece in pieces[:first] if isinstance(piece, str)]
         return cls(
             prefix="".join(constants),
-            tail=_concat(pieces[first:]),
+            tail=_join_pieces(pieces[first:]),
             images=tuple(images),
             endpoint=prompt.endpoint,
             llm=llm,
         )
 
-    def digest(self, identity: str) -> str:
-        """The hash of all that is the same for every row; a row's tail decides the rest."""
+    def hash_constants(self, identity: str) -> str:
+        """The SHA-256 of everything that is the same for every row, in hexadecimal."""
         constant = "\n".join((identity, self.endpoint, self.prefix))
         return sha256(constant.encode()).hexdigest()
 
 
-def line_start(endpoint: str, prefix: str) -> str:
-    """What stands in a request line between the custom_id and the row's own part."""
+def render_line_start(endpoint: str, prefix: str) -> str:
+    """The part of a request line between its custom_id and the row's own part."""
     return f',"method":"POST","url":"{endpoint}","body":{prefix}'
 
 
-def line_overhead(endpoint: str, prefix: str) -> int:
-    """The bytes of a request line besides its custom_id and the row's own part."""
-    return len(f'{{"custom_id":""{line_start(endpoint, prefix)}}}\n'.encode())
+def count_line_overhead(endpoint: str, prefix: str) -> int:
+    """The bytes of a request line without its custom_id and the row's own part."""
+    return len(f'{{"custom_id":""{render_line_start(endpoint, prefix)}}}\n'.encode())
 
 
-def request_lines(endpoint: str, prefix: str) -> str:
+def render_request_lines(endpoint: str, prefix: str) -> str:
     """A statement that writes the request lines of batch $batch to the file $path, as JSONL.
 
-    A CSV without header, delimiter and quotes is plain lines; JSON text holds no newline. It is
-    twice as fast where the order of the lines is left to DuckDB (`preserve_insertion_order`).
+    It is twice as fast where DuckDB may choose the order of the lines: see
+    `Database.allow_any_order`.
     """
-    start = quote.text(line_start(endpoint, prefix))
+    # DuckDB writes raw text only as CSV. Without a header, delimiter and quotes that is plain
+    # lines, and JSON text holds no newline that could split one.
+    start = quote_text(render_line_start(endpoint, prefix))
     return f"""COPY (
     SELECT concat('{{"custom_id":', to_json(custom_id), {start}, tail, '}}')
     FROM ledger.requests WHERE batch = $batch
 ) TO $path (FORMAT csv, HEADER false, DELIMITER '', QUOTE '', ESCAPE '')"""
 
 
-def _head(prompt: Prompt, llm: str, params: Mapping[str, Any]) -> str:
-    """The body up to its first message."""
+def _render_head(prompt: Prompt, llm: str, params: Mapping[str, Any]) -> str:
+    """The body up to its first message: settings and schema."""
     form: dict[str, Any] = {"type": prompt.response_format}
     if prompt.response_format == "json_schema":
         form |= {"name": SCHEMA_NAME, "strict": True, "schema": prompt.output.render_schema()}
     settings: dict[str, Any] = {"model": llm, **params}
+    # The two endpoints take the same format in different places: /v1/responses flat, under
+    # `text.format`; /v1/chat/completions with all but the type one level down.
     if prompt.endpoint == "/v1/responses":
         settings["text"] = {"format": form}
-        return _json(settings)[:-1] + ',"input":['
+        return _dump_json(settings)[:-1] + ',"input":['
     if prompt.response_format == "json_schema":
         form = {"type": form.pop("type"), "json_schema": form}
     if prompt.response_format != "text":
         settings["response_format"] = form
-    return _json(settings)[:-1] + ',"messages":['
+    return _dump_json(settings)[:-1] + ',"messages":['
 
 
-def _message(message: Message, endpoint: Endpoint, images: list[str]) -> Iterator[str | Sql]:
-    yield f'{{"role":{_json(message.role)},"content":'
+def _render_message(
+    message: Message, endpoint: Endpoint, images: list[str]
+) -> Iterator[str | SqlPiece]:
+    yield f'{{"role":{_dump_json(message.role)},"content":'
+    # A content without pictures is one string: parts would be valid as well, but not every
+    # compatible server reads them.
     if not message.images:
         for part in message.parts:
-            yield from _text(part)
+            yield from _render_string(part)
     else:
         chat = endpoint == "/v1/chat/completions"
         for number, part in enumerate(message.parts):
             yield "," if number else "["
-            yield from _image(part, images, chat) if isinstance(part, Image) else _said(part, chat)
+            yield from (
+                _render_image_part(part, images, chat)
+                if isinstance(part, Image)
+                else _render_text_part(part, chat)
+            )
         yield "]"
     yield "}"
 
 
-def _text(part: Text | Image) -> Iterator[str | Sql]:
+def _render_string(part: Text | Image) -> Iterator[str | SqlPiece]:
     """The text of a part as a JSON string."""
     pieces = part.pieces if isinstance(part, Text) else ()
     if all(isinstance(piece, str) for piece in pieces):
-        yield _json("".join(str(piece) for piece in pieces))
+        yield _dump_json("".join(str(piece) for piece in pieces))
         return
     arguments = (
-        quote.text(piece)
+        quote_text(piece)
         if isinstance(piece, str)
-        else f"CAST({quote.written(piece.sql)} AS VARCHAR)"
+        else f"CAST({wrap_expression(piece.sql)} AS VARCHAR)"
         for piece in pieces
     )
-    yield Sql(f"to_json(concat({', '.join(arguments)}))")
+    yield SqlPiece(f"to_json(concat({', '.join(arguments)}))")
 
 
-def _said(part: Text, chat: bool) -> Iterator[str | Sql]:
-    yield f'{{"type":{_json("text" if chat else "input_text")},"text":'
-    yield from _text(part)
+def _render_text_part(part: Text, chat: bool) -> Iterator[str | SqlPiece]:
+    yield f'{{"type":{_dump_json("text" if chat else "input_text")},"text":'
+    yield from _render_string(part)
     yield "}"
 
 
-def _image(image: Image, images: list[str], chat: bool) -> Iterator[str | Sql]:
+def _render_image_part(image: Image, images: list[str], chat: bool) -> Iterator[str | SqlPiece]:
     yield (
         '{"type":"image_url","image_url":{"url":'
         if chat
         else ('{"type":"input_image","image_url":')
     )
-    if isinstance(image.source, str) and image.source.startswith(REMOTE):
-        yield _json(image.source)
+    if isinstance(image.source, str) and image.source.startswith(URL_STARTS):
+        yield _dump_json(image.source)
     else:
-        yield Sql(f"to_json(_enrich_{len(images)}._enrich_url)")
+        yield SqlPiece(f"to_json(_enrich_{len(images)}._enrich_url)")
+        # A constant path becomes an expression, too: compiling reads no files, so the picture is
+        # read together with those that the rows name.
         fixed = isinstance(image.source, str)
         images.append(
-            quote.text(str(image.source)) if fixed else quote.written(image.source.sql)  # type: ignore[union-attr]
+            quote_text(str(image.source)) if fixed else wrap_expression(image.source.sql)  # type: ignore[union-attr]
         )
     if image.detail:
-        yield f',"detail":{_json(image.detail)}'
+        yield f',"detail":{_dump_json(image.detail)}'
     yield "}}" if chat else "}"
 
 
-def _concat(pieces: list[str | Sql]) -> str:
-    """One SQL expression that joins constants and expressions; neighbouring constants as one."""
+def _join_pieces(pieces: list[str | SqlPiece]) -> str:
+    """One SQL expression that joins the pieces; neighboring constants become one."""
     arguments: list[str] = []
     constant = ""
     for piece in pieces:
@@ -171,11 +186,11 @@ def _concat(pieces: list[str | Sql]) -> str:
             constant += piece
             continue
         if constant:
-            arguments.append(quote.text(constant))
+            arguments.append(quote_text(constant))
         arguments.append(piece.expression)
         constant = ""
-    return f"concat({', '.join([*arguments, quote.text(constant)])})"
+    return f"concat({', '.join([*arguments, quote_text(constant)])})"
 
 
-def _json(value: Any) -> str:  # noqa: ANN401  # any JSON value
+def _dump_json(value: Any) -> str:  # noqa: ANN401  # any JSON value
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

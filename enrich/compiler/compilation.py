@@ -1,4 +1,4 @@
-"""A model is checked against the warehouse and compiled; nothing is read, written or spent."""
+"""A model is checked against the warehouse and compiled; no row is read, written or paid for."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import inputs, judge
-from enrich.compiler.body import Body, line_overhead
-from enrich.compiler.tables import PROVENANCE
+from enrich.compiler.body import RequestBody, count_line_overhead
+from enrich.compiler.tables import PROVENANCE_COLUMNS
 from enrich.compiler.version import Version
-from enrich.db import quote
-from enrich.db.complaint import problem_line
-from enrich.errors import DatabaseError, InputError, ModelError, nearest, reading
+from enrich.db.complaint import find_problem_line
+from enrich.db.quote import quote_name, quote_readably
+from enrich.errors import DatabaseError, InputError, ModelError, name_on_interrupt, nearest
 from enrich.manifest import guard, tree, variables
 
 if TYPE_CHECKING:
@@ -27,18 +27,22 @@ if TYPE_CHECKING:
     from enrich.manifest.template import Expression
 
 
-WHERE = 'a condition on the SELECT\'s columns, as in --where "year < 1950"'
+WHERE_HINT = 'a condition on the SELECT\'s columns, as in --where "year < 1950"'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compiled:
-    """A model as SQL: its SELECT's columns, its key's types, and the body of its requests."""
+class CompiledModel:
+    """A model as SQL: its SELECT's columns, its key's types, and the body of its requests.
+
+    `blobs` says of each image of the body whether it is a BLOB; `shown` is set if people see the
+    rows.
+    """
 
     model: Model
     prompt: Prompt
     columns: Mapping[str, str]
     key: Mapping[str, str]
-    body: Body
+    body: RequestBody
     identity: str
     blobs: tuple[bool, ...]
     params: Mapping[str, Any]
@@ -46,17 +50,17 @@ class Compiled:
 
     @property
     def keeps_rows(self) -> bool:
-        """Whether the SELECT's rows are kept: they are read twice, or `shown`."""
+        """Whether the SELECT's rows are kept in a table: they are read twice, or are `shown`."""
         return bool(self.body.images) or self.shown
 
     @property
     def version_id(self) -> str:
-        """The id of this version of the model: changes whenever anything that is asked does."""
+        """The id of this version of the model, which changes with anything that is asked."""
         text = "\n".join((self.model.name, self.digest, self.body.tail, self.prompt.output.ddl))
         return sha256(text.encode()).hexdigest()[:12]
 
     @property
-    def kept(self) -> Version:
+    def version(self) -> Version:
         """This version as the ledger keeps it."""
         return Version(
             id=self.version_id,
@@ -69,17 +73,17 @@ class Compiled:
             prefix=self.body.prefix,
             text=self.prompt.text,
             params=json.dumps(self.params, sort_keys=True),
-            variables=variables.dumped(self.prompt.variables),
+            variables=variables.dump_values(self.prompt.variables),
         )
 
     @property
     def digest(self) -> str:
-        return self.body.digest(self.identity)
+        return self.body.hash_constants(self.identity)
 
     @property
     def snapshot(self) -> str:
-        """The SELECT that gives key, custom_id, fingerprint, tail and error for each row."""
-        return inputs.snapshot(
+        """The SELECT of the snapshot: see `inputs.render_snapshot`."""
+        return inputs.render_snapshot(
             self.model.query,
             key=self.key,
             body=self.body,
@@ -88,18 +92,20 @@ class Compiled:
             kept=self.keeps_rows,
         )
 
-    def only(self, *, where: str, limit: int, among: str | None = None) -> Compiled:
-        """The same for the first `limit` of its rows that `where` is true for, to be shown.
+    def narrow(self, *, where: str, limit: int, among: str | None = None) -> CompiledModel:
+        """Returns the model limited to the first `limit` of its rows for which `where` is true, to
+        be shown.
 
-        `among`: for a sample instead, always the same, of those that are in this table of the
-        warehouse; "": of all.
+        If `among` is not None, the rows are a sample instead, the same one each time: of the rows
+        in that table of the warehouse or, for "", of all. Raises InputError if `where` is not one
+        SQL expression that only reads.
         """
         if where:
             _check_condition(where)
-        key = [quote.name(column) for column in self.key]
+        key = [quote_name(column) for column in self.key]
         query = f"SELECT * FROM ({self.model.query}\n)"
         if among:
-            there = quote.name("warehouse", "main", among)
+            there = quote_name("warehouse", "main", among)
             query = f"{query} SEMI JOIN {there} USING ({', '.join(key)})"
         condition = f" WHERE ({where}\n)" if where else ""
         listed = ", ".join(key)
@@ -109,24 +115,30 @@ class Compiled:
 
     @property
     def overhead(self) -> int:
-        """The bytes of a request line besides its custom_id and tail."""
-        return line_overhead(self.body.endpoint, self.body.prefix)
+        """The bytes of a request line without its custom_id and tail."""
+        return count_line_overhead(self.body.endpoint, self.body.prefix)
 
 
-def compiled(
+def compile_model(
     database: Warehouse, model: Model, *, llm: str, identity: str, params: Mapping[str, Any]
-) -> Compiled:
-    """Check the model against the warehouse and compile it; nothing is read or written."""
+) -> CompiledModel:
+    """Check the model against the warehouse and compile it; no row is read or written.
+
+    Raises ModelError or InputError for the first fault found, with the file and, where it is known,
+    the line.
+    """
+    # The key and the single expressions come before the whole body: DuckDB's error about the whole
+    # could not say which line of the prompt is wrong.
     prompt = model.own_prompt
-    columns = described(database, model)
-    key = _key(model, prompt, columns)
+    columns = describe_select(database, model)
+    key = _find_key(model, prompt, columns)
     for expression in prompt.expressions:
-        _check(database, expression, prompt, columns)
+        _check_expression(database, expression, prompt, columns)
     _check_output(database, prompt)
     _check_tests(database, model, prompt, key)
-    body = Body.from_prompt(prompt, llm=llm, params=params)
-    blobs = _blobs(database, model, prompt, body.images)
-    draft = Compiled(
+    body = RequestBody.from_prompt(prompt, llm=llm, params=params)
+    blobs = _find_blobs(database, model, prompt, body.images)
+    draft = CompiledModel(
         model=model,
         prompt=prompt,
         columns=columns,
@@ -136,80 +148,92 @@ def compiled(
         blobs=blobs,
         params=params,
     )
-    _bind(database, draft)
+    _bind_expressions(database, draft)
     return draft
 
 
-def earlier(database: Warehouse, now: Compiled, before: Version) -> Compiled:
-    """An earlier version of the model over its rows as they are now: what would it have asked?
+def compile_earlier(database: Warehouse, now: CompiledModel, before: Version) -> CompiledModel:
+    """An earlier version of the model over its present rows: what would it have asked of them?
 
-    Raises EnrichError where its prompt names columns that are there no more.
+    Raises EnrichError if its prompt names columns that no longer exist.
     """
-    prompt = before.asked
-    body = Body.from_prompt(prompt, llm=before.llm, params={})
+    # Only the tail is rendered again. The prefix is taken from the ledger, for it depends on
+    # parameters, and on how the enrich of that time wrote a prefix.
+    prompt = before.parsed_prompt
+    body = RequestBody.from_prompt(prompt, llm=before.llm, params={})
     return replace(
         now,
         prompt=prompt,
         body=replace(body, prefix=before.prefix, endpoint=before.endpoint),
         identity=before.identity,
-        blobs=_blobs(database, now.model, prompt, body.images),
+        blobs=_find_blobs(database, now.model, prompt, body.images),
     )
 
 
-def described(database: Warehouse, model: Model) -> dict[str, str]:
-    """The columns of a model's SELECT and their types."""
+def describe_select(database: Warehouse, model: Model) -> dict[str, str]:
+    """Returns the columns of a model's SELECT and their types.
+
+    Raises InputError if the SELECT fails, and ModelError if it calls a function that is not known
+    to only read.
+    """
     _check_shadows(database)
     _check_macros(database, model.calls, source=model.source)
     try:
-        with reading(model.source):
+        with name_on_interrupt(model.source):
             return database.describe(model.query)
     except DatabaseError as problem:
-        raise select_failed(model, problem) from problem
+        raise explain_failed_select(model, problem) from problem
 
 
 def _check_shadows(database: Warehouse) -> None:
-    """Macros of the user's own must not be called like DuckDB's functions: enrich's SQL, and with
-    it what is asked and what is kept, would call them instead."""
+    """Refuse macros of the user's own that have the names of DuckDB's functions.
+
+    Enrich's own SQL would call them instead, so they could change what is asked and what is kept.
+    """
     for (name,) in database.call("shadows"):
         message = f"the warehouse has a macro '{name}', which hides DuckDB's own function"
         raise InputError(
-            message, hint=f"give it another name, and DROP MACRO {quote.readable(name)}"
+            message, hint=f"give it another name, and DROP MACRO {quote_readably(name)}"
         )
 
 
 def _check_macros(database: Warehouse, calls: Iterable[str], *, source: str) -> None:
-    """The user's own macros are SQL of the model as well; other functions must be listed.
+    """Check the user's own macros as SQL of the model; other functions must be listed.
 
-    One that is not there at all is left to DuckDB, which offers the nearest.
+    A function that does not exist is left to DuckDB, whose error offers the nearest name.
     """
-    left, seen = set(guard.unknown(calls)), set()
+    left, seen = set(guard.find_unknown(calls)), set()
     while left:
         name = left.pop()
         seen.add(name)
         for whose, definition in database.call("function", name=name):
-            if definition is None and not database.free:
+            if definition is None and not database.is_unrestricted:
                 hint = "a function of an extension needs external_access: true in project.yml"
-                message = f"{source}: {name}() is not known to read only ({whose})"
+                message = f"{source}: {name}() is not known to only read ({whose})"
                 raise ModelError(message, hint=hint)
+            # A table macro is a SELECT, any other macro an expression: DuckDB's parser takes only
+            # statements.
             for text in (definition or "", f"SELECT {definition or ''}"):
-                found = tree.of(text) if definition else None
+                found = tree.parse_tree(text) if definition else None
                 if found is not None:
                     guard.check_tree(found, source=f"{source}: macro {name}", line=None)
-                    left |= guard.unknown(found.calls) - seen
+                    left |= guard.find_unknown(found.calls) - seen
                     break
 
 
-def select_failed(model: Model, problem: DatabaseError, *, above: int = 1) -> InputError:
-    """DuckDB's word on a model's SELECT, with file and line; `above` lines stood before it."""
-    at = problem_line(problem)
+def explain_failed_select(model: Model, problem: DatabaseError, *, above: int = 1) -> InputError:
+    """Returns DuckDB's error about a model's SELECT with file and line; in the statement that
+    failed, `above` lines came before the SELECT."""
+    # The line may be in enrich's own SQL around the SELECT, which has no line in the user's file.
+    at = find_problem_line(problem)
     mine = at is not None and 0 < at[0] - above <= model.query.count("\n") + 1
     where = f"{model.source}:{at[0] - above}" if at and mine else model.source
     shown = f" (in: {at[1]})" if at and mine else ""
     return InputError(f"{where}: {problem.message}{shown}", hint=problem.hint)
 
 
-def _key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[str, str]:
-    """The key's columns as the SELECT names them, with their types."""
+def _find_key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[str, str]:
+    """Returns the columns of the key as the SELECT names them, with their types."""
     named = {column.lower(): column for column in columns}
     key: dict[str, str] = {}
     for word in prompt.key:
@@ -219,22 +243,22 @@ def _key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[str, 
             message = f"{prompt.source}: the key '{word}' is not a column of {model.source}"
             raise InputError(message, hint=hint)
         kind = columns[column]
-        if kind.startswith(inputs.NESTED) or kind.endswith("]"):
+        if kind.startswith(inputs.NESTED_TYPES) or kind.endswith("]"):
             hint = "name a column that holds a number, a text, a date ..."
             message = f"{prompt.source}: the key '{word}' is a {kind}, not one plain value"
             raise InputError(message, hint=hint)
-        if column.lower() in PROVENANCE:
-            other = quote.readable(f"{model.name}_{column}")
-            hint = f"rename it in the SELECT: {quote.readable(column)} AS {other}"
-            raise InputError(f"{prompt.source}: no key can be called '{column}'", hint=hint)
+        if column.lower() in PROVENANCE_COLUMNS:
+            other = quote_readably(f"{model.name}_{column}")
+            hint = f"rename it in the SELECT: {quote_readably(column)} AS {other}"
+            raise InputError(f"{prompt.source}: a key cannot be called '{column}'", hint=hint)
         key[column] = kind
     return key
 
 
-def _check(
+def _check_expression(
     database: Warehouse, expression: Expression, prompt: Prompt, columns: Mapping[str, str]
 ) -> None:
-    """An expression must be one scalar expression over the SELECT's columns."""
+    """Refuse what is not one scalar expression over the SELECT's columns."""
     from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError
 
@@ -242,7 +266,7 @@ def _check(
     try:
         parsed = parse_one(expression.sql, read="duckdb")
     except (SqlglotError, RecursionError) as problem:
-        hint = "inside {{ }} stands one DuckDB expression, such as coalesce(tagline, 'none')"
+        hint = "{{ }} must hold one DuckDB expression, such as coalesce(tagline, 'none')"
         raise ModelError(f"{where}: '{expression.sql}' is not SQL", hint=hint) from problem
     refused = (exp.Query, exp.AggFunc, exp.Window, exp.Alias, exp.Star, exp.Block, exp.Command)
     if (found := parsed.find(*refused)) is not None:
@@ -252,7 +276,7 @@ def _check(
     calls = guard.check_expression(expression.sql, source=prompt.source, line=expression.line)
     _check_macros(database, calls, source=where)
     known = {column.lower() for column in columns}
-    for name in _columns(parsed):
+    for name in _find_columns(parsed):
         if name.lower() not in known:
             hint = nearest(name, columns)
             message = f"{where}: '{name}' is not a column of the SELECT"
@@ -260,23 +284,23 @@ def _check(
 
 
 def _check_condition(where: str) -> None:
-    """It must be one SQL expression, and nothing that writes or runs anything."""
+    """Refuse a `--where` that is not one SQL expression, or that writes or runs anything."""
     try:
         guard.check_expression(where, source="--where", line=None)
     except ModelError as problem:
-        raise InputError(problem.message, hint=WHERE) from problem
+        raise InputError(problem.message, hint=WHERE_HINT) from problem
 
 
 def _check_output(database: Warehouse, prompt: Prompt) -> None:
-    """Each CHECK must be one condition on the answer's own columns, which reading can evaluate.
+    """Refuse a CHECK that is not one condition on the answer's own columns.
 
-    Answers are judged long after they were paid for, without the warehouse, so this is tried on an
-    empty answer in a database of its own, exactly as it will be.
+    Answers are judged long after they were paid for, without the warehouse, so each CHECK is tried
+    on an empty answer on a connection without the user's tables, exactly as it will run.
     """
     from sqlglot import exp, parse_one
 
     hint = "a CHECK is one condition on the output's columns: CHECK (len(tags) <= 4)"
-    with database.bare() as bare:
+    with database.open_bare() as bare:
         for check, query in judge.render_checks(prompt.output):
             message = f"{prompt.source}: CHECK ({check}) cannot be evaluated"
             try:
@@ -290,15 +314,17 @@ def _check_output(database: Warehouse, prompt: Prompt) -> None:
             except DatabaseError as problem:
                 raise ModelError(f"{message}: {problem.message}", hint=hint) from problem
             if kind != "BOOLEAN" or parsed.find(exp.Query, exp.AggFunc, exp.Window):
-                raise ModelError(f"{message}: it is no condition on one answer", hint=hint)
+                raise ModelError(f"{message}: it is not a condition on one answer", hint=hint)
 
 
 def _check_tests(database: Warehouse, model: Model, prompt: Prompt, key: Mapping[str, str]) -> None:
-    """Let DuckDB bind each condition under `tests:` to a row of the table to be. What it says of
-    tables that are not there yet is left to the test itself."""
+    """Let DuckDB bind each condition under `tests:` to a row of the future table.
+
+    Only its binder errors count: a table that does not exist yet may exist when the test runs.
+    """
     kinds = {**key, **{column.name: column.type.sql for column in prompt.output.columns}}
-    row = ", ".join(f"CAST(NULL AS {kind}) AS {quote.name(name)}" for name, kind in kinds.items())
-    table = f"(SELECT {row}) AS {quote.name(model.name)}"
+    row = ", ".join(f"CAST(NULL AS {kind}) AS {quote_name(name)}" for name, kind in kinds.items())
+    table = f"(SELECT {row}) AS {quote_name(model.name)}"
     for test in prompt.tests:
         probe = test.render_probe(table)
         if not probe:
@@ -311,10 +337,11 @@ def _check_tests(database: Warehouse, model: Model, prompt: Prompt, key: Mapping
                 raise ModelError(message, hint=problem.hint) from problem
 
 
-def _columns(parsed: exp.Expr) -> Iterator[str]:
-    """The columns an expression names; `inputs.x` is x, and `x.field` is x."""
+def _find_columns(parsed: exp.Expr) -> Iterator[str]:
+    """Yields the columns that an expression names; `inputs.x` is x, and `x.field` is x."""
     from sqlglot import exp
 
+    # To sqlglot, the parameter of a lambda is a column as well.
     bound = {
         node.name.lower()
         for scope in parsed.find_all(exp.Lambda, exp.Comprehension)
@@ -328,14 +355,14 @@ def _columns(parsed: exp.Expr) -> Iterator[str]:
             yield root
 
 
-def _blobs(
+def _find_blobs(
     database: Warehouse, model: Model, prompt: Prompt, images: tuple[str, ...]
 ) -> tuple[bool, ...]:
-    """Which images are BLOBs; one that is neither BLOB nor text is refused."""
+    """Returns which images are BLOBs. Raises ModelError for one that is neither BLOB nor text."""
     if not images:
         return ()
     try:
-        kinds = database.execute(inputs.described(model.query, images))
+        kinds = database.execute(inputs.render_image_types(model.query, images))
     except DatabaseError as problem:
         raise ModelError(f"{prompt.source}: {problem.message}", hint=problem.hint) from problem
     for row, image in zip(kinds, images, strict=True):
@@ -345,8 +372,11 @@ def _blobs(
     return tuple(row[1] == "BLOB" for row in kinds)
 
 
-def _bind(database: Warehouse, draft: Compiled) -> None:
-    """Let DuckDB bind each expression by itself, so that an error can name its line."""
+def _bind_expressions(database: Warehouse, draft: CompiledModel) -> None:
+    """Let DuckDB bind each expression by itself, so that an error can name its line.
+
+    A BLOB is refused except as an image: as a text it would be sent with escapes for its bytes.
+    """
     images = {image.source for image in draft.prompt.images}
     for expression in draft.prompt.expressions:
         shown = expression in images
@@ -354,7 +384,7 @@ def _bind(database: Warehouse, draft: Compiled) -> None:
         try:
             value = f"({expression.sql}\n)"
             rows = f"FROM (\n{draft.model.query}\n) AS inputs"
-            one = f"WHERE {value} IS NOT NULL"  # where aggregates and unnest() are refused
+            one = f"WHERE {value} IS NOT NULL"  # WHERE refuses aggregates and unnest()
             found = database.describe(f"SELECT {value} AS value {rows} {one}")
             if found["value"] == "BLOB" and not shown:
                 message = f"{where}: {{{{ {expression.sql} }}}} is a BLOB, not text"

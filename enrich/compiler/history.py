@@ -1,33 +1,35 @@
-"""What was before: the answers that rows had, and the life of one row."""
+"""Earlier answers: those that rows had before, and the life of one row."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from enrich.compiler.judge import render_answer
-from enrich.compiler.tables import COST, inputs
-from enrich.db import quote
+from enrich.compiler.tables import RESPONSE_COST, name_inputs_table
+from enrich.db.quote import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.manifest.output import Output
-    from enrich.manifest.prompt import Format
+    from enrich.manifest.prompt import ResponseFormat
 
 
-def _held(model: str, condition: str) -> str:
-    """WITH queries that end with `held`: each `ok` answer that a row had, by the response's rowid
-    `line` and the run `from_run` in which the row came to ask for it; from when until when.
+def _render_held(model: str, condition: str) -> str:
+    """WITH queries, the last of which is `held`: one row for each `ok` answer that a row had, with
+    the response's rowid `line`, the run `from_run` in which the row started to ask for it, and the
+    times `from_at` and `until_at` between which the answer held, the latter NULL if it still does.
 
-    An answer holds from when it came, or the row came to ask for it, until the next one does, or
-    the row is gone; `until_at` NULL: it still does. What comes for a request that has been answered
-    anew meanwhile never holds. A `chain` is the time in which a row was never gone.
+    An answer holds from when it has arrived and the row asks for it, until the next answer holds or
+    the row is gone. One that arrives after a later request has been answered never holds.
     """
+    # A row can leave the SELECT and come back. A `chain` is a stretch without such a gap, and
+    # `gone` is its end: without it an answer would seem to hold while the row was not there.
     return f"""WITH place AS (
     SELECT key, fingerprint, from_run, until_run, came.started_at AS opened,
         went.started_at AS closed,
         lag(until_run) OVER (PARTITION BY key ORDER BY from_run) IS DISTINCT FROM from_run AS anew
-    FROM {inputs(model)} AS place
+    FROM {name_inputs_table(model)} AS place
         JOIN ledger.runs AS came ON came.run = place.from_run
         LEFT JOIN ledger.runs AS went ON went.run = place.until_run
     WHERE {condition}
@@ -54,23 +56,25 @@ def _held(model: str, condition: str) -> str:
 )"""
 
 
-def history(model: str, output: Output, form: Format) -> str:
-    """`enrich.NAME_history`: the answers that each row had before, as far as they fit into the
-    present columns, and as they came; the version that asked, and from when until when they held.
-    """
+def render_history(model: str, output: Output, form: ResponseFormat) -> str:
+    """Create `enrich.NAME_history`: the answers that each row had before, both as far as they fit
+    the present columns and as they came; the version that asked, and when each of them held."""
     answer = render_answer("content", output, form, strict=False)
-    table = quote.name("warehouse", "enrich", f"{model}_history")
+    table = quote_name("warehouse", "enrich", f"{model}_history")
+    inputs = name_inputs_table(model)
+    # Only these rows can have had another answer: for all the others, the windows of
+    # `_render_held` need not be computed.
     moved = f"""key IN (
-        SELECT key FROM {inputs(model)} WHERE until_run IS NOT NULL
+        SELECT key FROM {inputs} WHERE until_run IS NOT NULL
         UNION
-        SELECT key FROM {inputs(model)} SEMI JOIN (
+        SELECT key FROM {inputs} SEMI JOIN (
             SELECT fingerprint FROM ledger.responses
-            WHERE outcome = 'ok' AND fingerprint IN (SELECT fingerprint FROM {inputs(model)})
+            WHERE outcome = 'ok' AND fingerprint IN (SELECT fingerprint FROM {inputs})
             GROUP BY fingerprint HAVING count(*) > 1
         ) USING (fingerprint)
     )"""
     return f"""CREATE OR REPLACE TABLE {table} AS
-{_held(model, moved)}
+{_render_held(model, moved)}
 SELECT key.*, answer.*, prompt, llm, fingerprint, from_at, until_at, raw FROM (
     SELECT key, {answer} AS answer, asked.prompt AS prompt, llm, fingerprint, from_at, until_at,
         content AS raw
@@ -81,15 +85,17 @@ SELECT key.*, answer.*, prompt, llm, fingerprint, from_at, until_at, raw FROM (
 ORDER BY key, from_at"""
 
 
-def life(model: str, key: Mapping[str, str]) -> str:
-    """All that became of one row, in order: its requests as it came to stand for them, and what
-    came back for each. `key` maps the key's columns to their types; $key_0, $key_1 ... are the
-    values as text."""
+def render_life(model: str, key: Mapping[str, str]) -> str:
+    """Everything that happened to one row, in order: the requests that it asked, and what came back
+    for each. `key` maps the key's columns to their types; $key_0, $key_1 ... are the values as
+    text."""
     same = " AND ".join(
-        f"place.key.{quote.name(column)} = TRY_CAST($key_{number} AS {kind})"
+        f"place.key.{quote_name(column)} = TRY_CAST($key_{number} AS {kind})"
         for number, (column, kind) in enumerate(key.items())
     )
-    return f"""{_held(model, same)}, answers AS (
+    # A response from before the row asked for it was paid for by another row with equal cells, or
+    # by this row earlier. It is listed only if the row took it over, and costs nothing then.
+    return f"""{_render_held(model, same)}, answers AS (
     SELECT place.from_run AS from_run, response.*, held.from_at, held.until_at
     FROM place JOIN (SELECT rowid AS line, * FROM ledger.responses) AS response USING (fingerprint)
         LEFT JOIN held ON held.line = response.line AND held.from_run = place.from_run
@@ -100,9 +106,9 @@ SELECT coalesce(answers.from_at, received_at, came.started_at) AS happened_at,
     coalesce(outcome, CASE WHEN place.error IS NOT NULL THEN 'error' ELSE 'pending' END) AS outcome,
     coalesce(place.error, reason) AS error, coalesce(asked.prompt, came.prompt) AS prompt,
     llm, answers.batch, attempt, input_tokens, output_tokens,
-    CASE WHEN received_at < came.started_at THEN 0.0 ELSE {COST} END AS cost,
+    CASE WHEN received_at < came.started_at THEN 0.0 ELSE {RESPONSE_COST} END AS cost,
     received_at, from_at, until_at, content AS answer
-FROM {inputs(model)} AS place JOIN ledger.runs AS came ON came.run = place.from_run
+FROM {name_inputs_table(model)} AS place JOIN ledger.runs AS came ON came.run = place.from_run
     LEFT JOIN answers ON answers.from_run = place.from_run
     LEFT JOIN (
         SELECT batch, prompt, input_price, cached_price, output_price FROM ledger.batches

@@ -1,19 +1,26 @@
-"""An answer is judged against the output: whether it fits, and in words why not."""
+"""An answer is judged against the output: whether it fits and, if not, why not, in words."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from enrich.compiler import answer
-from enrich.db import quote
-from enrich.manifest.column_type import EACH, render_strict_shape, render_wire_type
+from enrich.db.quote import (
+    quote_name,
+    quote_path,
+    quote_text,
+    quote_texts,
+    render_struct,
+    wrap_expression,
+)
+from enrich.manifest.column_type import LIST_STEP, render_strict_shape, render_wire_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from enrich.manifest.column_type import ColumnType
     from enrich.manifest.output import Output
-    from enrich.manifest.prompt import Format
+    from enrich.manifest.prompt import ResponseFormat
 
 KIND_IN_WORDS = (
     "CASE {kind} WHEN 'NULL' THEN 'null' WHEN 'VARCHAR' THEN 'text' WHEN 'ARRAY' THEN 'a list' "
@@ -22,32 +29,27 @@ KIND_IN_WORDS = (
 )
 
 
-def render_judgement(source: str, output: Output, form: Format) -> str:
+def render_judgement(source: str, output: Output, form: ResponseFormat) -> str:
     """A SELECT of `source`'s columns and `fault`: why its `content` breaks the output, or NULL.
 
-    `source` is a SELECT that has a column `content`; it may not have the columns of the output.
+    `source` is a SELECT that has a column `content`.
     """
-    # The source's row goes through as one STRUCT, so that its columns and the output's, which may
-    # have any name, do not meet.
-    first = output.columns[0]
+    # The row of `source` passes through as one STRUCT, so that its columns cannot clash with those
+    # of the output, which may have any name.
     if form == "text":
-        said = answer.text("content")
-        row = quote.struct({first.name: said})
-        fault = (
-            f"CASE WHEN NOT coalesce(regexp_matches({said}, '\\S'), false) "
-            f"THEN {quote.text(f'{first.name}: is empty')} "
-            f"WHEN {first.type.family.render_misfit(first.type, said)} "
-            f"THEN {first.type.family.render_complaint(first.type, f'{first.name}: ', said)} END"
-        )
+        said = answer.render_spoken_text("content")
+        row = render_struct({output.columns[0].name: said})
+        fault = _render_text_fault(output, said)
     else:
-        row = f"try(from_json_strict(document, {quote.text(_render_shape(output))}))"
-        fault = _fault(output)
+        row = f"try(from_json_strict(document, {quote_text(_render_shape(output))}))"
+        fault = _render_fault(output)
     columns = ", ".join(
-        f"{value} AS {quote.name(name)}" for name, value in _published_values(output).items()
+        f"{value} AS {quote_name(name)}" for name, value in _render_values(output).items()
     )
+    # As in SQL, a CHECK whose value is NULL passes; try() makes NULL of an error.
     checks = ", ".join(
-        f"CASE WHEN try({quote.written(check)}) IS FALSE "
-        f"THEN {quote.text(f'CHECK ({check}) failed')} END"
+        f"CASE WHEN try({wrap_expression(check)}) IS FALSE "
+        f"THEN {quote_text(f'CHECK ({check}) failed')} END"
         for check in output.checks
     )
     return f"""SELECT _enrich.*,
@@ -57,90 +59,105 @@ FROM (
     FROM (
         SELECT _enrich, content, document, {row} AS answer
         FROM (
-            SELECT rows AS _enrich, content, {answer.document("content")} AS document
+            SELECT rows AS _enrich, content, {answer.render_document("content")} AS document
             FROM ({source}) AS rows
         )
     )
 )"""
 
 
-def render_answer(content: str, output: Output, form: Format, *, strict: bool) -> str:
-    """The answer in `content` as a STRUCT of the output's columns.
+def render_answer(content: str, output: Output, form: ResponseFormat, *, strict: bool) -> str:
+    """SQL for the answer in `content` as a STRUCT of the output's columns.
 
-    Where it is not `strict`, columns that the answer lacks or that do not fit are NULL.
+    Unless it is `strict`, columns that the answer lacks or that do not fit are NULL.
     """
     if form == "text":
-        return quote.struct({output.columns[0].name: answer.text(content)})
-    document = answer.document(content)
+        return render_struct({output.columns[0].name: answer.render_spoken_text(content)})
+    document = answer.render_document(content)
     wire = {c.name: c.type.family.render_shape(c.type) for c in output.columns}
     row = (
-        f"from_json_strict({document}, {quote.text(_render_shape(output))})"
+        f"from_json_strict({document}, {quote_text(_render_shape(output))})"
         if strict
         else f"try_cast({document} AS {render_wire_type(wire)})"
     )
     if all(column.type.is_published_as_read for column in output.columns):
         return row
-    columns = quote.struct(_published_values(output))
-    # The lambda gives the row a name: written out, it would be read again for every column.
+    columns = render_struct(_render_values(output))
+    # The lambda names the row: written out, it would be read again for every column.
     read = f"CASE WHEN answer IS NOT NULL THEN {columns} END"
     return f"list_transform([{row}], lambda answer: {read})[1]"
 
 
 def _render_shape(output: Output) -> str:
-    """The output as `from_json_strict` wants it: a JSON text of type names."""
+    """The output as `from_json_strict` takes it: a JSON text of type names."""
     return render_strict_shape({column.name: column.type for column in output.columns})
 
 
-def _published_values(output: Output) -> dict[str, str]:
-    """SQL for each column's published value, of an `answer` that was read."""
+def _render_values(output: Output) -> dict[str, str]:
+    """SQL for the published value of each column, from an `answer` that has been read."""
     return {
-        c.name: c.type.family.render_value(c.type, f"answer.{quote.name(c.name)}", 0)
+        c.name: c.type.family.render_value(c.type, f"answer.{quote_name(c.name)}", 0)
         for c in output.columns
     }
 
 
 def render_checks(output: Output) -> Iterator[tuple[str, str]]:
-    """Each CHECK, and a query of its value for an empty answer."""
+    """Yields each CHECK and a query for its value on an empty answer."""
     columns = ", ".join(
-        f"CAST(NULL AS {column.type.sql}) AS {quote.name(column.name)}" for column in output.columns
+        f"CAST(NULL AS {column.type.sql}) AS {quote_name(column.name)}" for column in output.columns
     )
     for check in output.checks:
-        yield check, f"SELECT try({quote.written(check)}) FROM (SELECT {columns})"
+        yield check, f"SELECT try({wrap_expression(check)}) FROM (SELECT {columns})"
 
 
-def _fault(output: Output) -> str:
-    """Why a document breaks the output, in words; NULL if it fits."""
+def _render_text_fault(output: Output, said: str) -> str:
+    """SQL for why a text breaks the one column of the output, in words; NULL if it fits."""
+    first = output.columns[0]
+    return (
+        f"CASE WHEN NOT coalesce(regexp_matches({said}, '\\S'), false) "
+        f"THEN {quote_text(f'{first.name}: is empty')} "
+        f"WHEN {first.type.family.render_misfit(first.type, said)} "
+        f"THEN {first.type.family.render_complaint(first.type, f'{first.name}: ', said)} END"
+    )
+
+
+def _render_fault(output: Output) -> str:
+    """SQL for why a document breaks the output, in words; NULL if it fits."""
     faults = [
         fault
         for column in output.columns
-        for fault in _faults((column.name,), column.type, required=column.required)
+        for fault in _render_faults((column.name,), column.type, required=column.required)
     ]
+    # Nearly all answers fit, and the third branch settles those: building the words takes longer.
     words = f"nullif(concat_ws('; ', {', '.join(faults)}), '')"
     return f"""CASE
         WHEN document IS NULL THEN 'the answer is not JSON'
         WHEN json_type(document) <> 'OBJECT' THEN 'the answer is not a JSON object'
-        WHEN answer IS NOT NULL AND {_plain(output)} THEN NULL
+        WHEN answer IS NOT NULL AND {_render_all_expected(output)} THEN NULL
         ELSE coalesce({words},
             CASE WHEN answer IS NULL THEN 'the answer does not fit the output' END)
     END"""
 
 
-def _plain(output: Output) -> str:
-    """Whether every kind is as expected: what from_json_strict would convert in silence is not."""
+def _render_all_expected(output: Output) -> str:
+    """SQL for whether every value has the JSON kind that its type expects.
+
+    `from_json_strict` does not decide that: it turns 5 into '5' and 5.7 into 6 without a word.
+    """
     if any(column.type.needs_second_look for column in output.columns):
         return "false"
-    paths = ", ".join(quote.path(column.name) for column in output.columns)
+    paths = ", ".join(quote_path(column.name) for column in output.columns)
     kinds = (
-        f"kinds[{number}] IN ({quote.texts(_certain(column.type, required=column.required))})"
+        f"kinds[{number}] IN ({quote_texts(_list_certain(column.type, required=column.required))})"
         for number, column in enumerate(output.columns, 1)
     )
     inner = [
-        f"len({_odd(steps, kind, required=required, certain=True)}) = 0"
+        f"len({_render_odd_kinds(steps, kind, required=required, certain=True)}) = 0"
         for column in output.columns
-        for steps, kind, required in _nested((column.name,), column.type)
+        for steps, kind, required in _walk_parts((column.name,), column.type)
     ]
     fits = (
-        c.type.family.render_fit(c.type, f"answer.{quote.name(c.name)}", 0) for c in output.columns
+        c.type.family.render_fit(c.type, f"answer.{quote_name(c.name)}", 0) for c in output.columns
     )
     # One call for all paths: each call of json_type parses the document.
     top = (
@@ -150,51 +167,56 @@ def _plain(output: Output) -> str:
     return " AND ".join(filter(None, [top, *inner, *fits]))
 
 
-def _allowed(kind: ColumnType, *, required: bool) -> tuple[str, ...]:
-    """The JSON kinds that may stand for a value."""
+def _list_allowed(kind: ColumnType, *, required: bool) -> tuple[str, ...]:
+    """The JSON kinds that a value of this type may have."""
     return (*kind.family.json_kinds, *(() if required else ("NULL",)))
 
 
-def _certain(kind: ColumnType, *, required: bool) -> tuple[str, ...]:
-    """The JSON kinds that need no second look."""
-    allowed = _allowed(kind, required=required)
+def _list_certain(kind: ColumnType, *, required: bool) -> tuple[str, ...]:
+    """The allowed JSON kinds that need no second look at the value itself."""
+    allowed = _list_allowed(kind, required=required)
     return tuple(each for each in allowed if each not in kind.family.doubtful_kinds)
 
 
-def _nested(
+def _walk_parts(
     steps: tuple[str, ...], kind: ColumnType
 ) -> Iterator[tuple[tuple[str, ...], ColumnType, bool]]:
-    """Every path below a column, its type, and whether it is required; `[*]` stands for a list's
-    items and makes whatever is read there a list."""
+    """Yields every path below a column, its type, and whether it is required. `[*]` is the step to
+    the items of a list, and makes whatever is read there a list."""
     for part in kind.parts:
         yield (*steps, part.step), part.type, part.required
-        yield from _nested((*steps, part.step), part.type)
+        yield from _walk_parts((*steps, part.step), part.type)
 
 
-def _kinds(steps: tuple[str, ...]) -> str:
-    """A list of the JSON kinds found at a path; NULL where a key is absent."""
-    found = f"json_type(document, {quote.path(*steps)})"
-    return found if EACH in steps else f"[{found}]"
+def _render_kinds(steps: tuple[str, ...]) -> str:
+    """SQL for a list of the JSON kinds at a path; NULL where a key is absent."""
+    found = f"json_type(document, {quote_path(*steps)})"
+    return found if LIST_STEP in steps else f"[{found}]"
 
 
-def _odd(steps: tuple[str, ...], kind: ColumnType, *, required: bool, certain: bool = False) -> str:
-    """Those of the kinds at a path that the type does not allow, or not for `certain`."""
-    allowed = quote.texts((_certain if certain else _allowed)(kind, required=required))
-    return f"list_filter({_kinds(steps)}, lambda kind: kind NOT IN ({allowed}))"
+def _render_odd_kinds(
+    steps: tuple[str, ...], kind: ColumnType, *, required: bool, certain: bool = False
+) -> str:
+    """SQL for the kinds at a path that the type does not allow or, with `certain`, that need a
+    second look."""
+    allowed = quote_texts((_list_certain if certain else _list_allowed)(kind, required=required))
+    return f"list_filter({_render_kinds(steps)}, lambda kind: kind NOT IN ({allowed}))"
 
 
-def _faults(steps: tuple[str, ...], kind: ColumnType, *, required: bool) -> Iterator[str]:
-    """SQL texts, each NULL or one sentence on what is wrong at or below this path."""
-    name = ".".join(step for step in steps if step != EACH)
-    where, path = quote.text(f"{name}: "), quote.path(*steps)
-    values = f"(document->>{path})" if EACH in steps else f"[document->>{path}]"
-    yield f"CASE WHEN {_missing(steps)} THEN {where} || 'missing' END"
-    odd = f"{_odd(steps, kind, required=required)}[1]"
-    expected = quote.text(f"expected {kind.family.expected}, got ")
+def _render_faults(steps: tuple[str, ...], kind: ColumnType, *, required: bool) -> Iterator[str]:
+    """Yields SQL expressions, each one sentence on what is wrong at or below this path, or NULL."""
+    name = ".".join(step for step in steps if step != LIST_STEP)
+    where, path = quote_text(f"{name}: "), quote_path(*steps)
+    values = f"(document->>{path})" if LIST_STEP in steps else f"[document->>{path}]"
+    yield f"CASE WHEN {_render_missing(steps)} THEN {where} || 'missing' END"
+    odd = f"{_render_odd_kinds(steps, kind, required=required)}[1]"
+    expected = quote_text(f"expected {kind.family.expected}, got ")
     got = KIND_IN_WORDS.format(kind=odd)
     yield f"CASE WHEN {odd} IS NOT NULL THEN {where} || {expected} || {got} END"
     for part in kind.parts:
-        yield from _faults((*steps, part.step), part.type, required=part.required)
+        yield from _render_faults((*steps, part.step), part.type, required=part.required)
+    # A value of the wrong kind has been reported above. Only one of the right kind can still be a
+    # misfit: a number out of range, a text that is not a date.
     misfit = kind.family.render_misfit(kind, "value")
     if not (kind.parts or kind.family.is_decided_by_kind or misfit == "false"):
         misfits = f"list_filter({values}, lambda value: value IS NOT NULL AND {misfit})"
@@ -202,16 +224,16 @@ def _faults(steps: tuple[str, ...], kind: ColumnType, *, required: bool) -> Iter
         yield f"CASE WHEN {odd} IS NULL AND {misfits}[1] IS NOT NULL THEN {complaint} END"
 
 
-def _missing(steps: tuple[str, ...]) -> str:
-    """Whether a key is absent from the document, or from an object inside it."""
-    kinds = _kinds(steps)
+def _render_missing(steps: tuple[str, ...]) -> str:
+    """SQL for whether a key is absent from the document or from an object inside it."""
+    kinds = _render_kinds(steps)
     if len(steps) == 1:
         return f"{kinds}[1] IS NULL"
-    if steps[-1] == EACH:
+    if steps[-1] == LIST_STEP:
         return "false"
-    # A key that is absent from an object in a list has no place in the list of kinds: there are
-    # fewer kinds than objects then.
-    owner = f"json_type(document, {quote.path(*steps[:-1])})"
-    if EACH not in steps:
+    # For a path through a list, json_type leaves out the objects that lack the key: then there are
+    # fewer kinds than objects.
+    owner = f"json_type(document, {quote_path(*steps[:-1])})"
+    if LIST_STEP not in steps:
         return f"{owner} = 'OBJECT' AND {kinds}[1] IS NULL"
     return f"len(list_filter({owner}, lambda kind: kind = 'OBJECT')) > len({kinds})"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler.judge import render_answer
-from enrich.db import quote
+from enrich.db.quote import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.manifest.output import Output
-    from enrich.manifest.prompt import Format
+    from enrich.manifest.prompt import ResponseFormat
 
-PROVENANCE = (
+PROVENANCE_COLUMNS = (
     "outcome",
     "error",
     "llm",
@@ -28,48 +28,55 @@ PROVENANCE = (
     "answered_at",
     "stale",
 )
-"""The columns of `enrich.NAME` after the key's."""
+"""The columns of `enrich.NAME` that follow the key's."""
 
-COST = """((input_tokens - coalesce(cached_tokens, 0)) * input_price
+RESPONSE_COST = """((input_tokens - coalesce(cached_tokens, 0)) * input_price
     + coalesce(cached_tokens, 0) * cached_price + output_tokens * output_price) / 1e6"""
-"""What a response cost in USD, by its tokens and its batch's prices for a million."""
+"""SQL for what a response cost in USD, from its tokens and its batch's prices for a million."""
 
 
-def view(name: str, query: str) -> str:
-    """A plain model for this connection alone."""
-    return f"CREATE OR REPLACE TEMP VIEW {quote.name(name)} AS\n{query}"
+def render_view(name: str, query: str) -> str:
+    """Create the view of a plain model, for this connection alone."""
+    return f"CREATE OR REPLACE TEMP VIEW {quote_name(name)} AS\n{query}"
 
 
-def inputs(model: str) -> str:
-    """The ledger's table of a model's rows, now and before."""
-    return quote.name("ledger", "inputs", model)
+def name_inputs_table(model: str) -> str:
+    """The quoted name of the ledger's table of a model's rows, present and past."""
+    return quote_name("ledger", "inputs", model)
 
 
-def inputs_created(model: str, key: Mapping[str, str]) -> str:
-    """One row for each time a key came to stand for a request; `until_run` NULL: it still does.
+def render_inputs_table(model: str, key: Mapping[str, str]) -> str:
+    """Create the ledger's table of a model's rows: from which run to which a row asked a request.
 
-    `prompt` names the earlier version that the request is of, where a row keeps its answer.
+    `until_run` is NULL while the row still asks it. `prompt` is the id of an earlier version if the
+    row keeps the answer to a request of that version, and NULL otherwise.
     """
-    columns = ", ".join(f"{quote.name(column)} {kind}" for column, kind in key.items())
-    return f"""CREATE OR REPLACE TABLE {inputs(model)} (
+    columns = ", ".join(f"{quote_name(column)} {kind}" for column, kind in key.items())
+    return f"""CREATE OR REPLACE TABLE {name_inputs_table(model)} (
     key STRUCT({columns}), custom_id VARCHAR, fingerprint VARCHAR, error VARCHAR,
     from_run BIGINT, until_run BIGINT, prompt VARCHAR
 )"""
 
 
-def inputs_completed(model: str) -> str:
-    """Add what a ledger of an earlier enrich lacks."""
-    return f"ALTER TABLE {inputs(model)} ADD COLUMN IF NOT EXISTS prompt VARCHAR"
+def render_inputs_upgrade(model: str) -> str:
+    """Add the column that this table lacks in the ledger of an earlier enrich."""
+    # A migration cannot do it: these tables have the names of the models.
+    return f"ALTER TABLE {name_inputs_table(model)} ADD COLUMN IF NOT EXISTS prompt VARCHAR"
 
 
-def known(model: str, *, answered: bool) -> str:
-    """Make `temp._enrich_known`: the model's rows as the ledger has them: key, fingerprint, and the
-    version that asked them. `answered`: as they were when they were answered last."""
+def render_known_rows(model: str, *, answered: bool) -> str:
+    """Create `temp._enrich_known`: the model's rows as the ledger knows them, with key, fingerprint
+    and the version that asked them.
+
+    `answered` takes each row as it was when it was last answered, instead of as it last was.
+    """
     rows = f"""SELECT key, fingerprint, coalesce(was.prompt, run.prompt) AS version, from_run
-FROM {inputs(model)} AS was JOIN ledger.runs AS run ON run.run = from_run"""
+FROM {name_inputs_table(model)} AS was JOIN ledger.runs AS run ON run.run = from_run"""
     if not answered:
-        return known_as(f"{rows} WHERE until_run IS NULL")
-    return known_as(
+        return render_known_table(f"{rows} WHERE until_run IS NULL")
+    # The newest answered request wins over newer ones without an answer: ranks are pairs, and an
+    # answer comes first. arg_max_null, for arg_max would skip a row's NULL fingerprint.
+    return render_known_table(
         f"""SELECT key, arg_max_null(fingerprint, rank) AS fingerprint,
     arg_max(version, rank) AS version
 FROM (
@@ -77,21 +84,21 @@ FROM (
         SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
     ), from_run) AS rank
     FROM ({rows})
-) SEMI JOIN (SELECT key FROM {inputs(model)} WHERE until_run IS NULL) USING (key)
+) SEMI JOIN (SELECT key FROM {name_inputs_table(model)} WHERE until_run IS NULL) USING (key)
 GROUP BY key""",
         once=True,
     )
 
 
-def nothing_known() -> str:
-    """Make it of a model that has no rows with such a key in the ledger."""
+def render_no_known_rows() -> str:
+    """Create an empty `temp._enrich_known`, for a model without such rows in the ledger."""
     rows = "SELECT key, fingerprint, '' AS version FROM temp._enrich_snapshot WHERE false"
-    return known_as(rows)
+    return render_known_table(rows)
 
 
-def known_as(rows: str, *, once: bool = False) -> str:
-    """Declare `temp._enrich_known`: what the ledger knows of a model's rows; `once`: it is dear to
-    find out, so it is kept."""
+def render_known_table(rows: str, *, once: bool = False) -> str:
+    """Create `temp._enrich_known` from the SELECT `rows`: a view or, with `once`, a table, for rows
+    that are expensive to find."""
     kind = "TABLE" if once else "VIEW"
     return f"""CREATE OR REPLACE TEMP {kind} _enrich_known AS
 SELECT key, fingerprint, version FROM (
@@ -99,19 +106,20 @@ SELECT key, fingerprint, version FROM (
 )"""
 
 
-def asked(source: str) -> str:
-    """Declare `temp._enrich_asked`: the requests of `source`, a snapshot or the requests that
-    failed, that this version of the model asks; `line` is a row's place there. What keeps an
-    earlier version's answer asks nothing."""
+def render_asked_requests(source: str) -> str:
+    """Create `temp._enrich_asked`: the requests of `source`, a snapshot or the failed requests,
+    that this version of the model asks; `line` is a row's place in `source`. A row that keeps the
+    answer to an earlier version asks nothing."""
     return f"""CREATE OR REPLACE TEMP VIEW _enrich_asked AS
 SELECT rowid AS line, custom_id, fingerprint, tail FROM temp.{source}
 WHERE fingerprint IS NOT NULL AND prompt IS NULL"""
 
 
-def keeping(output: Output, form: Format) -> str:
-    """Mark in `temp._enrich_snapshot` the rows that keep the answer which one of the $versions gave
-    them, and of which anything can still be shown; of all rows $sample do not."""
-    texts = _texts(output)
+def render_keep_earlier_answers(output: Output, form: ResponseFormat) -> str:
+    """Mark in `temp._enrich_snapshot` the rows that keep an answer to one of the $versions, if any
+    column of the output can still be filled from it; $sample of all rows do not."""
+    # Ordered by a hash, the sample is spread over the table and the same in every run.
+    texts = _render_texts(output)
     answer = render_answer("content", output, form, strict=False)
     return f"""UPDATE temp._enrich_snapshot AS snapshot
 SET fingerprint = moved.fingerprint, prompt = moved.version
@@ -132,9 +140,9 @@ WHERE snapshot.rowid = line AND list_contains($versions, moved.version)
     )"""
 
 
-def inputs_closed(model: str) -> str:
-    """Rows that are gone, or stand for another request now, end with run $run."""
-    return f"""UPDATE {inputs(model)} AS old SET until_run = $run
+def render_close_inputs(model: str) -> str:
+    """Mark rows that are gone or ask another request now as ended by run $run."""
+    return f"""UPDATE {name_inputs_table(model)} AS old SET until_run = $run
 WHERE until_run IS NULL AND NOT EXISTS (
     SELECT 1 FROM temp._enrich_snapshot AS new WHERE new.key = old.key
         AND new.fingerprint IS NOT DISTINCT FROM old.fingerprint
@@ -143,28 +151,28 @@ WHERE until_run IS NULL AND NOT EXISTS (
 )"""
 
 
-def inputs_opened(model: str) -> str:
-    """Rows that are new, or stand for another request now, begin with run $run."""
-    return f"""INSERT INTO {inputs(model)}
+def render_open_inputs(model: str) -> str:
+    """Insert rows that are new or ask another request now, from run $run on; those that changed
+    must have been ended first."""
+    return f"""INSERT INTO {name_inputs_table(model)}
 SELECT key, custom_id, fingerprint, error, $run, NULL, prompt FROM temp._enrich_snapshot AS new
 WHERE NOT EXISTS (
-    SELECT 1 FROM {inputs(model)} AS old WHERE old.key = new.key AND until_run IS NULL
+    SELECT 1 FROM {name_inputs_table(model)} AS old WHERE old.key = new.key AND until_run IS NULL
 )"""
 
 
-def answered(model: str) -> str:
-    """One row if any request of the model, now or before, has a response; none if not."""
-    return (
-        f"""SELECT 1 FROM {inputs(model)} SEMI JOIN ledger.responses USING (fingerprint) LIMIT 1"""
-    )
+def render_has_answers(model: str) -> str:
+    """One row if any request of the model, present or past, has a response, otherwise none."""
+    inputs = name_inputs_table(model)
+    return f"SELECT 1 FROM {inputs} SEMI JOIN ledger.responses USING (fingerprint) LIMIT 1"
 
 
-def failed(model: str) -> str:
-    """The model's present requests without an `ok` answer that was read after the $since-th batch,
-    as `temp._enrich_failed`, to ask again."""
+def render_failed_requests(model: str) -> str:
+    """Create `temp._enrich_failed`, to ask again: the model's present requests without an `ok`
+    answer that was read after the $since-th batch."""
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_failed AS
 WITH failed AS (
-    SELECT fingerprint, min(custom_id) AS custom_id FROM {inputs(model)} ANTI JOIN (
+    SELECT fingerprint, min(custom_id) AS custom_id FROM {name_inputs_table(model)} ANTI JOIN (
         SELECT fingerprint FROM ledger.responses
         WHERE outcome = 'ok' AND batch IN (
             SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
@@ -178,30 +186,31 @@ SELECT any_value(failed.custom_id) AS custom_id, fingerprint, arg_max(tail, atte
 FROM ledger.requests JOIN failed USING (fingerprint) GROUP BY fingerprint"""
 
 
-def present(model: str) -> str:
-    """The fingerprints of the model's present rows; what is kept from an earlier version is not
-    among them, for it is judged by that."""
-    return f"""SELECT fingerprint FROM {inputs(model)}
+def render_present_fingerprints(model: str) -> str:
+    """The fingerprints of the model's present rows, without those that keep the answer to an
+    earlier version: that version judges them."""
+    return f"""SELECT fingerprint FROM {name_inputs_table(model)}
 WHERE until_run IS NULL AND prompt IS NULL"""
 
 
-def misjudged(requests: str) -> str:
-    """Declare `temp._enrich_misjudged`: the answers to `requests`, a query of fingerprints, that
-    another output than $judged_by judged last: batch, custom_id, content."""
+def render_misjudged_answers(requests: str) -> str:
+    """Create `temp._enrich_misjudged`: the answers to `requests`, a SELECT of fingerprints, that an
+    output other than $judged_by last judged: batch, custom_id, content."""
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_misjudged AS
 SELECT batch, custom_id, content FROM ledger.responses
 WHERE outcome IN ('ok', 'invalid') AND judged_by <> $judged_by AND status_code = 200
     AND fingerprint IN ({requests})"""
 
 
-def settled(model: str) -> str:
-    """Declare `temp._enrich_settled`: the model's current rows, each with its best response.
+def render_settled_rows(model: str) -> str:
+    """Create `temp._enrich_settled`: the model's present rows, each with its best response.
 
     `line` is the response's rowid in the ledger.
     """
+    # Contents are by far the widest column: they stay in the ledger, where `line` finds them again.
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_settled AS
 WITH present AS (
-    SELECT key, fingerprint, error, prompt FROM {inputs(model)} WHERE until_run IS NULL
+    SELECT key, fingerprint, error, prompt FROM {name_inputs_table(model)} WHERE until_run IS NULL
 ), best AS (
     SELECT arg_max(rowid, (outcome = 'ok', attempt, rowid)) AS line
     FROM ledger.responses SEMI JOIN present USING (fingerprint) GROUP BY fingerprint
@@ -210,23 +219,23 @@ WITH present AS (
 )
 SELECT key, CASE WHEN error IS NULL THEN outcome ELSE 'error' END AS outcome,
     coalesce(error, reason) AS error, llm, present.fingerprint AS fingerprint, batch, attempt,
-    input_tokens, cached_tokens, output_tokens, {COST} AS cost, received_at AS answered_at,
+    input_tokens, cached_tokens, output_tokens, {RESPONSE_COST} AS cost, received_at AS answered_at,
     false AS stale, line, asked.prompt AS prompt, present.prompt IS NOT NULL AS kept
 FROM present LEFT JOIN response USING (fingerprint) LEFT JOIN (
     SELECT batch, prompt, input_price, cached_price, output_price FROM ledger.batches
 ) AS asked USING (batch)"""
 
 
-def kept(model: str, output: Output, form: Format) -> str:
-    """Rows of `settled` without an `ok` answer to their present request keep, marked stale, the
-    latest `ok` answer to an earlier one, if any of its columns still has a place in the output."""
-    texts = _texts(output)
+def render_stale_answers(model: str, output: Output, form: ResponseFormat) -> str:
+    """Give rows of `temp._enrich_settled` without an `ok` answer the latest `ok` answer to an
+    earlier request of theirs, marked stale, if it fills any column of the output."""
+    texts = _render_texts(output)
     answer = render_answer("content", output, form, strict=False)
     return f"""UPDATE temp._enrich_settled AS settled
 SET stale = true, line = kept.line, prompt = kept.prompt FROM (
     SELECT key, line, asked.prompt AS prompt, {answer} AS answer FROM (
         SELECT key, arg_max(response.rowid, (from_run, received_at)) AS line
-        FROM {inputs(model)} AS was
+        FROM {name_inputs_table(model)} AS was
             SEMI JOIN (
                 SELECT key FROM temp._enrich_settled WHERE outcome IS DISTINCT FROM 'ok'
             ) USING (key)
@@ -242,18 +251,21 @@ SET stale = true, line = kept.line, prompt = kept.prompt FROM (
 WHERE kept.key = settled.key AND coalesce({texts}) IS NOT NULL"""
 
 
-def _texts(output: Output) -> str:
-    """An `answer`'s columns as texts."""
+def _render_texts(output: Output) -> str:
+    """SQL for the columns of an `answer` as texts, for coalesce(), which needs one type."""
     return ", ".join(
-        f"CAST(answer.{quote.name(column.name)} AS VARCHAR)" for column in output.columns
+        f"CAST(answer.{quote_name(column.name)} AS VARCHAR)" for column in output.columns
     )
 
 
-def published(model: str, output: Output, form: Format) -> str:
-    """The published table: the key's columns and the output's, one row for each answered row."""
+def render_published_table(model: str, output: Output, form: ResponseFormat) -> str:
+    """Create the published table: the columns of the key and the output, one row for each row that
+    has an answer."""
+    # An answer to an earlier version was judged by another output: read strictly, it would raise an
+    # error where a column is missing or has another type.
     fresh = render_answer("content", output, form, strict=True)
     stale = render_answer("content", output, form, strict=False)
-    return f"""CREATE OR REPLACE TABLE {quote.name("warehouse", "main", model)} AS
+    return f"""CREATE OR REPLACE TABLE {quote_name("warehouse", "main", model)} AS
 SELECT key.*, answer.* FROM (
     SELECT key, CASE WHEN stale OR kept THEN {stale} ELSE {fresh} END AS answer
     FROM temp._enrich_settled AS settled JOIN ledger.responses AS response ON response.rowid = line
@@ -262,21 +274,21 @@ SELECT key.*, answer.* FROM (
 
 
 def render_published_copy(model: str) -> str:
-    """Keep the published table aside, for tests that compare with it: see PUBLISHED_COPY."""
-    table = quote.name("warehouse", "main", model)
+    """Copy the published table, for tests that compare the next one with it: see PUBLISHED_COPY."""
+    table = quote_name("warehouse", "main", model)
     return f"CREATE OR REPLACE TEMP TABLE _enrich_before AS FROM {table}"
 
 
-def previewed(output: Output, form: Format) -> str:
-    """What became of the requests $fingerprints: fingerprint, outcome, error, the answer (a STRUCT
-    where it is ok, else NULL), its raw text, tokens and cost in USD."""
+def render_preview_answers(output: Output, form: ResponseFormat) -> str:
+    """The results of the requests $fingerprints: fingerprint, outcome, error, the answer (a STRUCT
+    if it is ok, otherwise NULL), its raw text, tokens and cost in USD."""
     answer = render_answer("content", output, form, strict=True)
     return f"""WITH best AS (
     SELECT arg_max(rowid, (outcome = 'ok', attempt, rowid)) AS line FROM ledger.responses
     WHERE list_contains($fingerprints, fingerprint) GROUP BY fingerprint
 )
 SELECT fingerprint, outcome, reason AS error, CASE WHEN outcome = 'ok' THEN {answer} END AS answer,
-    content AS raw, input_tokens, cached_tokens, output_tokens, {COST} AS cost
+    content AS raw, input_tokens, cached_tokens, output_tokens, {RESPONSE_COST} AS cost
 FROM (
     SELECT * FROM ledger.responses WHERE rowid IN (FROM best)
 ) AS response JOIN (
@@ -284,25 +296,27 @@ FROM (
 ) AS asked USING (batch)"""
 
 
-def provenance(model: str) -> str:
-    """`enrich.NAME`: one row for each row of the model, and what became of it."""
-    return f"""CREATE OR REPLACE TABLE {quote.name("warehouse", "enrich", model)} AS
-SELECT key.*, {", ".join(PROVENANCE)} FROM temp._enrich_settled"""
+def render_provenance(model: str) -> str:
+    """Create `enrich.NAME`: one row for each row of the model, with its outcome."""
+    return f"""CREATE OR REPLACE TABLE {quote_name("warehouse", "enrich", model)} AS
+SELECT key.*, {", ".join(PROVENANCE_COLUMNS)} FROM temp._enrich_settled"""
 
 
-IMAGES = "'data:image/[^\"]{40,}', 'data:image/...', 'g'"
-"""What is left of a picture where a request is shown."""
+SHORTEN_IMAGES = "'data:image/[^\"]{40,}', 'data:image/...', 'g'"
+"""Arguments of regexp_replace that shorten each picture in a request that people read."""
 
 
-def failures() -> str:
-    """The rows of `temp._enrich_settled` that are not ok, the first $limit of them: key, outcome,
-    error, the last message they were asked with, and what came back, as it came."""
+def render_failures() -> str:
+    """The first $limit rows of `temp._enrich_settled` that are not ok: key, outcome, error, the
+    last message of the request, and the answer as it came."""
+    # Only one of the two endpoints' places is in a body: `messages` of chat, or `input` of
+    # responses.
     body = "(prefix || tail)"
     said = ", ".join(
         f"json_extract_string({body}, '$.{place}[#-1].content')" for place in ("messages", "input")
     )
     return f"""SELECT key.*, settled.outcome, settled.error,
-    regexp_replace(coalesce({said}), {IMAGES}) AS input, content AS answer,
+    regexp_replace(coalesce({said}), {SHORTEN_IMAGES}) AS input, content AS answer,
     settled.llm, settled.attempt, settled.batch, settled.stale
 FROM temp._enrich_settled AS settled
     LEFT JOIN (
@@ -317,16 +331,17 @@ WHERE settled.outcome <> 'ok'
 ORDER BY settled.outcome, settled.error, key LIMIT $limit"""
 
 
-def state(model: str) -> str:
-    """What the published table is made from: the run in which the model's rows changed last, and
-    the number of the batch, of any model, that was read last."""
-    return f"""SELECT (SELECT max(greatest(from_run, until_run)) FROM {inputs(model)}),
+def render_table_state(model: str) -> str:
+    """What the published table is made from: the run in which the model's rows last changed, and
+    the number of the batch that was last read, of any model."""
+    # Of any model, for models whose requests are equal share their answers.
+    return f"""SELECT (SELECT max(greatest(from_run, until_run)) FROM {name_inputs_table(model)}),
     (SELECT coalesce(max(read_number), 0) FROM ledger.batches)"""
 
 
-def outcomes(model: str) -> str:
-    """How often each outcome is in the provenance, as JSON, and how many rows are stale."""
-    table = quote.name("warehouse", "enrich", model)
+def render_outcome_counts(model: str) -> str:
+    """The number of rows with each outcome in the provenance, as JSON, and of stale rows."""
+    table = quote_name("warehouse", "enrich", model)
     return f"""SELECT (
     SELECT CAST(json_group_object(coalesce(outcome, 'pending'), many) AS VARCHAR)
     FROM (SELECT outcome, count(*) AS many FROM {table} GROUP BY outcome)

@@ -1,4 +1,4 @@
-"""Versions: what a model was when it was last run, and what is different now."""
+"""Versions: what a model was when it last ran, and what is different now."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 
 from enrich.manifest import variables
 from enrich.manifest.output import Output
-from enrich.manifest.prompt import Prompt, said
+from enrich.manifest.prompt import Prompt, strip_front_matter
 
 if TYPE_CHECKING:
     from enrich.db.database import Ledger
-    from enrich.manifest.prompt import Endpoint, Format
+    from enrich.manifest.prompt import Endpoint, ResponseFormat
 
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A version of a model, as the ledger keeps it; `text` is the prompt's file.
+    """A version of a model, as the ledger keeps it.
 
-    `params` is a JSON object, `variables` YAML; None in the ledger of an earlier enrich.
+    `text` is the contents of the prompt file. `params` is a JSON object and `variables` is YAML;
+    both are None where an earlier enrich, which did not keep them, wrote the version.
     """
 
     id: str
@@ -28,7 +29,7 @@ class Version:
     identity: str
     llm: str
     endpoint: Endpoint
-    response_format: Format
+    response_format: ResponseFormat
     output: str
     prefix: str
     text: str
@@ -36,50 +37,55 @@ class Version:
     variables: str | None
 
     @classmethod
-    def of(cls, database: Ledger, version_id: str) -> Version:
-        """The version with this id."""
+    def from_ledger(cls, database: Ledger, version_id: str) -> Version:
+        """Returns the version with this id, which must be in the ledger."""
         names = ", ".join(field.name for field in fields(cls) if field.name != "id")
         query = f"SELECT prompt AS id, {names} FROM ledger.prompts WHERE prompt = $id"
         return cls(**database.fetch_dicts(query, id=version_id)[0])
 
     @property
-    def columns(self) -> Output:
-        """The output, parsed."""
+    def parsed_output(self) -> Output:
+        """The columns of the output."""
         return Output.parse(self.output, source="ledger")
 
     @property
-    def asked(self) -> Prompt:
-        """The prompt, parsed."""
-        values = variables.loaded(self.variables or "")
+    def parsed_prompt(self) -> Prompt:
+        """The prompt with its variables filled in."""
+        values = variables.load_values(self.variables or "")
         return Prompt.parse(self.text, source="the ledger's prompt", values=values)
 
-    def reads(self, answers: Version) -> bool:
-        """Whether answers to an earlier version can be read like its own, as far as they go."""
+    def can_read(self, answers: Version) -> bool:
+        """Whether answers to an earlier version can be read as this one's are, as far as they fit:
+        a plain text cannot be read as JSON, nor the other way around."""
         return (self.response_format == "text") == (answers.response_format == "text")
 
-    def changed(self, before: Version) -> tuple[str, ...]:
-        """What is asked otherwise than by the version before, in the words of the plan."""
+    def list_changes(self, before: Version) -> tuple[str, ...]:
+        """What differs from the earlier version `before`, in the words of the plan."""
+        # A version without `params` was written by an earlier enrich: what its parameters were is
+        # unknown. If nothing else differs, they must be what does.
         different = {
             "llm": self.llm != before.llm,
             "provider": (self.identity, self.endpoint) != (before.identity, before.endpoint),
             "parameters": before.params is not None and self.params != before.params,
             "output": self.response_format != before.response_format
-            or self.columns.render_schema() != before.columns.render_schema(),
+            or self.parsed_output.render_schema() != before.parsed_output.render_schema(),
             "variables": (self.variables or "{}") != (before.variables or "{}"),
-            "prompt": said(self.text) != said(before.text),
+            "prompt": strip_front_matter(self.text) != strip_front_matter(before.text),
         }
         words = tuple(word for word, is_so in different.items() if is_so)
         return words or (("checks",) if before.params is not None else ("parameters",))
 
     def diff(self, before: Version, *, called: str = "last run") -> str:
-        """A unified diff of settings and prompt, empty where there is no difference."""
-        old, new = (version._lines(params=before.params is not None) for version in (before, self))
+        """A unified diff of settings and prompt, or "" where they are equal."""
+        old, new = (
+            version._list_lines(params=before.params is not None) for version in (before, self)
+        )
         return "\n".join(unified_diff(old, new, called, "now", lineterm="", n=2))
 
-    def _lines(self, *, params: bool) -> list[str]:
-        """Settings and prompt, a line each."""
+    def _list_lines(self, *, params: bool) -> list[str]:
+        """The settings, one on each line, then the lines of the prompt."""
         settings = json.loads(self.params or "{}") if params else {}
-        given = variables.loaded(self.variables or "")
+        given = variables.load_values(self.variables or "")
         return [
             f"llm: {self.llm}",
             f"provider: {self.identity}",

@@ -1,1 +1,1 @@
-"""The door to DuckDB: databases, names in SQL, and who made which table."""
+"""The door to DuckDB: databases, names in SQL, and who created which table."""

@@ -1,7 +1,7 @@
-"""Aliases: paths as DuckDB takes them.
+"""Aliases: paths that DuckDB takes literally.
 
 DuckDB reads `*`, `?` and `[` in a path as a pattern, `name=value` as a partition, and a backslash
-as a slash. A path that holds one of these is reached through a link in a temporary folder.
+as a slash. A path with one of these is reached through a link in a temporary folder.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import weakref
 from pathlib import Path
 from tempfile import mkdtemp
 
-ODD = re.compile(r"[?*\[\]\\{}=]")
-ODD_NAME = re.compile(r"[?*\[\]\\{}]")
-ENDING = re.compile(r"(\.[A-Za-z0-9]+)*$")
+SPECIAL_IN_FOLDER = re.compile(r"[?*\[\]\\{}=]")
+SPECIAL_IN_NAME = re.compile(r"[?*\[\]\\{}]")
+FILE_ENDING = re.compile(r"(\.[A-Za-z0-9]+)*$")
 
 
 class Scratch:
-    """A temporary folder, which is gone with this object."""
+    """A temporary folder, which is removed together with this object."""
 
     def __init__(self) -> None:
         self.path = Path(mkdtemp(prefix="enrich-"))
@@ -26,28 +26,32 @@ class Scratch:
 
 
 class Aliases:
-    """The links made so far; they are gone with this object."""
+    """The links created so far, which are removed together with this object."""
 
     def __init__(self) -> None:
         self._made: dict[Path, str] = {}
         self._home: Scratch | None = None
 
-    def of(self, path: Path) -> str:
-        """What DuckDB is told for `path`, which need not be there; its folder must be."""
+    def alias_file(self, path: Path) -> str:
+        """Returns the path to give DuckDB for the file `path`, whose folder must exist."""
         folder, name = path.absolute().parent, path.name
-        if ODD_NAME.search(name) and path.exists():
+        if SPECIAL_IN_NAME.search(name) and path.exists():
             return self._link(path.absolute())
-        return f"{self._link(folder)}/{name}" if ODD.search(str(folder)) else str(path)
+        return (
+            f"{self._link(folder)}/{name}" if SPECIAL_IN_FOLDER.search(str(folder)) else str(path)
+        )
 
-    def folder(self, path: Path) -> str:
-        """The same for a folder."""
-        return self._link(path.absolute()) if ODD.search(str(path)) else str(path)
+    def alias_folder(self, path: Path) -> str:
+        """Returns the path to give DuckDB for the folder `path`."""
+        return self._link(path.absolute()) if SPECIAL_IN_FOLDER.search(str(path)) else str(path)
 
     def _link(self, target: Path) -> str:
         if target not in self._made:
+            # Only now: most projects have no such path, and need no folder.
             if self._home is None:
                 self._home = Scratch()
-            ending = ENDING.search(target.name)
+            # DuckDB chooses the reader of a file by its ending, and so needs to see it.
+            ending = FILE_ENDING.search(target.name)
             end = ending[0] if ending else ""
             link = self._home.path / f"{len(self._made)}{end}"
             try:
@@ -58,30 +62,31 @@ class Aliases:
         return self._made[target]
 
 
-def logs(path: Path) -> tuple[Path, ...]:
-    """The logs that DuckDB keeps for a database: beside it, or, where its path holds a question
-    mark, which DuckDB takes for an address's, with their ending before that:
-    `what?/ledger.duckdb` has `what.wal?/ledger.duckdb`."""
+def list_logs(path: Path) -> tuple[Path, ...]:
+    """Returns the paths of the logs that DuckDB keeps for a database."""
+    # DuckDB takes a question mark in a path for the start of a URL's query and inserts the ending
+    # before it: the log of `what?/ledger.duckdb` is `what.wal?/ledger.duckdb`.
     before, mark, after = str(path.resolve()).partition("?")
     ends = (".wal", ".wal.checkpoint", ".wal.recovery")
     return tuple(Path(f"{before}{end}{mark}{after}") for end in ends)
 
 
-def make_room(path: Path) -> None:
-    """Make the folders of a database's logs. They stay: another process may be about to use one."""
-    for log in logs(path):
+def make_log_folders(path: Path) -> None:
+    """Create the folders of a database's logs, where DuckDB looks for them outside its folder."""
+    # They are never removed, for another process may be about to use one.
+    for log in list_logs(path):
         if log.parent != path.resolve().parent:
             log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-def plain_name(path: Path) -> str:
-    """A name much like a file's that DuckDB takes as it is.
+def simplify_name(path: Path) -> str:
+    """Returns a name similar to a file's that DuckDB takes literally.
 
-    >>> plain_name(Path("data/what?.duckdb"))
+    >>> simplify_name(Path("data/what?.duckdb"))
     'what_.duckdb'
     """
-    return ODD_NAME.sub("_", path.name)
+    return SPECIAL_IN_NAME.sub("_", path.name)
 
 
-SHARED = Aliases()
-"""The links of this process: what SQL names and what DuckDB is allowed are the same."""
+SHARED_ALIASES = Aliases()
+"""The links of this process, shared so that the paths in SQL are those that DuckDB may open."""

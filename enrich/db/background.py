@@ -1,4 +1,4 @@
-"""Background calls: made in a thread of their own, so that whoever waits can stop waiting."""
+"""Background calls: they run in a thread of their own, so that whoever waits can stop waiting."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ if TYPE_CHECKING:
 Returned = TypeVar("Returned")
 
 
-def fill(future: Future[Returned], call: Callable[[], Returned]) -> None:
-    """Have a daemon thread make the call, and give `future` what it returns or raises.
+def fill_future(future: Future[Returned], call: Callable[[], Returned]) -> None:
+    """Make the call in a daemon thread, and pass what it returns or raises to `future`.
 
-    A future that is cancelled before the thread begins is never filled, and nothing is called. The
-    caller makes the future, so that it has it even if Ctrl-C comes while the thread starts.
+    If the future is cancelled before the thread starts, nothing is called.
     """
+    # The caller creates the future, so that it has one even if Ctrl-C comes while the thread
+    # starts. The thread is a daemon, for a call that never returns must not keep the process alive.
 
     def work() -> None:
-        """Make the call, if somebody still waits for it."""
+        """Make the call, unless the future has been cancelled."""
         if not future.set_running_or_notify_cancel():
             return
         try:
             future.set_result(call())
-        except BaseException as problem:  # noqa: BLE001  # it is raised where it is waited for
+        except BaseException as problem:  # noqa: BLE001  # raised where it is awaited
             future.set_exception(problem)
 
     Thread(target=work, daemon=True).start()

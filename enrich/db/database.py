@@ -1,4 +1,4 @@
-"""An open connection: every statement passes here, and says by its type what is attached."""
+"""An open connection: every statement passes here, and its type says what is attached."""
 
 from __future__ import annotations
 
@@ -12,91 +12,100 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich.db.alias import Aliases
-from enrich.db.complaint import is_interrupted, translate
-from enrich.db.interruptible import interruptible
+from enrich.db.complaint import is_interrupted, translate_problem
+from enrich.db.interruptible import call_interruptibly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import duckdb
 
-ROOM = "4GB"
-"""What one thread may hold for a moment to read a very long line."""
+LONG_LINE_MEMORY = "4GB"
+"""The memory that one thread may take for a moment to read a very long line."""
 
 Row = tuple[Any, ...]
 
 
 @dataclass(kw_only=True)
 class Database:
-    """An open connection. Statements raise DatabaseError, or InputError where a SELECT is the
-    user's own; never an error of DuckDB. `owner` is the id of the project's ledger, where the
-    warehouse is open. `free`: SQL may read any file, and call extensions."""
+    """An open connection, whose statements raise DatabaseError or Damaged, never DuckDB's errors.
+
+    `owner` is the id of the project's ledger if the warehouse is open. If `is_unrestricted`, SQL
+    may read any file and call extensions.
+    """
 
     connection: duckdb.DuckDBPyConnection = field(repr=False)
     verbose: bool = False
     owner: str = ""
-    free: bool = False
+    is_unrestricted: bool = False
     aliases: Aliases = field(default_factory=Aliases, repr=False)
 
     def execute(self, sql: str, /, **values: Any) -> list[Row]:  # noqa: ANN401  # any SQL value
-        """Run one statement with bound values; gives all rows of the answer.
+        """Run one statement with bound values, and return all rows of the result.
 
-        A Path among the values, or in a list of them, stands for that file, whatever its name.
+        A Path among the values, or in a list of them, is that file, whatever characters it has.
+        Raises DatabaseError, Damaged, or KeyboardInterrupt at Ctrl-C.
         """
         import duckdb
 
         start = time.perf_counter()
-        bound = {name: self._bound(value) for name, value in values.items()}
+        bound = {name: self._bind(value) for name, value in values.items()}
         try:
-            rows = interruptible(lambda: self._rows(sql, bound), self.connection.interrupt)
+            rows = call_interruptibly(
+                lambda: self._fetch_rows(sql, bound), self.connection.interrupt
+            )
+        # DuckDB's client raises some of Python's own errors as well: RuntimeError at Ctrl-C, the
+        # others where a value does not fit Python's type or DuckDB's.
         except (duckdb.Error, OverflowError, RuntimeError, ValueError) as problem:
             if is_interrupted(problem):
                 raise KeyboardInterrupt from problem
-            raise translate(problem) from problem
+            raise translate_problem(problem) from problem
         if self.verbose:
             seconds = time.perf_counter() - start
-            sys.stderr.write(f"sql {seconds:7.3f} s {len(rows):>6} rows  {_label(sql)}\n")
+            sys.stderr.write(f"sql {seconds:7.3f} s {len(rows):>6} rows  {_label_statement(sql)}\n")
         return rows
 
-    def _rows(self, sql: str, bound: Mapping[str, Any]) -> list[Row]:
+    def _fetch_rows(self, sql: str, bound: Mapping[str, Any]) -> list[Row]:
         cursor = self.connection.execute(sql, bound or None)
         return cursor.fetchall() if cursor else []
 
-    def _bound(self, value: Any) -> Any:  # noqa: ANN401  # any SQL value
+    def _bind(self, value: Any) -> Any:  # noqa: ANN401  # any SQL value
         if isinstance(value, list):
-            return [self._bound(item) if isinstance(item, Path) else item for item in value]
-        return self.aliases.of(value) if isinstance(value, Path) else value
+            return [self._bind(item) if isinstance(item, Path) else item for item in value]
+        return self.aliases.alias_file(value) if isinstance(value, Path) else value
 
     def fetch_one(self, sql: str, /, **values: Any) -> Row:  # noqa: ANN401
-        """The only row of an answer."""
+        """Run a statement, and return the only row of its result."""
         return self.execute(sql, **values)[0]
 
     def fetch_dicts(self, sql: str, /, **values: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-        """All rows of an answer, each by column name."""
+        """Run a statement, and return all rows of its result, each by column name."""
         rows = self.execute(sql, **values)
         names = [column[0] for column in self.connection.description or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def call(self, name: str, /, **values: Any) -> list[Row]:  # noqa: ANN401
         """Run the constant statement enrich/db/sql/NAME.sql."""
-        return self.execute(statement(name), **values)
+        return self.execute(read_statement(name), **values)
 
     def describe(self, select: str) -> dict[str, str]:
-        """The columns of a SELECT and their types."""
+        """Returns the columns of a SELECT and their types."""
+        # On lines of its own, the SELECT cannot end in a comment that swallows the parenthesis.
         return {row[0]: row[1] for row in self.execute(f"DESCRIBE FROM (\n{select}\n)")}
 
     @contextmanager
-    def bare(self) -> Iterator[Database]:
-        """A connection beside this one, in which none of the user's tables and macros are known."""
+    def open_bare(self) -> Iterator[Database]:
+        """Opens a second connection, which knows none of the user's tables and macros."""
         with closing(self.connection.cursor()) as connection:
             yield Database(connection=connection, verbose=self.verbose, aliases=self.aliases)
 
     @contextmanager
-    def roomy(self) -> Iterator[None]:
-        """Inside, one thread may take much memory, for what cannot be had in pieces."""
+    def allow_memory(self) -> Iterator[None]:
+        """Inside, a single thread may take more memory, for data that cannot be read in pieces."""
+        # One thread, for each of them would take as much.
         (limit,) = self.fetch_one("SELECT current_setting('memory_limit')")
         self.execute("SET threads = 1")
-        self.execute(f"SET memory_limit = '{ROOM}'")
+        self.execute(f"SET memory_limit = '{LONG_LINE_MEMORY}'")
         try:
             yield
         finally:
@@ -104,8 +113,9 @@ class Database:
             self.execute(f"SET memory_limit = '{limit}'")
 
     @contextmanager
-    def unordered(self) -> Iterator[None]:
-        """Inside, rows need not keep their order: what writes a large file is twice as fast."""
+    def allow_any_order(self) -> Iterator[None]:
+        """Inside, rows need not keep their order, which makes writing a large file twice as
+        fast."""
         self.execute("SET preserve_insertion_order = false")
         try:
             yield
@@ -113,8 +123,8 @@ class Database:
             self.execute("RESET preserve_insertion_order")
 
     @contextmanager
-    def undone(self) -> Iterator[None]:
-        """Nothing of what happens inside is kept."""
+    def roll_back(self) -> Iterator[None]:
+        """Nothing that happens inside is kept."""
         self.execute("BEGIN TRANSACTION")
         try:
             yield
@@ -123,7 +133,8 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing: what happens inside is kept only if the block ends without an error."""
+        """What happens inside is kept only if the block ends without an error, otherwise none of
+        it."""
         self.execute("BEGIN TRANSACTION")
         try:
             yield
@@ -134,24 +145,24 @@ class Database:
 
 
 class Ledger(Database):
-    """One with the ledger attached as `ledger`."""
+    """A connection with the ledger attached as `ledger`."""
 
 
 class Warehouse(Database):
-    """One with the warehouse attached as `warehouse`, in which plain names are looked up."""
+    """A connection with the warehouse attached as `warehouse`, where plain names are looked up."""
 
 
 class Both(Ledger, Warehouse):
-    """One with both."""
+    """A connection with both attached."""
 
 
-def _label(sql: str) -> str:
-    """What to call a statement: its opening comment, or its first words."""
+def _label_statement(sql: str) -> str:
+    """Returns what to call a statement: its opening comment or its first words."""
     first, _, _ = sql.partition("\n")
     return first[3:] if first.startswith("-- ") else " ".join(sql.split())[:72]
 
 
 @cache
-def statement(name: str) -> str:
-    """The text of enrich/db/sql/NAME.sql."""
+def read_statement(name: str) -> str:
+    """Returns the text of enrich/db/sql/NAME.sql."""
     return (files("enrich.db") / "sql" / f"{name}.sql").read_text(encoding="utf-8")

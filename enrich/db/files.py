@@ -1,8 +1,8 @@
 """The door to DuckDB: files are opened for one step and closed.
 
-While one process has a DuckDB file open for writing no other can even read it, so no step holds
-one longer than it needs. Meeting somebody else's lock, enrich waits, says for whom, and gives up
-after a time; nothing is lost by that.
+While one process has a DuckDB file open for writing, no other can even read it. So no step holds a
+file longer than it needs. If another process holds a lock, enrich waits, says for whom, and gives
+up after a time; nothing is lost by that.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from pathlib import Path
 from shutil import copyfile
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from enrich.db import alias, quote
-from enrich.db.alias import Aliases, Scratch, logs
+from enrich.db import alias
+from enrich.db.alias import Aliases, Scratch, list_logs
 from enrich.db.complaint import (
     explain_unopened,
     is_interrupted,
     locate_damage,
     name_damaged,
-    translate,
+    translate_problem,
 )
 from enrich.db.creation import (
-    STORAGE,
+    STORAGE_VERSION,
     create_database,
     keep_private,
     make_folder,
     make_log_room,
 )
 from enrich.db.database import Both, Database, Ledger, Warehouse
-from enrich.db.migration import check_version, migrate
+from enrich.db.migration import check_ledger_version, migrate_ledger
+from enrich.db.quote import quote_name
 from enrich.errors import Damaged, DatabaseError, DiskError, Locked
 
 if TYPE_CHECKING:
@@ -44,30 +45,37 @@ if TYPE_CHECKING:
 
     import duckdb
 
-HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
+LOCK_HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 
-UNTEXT = re.compile("[\ud800-\udfff]")
-"""How Python writes the bytes of a path that are no text."""
-OURS = re.compile("already attached|different configuration|file handle conflict|already exists")
-_HELD: Counter[Path] = Counter()
-"""How many steps of this process have each file attached now."""
+NOT_UTF8 = re.compile("[\ud800-\udfff]")
+"""The characters by which Python represents bytes of a path that are not text (PEP 383)."""
+HELD_BY_US = re.compile(
+    "already attached|different configuration|file handle conflict|already exists"
+)
+_ATTACHED_FILES: Counter[Path] = Counter()
+"""The number of steps of this process that have each file attached now."""
 
-MEMORY = "640MB"
-"""What DuckDB may hold in memory; the rest goes to `.enrich/spill`."""
-THREADS = 8
-"""How many threads may share that little memory; `memory_limit` in project.yml lifts this, too."""
+DEFAULT_MEMORY = "640MB"
+"""The memory that DuckDB may use unless project.yml says otherwise; the rest goes to
+`.enrich/spill`."""
+DEFAULT_THREADS = 8
+"""The most threads that share that little memory; `memory_limit` in project.yml lifts this limit as
+well."""
 LEDGER_ROW_GROUP = 20_480
-"""Rows that the ledger keeps together: several threads can read a batch, and what is added goes
-into the file at once instead of through its log."""
+"""Rows in a row group of the ledger, fewer than DuckDB's 122,880: so several threads can read one
+batch, and what is added goes into the file at once instead of through its log."""
 
 Access = Literal["read", "write"]
-Held = TypeVar("Held", bound=Database)
+Opened = TypeVar("Opened", bound=Database)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attached:
-    """A database of the user's own that models read as `NAME.table`. `${NAME}` in its path is an
-    environment variable, read when the database is attached; `shown` is the path as written."""
+class AttachedDatabase:
+    """A database of the user's own, which models read as `NAME.table`.
+
+    `shown` is the path as written in project.yml: `path` may hold the value of an environment
+    variable, such as a password.
+    """
 
     name: str
     path: str
@@ -80,14 +88,15 @@ class Attached:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files:
+class DatabaseFiles:
     """Where a project's databases are, and how they are opened.
 
-    `lock_timeout` is in seconds; `say` is told once whose lock is waited for. `reach` names the
-    files and folders, besides the project's own, that a SELECT may read; None: any file, and
-    whatever extensions are installed. `memory_limit` is DuckDB's setting of that name. `attached`
-    are the user's other databases. `storage` is the storage version of a new warehouse. With
-    `copies` nothing of the project's is written: what must be is written into copies there.
+    `lock_timeout` is in seconds; `say` is called once with the message whose lock is waited for.
+    `reach` holds the files and folders, besides the project's own, that a SELECT may read; None
+    means any file, and all installed extensions. `memory_limit` is DuckDB's setting of that name.
+    `attached` holds the user's other databases. `storage` is the storage version of a new
+    warehouse. If `copies` is not None, nothing of the project is written, only copies in that
+    folder.
     """
 
     root: Path
@@ -99,48 +108,49 @@ class Files:
     verbose: bool = False
     reach: tuple[Path, ...] | None = ()
     memory_limit: str = ""
-    attached: tuple[Attached, ...] = ()
-    storage: str = STORAGE
+    attached: tuple[AttachedDatabase, ...] = ()
+    storage: str = STORAGE_VERSION
     copies: Scratch | None = None
-    aliases: Aliases = field(default=alias.SHARED, repr=False, compare=False)
+    aliases: Aliases = field(default=alias.SHARED_ALIASES, repr=False, compare=False)
     _owners: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _ready: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
     _open: dict[str, Path] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def open_ledger(self, access: Access = "write") -> AbstractContextManager[Ledger]:
-        """A connection for one step with the ledger attached as `ledger`.
+        """Opens a connection for one step, with the ledger attached as `ledger`.
 
-        What is absent is created; at the end of the step the file is let go of, and temporary
-        tables are gone. The same holds for the other two.
+        A file that is absent is created. At the end of the step the file is released, and temporary
+        tables are gone. Raises Locked if another process holds the file for too long, DatabaseError
+        if it cannot be opened, Damaged, or DiskError. All this is true of the other two as well.
         """
-        return self._step(Ledger, ledger=access)
+        return self._open_step(Ledger, ledger=access)
 
     def open_warehouse(
         self, access: Access = "write", *, attached: bool = False
     ) -> AbstractContextManager[Warehouse]:
-        """One with the warehouse attached as `warehouse`, in which names without a schema are
-        looked up; `attached`: with the user's other databases, for reading."""
-        return self._step(Warehouse, warehouse=access, attached=attached)
+        """Opens a connection with the warehouse attached as `warehouse`, where names without a
+        schema are looked up, and with `attached` the user's other databases, for reading."""
+        return self._open_step(Warehouse, warehouse=access, attached=attached)
 
     def open_both(
         self, *, warehouse: Access = "write", ledger: Access = "write", attached: bool = False
     ) -> AbstractContextManager[Both]:
-        """One with both of them."""
-        return self._step(Both, warehouse=warehouse, ledger=ledger, attached=attached)
+        """Opens a connection with both of them."""
+        return self._open_step(Both, warehouse=warehouse, ledger=ledger, attached=attached)
 
     @contextmanager
-    def _step(
+    def _open_step(
         self,
-        kind: type[Held],
+        kind: type[Opened],
         *,
         warehouse: Access | None = None,
         ledger: Access | None = None,
         attached: bool = False,
-    ) -> Iterator[Held]:
+    ) -> Iterator[Opened]:
         wanted = {"ledger": (self.ledger, ledger), "warehouse": (self.warehouse, warehouse)}
-        owner = self._owner() if warehouse else ""
+        owner = self._find_owner() if warehouse else ""
         there = {
-            name: self._found(name, path, access)
+            name: self._find_file(name, path, access)
             for name, (path, access) in wanted.items()
             if access
         }
@@ -151,7 +161,7 @@ class Files:
                     connection=connection,
                     verbose=self.verbose,
                     owner=owner,
-                    free=self.reach is None,
+                    is_unrestricted=self.reach is None,
                     aliases=self.aliases,
                 )
                 for name, path in there.items():
@@ -166,50 +176,53 @@ class Files:
         except Damaged as problem:
             if problem.file is not None:
                 raise
-            # Only now, for to look into a file that DuckDB has open would end its lock on it.
+            # Only now: to open and close a file that DuckDB has open would end DuckDB's lock on it,
+            # for POSIX releases a process's locks on a file with any of its descriptors.
             raise locate_damage(problem, there) from problem.__cause__
 
-    def _found(self, name: str, path: Path, access: Access) -> Path:
-        """The file to open, which is made where it is absent: the project's own, or, where that
-        cannot be written, its copy."""
+    def _find_file(self, name: str, path: Path, access: Access) -> Path:
+        """Returns the file to open, created if it is absent: the project's own or, if that cannot
+        be written, its copy."""
         if self.copies is not None:
             copy = self.copies.path / f"{name}.duckdb"
             if copy.exists() or (path.exists() and access == "read"):
                 return copy if copy.exists() else path
             if path.exists():
-                self._copy(path, name, copy)
+                self._copy_database(path, name, copy)
             path = copy
         if not path.exists():
             with keep_private() if name == "ledger" else nullcontext():
-                real = path.resolve()  # a link may lead to where nothing is yet
+                real = path.resolve()  # a link may point to a file that does not exist yet
                 create_database(real, "" if name == "ledger" else self.storage, self.aliases)
         return path
 
-    def _copy(self, path: Path, name: str, copy: Path) -> None:
-        """Copy a database while nobody writes it. The log first: to close the file itself ends
-        DuckDB's lock on it."""
+    def _copy_database(self, path: Path, name: str, copy: Path) -> None:
+        """Copy a database with its logs, locked so that nobody writes it in the meantime."""
+        # The logs come first: closing the file itself ends DuckDB's lock on it.
         with closing(self._engine.cursor()) as connection:
             database = Database(connection=connection, verbose=self.verbose, aliases=self.aliases)
             self._attach(database, path, name, "READ_ONLY")
             try:
-                for log, other in zip(logs(path), logs(copy), strict=True):
+                for log, other in zip(list_logs(path), list_logs(copy), strict=True):
                     if log.exists():
                         copyfile(log, other)
                 copyfile(path, copy)
             except OSError as problem:
-                hint = "make room in the system's temporary folder, or name another by TMPDIR"
+                hint = (
+                    "free some space in the system's temporary folder, or set TMPDIR to another one"
+                )
                 message = f"{path} cannot be copied: {problem.strerror}"
                 raise DiskError(message, hint=hint) from problem
             finally:
                 self._detach(name)
 
-    def on_copies(self) -> Files:
-        """The same for a folder that cannot be written: nothing in it is changed."""
+    def use_copies(self) -> DatabaseFiles:
+        """Returns the same databases for a folder that cannot be written: nothing in it changes."""
         copies = Scratch()
         return replace(self, work=copies.path / "work", copies=copies)
 
     @property
-    def writable(self) -> bool:
+    def is_writable(self) -> bool:
         """Whether the databases and the folder of working files can be written."""
         if not (self.work.exists() or os.access(self.root, os.W_OK)):
             return False
@@ -218,68 +231,75 @@ class Files:
         return all(os.access(path, os.W_OK) for path in places if path.exists())
 
     def check_writable(self) -> None:
-        """Refuse what would spend or keep anything where nothing can be written."""
+        """Raises DiskError if nothing can be written, for commands that would spend or keep
+        anything."""
         if self.copies is not None:
-            hint = "see that you may write to the folder, its databases and .enrich"
+            hint = "check that you may write to the folder, its databases and .enrich"
             raise DiskError(f"{self.root} cannot be written", hint=hint)
 
     @cached_property
     def _engine(self) -> duckdb.DuckDBPyConnection:
-        """The one DuckDB behind all steps: starting it takes far longer than attaching a file.
-
-        What SQL may reach is settled before any is run, and cannot be widened afterwards.
-        """
+        """The one DuckDB behind all steps: starting it takes far longer than attaching a file."""
         import duckdb
 
         for path in (self.root, self.work, self.warehouse, self.ledger):
-            if UNTEXT.search(str(path)):
+            if NOT_UTF8.search(str(path)):
                 hint = "rename it, or set a locale with UTF-8, such as LC_ALL=C.UTF-8"
-                raise DiskError(f"{path} is not text in UTF-8, which DuckDB needs", hint=hint)
+                raise DiskError(f"{path} is not valid UTF-8, which DuckDB needs", hint=hint)
         settings: dict[str, str | bool | int | float | list[str]] = {
-            "temp_directory": self.aliases.folder(make_folder(self.work, "spill")),
+            "temp_directory": self.aliases.alias_folder(make_folder(self.work, "spill")),
+            # A query must not download code by naming a function or an ending.
             "autoinstall_known_extensions": "false",
-            "memory_limit": self.memory_limit or MEMORY,
+            "memory_limit": self.memory_limit or DEFAULT_MEMORY,
         }
-        if "," not in str(self.root):  # which would begin another folder
+        if "," not in str(self.root):  # a comma would begin another folder of this list
             settings["file_search_path"] = escape(str(self.root))
         if not self.memory_limit:
-            settings["threads"] = min(THREADS, os.cpu_count() or 1)
+            settings["threads"] = min(DEFAULT_THREADS, os.cpu_count() or 1)
         try:
             engine = duckdb.connect(":memory:", config=settings)
         except duckdb.Error as problem:
             hint = "memory_limit in project.yml is a size, such as 2GB"
-            raise DatabaseError(translate(problem).message, hint=hint) from problem
+            raise DatabaseError(translate_problem(problem).message, hint=hint) from problem
+        # The same SELECT must give the same requests on every machine: without this, a timestamp
+        # with time zone would be rendered in the zone of the machine, and asked again on another.
         engine.execute("SET GLOBAL TimeZone = 'UTC'")
         if self.reach is not None:
-            files = (self.warehouse, self.ledger, *self.reach)
-            if self.copies is None:
-                for path in files[:2]:
-                    make_log_room(path)
-            beside = (log for path in files for log in logs(path))
-            known = (*(path.resolve() for path in files), *beside)
-            paths = [form for path in known for form in (self.aliases.of(path), str(path))]
-            engine.execute("SET allowed_paths = $paths", {"paths": paths})
-            folders = [f"{folder}{os.sep}" for folder in self._folders()]
-            engine.execute("SET allowed_directories = $folders", {"folders": folders})
-            engine.execute("SET enable_external_access = false")
+            self._restrict(engine, self.reach)
         return engine
 
-    def _folders(self) -> Iterator[str]:
-        """The folders in which SQL may open files, in every form in which DuckDB may meet them."""
+    def _restrict(self, engine: duckdb.DuckDBPyConnection, reach: tuple[Path, ...]) -> None:
+        """Let SQL open only the project's files and those in `reach`, from now on."""
+        files = (self.warehouse, self.ledger, *reach)
+        if self.copies is None:
+            for path in files[:2]:
+                make_log_room(path)
+        beside = (log for path in files for log in list_logs(path))
+        known = (*(path.resolve() for path in files), *beside)
+        paths = [form for path in known for form in (self.aliases.alias_file(path), str(path))]
+        engine.execute("SET allowed_paths = $paths", {"paths": paths})
+        folders = [f"{folder}{os.sep}" for folder in self._list_folders()]
+        engine.execute("SET allowed_directories = $folders", {"folders": folders})
+        # The last one, for it locks the other two: what SQL may open is settled before any is run.
+        engine.execute("SET enable_external_access = false")
+
+    def _list_folders(self) -> Iterator[str]:
+        """Yields the folders in which SQL may open files, in every form that DuckDB may see."""
         inside = [path.resolve() for path in (self.root, self.work, *(self.reach or ()))]
         for path in inside:
-            yield self.aliases.folder(path)
-            # DuckDB takes a backslash for a slash here, which must not let another folder in.
-            if os.sep != "/" or "\\" not in str(path) or not _slashed(path).exists():
+            yield self.aliases.alias_folder(path)
+            # DuckDB takes a backslash for a slash here, which must not admit another folder.
+            if os.sep != "/" or "\\" not in str(path) or not _replace_backslashes(path).exists():
                 yield str(path)
                 yield escape(str(path))
         if self.copies is not None:
             yield str(self.copies.path)
 
-    def _owner(self) -> str:
-        """The id of the project's ledger, which is made where it is absent."""
+    def _find_owner(self) -> str:
+        """Returns the id of the project's ledger, which is created if it is absent."""
+        # Remembered by inode, for the ledger may be replaced by an import while this object lives.
         access: Access = "read" if self.copies and self.ledger.exists() else "write"
-        file = self._found("ledger", self.ledger, access)
+        file = self._find_file("ledger", self.ledger, access)
         known = str(file.stat().st_ino)
         if known not in self._owners:
             with self.open_ledger(access) as database:
@@ -288,48 +308,57 @@ class Files:
         return self._owners[known]
 
     def _attach_own(self, database: Database, path: Path, name: str, access: Access | None) -> None:
-        """Attach the ledger or the warehouse, with the tables and the version that it needs."""
+        """Attach the ledger or the warehouse, with the tables that it needs.
+
+        Raises DatabaseError if a newer enrich has written the ledger.
+        """
         if access == "write":
             self._attach(database, path, name, f"ROW_GROUP_SIZE {LEDGER_ROW_GROUP}")
             self._prepare(database, path, name)
             return
         self._attach(database, path, name, "READ_ONLY")
         if name == "ledger":
-            check_version(database, path)
+            check_ledger_version(database, path)
 
     def _prepare(self, database: Database, path: Path, name: str) -> None:
-        """Make the tables that a file lacks: once for each file that this process meets."""
+        """Create the tables that a file lacks, once for each file that this process opens."""
         file = (name, path.stat().st_ino)
         if file in self._ready:
             return
         if name == "ledger":
-            migrate(database, path)
+            migrate_ledger(database, path)
         else:
             database.call(name)
         self._ready.add(file)
 
     def _detach(self, name: str) -> None:
-        """Let go of a file; what was committed is in it, or in its log beside it."""
+        """Release a file; what was committed is in it or in the log beside it."""
         import duckdb
 
         try:
-            self._engine.execute(f"DETACH DATABASE IF EXISTS {quote.name(name)}")
+            self._engine.execute(f"DETACH DATABASE IF EXISTS {quote_name(name)}")
         except (duckdb.Error, RuntimeError) as problem:
+            # A file that cannot be detached stays locked. Closing the engine releases it, and the
+            # next step starts another.
             self.__dict__.pop("_engine").close()
             if is_interrupted(problem):
                 raise KeyboardInterrupt from problem
-            raise translate(problem) from problem
+            raise translate_problem(problem) from problem
         finally:
             file = self._open.pop(name, None)
-            _HELD.subtract([file] if file else ())
+            _ATTACHED_FILES.subtract([file] if file else ())
 
-    def _attach_other(self, database: Database, each: Attached) -> None:
-        """Attach one of the user's other databases; its address may hold a password, and so stays
-        out of what is said."""
+    def _attach_other(self, database: Database, each: AttachedDatabase) -> None:
+        """Attach one of the user's other databases, for reading.
+
+        Raises DatabaseError or Locked, without the address, which may hold a password.
+        """
         if each.type == "duckdb":
             if not Path(each.path).is_file():
-                hint = "see `attach:` in project.yml; its path begins at the project's folder"
-                message = f"the database '{each.name}' is not there: {each.shown}"
+                hint = (
+                    "check `attach:` in project.yml; its path is relative to the project's folder"
+                )
+                message = f"the database '{each.name}' does not exist: {each.shown}"
                 raise DatabaseError(message, hint=hint)
             try:
                 self._attach(database, Path(each.path), each.name, each.option)
@@ -340,53 +369,68 @@ class Files:
                 ) from None
             return
         try:
-            statement = f"ATTACH $path AS {quote.name(each.name)} ({each.option})"
+            statement = f"ATTACH $path AS {quote_name(each.name)} ({each.option})"
             database.execute(statement, path=each.path)
+        # `from None` below and above: the cause would show the address in a traceback.
         except DatabaseError as problem:
             said = problem.message.replace(each.path, "...")
-            hint = f"see `attach:` in project.yml; INSTALL {each.type} once in DuckDB"
+            hint = f"check `attach:` in project.yml, and run INSTALL {each.type} once in DuckDB"
             raise DatabaseError(
                 f"the database '{each.name}' cannot be attached: {said}", hint=hint
             ) from None
 
     def _attach(self, database: Database, path: Path, name: str, option: str) -> None:
-        """Attach `path`, waiting for another process, or another thread, to let go of it."""
+        """Attach `path`, waiting for another process or another thread to release it.
+
+        Raises Locked after `lock_timeout`, DatabaseError or Damaged if it cannot be opened.
+        """
         deadline = time.monotonic() + self.lock_timeout
-        told = strange = False
+        has_said = is_unexplained = False
         if name in ("ledger", "warehouse") and path.is_file() and not path.stat().st_size:
-            raise name_damaged({name: path}, [name])  # DuckDB would begin a new one in it
+            # DuckDB would take an empty file for a new database, and everything would be paid for
+            # again.
+            raise name_damaged({name: path}, [name])
         if option != "READ_ONLY":
             make_log_room(path)
         while True:
             try:
-                database.execute(f"ATTACH $path AS {quote.name(name)} ({option})", path=path)
+                database.execute(f"ATTACH $path AS {quote_name(name)} ({option})", path=path)
                 file = path.resolve()
-                _HELD[file] += 1
+                _ATTACHED_FILES[file] += 1
                 self._open[name] = file
                 return
             except (DatabaseError, Damaged) as problem:
                 text = str(problem.__cause__)
-                holder = HOLDER.search(text)
-                if holder:
-                    who = f"{path.name} is held by process {holder[2]} ({holder[1]})"
-                elif OURS.search(text):
-                    who = f"{path.name} is open in this very process"
-                    if not _HELD[path.resolve()]:  # another step of ours ends by itself
-                        if strange:
-                            hint = "close the connection that has it open: connection.close()"
-                            raise Locked(who, hint=hint) from problem.__cause__
-                        strange = True  # unless that step has just ended
-                        continue
-                else:
+                who, is_ours = _describe_lock(path, text)
+                if not who:
                     raise explain_unopened(path, name, problem, text) from problem.__cause__
+                # Another step of this process ends by itself, and is waited for. If there is none,
+                # either it has just ended, and the second try succeeds, or the connection is the
+                # user's own, which only the user can close.
+                if is_ours and not _ATTACHED_FILES[path.resolve()]:
+                    if is_unexplained:
+                        hint = "close the connection that has it open: connection.close()"
+                        raise Locked(who, hint=hint) from problem.__cause__
+                    is_unexplained = True
+                    continue
                 if time.monotonic() >= deadline:
                     hint = "close it there, or wait longer: --lock-timeout SECONDS; nothing is lost"
                     raise Locked(who, hint=hint) from problem.__cause__
-                if not told:
+                if not has_said:
                     self.say(f"{who}; waiting up to {self.lock_timeout:.0f} s")
-                    told = True
+                    has_said = True
                 time.sleep(0.1)
 
 
-def _slashed(path: Path) -> Path:
+def _describe_lock(path: Path, text: str) -> tuple[str, bool]:
+    """Returns who holds a file according to DuckDB's message, "" if the message is not about a
+    lock, and whether it is this process."""
+    if holder := LOCK_HOLDER.search(text):
+        return f"{path.name} is held by process {holder[2]} ({holder[1]})", False
+    if HELD_BY_US.search(text):
+        return f"{path.name} is open in this process", True
+    return "", False
+
+
+def _replace_backslashes(path: Path) -> Path:
     return Path(str(path).replace("\\", "/"))

@@ -1,8 +1,8 @@
 """Calls that Ctrl-C can end, although they wait in C.
 
-Python hears of a signal in its main thread only, and not before that thread is back from C: DuckDB
-looks there between its tasks, and one of them may take minutes. So the call is made in a thread of
-its own, and the main thread waits for it, and interrupts it.
+Python handles a signal only in its main thread, and only once that thread has returned from C.
+DuckDB checks for signals between its tasks, and one of those may take minutes. So the call runs in
+a thread of its own, while the main thread waits for it and interrupts it.
 """
 
 from __future__ import annotations
@@ -13,28 +13,33 @@ from contextlib import suppress
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
 
-from enrich.db.background import Returned, fill
+from enrich.db.background import Returned, fill_future
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIGNAL_SECONDS = None if os.name == "posix" else 0.2
-"""Seconds after which the main thread looks for signals while it waits; None: they wake it."""
+"""Seconds between two checks for signals while the main thread waits; None if a signal wakes it,
+which it does not do on Windows."""
 INTERRUPT_SECONDS = 0.05
-"""Seconds after which a call that has not ended is interrupted again: it may just have begun."""
+"""Seconds after which a call that has not ended is interrupted again: DuckDB forgets an interrupt
+that comes before the statement starts."""
 
 
-def interruptible(call: Callable[[], Returned], interrupt: Callable[[], None]) -> Returned:
-    """What `call` gives. At Ctrl-C it is ended by `interrupt`, and KeyboardInterrupt is raised."""
+def call_interruptibly(call: Callable[[], Returned], interrupt: Callable[[], None]) -> Returned:
+    """Returns what `call` returns. At Ctrl-C, `interrupt` ends it, and KeyboardInterrupt is
+    raised once it has ended."""
+    # Signals reach only the main thread, so that any other can simply wait.
     if current_thread() is not main_thread():
         return call()
     future: Future[Returned] = Future()
     try:
-        fill(future, call)
+        fill_future(future, call)
         while not future.done():
             wait([future], SIGNAL_SECONDS)
     except KeyboardInterrupt:
-        # Whoever caught this may use what the call uses: it is over, or will never begin.
+        # Whoever catches this may use the same connection: so wait until the call has ended, or is
+        # certain never to start.
         while not future.cancel() and not future.done():
             with suppress(KeyboardInterrupt):
                 interrupt()

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @cache
-def migrations() -> Mapping[int, str]:
-    """The ledger's migrations by number, and the SQL of each."""
+def read_migrations() -> Mapping[int, str]:
+    """Returns the SQL of the ledger's migrations by number, in order."""
     folder = files("enrich.db") / "sql" / "migrations"
     found = {
         int(each.name[:4]): each.read_text(encoding="utf-8")
@@ -27,27 +27,30 @@ def migrations() -> Mapping[int, str]:
     return dict(sorted(found.items()))
 
 
-def check_version(database: Database, path: Path) -> int:
-    """The last migration that a ledger has been through; 0: none that it knows of. Raises
-    DatabaseError where a newer enrich has made it into what this one does not know."""
+def check_ledger_version(database: Database, path: Path) -> int:
+    """Returns the number of the last migration that a ledger has been through, or 0 if it does not
+    say. Raises DatabaseError if a newer enrich has migrated it beyond what this one knows."""
     if not database.call("ledger_has_version"):
         return 0
     version = database.fetch_one("SELECT coalesce(max(version), 0) FROM ledger.identity")[0]
-    if version > max(migrations()):
+    newest = max(read_migrations())
+    if version > newest:
         what = f"{path} was written by a newer enrich: its version is {version}"
-        hint = f"upgrade enrich in this environment, which knows versions up to {max(migrations())}"
+        hint = f"upgrade enrich in this environment, which knows versions up to {newest}"
         raise DatabaseError(what, hint=hint)
     return int(version)
 
 
-def migrate(database: Database, path: Path) -> None:
-    """Bring a ledger to the present version, one migration after another, each whole or not at all.
+def migrate_ledger(database: Database, path: Path) -> None:
+    """Bring a ledger to the present version, one migration after another, each in a transaction.
 
-    The first one makes whatever table or column is missing, and is run whenever a process meets
-    the file; the others are run once.
+    The first migration creates whatever table or column is missing, and runs whenever a process
+    first opens the file; the others run once.
     """
-    version = check_version(database, path)
-    for number, sql in migrations().items():
+    # The first migration runs every time, so that a half-made ledger heals. A ledger from before
+    # migrations had numbers has no version either, and lacks some of its columns.
+    version = check_ledger_version(database, path)
+    for number, sql in read_migrations().items():
         if number > 1 and number <= version:
             continue
         with database.transaction():

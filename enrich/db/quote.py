@@ -1,4 +1,4 @@
-"""Names and values, as DuckDB reads them: the one way either enters a generated statement."""
+"""Quoting: the only way for names and values to enter a generated statement."""
 
 from __future__ import annotations
 
@@ -9,44 +9,47 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def name(*parts: str) -> str:
-    """An identifier, always quoted.
+def quote_name(*parts: str) -> str:
+    """Returns an identifier, always quoted.
 
-    >>> print(name("main", 'say "hi" now'))
+    >>> print(quote_name("main", 'say "hi" now'))
     "main"."say ""hi"" now"
     """
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
-def readable(*parts: str) -> str:
-    """An identifier for people to type, quoted where DuckDB needs it.
+def quote_readably(*parts: str) -> str:
+    """Returns an identifier for people to type, quoted only where DuckDB needs it.
 
-    >>> print(readable("main", "movies"), readable("cast"), readable("my id"))
-    main.movies "cast" "my id"
+    >>> print(*map(quote_readably, ("movies", "cast", "my id")))
+    movies "cast" "my id"
     """
     return ".".join(
-        part if PLAIN.fullmatch(part) and part.lower() not in _keywords() else name(part)
+        part
+        if PLAIN_NAME.fullmatch(part) and part.lower() not in _list_keywords()
+        else quote_name(part)
         for part in parts
     )
 
 
 @cache
-def _keywords() -> frozenset[str]:
-    """The words that DuckDB does not take for a name everywhere."""
+def _list_keywords() -> frozenset[str]:
+    """Returns the words that DuckDB does not accept as a name everywhere."""
     import duckdb
 
+    # Asked of DuckDB itself, for the list differs between its versions.
     query = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category != 'unreserved'"
     with duckdb.connect(":memory:") as connection:
         return frozenset(str(word) for (word,) in connection.execute(query).fetchall())
 
 
-def table(words: str) -> str:
-    """A table as somebody names it, perhaps with its schema and database, always quoted.
+def quote_table(words: str) -> str:
+    """Returns a table's name as a user wrote it, perhaps with schema and database, always quoted.
 
-    >>> print(table('shop.main."odd.name"'))
+    >>> print(quote_table('shop.main."odd.name"'))
     "shop"."main"."odd.name"
     """
     from sqlglot import exp
@@ -55,57 +58,57 @@ def table(words: str) -> str:
     try:
         parts = exp.to_table(words, dialect="duckdb").parts
     except SqlglotError:
-        return name(words)
-    return name(*(part.name for part in parts))
+        return quote_name(words)
+    return quote_name(*(part.name for part in parts))
 
 
-def text(value: str) -> str:
-    """A string literal.
+def quote_text(value: str) -> str:
+    """Returns a string literal.
 
-    >>> text("it's")
+    >>> quote_text("it's")
     "'it''s'"
     """
     return "'" + value.replace("'", "''") + "'"
 
 
-def texts(values: Iterable[str]) -> str:
-    """A list of string literals, to stand in brackets.
+def quote_texts(values: Iterable[str]) -> str:
+    """Returns string literals with commas between them, to be put in brackets.
 
-    >>> texts(["a", "b"])
+    >>> quote_texts(["a", "b"])
     "'a', 'b'"
     """
-    return ", ".join(text(value) for value in values)
+    return ", ".join(quote_text(value) for value in values)
 
 
-def struct(fields: Mapping[str, str]) -> str:
-    """A struct whose values are SQL expressions.
+def render_struct(fields: Mapping[str, str]) -> str:
+    """Returns a struct whose values are SQL expressions.
 
-    >>> struct({"id": "inputs.id"})
+    >>> render_struct({"id": "inputs.id"})
     "{'id': inputs.id}"
     """
-    return "{" + ", ".join(f"{text(key)}: {value}" for key, value in fields.items()) + "}"
+    return "{" + ", ".join(f"{quote_text(key)}: {value}" for key, value in fields.items()) + "}"
 
 
-def path(*steps: str) -> str:
-    """A JSON path of object keys, as a literal; `[*]` stands for every item of a list.
+def quote_path(*steps: str) -> str:
+    """Returns a JSON path of object keys as a literal; `[*]` is every item of a list.
 
-    >>> print(path("odd name", "[*]", "n"))
+    >>> print(quote_path("odd name", "[*]", "n"))
     '$."odd name"[*]."n"'
     """
-    parts = ("[*]" if step == "[*]" else f'."{_escaped(step)}"' for step in steps)
-    return text("$" + "".join(parts))
+    parts = ("[*]" if step == "[*]" else f'."{_escape_step(step)}"' for step in steps)
+    return quote_text("$" + "".join(parts))
 
 
-def _escaped(step: str) -> str:
+def _escape_step(step: str) -> str:
     return step.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def written(sql: str) -> str:
-    """What the user wrote, in brackets of its own; a trailing comment cannot swallow what follows.
+def wrap_expression(sql: str) -> str:
+    """Returns a user's expression in parentheses, safe from a comment at its end.
 
-    >>> written("a + b")
+    >>> wrap_expression("a + b")
     '(a + b)'
-    >>> written("a -- why")
+    >>> wrap_expression("a -- why")
     '(a -- why\\n)'
     """
     return f"({sql}\n)" if "--" in sql else f"({sql})"

@@ -1,9 +1,10 @@
-"""Batches: each one as the ledger keeps it, and every step of its way written down as it is done.
+"""Batches, as the ledger keeps them. Each step of a batch is committed as soon as it is done.
 
     planned -> uploaded -> intended -> submitted -> ended -> read
 
-What the ledger says is done is done. What a crash interrupts is done again, except a create: an
-intent without a remote id is looked up at the provider and adopted.
+A step that the ledger records is never repeated. A step that a crash interrupts is repeated, except
+a create: an intent without a remote id is looked up at the provider, and a batch found there is
+adopted.
 """
 
 from __future__ import annotations
@@ -20,37 +21,44 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.providers import Provider, Remote
 
 
-LATE_POLLS = 3
-"""How often, at the least, an ended batch is polled again for lines its counts speak of."""
+LEAST_LATE_POLLS = 3
+"""How often an ended batch is polled again, at least, for lines that its counts promise.
+
+The id of an output file can arrive a moment after the status `completed`.
+"""
 
 
-MOST_POLLS = 100
-"""How often at the most, should the clock be put back meanwhile."""
+MOST_LATE_POLLS = 100
+"""How often at most: if the clock is set back meanwhile, the time limit alone would never be
+reached."""
 
 
-OVERDUE = timedelta(hours=26)
-"""How long a batch may be under way: its window is 24 hours."""
+OVERDUE_AFTER = timedelta(hours=26)
+"""When an open batch counts as overdue: OpenAI's completion window is 24 hours, the only one
+offered."""
 
 
-NOW = "now"
-"""The remote id of a preview: a batch whose requests are asked one by one, in one turn."""
+PREVIEW_REMOTE = "now"
+"""The remote id of a preview: a batch whose requests are sent one by one, within one turn."""
 
 
-FULL = "token_limit_exceeded"
-"""The code of a batch that failed because the provider's queue was full; it is as good as new."""
+QUEUE_FULL = "token_limit_exceeded"
+"""OpenAI's code for a batch that failed because its queue was full. None of it was run, and the
+same file can be submitted again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """A batch as the ledger keeps it; a time that is None is a step not done.
+    """A batch as the ledger keeps it; a time that is None is a step that has not been done.
 
-    `identity` is whom its requests were made for: see `Provider.identity`. `outcomes`, once it is
-    read, is a JSON object of how often each: they add up to `requests`. `reserved` is what it was
-    estimated to cost, `cost` what it did (USD). `held` says which budget does not let it go.
+    `identity` is the provider that its requests were made for: see `Provider.identity`. `outcomes`,
+    once it has been read, is a JSON object with the count of each outcome; they add up to
+    `requests`. `reserved` is its estimated cost and `cost` the actual one (USD). `held` names the
+    budget that keeps it from being sent.
     """
 
     id: str
@@ -86,46 +94,55 @@ class Batch:
     @property
     def sent(self) -> bool:
         """Whether the provider may know of it."""
+        # An intent without a remote id: the response to the create was lost, or not awaited.
         return self.remote is not None or self.intended_at is not None
 
     @property
     def intent(self) -> str:
-        """The id of the create under way: another one each time a full queue sent it back."""
+        """The id in the metadata of the current create; a new one each time a full queue rejected
+        it."""
+        # The rejected batch stays in the provider's list, where the same id would find it again.
         return f"{self.id}.{self.tries}" if self.tries else self.id
 
     @property
     def ended(self) -> bool:
-        """Whether it changes no more, and its result files are known."""
+        """Whether it will not change any more, and its result files are known."""
         return self.ended_at is not None and not self.late
 
     @property
     def overdue(self) -> bool:
-        """Whether it has been under way for longer than its window, by this machine's clock."""
-        open_ = self.submitted_at is not None and self.ended_at is None and self.remote != NOW
-        return open_ and now() - (self.submitted_at or now()) > OVERDUE
+        """Whether it has been open for longer than OVERDUE_AFTER, by the local clock."""
+        open_ = (
+            self.submitted_at is not None
+            and self.ended_at is None
+            and self.remote != PREVIEW_REMOTE
+        )
+        return open_ and utc_now() - (self.submitted_at or utc_now()) > OVERDUE_AFTER
 
     @property
     def unrun(self) -> bool:
-        """Whether it failed as a whole, and nothing of it was run."""
+        """Whether it failed as a whole and none of its requests was run."""
+        # Together and others write statuses in upper case.
         return (self.status or "").lower() == "failed" and not self.result_files
 
     @property
     def answered(self) -> int:
-        """Requests the provider has been through, as it says."""
+        """How many requests the provider reports as completed or failed."""
         return (self.completed or 0) + (self.failed or 0)
 
 
-Done = tuple[Batch, "Mapping[str, int]"]
-"""A batch that was read, and how often each outcome came out of it."""
+ReadBatch = tuple[Batch, "Mapping[str, int]"]
+"""A batch that has been read, and the count of each outcome."""
 
 
-def standing(batch: Batch) -> str:
-    """How a batch stands, in one word: its status if it has one."""
+def describe_standing(batch: Batch) -> str:
+    """Returns the state of a batch in one word: the provider's status if there is one."""
     return batch.status or ("held" if batch.held else "waiting")
 
 
-def unread(database: Ledger) -> tuple[Batch, ...]:
-    """Every batch that was not read yet, the oldest first. Needs the ledger."""
+def list_unread(database: Ledger) -> tuple[Batch, ...]:
+    """Returns every batch that has not been read yet, oldest first. Needs the ledger."""
+    # The identity is the version's, because it is part of each of its fingerprints.
     columns = {"id": "batch AS id", "version_id": "prompt AS version_id"}
     names = [columns.get(field.name, field.name) for field in fields(Batch)]
     rows = database.fetch_dicts(
@@ -136,52 +153,57 @@ def unread(database: Ledger) -> tuple[Batch, ...]:
     return tuple(Batch(**row | {"result_files": tuple(row["result_files"] or ())}) for row in rows)
 
 
-def hold(files: Files, batch: Batch, held: str | None) -> Batch:
-    """Keep why a batch is not submitted; None: it may be."""
-    return save(files, batch, held=held)
+def hold_batch(files: DatabaseFiles, batch: Batch, held: str | None) -> Batch:
+    """Record which budget keeps a batch from being submitted; None releases it."""
+    return save_batch(files, batch, held=held)
 
 
-def check_whose(provider: Provider, batch: Batch) -> None:
-    """A batch can be fetched only where it was sent to, and must not be sent anywhere else."""
+def check_owner(provider: Provider, batch: Batch) -> None:
+    """Raises ProviderError if the provider is not the one that the batch was planned for."""
+    # Its id means nothing anywhere else, and its rows may not be meant for another provider.
     if provider.identity != batch.identity:
         what = f"{batch.id} is for {batch.identity}, but '{provider.name}' is {provider.identity}"
-        hint = f"set '{provider.name}' in project.yml as it was, or enrich cancel --forget"
+        hint = (
+            f"set '{provider.name}' in project.yml back to what it was, or: enrich cancel --forget"
+        )
         raise ProviderError(what, hint=hint)
 
 
-def folder(files: Files, batch: Batch) -> Path:
-    """Where a batch's request and result files are; made where it is absent."""
+def make_batch_folder(files: DatabaseFiles, batch: Batch) -> Path:
+    """Returns the folder of a batch's request and result files, and creates it if necessary."""
     return make_folder(files.work, "batches", batch.id)
 
 
-def file_name(batch: str) -> str:
-    """What a batch's request file is called, here and at its provider."""
+def name_request_file(batch: str) -> str:
+    """Returns the name of a batch's request file, here and at its provider."""
+    # OpenAI accepts only names that end in .jsonl. Being unique, the name also finds a lost upload.
     return f"{batch}.jsonl"
 
 
-def seen(
-    files: Files,
+def record_remote(
+    files: DatabaseFiles,
     batch: Batch,
     remote: Remote,
     *,
     submitted_at: datetime | None = None,
     patience: float = 0.0,
 ) -> Batch:
-    """Record how the provider says the batch stands.
+    """Record what the provider reports about a batch. Returns the updated batch.
 
-    One that was cancelled there, by a person, is cancelled here as well.
+    A batch that somebody cancelled at the provider is cancelled here as well.
     """
+    # Otherwise the rows that it did not answer would be planned again, against that person's will.
     stopped = remote.status.lower() in ("cancelling", "cancelled") and batch.cancelled_at is None
     if stopped:
         files.say(
             f"{batch.id} was cancelled at {batch.provider} and stays cancelled: "
-            f"enrich run {batch.model} asks what it did not answer"
+            f"enrich run {batch.model} asks for what it did not answer"
         )
-    late = remote.late and not waited(batch, batch.late, patience)
-    return save(
+    late = remote.late and not has_waited(batch, batch.late, patience)
+    return save_batch(
         files,
         batch,
-        cancelled_at=now() if stopped else batch.cancelled_at,
+        cancelled_at=utc_now() if stopped else batch.cancelled_at,
         remote=remote.id,
         status=remote.status,
         completed=remote.completed,
@@ -191,26 +213,30 @@ def seen(
         result_files=remote.files,
         late=batch.late + 1 if late else 0,
         submitted_at=batch.submitted_at or submitted_at,
-        ended_at=(batch.ended_at or now()) if remote.ended else None,
+        ended_at=(batch.ended_at or utc_now()) if remote.ended else None,
     )
 
 
-def waited(batch: Batch, missed: int, patience: float) -> bool:
-    """Whether what the counts speak of has been waited for long enough: so many seconds by this
-    machine's clock, but not before a few polls."""
-    seconds = (now() - (batch.ended_at or now())).total_seconds()
-    return missed >= MOST_POLLS or (seconds >= patience and missed >= LATE_POLLS)
+def has_waited(batch: Batch, missed: int, patience: float) -> bool:
+    """Whether missing results have been waited for long enough: for `patience` seconds by the local
+    clock, and for LEAST_LATE_POLLS polls."""
+    # Time alone is not enough: after a night's sleep of a laptop it has passed before the first
+    # poll.
+    seconds = (utc_now() - (batch.ended_at or utc_now())).total_seconds()
+    return missed >= MOST_LATE_POLLS or (seconds >= patience and missed >= LEAST_LATE_POLLS)
 
 
-def save(files: Files, batch: Batch, **changes: object) -> Batch:
+def save_batch(files: DatabaseFiles, batch: Batch, **changes: object) -> Batch:
+    """Commit changes to a batch, unless it has these values already. Returns the updated batch."""
+    # Most polls change nothing, and then the ledger need not be attached.
     if replace(batch, **changes) == batch:  # type: ignore[arg-type]
         return batch
     with files.open_ledger() as database:
-        return update(database, batch, **changes)
+        return update_batch(database, batch, **changes)
 
 
-def update(database: Ledger, batch: Batch, **changes: object) -> Batch:
-    """Commit changes to a batch; gives the batch as it is then."""
+def update_batch(database: Ledger, batch: Batch, **changes: object) -> Batch:
+    """Write changes to a batch within the caller's connection. Returns the updated batch."""
     columns = ", ".join(f"{name} = ${name}" for name in changes)
     values = {name: list(v) if isinstance(v, tuple) else v for name, v in changes.items()}
     database.execute(
@@ -219,6 +245,7 @@ def update(database: Ledger, batch: Batch, **changes: object) -> Batch:
     return replace(batch, **changes)  # type: ignore[arg-type]
 
 
-def now() -> datetime:
-    """The time in UTC, as the ledger keeps it."""
+def utc_now() -> datetime:
+    """Returns the time in UTC without a time zone, as the ledger keeps it."""
+    # A TIMESTAMP WITH TIME ZONE would depend on the session's zone, and reading one needs pytz.
     return datetime.now(UTC).replace(tzinfo=None)

@@ -1,7 +1,7 @@
-"""Budgets: what may be spent, in USD, and what is left of it.
+"""Budgets: how much may be spent, in USD, and how much is left.
 
-What a batch is estimated to cost is reserved when it is submitted; once it is read, what its tokens
-cost counts instead. A batch that a budget does not pay for is held, not sent.
+The estimated cost of a batch is reserved when it is submitted, and replaced by the cost of its
+tokens once it has been read. A batch that exceeds a budget is held instead of sent.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 
 if TYPE_CHECKING:
     from enrich.db.database import Ledger
     from enrich.ledger.run import Run
     from enrich.manifest.budget import Budget
 
-SCOPES = {
+BUDGET_SCOPES = {
     "run": "a run",
     "model": "this model in a run",
     "month": "a month",
     "model month": "this model in a month",
 }
-"""What a budget is for, in the order that `spent.sql` counts, and how people call it."""
+"""The scopes of budgets, in the order of the columns of `spent.sql`, and how messages call them."""
 
 
 def find_limits(project: Budget, model: Budget, max_cost: float | None) -> dict[str, float]:
-    """The budgets that bear on a run, by scope: `max_cost`, from the command line, goes before the
-    project's own for a run; a model's own before that for any model."""
+    """Returns the limits of a run in USD, by scope. `max_cost` (the command line) replaces the
+    project's budget for a run, and a model's own budget replaces the project's for any model."""
     found = {
         "run": project.run if max_cost is None else max_cost,
         "model": project.model if model.run is None else model.run,
@@ -39,9 +39,9 @@ def find_limits(project: Budget, model: Budget, max_cost: float | None) -> dict[
 
 @dataclass(frozen=True, kw_only=True)
 class Remaining:
-    """What is left of the tightest budget, in USD, and which that is; None: there is no budget.
+    """What is left of the tightest budget, in USD, and which one that is; None without a budget.
 
-    `spent` is what has been spent of its `limit`: more, where answers took more than estimated.
+    `spent` can exceed `limit` if answers took more tokens than estimated.
     """
 
     usd: float | None = None
@@ -53,35 +53,41 @@ class Remaining:
     def of_run(
         cls, database: Ledger, run: Run, *, planned: bool = False, foreseen: float = 0.0
     ) -> Remaining:
-        """What is left to a run. `planned`: what the same command has planned is taken off as well;
-        `foreseen`: USD that it would have planned, if its plans were carried out."""
+        """Returns what is left for a run. With `planned`, batches that the same command has planned
+        are deducted as well. `foreseen` is USD that earlier plans of the command would spend."""
         limits = run.limits
         if not limits:
             return cls()
         (row,) = database.call(
             "spent", model=run.model, run=run.id, invocation=run.invocation, planned=planned
         )
-        spent = dict(zip(SCOPES, row, strict=True))
+        spent = dict(zip(BUDGET_SCOPES, row, strict=True))
+        # Budgets of one model are not affected: each plan before this one is of another model.
         for scope in ("run", "month"):
             spent[scope] += foreseen
         left, scope = min((amount - spent[scope], scope) for scope, amount in limits.items())
+        # What is left is negative once answers have taken more than estimated.
         return cls(usd=max(0.0, left), scope=scope, limit=limits[scope], spent=limits[scope] - left)
 
     def pays(self, cost: float | None) -> bool:
-        """Whether so much may still be spent; an unknown cost may not, where there is a budget."""
+        """Whether the budget covers this cost; with a budget, an unknown cost (None) is not
+        covered."""
+        # Costs are sums of floats: a batch that uses the rest exactly must not fail by rounding.
         return self.usd is None or (cost is not None and cost <= self.usd * (1 + 1e-9))
 
     @property
     def account(self) -> str:
-        """What has been spent of the budget, as people read it; "" where there is none."""
+        """A sentence on what has been spent of the budget; "" without a budget."""
         if self.usd is None:
             return ""
         over = self.spent - self.limit
-        more = f": {usd(over)} more, for answers took more tokens than estimated"
-        return f"spent {usd(self.spent)} of {self}{more if over > 0.000001 else ''}"
+        # A smaller excess is a rounding error of the sum.
+        more = f": {format_usd(over)} over, because answers took more tokens than estimated"
+        return f"spent {format_usd(self.spent)} of {self}{more if over > 0.000001 else ''}"
 
     def __str__(self) -> str:
-        """Which budget it is; empty where there is none."""
+        """The budget in words; "" without a budget."""
         if self.usd is None:
             return ""
-        return f"the budget of {usd(self.limit)} for {SCOPES.get(self.scope, self.scope)}"
+        scope = BUDGET_SCOPES.get(self.scope, self.scope)
+        return f"the budget of {format_usd(self.limit)} for {scope}"

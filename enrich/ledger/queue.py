@@ -1,6 +1,6 @@
-"""Waiting: models that a command is to run once those they read are through.
+"""Queue: models that a command will run once the models they read are finished.
 
-They wait in the ledger, so that `enrich status` goes on where `run --detach` or Ctrl-C left.
+They wait in the ledger, so that `enrich status` can continue after `run --detach` or Ctrl-C.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from enrich.ledger.batch import unread
+from enrich.ledger.batch import list_unread
 from enrich.ledger.run import RunOptions
-from enrich.manifest.variables import dumped, loaded
+from enrich.manifest.variables import dump_values, load_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """A model that waits for those it comes `after`; `provider` "" is the usual one."""
+    """A model that waits for those in `after`; `provider` "" is the one of its prompt or
+    project."""
 
     model: str
     command: str
@@ -31,10 +32,11 @@ class Waiting:
 
 
 def enqueue(database: Ledger, each: Waiting) -> None:
-    """Let a model wait.
+    """Add a model to the queue.
 
-    If it waited already, it waits for all of it, and is run as this command says.
+    If it is queued already, it waits for the models of both entries and runs with the new options.
     """
+    # Dropping what the earlier command waited for could run the model on a table still being made.
     before = [other.after for other in list_waiting(database) if other.model == each.model]
     dequeue(database, [each.model])
     after = dict.fromkeys(name for names in (*before, each.after) for name in names)
@@ -48,12 +50,12 @@ def enqueue(database: Ledger, each: Waiting) -> None:
         full_refresh=each.options.full_refresh,
         max_cost=each.options.max_cost,
         invocation=each.options.invocation,
-        variables=dumped(each.variables),
+        variables=dump_values(each.variables),
     )
 
 
 def list_waiting(database: Ledger) -> tuple[Waiting, ...]:
-    """Every model that waits, in the order they were put there."""
+    """Returns every model in the queue, in the order in which they were added."""
     rows = database.fetch_dicts('SELECT * FROM ledger.waiting ORDER BY since, "after", model')
     return tuple(
         Waiting(
@@ -67,26 +69,28 @@ def list_waiting(database: Ledger) -> tuple[Waiting, ...]:
                 max_cost=row["max_cost"],
                 invocation=row["invocation"],
             ),
-            variables=loaded(row["variables"]),
+            variables=load_values(row["variables"]),
         )
         for row in rows
     )
 
 
 def join_run(database: Ledger, command: str, run: int) -> None:
-    """The first run of a command has begun: those that wait belong to it."""
+    """Record the first run of a command for its models that are still waiting."""
+    # They share its budget for a run, whichever process starts them.
     sentence = "UPDATE ledger.waiting SET invocation = coalesce(invocation, $run)"
     database.execute(f"{sentence} WHERE command = $command", run=run, command=command)
 
 
 def dequeue(database: Ledger, models: Iterable[str]) -> None:
-    """Let these models wait no more."""
+    """Remove these models from the queue."""
     statement = "DELETE FROM ledger.waiting WHERE list_contains($models::VARCHAR[], model)"
     database.execute(statement, models=list(models))
 
 
 def find_obstacle(database: Ledger, each: Waiting) -> tuple[str, str] | None:
-    """The first model that this one waits for and which will not come through, and why."""
+    """Returns the first model that this one waits for and that has failed, and why; None if
+    none."""
     for name in each.after:
         row = database.call("obstacle", model=name)
         if row and row[0][0]:
@@ -95,7 +99,8 @@ def find_obstacle(database: Ledger, each: Waiting) -> tuple[str, str] | None:
 
 
 def list_ready(database: Ledger) -> tuple[Waiting, ...]:
-    """Those that wait for nothing any more: what they come after is answered and published."""
+    """Returns the queued models whose upstream models have been answered and published."""
     found = list_waiting(database)
-    busy = {each.model for each in found} | {batch.model for batch in unread(database)}
+    # A queued model counts as busy itself, so that a chain of models starts link by link.
+    busy = {each.model for each in found} | {batch.model for batch in list_unread(database)}
     return tuple(each for each in found if not busy & set(each.after))

@@ -1,4 +1,4 @@
-"""Runs: what a command asks of a model, and the run that came of it, as the ledger keeps it."""
+"""Runs: the options of a command, and a model's run as the ledger keeps it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What a command asks of its runs.
+    """The options of a command for its runs.
 
-    `retry` gives rows that failed in earlier runs their attempts anew, `full_refresh` asks every
-    row. `max_cost` is USD. `invocation` is the command's first run, once there is one; `foreseen`
-    is USD that the plans before take, where none is carried out.
+    `retry` resets the attempts of rows that failed in earlier runs, `full_refresh` asks for every
+    row again. `max_cost` is USD. `invocation` is the command's first run, None before it starts.
+    `foreseen` is USD that earlier plans of the same command would spend; 0 unless it only plans.
     """
 
     retry: bool = False
@@ -31,9 +31,9 @@ class RunOptions:
 class Run:
     """A run of a model, as the ledger keeps it.
 
-    `again` gives failed rows their attempts anew. Only answers that were read after the `since`-th
-    batch count: those of a full refresh, for which it is not 0. `invocation` is the first
-    run of the same command. `limits` are USD by budget: see `budget`.
+    `again` resets the attempts of failed rows. `since` is 0, or for a full refresh the number of
+    batches read before it: only answers read after these count. `invocation` is the first run of
+    the same command. `limits` are USD by scope: see `find_limits`.
     """
 
     id: int
@@ -49,7 +49,8 @@ class Run:
 
     @classmethod
     def latest(cls, database: Ledger, model: str) -> Run:
-        """The model's latest run."""
+        """Returns the model's latest run; it must have one."""
+        # `latest_run.sql` selects its columns in the order of these fields.
         row = database.call("latest_run", model=model)[0]
         values = dict(zip(cls.__dataclass_fields__, row, strict=True))
         fixed = {"retry": tuple(values["retry"]), "limits": dict(values["limits"] or {})}

@@ -1,4 +1,4 @@
-"""States: where each enrichment model stands after its latest run."""
+"""States: the state of each enrichment model after its latest run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from enrich.db.database import statement
-from enrich.ledger.batch import unread
+from enrich.db.database import read_statement
+from enrich.ledger.batch import list_unread
 from enrich.ledger.queue import list_waiting
 
 if TYPE_CHECKING:
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
     from enrich.db.database import Ledger
     from enrich.ledger.batch import Batch
-    from enrich.manifest.model import Kind
+    from enrich.manifest.model import ModelKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where a model stands after its latest run; of a plain one, what its `kind` became.
+    """The state of a model after its latest run; a plain model has its `kind` and little else.
 
-    `outcomes` counts the rows of the SELECT by outcome as last published, `pending` among them;
-    it is empty before the first answers are in. `batches` are those of the latest run's model that
-    are under way. `failure` is why its last batch failed as a whole, `stopped` why no more of its
-    run is sent, `held_back` the tests that do not let its table be published. A model that waits
-    for others comes `after` them; it may never have been run.
+    `outcomes` counts the rows of the SELECT by outcome as last published, including `pending`; it
+    is empty until the first answers are in. `batches` are the model's open batches. `failure` is
+    why its last batch failed as a whole, `stopped` why the rest of its run is not sent, `held_back`
+    the tests that keep its table from being published. `after` names the models that it is waiting
+    for; such a model may never have been run.
     """
 
     SHOWN: ClassVar = ("model", "rows", "ok", "failed", "pending", "llm", "published_at")
 
     model: str
-    kind: Kind = "enrichment"
+    kind: ModelKind = "enrichment"
     provider: str = ""
     llm: str = ""
     run: int = 0
@@ -55,28 +55,28 @@ class State:
 
     @property
     def failed(self) -> int:
-        """Rows whose last outcome is another than ok."""
+        """The number of rows whose latest outcome is neither ok nor pending."""
         return sum(many for word, many in self.outcomes.items() if word not in ("ok", "pending"))
 
     @property
     def pending(self) -> int:
-        """Rows without any outcome so far."""
+        """The number of rows without an outcome so far."""
         return self.outcomes.get("pending", 0) if self.outcomes else self.rows
 
     @property
     def held(self) -> tuple[Batch, ...]:
-        """Batches that a budget does not let go."""
+        """The batches that a budget keeps from being sent."""
         return tuple(batch for batch in self.batches if batch.held)
 
     @property
     def busy(self) -> bool:
-        """Whether batches are still under way, or others come first."""
+        """Whether it has open batches or waits for other models."""
         return bool(self.batches or self.after)
 
 
-def states(database: Ledger, names: list[str] | None = None) -> tuple[State, ...]:
-    """Where the named models stand, or all that were ever run. Needs the ledger."""
-    under_way = unread(database)
+def list_states(database: Ledger, names: list[str] | None = None) -> tuple[State, ...]:
+    """Returns the states of the named models, or of all that have ever run. Needs the ledger."""
+    under_way = list_unread(database)
     queue = list_waiting(database)
     busy = {each.model for each in queue} | {batch.model for batch in under_way}
     waits = {
@@ -84,7 +84,9 @@ def states(database: Ledger, names: list[str] | None = None) -> tuple[State, ...
         for each in queue
     }
     found = []
-    for row in database.fetch_dicts(statement("states")):
+    # If nothing that a model waits for is busy any more, it starts with the next turn: until then
+    # it shows all of them.
+    for row in database.fetch_dicts(read_statement("states")):
         if names is not None and row["model"] not in names:
             continue
         own = tuple(batch for batch in under_way if batch.model == row["model"])
@@ -92,5 +94,6 @@ def states(database: Ledger, names: list[str] | None = None) -> tuple[State, ...
         held = tuple(row.pop("held") or ())
         after = waits.pop(row["model"], ())
         found.append(State(**row, outcomes=outcomes, held_back=held, after=after, batches=own))
+    # Models that wait for their first run are in the queue, and not yet among the runs.
     wanted = {name: after for name, after in waits.items() if names is None or name in names}
     return (*found, *(State(model=name, after=after) for name, after in wanted.items()))

@@ -1,9 +1,10 @@
-"""The table of output types: one entry for each family says all that differs between them.
+"""The table of output types: one entry for each family says everything that differs between them.
 
-A new type is a field of `Families` and its entry in `FAMILIES`: the type checker refuses one
-without the other. Where data do not suffice, the entry is of a subclass that overrides what does
-not hold for it.
-Dates and times are ISO 8601 as RFC 3339 profiles it.
+To add a type, add a field to `Families` and its entry to `FAMILIES`; the type checker reports one
+without the other. Where data alone cannot describe a family, its entry is an instance of a subclass
+that overrides some methods.
+
+Dates and times are in the format of RFC 3339, a profile of ISO 8601.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from enrich.db import quote
+from enrich.db.quote import quote_name, quote_text, quote_texts, render_struct
 from enrich.manifest.column_type import (
-    EACH,
+    LIST_STEP,
     ColumnType,
     TypeFamily,
     TypePart,
@@ -24,21 +25,22 @@ from enrich.manifest.column_type import (
 if TYPE_CHECKING:
     from sqlglot import exp
 
-    from enrich.manifest.column_type import DdlPlace, Measure, Shape
+    from enrich.manifest.column_type import DdlPlace, Measure, WireShape
 
 DAY_PATTERN = r"\d{4}-\d{2}-\d{2}"
 HOUR_PATTERN = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?"
 WHOLE_KINDS = ("UBIGINT", "BIGINT", "HUGEINT", "UHUGEINT")
-"""DuckDB's names for whole numbers in JSON."""
+"""DuckDB's names for the kinds of whole numbers in JSON."""
+# DuckDB's `json_type` calls a whole number of more than 64 bits a DOUBLE, like a fraction.
 HUGE_TYPES = ("INT128", "UINT128")
-"""DuckDB's JSON reader calls a whole number of more than 64 bits a DOUBLE, like a fraction."""
+"""sqlglot's names of the integers whose JSON kind does not tell them from fractions."""
 EXACT_BELOW = 2**53
-"""Below this every whole number is a DOUBLE (IEEE 754)."""
+"""Below this, a DOUBLE can hold every whole number exactly (IEEE 754)."""
 ITEMS_GUESS = 3
-"""How many items a list or a MAP has, by rule of thumb."""
+"""How many items a list or a MAP has, as a rule of thumb."""
 NUMBER_LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 LENGTH_LABEL = "a text of length "
-"""How the label begins that stands for a text's length while it is parsed: see `output`."""
+"""How the label starts that takes the place of a text's length during parsing: see `output`."""
 INTEGER_BOUNDS: dict[str, tuple[int | None, int | None]] = {
     "TINYINT": (-(2**7), 2**7 - 1),
     "SMALLINT": (-(2**15), 2**15 - 1),
@@ -51,61 +53,64 @@ INTEGER_BOUNDS: dict[str, tuple[int | None, int | None]] = {
     "UBIGINT": (0, None),
     "UINT128": (0, None),
 }
-"""sqlglot's names of DuckDB's integers, and the bounds worth telling the llm: JSON numbers are
-doubles to many readers, which cannot hold the greatest integer of 64 bits."""
+"""sqlglot's names for DuckDB's integers, with the bounds that go into the schema."""
+# No bounds of 64 bits and more: many readers of JSON take numbers as doubles, which cannot hold
+# those exactly, and a server would round the bound.
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextFamily(TypeFamily):
-    """Text, perhaps of at most so many characters."""
+    """Text, with or without a maximum length in characters."""
 
     def describe(self, kind: ColumnType) -> str:
-        """The most characters."""
-        # Strict structured outputs refuse maxLength, and take a string's `pattern` and `format`
-        # alone: https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
+        """Returns the maximum length in words."""
+        # Strict structured outputs refuse maxLength; of the keywords for strings, they only accept
+        # `pattern` and `format`:
+        # https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
         return f"at most {kind.length} characters" if kind.length else ""
 
     def render_cast(self, kind: ColumnType, text: str) -> str:
-        """The text itself."""
+        """Returns the text itself."""
         return text
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
-        """Whether it is short enough."""
+        """Returns SQL that tells whether a text is short enough."""
         return f"NOT coalesce({self.render_misfit(kind, value)}, false)" if kind.length else ""
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
-        """Whether it is too long."""
+        """Returns SQL that tells whether a text is too long."""
         return f"length({text}) > {kind.length}" if kind.length else "false"
 
     def render_complaint(self, kind: ColumnType, where: str, text: str) -> str:
-        """How long it is, and how long it may be."""
+        """Returns SQL for a sentence on how long the text is, and how long it may be."""
         if not kind.length:
             return super().render_complaint(kind, where, text)
         most = f" characters, at most {kind.length} are allowed"
-        return f"{quote.text(f'{where}has ')} || length({text}) || {quote.text(most)}"
+        return f"{quote_text(f'{where}has ')} || length({text}) || {quote_text(most)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class IntegerFamily(TypeFamily):
-    """Whole numbers: 5, 5.0 and 5e0 are the same one, and 5.7 is none."""
+    """Whole numbers: 5, 5.0 and 5e0 are the same number, and 5.7 does not fit."""
 
     def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType:
-        """A type with the bounds worth telling."""
+        """Returns the type with its bounds."""
         sql = node.sql("duckdb", comments=False)
         return ColumnType(family=self, sql=sql, bounds=INTEGER_BOUNDS[node.this.name])
 
     def render_schema(self, kind: ColumnType) -> dict[str, Any]:
-        """With the bounds."""
+        """Returns the schema with the bounds, if there are any."""
         bounds = zip(("minimum", "maximum"), kind.bounds, strict=True)
         return {**self.schema, **{word: bound for word, bound in bounds if bound is not None}}
 
     def is_ambiguous(self, kind: ColumnType) -> bool:
-        """Beyond 64 bits whole numbers and fractions are of one JSON kind."""
+        """Whether the type has more than 64 bits."""
         return kind.sql in HUGE_TYPES
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
-        """Whether it is out of range, or has a fraction."""
-        # As text DuckDB would round 5.7, so what is not digits must be a double without a fraction.
+        """Returns SQL that tells whether a number is out of range or has a fraction."""
+        # DuckDB rounds the text 5.7 to 6, so whatever is not all digits must be a double without a
+        # fraction. Above 2**53 every double is one, so there only digits are accepted.
         near = f"try_cast({text} AS DOUBLE)"
         whole = f"coalesce(floor({near}) = {near} AND abs({near}) < {EXACT_BELOW}, false)"
         digits = f"regexp_full_match({text}, '-?[0-9]+')"
@@ -114,64 +119,66 @@ class IntegerFamily(TypeFamily):
 
 @dataclass(frozen=True, kw_only=True)
 class NumberFamily(TypeFamily):
-    """Numbers, without the NaN and Infinity that DuckDB takes for JSON."""
+    """Numbers, but not the NaN and Infinity that DuckDB accepts in JSON."""
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
-        """Whether it is finite."""
-        # A DECIMAL cannot hold NaN or Infinity, so reading them has failed already.
+        """Returns SQL that tells whether a number is finite."""
+        # A DECIMAL cannot hold NaN or Infinity, so `from_json_strict` has already refused them.
         exact = kind.sql.startswith("DECIMAL")
         return "" if exact else f"coalesce(isfinite({value}), true)"
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
-        """Whether it is out of range or not finite."""
+        """Returns SQL that tells whether a number is out of range or not finite."""
         finite = f"coalesce(isfinite(try_cast({text} AS DOUBLE)), false)"
         return f"({self.render_cast(kind, text)} IS NULL OR NOT {finite})"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimestampFamily(TypeFamily):
-    """Points in time; without an offset one is in UTC."""
+    """Points in time; without an offset, a point in time is in UTC."""
 
     def render_cast(self, kind: ColumnType, text: str) -> str:
-        """The point in time that the offset means."""
+        """Returns SQL for the point in time, with the offset taken into account."""
         if kind.sql == "TIMESTAMP":
-            # The plain cast drops the offset; by way of the zoned type it counts.
+            # A plain cast to TIMESTAMP ignores the offset. The type with a time zone does not, and
+            # enrich runs DuckDB in UTC, so the second cast does not move the time.
             return f"CAST(try_cast({text} AS TIMESTAMP WITH TIME ZONE) AS TIMESTAMP)"
         return TypeFamily.render_cast(self, kind, text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class JsonFamily(TypeFamily):
-    """Any JSON value, or a text that holds one, which is what a strict schema can ask for."""
+    """Any JSON value, or a text that contains one, which is all that a strict schema can ask
+    for."""
 
     def describe(self, kind: ColumnType) -> str:
-        """What a schema that asks for a text leaves out."""
+        """Returns what a schema that asks for a text leaves out."""
         return "JSON, as text"
 
     def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
-        """The value, or what its text holds."""
+        """Returns SQL for the value, or for the JSON in its text."""
         return (
             f"CASE json_type({value}) WHEN 'NULL' THEN NULL "
             f"WHEN 'VARCHAR' THEN try_cast({value}->>'$' AS JSON) ELSE {value} END"
         )
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
-        """Whether a text holds JSON."""
+        """Returns SQL that tells whether a text contains JSON."""
         absent = f"coalesce(json_type({value}), 'NULL') = 'NULL'"
         return f"({absent} OR {self.render_value(kind, value, depth)} IS NOT NULL)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnumFamily(TypeFamily):
-    """One of some labels, letter for letter."""
+    """One of several labels, spelled exactly as in the ENUM."""
 
     def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
-        """An ENUM, or the text whose length stands in its place."""
+        """Returns an ENUM, or a text whose length was written as a label."""
         labels = tuple(label.name for label in node.expressions)
         if labels[:1] and labels[0].startswith(LENGTH_LABEL):
             length = int(labels[0].removeprefix(LENGTH_LABEL))
             if not length:
-                raise place.error("a text of no length holds nothing", hint=SUPPORTED_TYPES)
+                raise place.error("a text cannot have the length 0", hint=SUPPORTED_TYPES)
             return ColumnType(family=FAMILIES.text, sql="VARCHAR", length=length)
         sql = node.sql("duckdb", comments=False)
         if len(set(labels)) < len(labels):
@@ -179,60 +186,61 @@ class EnumFamily(TypeFamily):
         return ColumnType(family=self, sql=sql, labels=labels) if labels else None
 
     def render_schema(self, kind: ColumnType) -> dict[str, Any]:
-        """With the labels."""
+        """Returns the schema with the labels."""
         return {**self.schema, "enum": list(kind.labels)}
 
     def name_choices(self, kind: ColumnType) -> str:
-        """The labels."""
+        """Returns the labels in words."""
         return f"one of {', '.join(kind.labels)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StructFamily(TypeFamily):
-    """Objects with every field of a STRUCT; a field may be null."""
+    """Objects with all fields of a STRUCT; a field may be null."""
 
     def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
-        """A STRUCT of fields that an output can hold."""
+        """Returns a STRUCT whose fields have types that an output can hold; None without fields."""
         fields = [(each.name, parse_type(each.args["kind"], place)) for each in node.expressions]
-        sql = ", ".join(f"{quote.name(name)} {kind.sql}" for name, kind in fields)
-        # Strict structured outputs want every field, so one that is not known must be null.
+        sql = ", ".join(f"{quote_name(name)} {kind.sql}" for name, kind in fields)
+        # Strict structured outputs demand every field, so null is how the llm says that it does not
+        # know one; DDL has no NOT NULL for fields.
         parts = (TypePart(step=name, type=kind, required=False) for name, kind in fields)
         return ColumnType(family=self, sql=f"STRUCT({sql})", parts=tuple(parts)) if fields else None
 
     def render_schema(self, kind: ColumnType) -> dict[str, Any]:
-        """An object with every field."""
+        """Returns the schema of an object with all fields."""
         return render_object(
             {part.step: part.type.render_schema(required=part.required) for part in kind.parts}
         )
 
     def count_tokens(self, kind: ColumnType) -> float:
-        """The keys and the values."""
+        """Returns an estimate for the keys and the values together."""
         return sum(
             count_key_tokens(part.step) + part.type.family.count_tokens(part.type)
             for part in kind.parts
         )
 
-    def render_shape(self, kind: ColumnType) -> Shape:
-        """The fields' shapes by name."""
+    def render_shape(self, kind: ColumnType) -> WireShape:
+        """Returns the shapes of the fields by name."""
         return {part.step: part.type.family.render_shape(part.type) for part in kind.parts}
 
     def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
-        """The fields' values; NULL stays NULL."""
+        """Returns SQL for a STRUCT of the published values of the fields."""
         if kind.is_published_as_read:
             return value
         fields = {
             part.step: part.type.family.render_value(
-                part.type, f"{value}.{quote.name(part.step)}", depth
+                part.type, f"{value}.{quote_name(part.step)}", depth
             )
             for part in kind.parts
         }
-        # Without the CASE, a STRUCT that is NULL would become one of NULLs.
-        return f"CASE WHEN {value} IS NOT NULL THEN {quote.struct(fields)} END"
+        # Without the CASE, a NULL would become a STRUCT whose fields are all NULL.
+        return f"CASE WHEN {value} IS NOT NULL THEN {render_struct(fields)} END"
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
-        """Whether every field fits."""
+        """Returns SQL that tells whether all fields fit; "" if they always do."""
         fits = (
-            part.type.family.render_fit(part.type, f"{value}.{quote.name(part.step)}", depth)
+            part.type.family.render_fit(part.type, f"{value}.{quote_name(part.step)}", depth)
             for part in kind.parts
         )
         return " AND ".join(filter(None, fits))
@@ -240,11 +248,13 @@ class StructFamily(TypeFamily):
 
 @dataclass(frozen=True, kw_only=True)
 class MapFamily(TypeFamily):
-    """Plain values by plain keys, each key once: a list of pairs, for a strict schema knows no free
-    keys, or an object."""
+    """Plain values by plain keys, where each key occurs once: a list of pairs, or an object."""
+
+    # The schema asks for pairs, since strict structured outputs cannot describe an object whose
+    # keys are not known. An llm that is not bound by the schema may answer with an object.
 
     def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
-        """A MAP of plain values by plain keys."""
+        """Returns a MAP of plain values by plain keys."""
         if len(node.expressions) != 2:
             return None
         key, value = (parse_type(side, place) for side in node.expressions)
@@ -255,81 +265,85 @@ class MapFamily(TypeFamily):
         return ColumnType(family=self, sql=f"MAP({key.sql}, {value.sql})", entry=(key, value))
 
     def render_schema(self, kind: ColumnType) -> dict[str, Any]:
-        """A list of pairs."""
+        """Returns the schema of a list of pairs."""
         key, value = (side.render_schema(required=True) for side in kind.entry)
         return {**self.schema, "items": render_object({"key": key, "value": value})}
 
     def count_tokens(self, kind: ColumnType) -> float:
-        """The pairs."""
+        """Returns an estimate for the pairs together."""
         sides = (side.family.count_tokens(side) + self.tokens for side in kind.entry)
         return ITEMS_GUESS * sum(sides)
 
     def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
-        """The MAP of the pairs."""
+        """Returns SQL for the MAP of the pairs."""
         key, held = kind.entry
         fields = {
             "key": key.family.render_cast(key, "e.key"),
             "value": held.family.render_cast(held, _render_text("e.value")),
         }
-        # `try`, for answers to an earlier output, which may have a key twice, are read as well.
-        pairs = f"list_transform({_render_pairs(value)}, lambda e: {quote.struct(fields)})"
+        # `try`, because answers to an earlier output are read as well. Such an answer may have a
+        # key twice, which is an error for `map_from_entries`.
+        pairs = f"list_transform({_render_pairs(value)}, lambda e: {render_struct(fields)})"
         return f"try(map_from_entries({pairs}))"
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
-        """Whether every pair fits."""
+        """Returns SQL that tells whether all pairs fit."""
         return f"NOT coalesce({self.render_misfit(kind, f'CAST({value} AS VARCHAR)')}, false)"
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
-        """True where a pair has a key or a value that does not fit, or where two pairs have one
-        key."""
-        # A key is a JSON string whatever its type, so only the value's JSON kind is looked at.
+        """Returns SQL that is true if the key or the value of a pair does not fit, or if two pairs
+        have the same key."""
+        # In an object a key is a JSON string whatever its type, so only the JSON kind of the value
+        # is checked.
         key, held = kind.entry
         bad = (
             f"e.key IS NULL OR {key.family.render_misfit(key, 'e.key')} "
             f"OR coalesce(json_type(e.value), 'NULL') "
-            f"NOT IN ({quote.texts(held.family.json_kinds)}) "
+            f"NOT IN ({quote_texts(held.family.json_kinds)}) "
             f"OR {held.family.render_misfit(held, _render_text('e.value'))}"
         )
         pairs = _render_pairs(f"try_cast({text} AS JSON)")
         keys = f"list_transform({pairs}, lambda e: {key.family.render_cast(key, 'e.key')})"
         return (
             f"({pairs} IS NULL OR len(list_filter({pairs}, lambda e: {bad})) > 0 "
+            # Compared once converted: 1 and 1.0 are two texts, but one key of a MAP(INTEGER, ...).
             f"OR len(list_distinct({keys})) < len({keys}))"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListFamily(TypeFamily):
-    """Lists of any length; an item may not be null."""
+    """Lists of any length whose items are not null."""
 
     def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
-        """A list of items that an output can hold."""
-        if len(node.expressions) != 1 or node.args.get("values"):  # INTEGER[3] has a length
+        """Returns a list whose items have a type that an output can hold; None for others."""
+        # `values` holds the 3 of INTEGER[3]: an array of fixed length, which is another type.
+        if len(node.expressions) != 1 or node.args.get("values"):
             return None
         item = parse_type(node.expressions[0], place)
-        part = TypePart(step=EACH, type=item, required=True)
+        part = TypePart(step=LIST_STEP, type=item, required=True)
         return ColumnType(family=self, sql=f"{item.sql}[]", parts=(part,))
 
     def render_schema(self, kind: ColumnType) -> dict[str, Any]:
-        """With the items' schema."""
+        """Returns the schema with that of the items."""
         return {**self.schema, "items": _item_of(kind).render_schema(required=True)}
 
     def count_tokens(self, kind: ColumnType) -> float:
-        """The items."""
+        """Returns an estimate for the items together."""
         item = _item_of(kind)
         return ITEMS_GUESS * item.family.count_tokens(item)
 
     def choose_measure(self, kind: ColumnType) -> Measure:
-        """Texts in a list are tags: they are scored like labels."""
+        """Returns "labels" for lists of texts, which are most likely tags."""
         return "value" if _item_of(kind).family.measure == "value" else "labels"
 
-    def render_shape(self, kind: ColumnType) -> Shape:
-        """The item's shape."""
+    def render_shape(self, kind: ColumnType) -> WireShape:
+        """Returns the shape of the items in a list."""
         item = _item_of(kind)
         return [item.family.render_shape(item)]
 
     def render_value(self, kind: ColumnType, value: str, depth: int) -> str:
-        """The items' values."""
+        """Returns SQL for the list of the published values of the items."""
         if kind.is_published_as_read:
             return value
         item, name = _item_of(kind), f"v{depth}"
@@ -337,7 +351,7 @@ class ListFamily(TypeFamily):
         return f"list_transform({value}, lambda {name}: {inner})"
 
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
-        """Whether every item fits."""
+        """Returns SQL that tells whether all items fit; "" if they always do."""
         item, name = _item_of(kind), f"f{depth}"
         inner = item.family.render_fit(item, name, depth + 1)
         bad = f"list_filter({value}, lambda {name}: NOT ({inner}))"
@@ -345,14 +359,14 @@ class ListFamily(TypeFamily):
 
 
 def _item_of(kind: ColumnType) -> ColumnType:
-    """The type of a list's items."""
+    """Returns the type of a list's items."""
     (part,) = kind.parts
     return part.type
 
 
 def _render_pairs(value: str) -> str:
-    """SQL for the pairs of a MAP, given as the schema has it or as an object, as a list of
-    {key VARCHAR, value JSON}."""
+    """Returns SQL for the pairs of a MAP as a list of {key VARCHAR, value JSON}, whether the answer
+    is a list of pairs or an object."""
     pairs = """'[{"key":"VARCHAR","value":"JSON"}]'"""
     return f"""CASE json_type({value})
         WHEN 'OBJECT' THEN try(map_entries(from_json({value}, '"MAP(VARCHAR,JSON)"')))
@@ -360,12 +374,12 @@ def _render_pairs(value: str) -> str:
 
 
 def _render_text(value: str) -> str:
-    """SQL for the text of a JSON value."""
+    """Returns SQL for the text of a JSON value."""
     return f"({value}->>'$')"
 
 
 class Families(NamedTuple):
-    """Every family that an output may have, in the order in which hints list them."""
+    """All families that an output may have, in the order in which hints list them."""
 
     text: TypeFamily
     integer: TypeFamily
@@ -437,7 +451,8 @@ FAMILIES = Families(
     time=TypeFamily(
         names=("TIME",),
         written="TIME",
-        # RFC 3339's time, which JSON Schema's format means, must have an offset; a TIME has none.
+        # No `format`: JSON Schema's "time" is the one of RFC 3339, which must have an offset, and a
+        # TIME has none.
         schema={"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"},
         json_kinds=("VARCHAR",),
         expected="a time",
@@ -458,7 +473,7 @@ FAMILIES = Families(
         pattern=rf"{DAY_PATTERN}([T ]{HOUR_PATTERN}( ?(Z|[+-]\d{{2}}(:?\d{{2}})?))?)?",
     ),
     uuid=TypeFamily(
-        names=("UUID",),  # the pattern refuses braces, which DuckDB takes
+        names=("UUID",),  # DuckDB also accepts braces around one; the pattern does not
         written="UUID",
         schema={"type": "string", "format": "uuid"},
         json_kinds=("VARCHAR",),
@@ -471,7 +486,8 @@ FAMILIES = Families(
     json=JsonFamily(
         names=("JSON",),
         written="JSON",
-        schema={"type": "string"},  # no strict schema says "anything", so it is asked for as text
+        # A strict schema cannot say "any value", so the llm is asked for JSON as a text.
+        schema={"type": "string"},
         json_kinds=(*WHOLE_KINDS, "DOUBLE", "VARCHAR", "BOOLEAN", "ARRAY", "OBJECT"),
         expected="JSON",
         tokens=40,
@@ -504,7 +520,7 @@ FAMILIES = Families(
         schema={"type": "array"},
         json_kinds=("ARRAY", "OBJECT"),
         expected="a list of keys and values",
-        tokens=3,  # the word `key` or `value` before each of a pair's sides
+        tokens=3,  # for `"key":` or `"value":` before each side of a pair
         measure="value",
         is_plain=False,
         wire="JSON",
@@ -525,7 +541,7 @@ SUPPORTED_TYPES = f"use {', '.join(family.written for family in FAMILIES)}"
 
 
 def parse_type(node: exp.DataType, place: DdlPlace) -> ColumnType:
-    """A type as sqlglot parsed it; raises ModelError for one that an output cannot hold."""
+    """Returns the type that sqlglot parsed. Raises ModelError if an output cannot hold it."""
     found = next((family for family in FAMILIES if node.this.name in family.names), None)
     kind = found.parse(node, place) if found else None
     if kind is None:

@@ -1,10 +1,10 @@
-"""The guard: what the user's SQL may be. It reads; it neither writes nor runs anything else.
+"""The guard: what the user's SQL may do. It may read; it may not write, or run anything else.
 
-The first of two walls: SQL is judged as DuckDB's own parser reads it (`tree`), before DuckDB runs
-it. It is one SELECT, its nodes only read, and its functions are listed in `functions.tsv` as such;
-what a newer DuckDB brings is refused until it is listed. The other wall is DuckDB's own: a SELECT
-runs with the warehouse open for reading, and what files it may open was settled before any SQL was
-run (`database`).
+This is the first of two walls. SQL is judged as DuckDB's own parser reads it (see `tree`), before
+DuckDB runs it: it must be one SELECT, all its nodes must only read, and `functions.tsv` must list
+its functions as allowed; a function of a newer DuckDB is refused until it is listed. The second
+wall is DuckDB itself: a SELECT runs with the warehouse attached for reading only, and the files
+that it may open are fixed before any SQL runs (see `db.files`).
 """
 
 from __future__ import annotations
@@ -24,42 +24,48 @@ if TYPE_CHECKING:
 
     from enrich.manifest.tree import Tree
 
-ONLY_SELECT = "a model is a SELECT and only a SELECT: do this elsewhere, and read what it made"
-TABLE_FIRST = "a model is a SELECT over tables: make a table of this first, and read that"
+ONLY_SELECT = "a model is only a SELECT: do this outside of enrich, and read the resulting table"
+TABLE_FIRST = "a model is a SELECT over tables: create a table from this first, and read that"
 
 
 @cache
-def functions() -> Mapping[str, str]:
-    """Every function that is known, in lower case; "" for one that may be called, or why not."""
+def read_functions() -> Mapping[str, str]:
+    """Returns all known functions in lower case, each with the reason why it must not be called,
+    "" if it may be called."""
     text = (files("enrich.manifest") / "functions.tsv").read_text(encoding="utf-8")
     listed = (line.split("\t") for line in text.splitlines())
     return {name: "" if verdict == "allowed" else why for name, verdict, why in listed}
 
 
-def unknown(calls: Iterable[str]) -> frozenset[str]:
-    """Those of the functions that are not listed: the user's own macros, or a newer DuckDB's."""
-    return frozenset(calls) - functions().keys() - tree.MOMENTS
+def find_unknown(calls: Iterable[str]) -> frozenset[str]:
+    """Returns those functions that are not listed: macros of the user's, or functions of a newer
+    DuckDB."""
+    return frozenset(calls) - read_functions().keys() - tree.MOMENT_FUNCTIONS
 
 
 def check_tree(found: Tree, *, source: str, line: int | None = 1) -> None:
-    """Refuse SQL that writes, or calls what is refused.
+    """Raises ModelError for SQL that writes, or calls a function that must not be called.
 
-    It begins at `line` of the file `source`, if that is known.
+    The SQL starts at `line` of the file `source`; None if the line is not known.
     """
     if found.writes:
-        raise ModelError(f"{source}: it is no SELECT: it holds {found.writes}", hint=ONLY_SELECT)
+        message = f"{source}: it is not only a SELECT: it contains {found.writes}"
+        raise ModelError(message, hint=ONLY_SELECT)
     for name, at in found.calls.items():
-        why = functions().get(name, "")
+        # Unlisted functions pass here: they may be the user's macros, which only the warehouse
+        # knows. The compiler looks them up there.
+        why = read_functions().get(name, "")
         if why:
             where = source if line is None else f"{source}:{line + at - 1}"
             raise ModelError(f"{where}: {name}() {why}", hint=TABLE_FIRST)
 
 
 def check_expression(sql: str, *, source: str, line: int | None = 1) -> frozenset[str]:
-    """Refuse what is not one expression, writes, or calls what is refused; gives what it calls."""
+    """Returns the functions that an expression calls. Raises ModelError for SQL that is not one
+    expression, that writes, or that calls a function that must not be called."""
     where = source if line is None else f"{source}:{line}"
     try:
-        found = tree.expression(sql)
+        found = tree.parse_expression(sql)
     except RecursionError as problem:
         raise ModelError(
             f"{where}: '{sql[:60]}' is nested too deeply", hint=TABLE_FIRST
@@ -72,16 +78,18 @@ def check_expression(sql: str, *, source: str, line: int | None = 1) -> frozense
 
 
 def check_pivot(statement: exp.Expr, sql: str, *, source: str) -> None:
-    """Refuse the one kind of SELECT that DuckDB gives no tree of, as sqlglot reads it."""
+    """Raises ModelError for a PIVOT that does more than read, judged as sqlglot parses it."""
+    # DuckDB has no tree of a PIVOT whose columns are not listed: it runs as several statements.
     from sqlglot import exp, tokenize
     from sqlglot.tokenizer_core import TokenType
 
     found = statement.find(exp.DML, exp.DDL, exp.Command, exp.Into, exp.Set, exp.Pragma, exp.Attach)
     if found is not None:
-        what = f"it is no SELECT: it holds {found.key.upper()}"
+        what = f"it is not only a SELECT: it contains {found.key.upper()}"
         raise ModelError(f"{source}: {what}", hint=ONLY_SELECT)
+    # Tokens, not nodes: sqlglot gives many functions another name than they have in DuckDB.
     for token, after in pairwise(tokenize(sql, read="duckdb")):
         name = token.text.lower()
-        why = functions().get(name, "")
+        why = read_functions().get(name, "")
         if after.token_type == TokenType.L_PAREN and why:
             raise ModelError(f"{source}:{token.line}: {name}() {why}", hint=TABLE_FIRST)

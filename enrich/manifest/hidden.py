@@ -1,6 +1,6 @@
 """What SQL hides: the tables behind the user's own macros and views in the warehouse.
 
-A model that calls a macro, or reads a view that enrich did not make, reads what they read.
+A model that calls a macro, or reads a view that enrich did not create, reads what they read.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from enrich.db.ownership import MARK
+from enrich.db.ownership import MARK_START
 from enrich.manifest import model, tree
 
 if TYPE_CHECKING:
@@ -20,39 +20,48 @@ if TYPE_CHECKING:
 
 
 def may_hide(graph: Graph) -> bool:
-    """Whether a model names anything that may be a macro or a view of the user's own."""
+    """Whether a model names anything that may be a macro or a view of the user's.
+
+    If not, commands need not open the warehouse to know the graph.
+    """
     known = {name.lower() for name in (*graph.models, *graph.leaves)}
-    return any(each.reads - known or each.calls - tree.builtin() for each in graph.models.values())
+    return any(
+        each.reads - known or each.calls - tree.list_builtins() for each in graph.models.values()
+    )
 
 
-def resolved(database: Warehouse, models: Mapping[str, Model]) -> dict[str, Model]:
-    """The models with all they read, directly or behind macros and views. Needs the warehouse."""
+def resolve_reads(database: Warehouse, models: Mapping[str, Model]) -> dict[str, Model]:
+    """Returns the models with everything that they read, directly or through macros and views of
+    the warehouse, which must be attached."""
     behind = {
-        str(name): _named(str(sql)) for name, sql in database.call("hidden", mark=f"%{MARK}%")
+        str(name): _list_names(str(sql))
+        for name, sql in database.call("hidden", mark=f"%{MARK_START}%")
     }
     if not behind:
         return dict(models)
     return {
-        name: replace(each, reads=each.reads | _reached({*each.reads, *each.calls}, behind))
+        name: replace(each, reads=each.reads | _find_behind({*each.reads, *each.calls}, behind))
         for name, each in models.items()
     }
 
 
-def _named(sql: str) -> frozenset[str]:
-    """What the SQL of a macro or a view names: tables, functions, other macros."""
-    for text in (sql, f"SELECT {sql}"):  # a scalar macro is an expression
+def _list_names(sql: str) -> frozenset[str]:
+    """Returns what the SQL of a macro or a view names: tables and functions, which may be views and
+    macros themselves."""
+    for text in (sql, f"SELECT {sql}"):  # the SQL of a scalar macro is only an expression
         try:
-            found = tree.of(text)
+            found = tree.parse_tree(text)
         except RecursionError:
             return frozenset()
         if found is not None:
-            tables = (model.named(path) for path in found.tables)
+            tables = (model.name_table(path) for path in found.tables)
             return frozenset(filter(None, tables)) | frozenset(found.calls)
     return frozenset()
 
 
-def _reached(names: Iterable[str], behind: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """All that can be reached from these names through macros and views."""
+def _find_behind(names: Iterable[str], behind: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """Returns everything that can be reached from these names through macros and views."""
+    # Names that were found are left out, which also ends the search if they lead in a circle.
     found: set[str] = set()
     left = [name for name in names if name in behind]
     while left:

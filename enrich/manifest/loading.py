@@ -1,4 +1,4 @@
-"""The project's folder: its models and its SQL tests, as files."""
+"""Loading: the models and the SQL tests in the project's folder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.errors import DiskError, ProjectError
 from enrich.manifest import declared_tests, model, seed_file, strays, variables
-from enrich.manifest.config import NAME, READABLE
+from enrich.manifest.config import READABLE_HINT
 from enrich.manifest.graph import Graph
-from enrich.manifest.located import located
+from enrich.manifest.located import locate_paths
+from enrich.manifest.sources import TABLE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,54 +17,61 @@ if TYPE_CHECKING:
     from enrich.manifest.config import Config
     from enrich.manifest.data_test import DataTest
 
-TESTS = ("severity", "description")
-"""What comments at the top of a SQL test may set."""
+TEST_SETTINGS = ("severity", "description")
+"""What comments at the top of a SQL test can set."""
 
 
-def graph(config: Config, values: Mapping[str, Any]) -> Graph:
-    """The models, and the seeds and sources they may read; `values` are those of variables."""
-    models, broken = model.load(config.models, root=config.root, values=values)
-    misnamed = strays.misnamed(config.models, config.root, models)
+def load_graph(config: Config, values: Mapping[str, Any]) -> Graph:
+    """Returns the graph of the project's models, seeds and sources.
+
+    `values` are the values of variables. Models that cannot be read are listed as broken in the
+    graph; raises ProjectError or ModelError for names that occur twice.
+    """
+    models, broken = model.load_models(config.models, root=config.root, values=values)
+    misnamed = strays.find_misnamed_prompts(config.models, config.root, models)
     broken |= misnamed
     models = {name: each for name, each in models.items() if name not in misnamed}
-    brought = seed_file.found(config)
+    brought = seed_file.find_seed_files(config)
     leaves = dict.fromkeys((*brought.files, *brought.problems), "seed")
     lowered = {name.lower(): name for name in leaves}
     for source in config.sources:
         if source.name.lower() in lowered:
-            message = f"project.yml: the source '{source.name}' is called like a seed"
+            message = f"project.yml: the source '{source.name}' has the same name as a seed"
             raise ProjectError(message, hint="rename one of them")
     leaves |= {source.name: "source" for source in config.sources}
     lowered |= {source.name.lower(): source.name for source in config.sources}
     for name, each in models.items():
         same = lowered.get(name.lower())
         if same:
-            message = f"{each.source}: the {leaves[same]} '{same}' has its name"
+            message = f"{each.source}: the {leaves[same]} '{same}' has the same name"
             raise ProjectError(message, hint="rename one of them")
     unread = (
-        *strays.models(config.models, config.root, models),
-        *strays.tests(config.tests, config.root),
+        *strays.describe_stray_models(config.models, config.root, models),
+        *strays.describe_stray_tests(config.tests, config.root),
     )
     return Graph(models, leaves, broken, unread)
 
 
-def tests(config: Config, values: Mapping[str, Any]) -> tuple[DataTest, ...]:
-    """The SQL files in the test folders, each a test; `values` are those of variables."""
+def load_tests(config: Config, values: Mapping[str, Any]) -> tuple[DataTest, ...]:
+    """Returns the tests in the SQL files of the test folders. `values` are the values of variables.
+
+    Raises ProjectError, ModelError or DiskError.
+    """
     found: dict[str, DataTest] = {}
     for path in sorted(path for each in config.tests for path in each.rglob("*.sql")):
-        source = model.shown(path, config.root)
+        source = model.show_path(path, config.root)
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE) from problem
-        if not NAME.fullmatch(path.stem) or path.stem in found:
-            hint = "each test has a name of its own: letters, digits and _"
+            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE_HINT) from problem
+        if not TABLE_NAME.fullmatch(path.stem) or path.stem in found:
+            hint = "each test needs its own name of letters, digits and _"
             raise ProjectError(f"{source}: '{path.stem}' cannot name a test", hint=hint)
-        said = model.header(text, TESTS, source=source)
-        select = model.select(variables.filled(text, values, source=source), source)
+        said = model.read_header(text, TEST_SETTINGS, source=source)
+        select = model.parse_select(variables.fill_variables(text, values, source=source), source)
         severity = said.get("severity", "error")
         found[path.stem] = declared_tests.read_test_file(
-            located(select.query, config.root),
+            locate_paths(select.query, config.root),
             severity,
             name=path.stem,
             source=source,

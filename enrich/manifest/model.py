@@ -1,4 +1,4 @@
-"""Models: the files of models/, and what they read."""
+"""Models: the files in models/, and the tables that they read."""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from enrich.errors import DiskError, EnrichError, ModelError, ProjectError, nearest
 from enrich.manifest import guard, tree, variables
-from enrich.manifest.config import NAME, READABLE
-from enrich.manifest.located import located
+from enrich.manifest.config import READABLE_HINT
+from enrich.manifest.located import locate_paths
 from enrich.manifest.prompt import Prompt
+from enrich.manifest.sources import TABLE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Any
 
-SQL = ".sql"
-PROMPT = ".prompt.md"
-TAKEN = ("costs", "evaluations", "prompts")
-"""Tables of enrich's own in the schema where each model's provenance stands."""
-HISTORY = "_history"
-"""What the name of a model's table of earlier answers ends with."""
-HEADER = re.compile(r"^--[ \t]*(\w+):[ \t]*(.*?)[ \t]*$")
-SETTINGS = ("materialized", "tags", "description")
-"""What comments at the top of NAME.sql may set."""
+SQL_ENDING = ".sql"
+PROMPT_ENDING = ".prompt.md"
+RESERVED_TABLES = ("costs", "evaluations", "prompts")
+"""enrich's own tables in the schema that has a table with the provenance of each model."""
+HISTORY_ENDING = "_history"
+"""How the name of the table with a model's earlier answers ends."""
+HEADER_LINE = re.compile(r"^--[ \t]*(\w+):[ \t]*(.*?)[ \t]*$")
+HEADER_SETTINGS = ("materialized", "tags", "description")
+"""What comments at the top of NAME.sql can set."""
 
-Kind = Literal["enrichment", "view", "table"]
+ModelKind = Literal["enrichment", "view", "table"]
 Materialized = Literal["view", "table"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """NAME.sql, one SELECT; with NAME.prompt.md an enrichment model.
+    """NAME.sql, which is one SELECT; with NAME.prompt.md beside it, an enrichment model.
 
-    `query` is the SELECT as written, without a closing semicolon. `reads` are the tables it names,
-    in lower case, those of other databases and schemas with their names. `source` is how messages
-    name the file. `kind` is what it becomes; `tags` and `description` are words of the user's own.
-    `calls` are the functions it calls, and `unstable` says what may give other rows or other texts
-    each time.
+    `query` is the SELECT as written, without a closing semicolon. `reads` are the tables that it
+    names, in lower case, and with database and schema if those are not the warehouse's own.
+    `source` is the name of the file in messages. `kind` says what the model becomes. `tags` and
+    `description` are the user's. `calls` are the functions that the SELECT calls. `unstable` lists
+    what may return other rows or other texts in each run.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Model:
     query: str
     reads: frozenset[str]
     prompt: Prompt | None
-    kind: Kind
+    kind: ModelKind
     tags: tuple[str, ...] = ()
     description: str = ""
     calls: frozenset[str] = frozenset()
@@ -57,119 +58,138 @@ class Model:
 
     @property
     def asks(self) -> bool:
-        """Whether an llm answers its rows; a plain model is SQL alone."""
+        """Whether an llm answers its rows; a plain model is only SQL."""
         return self.prompt is not None
 
     @property
     def own_prompt(self) -> Prompt:
-        """The prompt of a model that asks. Raises ProjectError where it is a plain one."""
+        """The prompt of a model that asks. Raises ProjectError for a plain model."""
         if self.prompt is None:
             message = f"{self.source}: '{self.name}' has no prompt"
-            raise ProjectError(message, hint="name a model that asks: enrich list")
+            raise ProjectError(message, hint="enrich list shows which models have one")
         return self.prompt
 
     @classmethod
     def from_path(cls, path: Path, *, root: Path, values: Mapping[str, Any]) -> Model:
-        """Read NAME.sql, and NAME.prompt.md where it stands beside it; `values` are those of
-        variables."""
-        source = shown(path, root)
-        name = path.name.removesuffix(SQL)
-        if not NAME.fullmatch(name):
-            hint = "a model's name is a table's name: letters, digits and _"
-            raise ModelError(f"{source}: '{name}' cannot name a model", hint=hint)
-        if name.lower() in TAKEN:
-            hint = f"enrich.{name.lower()} is a table of enrich's own: rename the file"
-            raise ModelError(f"{source}: no model can be called '{name}'", hint=hint)
+        """Reads NAME.sql, and NAME.prompt.md if it is beside it. `values` are the values of
+        variables. Raises ModelError, DiskError or ProjectError."""
+        source = show_path(path, root)
+        name = path.name.removesuffix(SQL_ENDING)
+        _check_name(name, source)
         try:
+            # Editors on Windows may put a byte order mark first, which DuckDB cannot parse.
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE) from problem
-        beside = path.with_name(name + PROMPT)
+            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE_HINT) from problem
+        beside = path.with_name(name + PROMPT_ENDING)
         prompt = None
         if beside.exists():
-            prompt = Prompt.from_path(beside, source=shown(beside, root), values=values)
-        said = header(text, SETTINGS, source=source)
-        kind = said.get("materialized", "view")
-        if kind not in get_args(Materialized):
-            message = f"{source}: 'materialized' cannot be '{kind}'"
-            raise ModelError(message, hint=nearest(kind, get_args(Materialized)))
-        if prompt and "materialized" in said:
-            hint = "take the comment out: what the llm answers is always a table"
-            raise ModelError(f"{source}: a model with a prompt is not materialized", hint=hint)
-        found = select(variables.filled(text, values, source=source), source)
+            prompt = Prompt.from_path(beside, source=show_path(beside, root), values=values)
+        said = read_header(text, HEADER_SETTINGS, source=source)
+        kind = _read_kind(said, source, asks=prompt is not None)
+        found = parse_select(variables.fill_variables(text, values, source=source), source)
         tags = [word.strip() for word in said.get("tags", "").split(",") if word.strip()]
         return cls(
             name=name,
             source=source,
-            query=located(found.query, root),
+            query=locate_paths(found.query, root),
             reads=found.reads,
             calls=found.calls,
             unstable=(
                 *(f"{source}: {word}" for word in found.unstable),
-                *(_unstable(prompt) if prompt else ()),
+                *(_find_unstable(prompt) if prompt else ()),
             ),
             prompt=prompt,
-            kind="enrichment" if prompt else cast("Materialized", kind),
+            kind=kind,
             tags=tuple(dict.fromkeys([*(prompt.tags if prompt else ()), *tags])),
             description=said.get("description", prompt.description if prompt else ""),
         )
 
 
-def load(
+def _check_name(name: str, source: str) -> None:
+    """Raises ModelError for what cannot be the name of a model."""
+    if not TABLE_NAME.fullmatch(name):
+        hint = "a model's name is also the name of its table: use letters, digits and _"
+        raise ModelError(f"{source}: '{name}' cannot name a model", hint=hint)
+    if name.lower() in RESERVED_TABLES:
+        hint = f"enrich.{name.lower()} is one of enrich's own tables: rename the file"
+        raise ModelError(f"{source}: no model can be called '{name}'", hint=hint)
+
+
+def _read_kind(said: Mapping[str, str], source: str, *, asks: bool) -> ModelKind:
+    """Returns what a model with these comments becomes. Raises ModelError."""
+    kind = said.get("materialized", "view")
+    if kind not in get_args(Materialized):
+        message = f"{source}: 'materialized' cannot be '{kind}'"
+        raise ModelError(message, hint=nearest(kind, get_args(Materialized)))
+    if asks and "materialized" in said:
+        hint = "remove the comment: the answers of an llm are always a table"
+        message = f"{source}: a model with a prompt cannot set 'materialized'"
+        raise ModelError(message, hint=hint)
+    return "enrichment" if asks else cast("Materialized", kind)
+
+
+def load_models(
     folder: Path, *, root: Path, values: Mapping[str, Any]
 ) -> tuple[dict[str, Model], dict[str, EnrichError]]:
-    """Every model below `folder`, by name, and what is wrong with those that cannot be read;
-    `values` are those of variables."""
+    """Returns the models below `folder` by name, and what is wrong with those that cannot be read.
+
+    `values` are the values of variables. Raises ModelError for a name that is taken.
+    """
     models: dict[str, Model] = {}
     broken: dict[str, EnrichError] = {}
-    for path in sorted(folder.rglob(f"*{SQL}")):
+    for path in sorted(folder.rglob(f"*{SQL_ENDING}")):
         try:
             model = Model.from_path(path, root=root, values=values)
         except (ModelError, DiskError, ProjectError) as problem:
-            broken[path.name.removesuffix(SQL)] = problem
+            broken[path.name.removesuffix(SQL_ENDING)] = problem
             continue
+        # DuckDB ignores the case of names, so these two would be one table.
         other = next((m for m in models.values() if m.name.lower() == model.name.lower()), None)
         if other is not None:
             raise ModelError(f"{model.source}: {other.source} has the same name", hint="rename one")
         models[model.name] = model
     lowered = {model.name.lower() for model in models.values() if model.asks}
     for model in models.values():
-        if model.asks and model.name.lower().removesuffix(HISTORY) in lowered - {
+        if model.asks and model.name.lower().removesuffix(HISTORY_ENDING) in lowered - {
             model.name.lower()
         }:
             hint = f"enrich.{model.name} holds the earlier answers of another model: rename one"
             raise ModelError(f"{model.source}: no model can be called '{model.name}'", hint=hint)
-    for path in sorted(folder.rglob(f"*{PROMPT}")):
-        name = path.name.removesuffix(PROMPT)
-        if not path.with_name(name + SQL).exists():
-            source = shown(path, root)
-            hint = f"write {name}{SQL} beside it: the SELECT of the rows to enrich"
-            broken.setdefault(name, ModelError(f"{source}: there is no {name}{SQL}", hint=hint))
+    for path in sorted(folder.rglob(f"*{PROMPT_ENDING}")):
+        name = path.name.removesuffix(PROMPT_ENDING)
+        if not path.with_name(name + SQL_ENDING).exists():
+            source = show_path(path, root)
+            hint = f"write {name}{SQL_ENDING} beside it: the SELECT of the rows to enrich"
+            error = ModelError(f"{source}: there is no {name}{SQL_ENDING}", hint=hint)
+            broken.setdefault(name, error)
     return models, broken
 
 
-def shown(path: Path, root: Path) -> str:
-    """A file as messages name it: from the project's folder on, where it is inside."""
+def show_path(path: Path, root: Path) -> str:
+    """Returns the name of a file in messages: relative to the project's folder if it is inside."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def header(text: str, known: tuple[str, ...], *, source: str) -> dict[str, str]:
-    """What comments at the top of a SQL file set, as in `-- materialized: table`; any other comment
-    is only a comment, but for one that seems to mean a setting.
+def read_header(text: str, known: tuple[str, ...], *, source: str) -> dict[str, str]:
+    """Returns what comments at the top of a SQL file set, as in `-- materialized: table`.
 
-    >>> header("-- Films.\\n-- tags: nightly\\nSELECT 1", ("tags",), source="a.sql")
+    Other comments are ignored; raises ModelError for one that looks like a misspelled setting.
+    >>> read_header("-- Films.\\n-- tags: nightly\\nSELECT 1", ("tags",), source="a.sql")
     {'tags': 'nightly'}
     """
     found: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip() and not line.startswith("--"):
             break
-        match = HEADER.match(line)
+        match = HEADER_LINE.match(line)
         if match is None:
             continue
         word = match[1].lower()
         if word in known:
             found[word] = match[2]
+        # `-- Note: ...` is an ordinary comment, so only what is close to a setting is an error; the
+        # cutoff is stricter than difflib's 0.6.
         elif close := get_close_matches(word, known, n=1, cutoff=0.8):
             message = f"{source}:{number}: '{match[1]}' is not a setting here"
             raise ModelError(message, hint=f"did you mean '{close[0]}'?")
@@ -177,10 +197,11 @@ def header(text: str, known: tuple[str, ...], *, source: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Select:
-    """One SELECT as written, without a closing semicolon, and what it names in lower case.
+class ParsedSelect:
+    """One SELECT as written, without a closing semicolon, and what it names, in lower case.
 
-    `reads` are tables, `calls` functions, `unstable` what may give other rows each time.
+    `reads` are tables, `calls` are functions, and `unstable` lists what may return other rows in
+    each run.
     """
 
     query: str
@@ -189,41 +210,46 @@ class Select:
     unstable: tuple[str, ...] = ()
 
 
-def select(text: str, source: str) -> Select:
-    """The one SELECT in `text`, refused where it does more than read."""
-    query = tree.statement(text, source=source)
+def parse_select(text: str, source: str) -> ParsedSelect:
+    """Returns the only SELECT in `text`. Raises ModelError if there is none, or if it does more
+    than read."""
+    query = tree.extract_select(text, source=source)
     try:
-        found = tree.of(query)
+        found = tree.parse_tree(query)
     except RecursionError as problem:
         hint = "a model is one SELECT, as DuckDB reads it"
         raise ModelError(f"{source}: the SELECT is nested too deeply", hint=hint) from problem
     if found is None:
-        return Select(query=query, reads=_pivoted(query, source))
+        return ParsedSelect(query=query, reads=_read_pivot(query, source))
     guard.check_tree(found, source=source)
-    return Select(
+    return ParsedSelect(
         query=query,
-        reads=frozenset(filter(None, map(named, found.tables))),
+        reads=frozenset(filter(None, map(name_table, found.tables))),
         calls=frozenset(found.calls),
         unstable=found.unstable,
     )
 
 
-def _unstable(prompt: Prompt) -> Iterator[str]:
-    """What of a prompt's templates may give another text each time, with file and line."""
+def _find_unstable(prompt: Prompt) -> Iterator[str]:
+    """Yields what may return another text in each run in a prompt's templates, with file and
+    line."""
     for expression in prompt.expressions:
+        # The bracket is on a line of its own, or a comment at the end would swallow it.
         try:
-            found = tree.of(f"SELECT ({expression.sql}\n)")
+            found = tree.parse_tree(f"SELECT ({expression.sql}\n)")
         except RecursionError:
-            continue
+            continue  # the compiler reports it
         for word in found.unstable if found else ():
             yield f"{prompt.source}:{expression.line}: {word}"
 
 
-def _pivoted(query: str, source: str) -> frozenset[str]:
-    """The tables of a PIVOT whose columns are not listed: DuckDB has no tree of it."""
+def _read_pivot(query: str, source: str) -> frozenset[str]:
+    """Returns the tables of a PIVOT whose columns are not listed, of which DuckDB has no tree."""
     from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError
 
+    # sqlglot logs a warning where it falls back to a plain command; such a command is refused here
+    # in enrich's own words.
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     try:
         statement = parse_one(query, read="duckdb")
@@ -239,17 +265,22 @@ def _pivoted(query: str, source: str) -> frozenset[str]:
     return frozenset(
         filter(
             None,
-            (named(path) for path in paths if path and (len(path) > 1 or path[0] not in local)),
+            (
+                name_table(path)
+                for path in paths
+                if path and (len(path) > 1 or path[0] not in local)
+            ),
         )
     )
 
 
-def named(path: tuple[str, ...]) -> str:
-    """A table as models are named; provenance and history of a model count as its table. What
-    stands in another database or schema is named with it."""
+def name_table(path: tuple[str, ...]) -> str:
+    """Returns the name of a table as graphs use it: the bare name for tables of the warehouse, with
+    database and schema for all others. The provenance and the history of a model count as its
+    table."""
     *where, name = path
     if where in (["enrich"], ["warehouse", "enrich"]):
-        return name.removesuffix(HISTORY)
+        return name.removesuffix(HISTORY_ENDING)
     if where in ([], ["main"], ["warehouse"], ["warehouse", "main"]):
         return name
     return ".".join(path)

@@ -1,8 +1,8 @@
-"""The output: column DDL, one declaration of what the llm must return.
+"""The output: column DDL, the one declaration of what the llm must return.
 
-From it come the JSON Schema sent to the provider (OpenAI's rules for strict structured outputs:
-every property required, no additional ones, null through a type union), the types of the published
-table and, in `compiler`, the reader of the answers.
+Three things follow from it: the JSON Schema that is sent to the provider, by OpenAI's rules for
+strict structured outputs (all properties are required, no others are allowed, and null needs a
+union of types); the types of the published table; and, in `compiler`, the reader of the answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from enrich.manifest.column_type import ColumnType
 
 SIZED_TEXTS = ("VARCHAR", "TEXT", "CHAR", "BPCHAR", "NVARCHAR", "STRING")
-"""Types whose length is kept."""
+"""Types of text whose length means something."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +37,18 @@ class Column:
     bounds: tuple[tuple[str, int | float], ...]
 
     def render_schema(self) -> dict[str, Any]:
-        """The JSON Schema of the column's value, with its comment and what its CHECKs say."""
+        """Returns the JSON Schema of the column's value, with its comment and its CHECKs."""
         family = self.type.family
         bounds = {word: limit for word, limit in self.bounds if word in family.limits}
         schema = self.type.render_schema(required=self.required) | bounds
-        # The comment comes first: it says what to answer, the rest in which form.
+        # The comment comes first because it says what to answer; the rest says in which form.
         said = "; ".join(filter(None, (self.description, family.describe(self.type))))
         return schema | ({"description": said} if said else {})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """The columns the llm must return, and the CHECKs each answer must pass (as written)."""
+    """The columns that the llm must return, and the CHECKs as written that answers must pass."""
 
     ddl: str
     columns: tuple[Column, ...]
@@ -56,15 +56,15 @@ class Output:
 
     @property
     def is_text(self) -> bool:
-        """Whether it is one VARCHAR, as `response_format: text` needs."""
+        """Whether it is a single VARCHAR, as `response_format: text` needs it."""
         return len(self.columns) == 1 and self.columns[0].type.family is FAMILIES.text
 
     def render_schema(self) -> dict[str, Any]:
-        """The JSON Schema of an answer."""
+        """Returns the JSON Schema of an answer."""
         return render_object({column.name: column.render_schema() for column in self.columns})
 
     def count_tokens(self) -> float:
-        """The tokens of an answer, by rule of thumb."""
+        """Returns an estimate of the tokens of an answer."""
         return sum(
             count_key_tokens(column.name) + column.type.family.count_tokens(column.type)
             for column in self.columns
@@ -72,11 +72,11 @@ class Output:
 
     @classmethod
     def parse(cls, ddl: str, *, source: str, line: int = 1) -> Output:
-        """Read column DDL that starts at `line` of the file `source`."""
+        """Reads column DDL that starts at `line` of the file `source`. Raises ModelError."""
         columns: list[Column] = []
         checks: list[str] = []
-        for text, at in _items(ddl, source=source, line=line):
-            column, found = _item(text, source=source, line=at)
+        for text, at in _split_items(ddl, source=source, line=line):
+            column, found = _parse_item(text, source=source, line=at)
             checks += found
             if column is None:
                 continue
@@ -90,18 +90,18 @@ class Output:
         return cls(ddl=ddl, columns=tuple(columns), checks=tuple(checks))
 
 
-def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
-    """Each item of the list as written, with its trailing comment, and the line it starts on."""
+def _split_items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
+    """Yields each item of the list as written, with its comment, and the line that it starts on."""
     from sqlglot.errors import TokenError
     from sqlglot.tokenizer_core import TokenType
 
     try:
-        tokens = _tokens(ddl)
+        tokens = _tokenize(ddl)
     except TokenError as problem:
         hint = "close every quote and every bracket"
         raise ModelError(f"{source}:{line}: the output cannot be read", hint=hint) from problem
-    # Items are cut out before they are parsed: a comment behind a comma is about the column before
-    # it, and sqlglot would give it to the one after.
+    # Items are cut out before they are parsed: a comment after a comma is about the column before
+    # the comma, and sqlglot would attach it to the next column.
     depth = 0
     start = 0
     while start < len(ddl):
@@ -109,7 +109,7 @@ def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
         for token in tokens:
             if token.start < start:
                 continue
-            depth += _depth(token)
+            depth += _count_depth(token)
             if token.token_type == TokenType.COMMA and depth == 0:
                 cut = token.start
                 break
@@ -124,64 +124,72 @@ def _items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:
         start = after + len(comment)
 
 
-def _tokens(sql: str) -> list[Token]:
-    """The tokens of a text; raises TokenError."""
+def _tokenize(sql: str) -> list[Token]:
+    """Returns the tokens of a text. Raises TokenError."""
     from sqlglot import tokenize
 
     return tokenize(sql, read="duckdb")
 
 
-def _depth(token: Token) -> int:
-    """How many brackets deeper a token leads."""
+def _count_depth(token: Token) -> int:
+    """Returns 1 for an opening bracket, -1 for a closing one, and 0 for other tokens."""
     return {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(token.text, 0)
 
 
-def _item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str]]:
-    """One column with its checks, or a CHECK that stands alone."""
+def _parse_item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str]]:
+    """Returns one column and its CHECKs, or None and a CHECK of its own. Raises ModelError."""
     from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError
 
     hint = "write it as in CREATE TABLE: mood ENUM('light', 'dark') NOT NULL  -- what it means"
     try:
-        # A line of its own for the bracket, or a trailing comment would swallow it.
-        table = parse_one(f"CREATE TABLE t (\n{_marked(text)}\n)", read="duckdb")
+        # The bracket is on a line of its own, or a comment at the end would swallow it.
+        table = parse_one(f"CREATE TABLE t (\n{_mark_lengths(text)}\n)", read="duckdb")
         items = table.this.expressions
     except (SqlglotError, AttributeError, RecursionError) as problem:
-        message = f"{source}:{line}: this output column cannot be read: {_first(text)}"
+        message = f"{source}:{line}: this output column cannot be read: {_cut_first_line(text)}"
         raise ModelError(message, hint=hint) from problem
-    checks = list(_checks(text))
+    checks = list(_find_checks(text))
     if len(items) == 1 and isinstance(items[0], (exp.CheckColumnConstraint, exp.Constraint)):
         return None, checks
     if len(items) != 1 or not isinstance(items[0], exp.ColumnDef) or not items[0].args.get("kind"):
-        raise ModelError(f"{source}:{line}: this is no column: {_first(text)}", hint=hint)
-    item = items[0]
+        message = f"{source}:{line}: this is not a column: {_cut_first_line(text)}"
+        raise ModelError(message, hint=hint)
+    return _make_column(items[0], source=source, line=line), checks
+
+
+def _make_column(item: exp.ColumnDef, *, source: str, line: int) -> Column:
+    """Returns the column of a definition as sqlglot parsed it. Raises ModelError."""
+    from sqlglot import exp
+
     required = False
     bounds: list[tuple[str, int | float]] = []
     for constraint in item.constraints:
         if isinstance(constraint.kind, exp.CheckColumnConstraint):
-            bounds += _bounds(constraint.kind.this, item.name)
+            bounds += _find_bounds(constraint.kind.this, item.name)
         elif isinstance(constraint.kind, exp.NotNullColumnConstraint):
             required = not constraint.kind.args.get("allow_null")
         elif not isinstance(constraint.kind, exp.CommentColumnConstraint):
             what = constraint.kind.sql("duckdb")
             message = f"{source}:{line}: '{item.name}' cannot have {what}"
             raise ModelError(message, hint="an output column takes NOT NULL and CHECK (...)")
+    # sqlglot attaches a comment to whichever node precedes it: the type, a label or a constraint.
     comments = [comment.strip() for node in item.walk() for comment in node.comments or ()]
-    column = Column(
+    return Column(
         name=item.name,
         type=parse_type(item.args["kind"], DdlPlace(source, line)),
         required=required,
         description=" ".join(comments),
         bounds=tuple(bounds),
     )
-    return column, checks
 
 
-def _marked(text: str) -> str:
-    """The text with an ENUM of one label in the place of each VARCHAR(n): sqlglot leaves the length
-    of texts out, but for those in a list (30.30)."""
-    tokens = _tokens(text)
-    # From the end, so that the places of the tokens before stay true.
+def _mark_lengths(text: str) -> str:
+    """Returns the text with an ENUM of one label instead of each VARCHAR(n)."""
+    # sqlglot 30.30 drops the length of a text in DuckDB's dialect, except in a list. An ENUM keeps
+    # its labels, so the length travels as a label; `EnumFamily.parse` turns it back.
+    tokens = _tokenize(text)
+    # From the end, so that the positions of earlier tokens stay valid.
     for number in range(len(tokens) - 4, -1, -1):
         name, opening, length, closing = tokens[number : number + 4]
         sized = name.text.upper() in SIZED_TEXTS and opening.text == "(" and closing.text == ")"
@@ -192,32 +200,35 @@ def _marked(text: str) -> str:
     return text
 
 
-def _first(text: str) -> str:
-    """The first line of a text."""
+def _cut_first_line(text: str) -> str:
+    """Returns the first line of a text."""
     return text.strip().splitlines()[0].strip()
 
 
-def _checks(text: str) -> Iterator[str]:
-    """What stands between the brackets of each CHECK, letter for letter."""
-    tokens = _tokens(text)
+def _find_checks(text: str) -> Iterator[str]:
+    """Yields what is between the brackets of each CHECK, character for character."""
+    # Not as sqlglot renders it: DuckDB gets what the user wrote, so that its errors point there.
+    tokens = _tokenize(text)
     for number, token in enumerate(tokens):
         if token.text.upper() != "CHECK" or number + 1 >= len(tokens):
             continue
         depth = 0
         for closing in tokens[number + 1 :]:
-            depth += _depth(closing)
+            depth += _count_depth(closing)
             if depth == 0:
                 yield text[tokens[number + 1].start + 1 : closing.start].strip()
                 break
 
 
-def _bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
-    """What of a CHECK JSON Schema can say too: limits of a number, of the length of a list."""
+def _find_bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
+    """Yields the parts of a CHECK that JSON Schema can express: limits of a number or of the length
+    of a list."""
     from sqlglot import exp
 
+    # Only AND: of two sides of an OR, neither has to hold.
     if isinstance(check, (exp.And, exp.Paren)):
         for side in check.iter_expressions():
-            yield from _bounds(side, column)
+            yield from _find_bounds(side, column)
         return
     subject = check.this
     sized = isinstance(subject, (exp.Length, exp.ArraySize))
@@ -235,22 +246,23 @@ def _bounds(check: exp.Expr, column: str) -> Iterator[tuple[str, int | float]]:
     elif isinstance(check, (exp.LTE, exp.LT)):
         limits = [(most, check.expression, -int(isinstance(check, exp.LT)))]
     for word, limit, step in limits:
-        number = _number(limit)
+        number = _read_number(limit)
         if number is None:
             continue
-        # Lengths are whole numbers, so `> 2` is `minItems: 3`; other limits are exclusive.
+        # Lengths are whole numbers, so `> 2` becomes `minItems: 3`, as JSON Schema has no exclusive
+        # limit of a length. Other limits become exclusive ones.
         if step and not (sized and isinstance(number, int)):
             yield word.replace("m", "exclusiveM", 1), number
         else:
             yield word, number + step
 
 
-def _number(node: exp.Expr) -> int | float | None:
-    """The number that an expression is; None if it is no literal."""
+def _read_number(node: exp.Expr) -> int | float | None:
+    """Returns the value of a literal number; None for any other expression."""
     from sqlglot import exp
 
     if isinstance(node, exp.Neg):
-        inner = _number(node.this)
+        inner = _read_number(node.this)
         return None if inner is None else -inner
     if not isinstance(node, exp.Literal) or node.is_string:
         return None

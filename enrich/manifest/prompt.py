@@ -1,4 +1,4 @@
-"""The prompt: a .prompt.md file, front matter and role sections."""
+"""The prompt: a .prompt.md file with front matter and a section for each role."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from enrich.errors import DiskError, ModelError
 from enrich.manifest import declared_tests, template, variables
-from enrich.manifest.budget import PROMPT_KEYS, Budget
-from enrich.manifest.config import READABLE, RETRIED, outcomes
+from enrich.manifest.budget import PROMPT_BUDGETS, Budget
+from enrich.manifest.config import READABLE_HINT, RETRIED_OUTCOMES, read_outcomes
 from enrich.manifest.output import Output
-from enrich.manifest.settings import Settings
-from enrich.manifest.template import Expression, Image, Part, Text
+from enrich.manifest.settings import YamlSettings
+from enrich.manifest.template import Expression, Image, TemplatePart, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from enrich.manifest.data_test import DataTest
 
 Role = Literal["system", "user", "assistant"]
-Format = Literal["json_schema", "json_object", "text"]
+ResponseFormat = Literal["json_schema", "json_object", "text"]
 Endpoint = Literal["/v1/chat/completions", "/v1/responses"]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 ROLE_LINE = re.compile(r"^(system|user|assistant):[ \t]*$", re.MULTILINE)
-KEYS = (
+PROMPT_KEYS = (
     "key",
     "output",
     "params",
@@ -42,40 +42,43 @@ KEYS = (
     "budget",
     "tests",
 )
-OWN = ("model", "messages", "input", "response_format", "text", "stream")
-EXAMPLE = "---\nkey: id\noutput: |\n  summary VARCHAR NOT NULL\n---\nuser:\n{{ text }}"
+RESERVED_PARAMS = ("model", "messages", "input", "response_format", "text", "stream")
+PROMPT_EXAMPLE = "---\nkey: id\noutput: |\n  summary VARCHAR NOT NULL\n---\nuser:\n{{ text }}"
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn: who speaks, and what is said."""
+    """One message: who speaks, and what is said."""
 
     role: Role
-    parts: tuple[Part, ...]
+    parts: tuple[TemplatePart, ...]
 
     @property
-    def fixed(self) -> bool:
+    def is_fixed(self) -> bool:
         """Whether it is the same for every row."""
-        return not any(True for _ in expressions((self,)))
+        return not any(True for _ in list_expressions((self,)))
 
     @property
     def images(self) -> tuple[Image, ...]:
         return tuple(part for part in self.parts if isinstance(part, Image))
 
-    def filled(self, values: Mapping[str, Any], *, source: str) -> Message:
-        """The same with the values of its variables: what is one for every row becomes text."""
+    def fill(self, values: Mapping[str, Any], *, source: str) -> Message:
+        """Returns the message with the values of variables filled in. A `{{ }}` that is only a
+        variable becomes text."""
+        # Text that is the same for every row can be part of the prefix of all requests, which is
+        # stored once and hits the prompt caches of providers.
 
-        def fill(piece: str | Expression) -> str | Expression:
+        def fill_piece(piece: str | Expression) -> str | Expression:
             if isinstance(piece, str):
                 return piece
-            sql = variables.filled(piece.sql, values, source=source, line=piece.line)
-            text = variables.constant(piece.sql, values)
+            sql = variables.fill_variables(piece.sql, values, source=source, line=piece.line)
+            text = variables.render_constant(piece.sql, values)
             return replace(piece, sql=sql) if text is None else text
 
         parts = (
-            Text(tuple(map(fill, part.pieces)))
+            Text(tuple(map(fill_piece, part.pieces)))
             if isinstance(part, Text)
-            else replace(part, source=fill(part.source))
+            else replace(part, source=fill_piece(part.source))
             for part in self.parts
         )
         return replace(self, parts=tuple(parts))
@@ -83,10 +86,11 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """What is asked of the llm for each row, and the columns it must return.
+    """What the llm is asked about each row, and the columns that it must return.
 
-    `sample`: of how many rows a changed version replaces the answers they have; None: of all.
-    `variables` are those that its templates and tests name, with their values.
+    If the prompt changes, rows with an answer are asked again: `sample` is the number of these
+    rows, or None for all of them. `variables` are the variables that its templates and tests name,
+    with their values.
     """
 
     source: str
@@ -98,7 +102,7 @@ class Prompt:
     llm: str
     provider: str
     endpoint: Endpoint
-    response_format: Format
+    response_format: ResponseFormat
     max_attempts: int | None
     retry: tuple[str, ...] | None
     tags: tuple[str, ...]
@@ -114,34 +118,34 @@ class Prompt:
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
-        return tuple(expressions(self.messages))
+        return tuple(list_expressions(self.messages))
 
     @classmethod
     def from_path(cls, path: Path, *, source: str, values: Mapping[str, Any]) -> Prompt:
-        """Read a .prompt.md file; `source` is how messages name it, `values` are of variables."""
+        """Reads a .prompt.md file. `source` is its name in messages, and `values` are the values of
+        variables. Raises DiskError or ModelError."""
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE) from problem
+            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE_HINT) from problem
+        # With either line end, so that a prompt asks the same after a checkout on Windows.
         return cls.parse(text.replace("\r\n", "\n"), source=source, values=values)
 
     @classmethod
     def parse(cls, text: str, *, source: str, values: Mapping[str, Any]) -> Prompt:
-        settings, body, first = _split(text, source)
-        settings.known(KEYS)
+        """Returns the prompt in the text of a file. Raises ModelError."""
+        settings, body, first = _split_file(text, source)
+        settings.check_keys(PROMPT_KEYS)
         for word in ("key", "output"):
             if not settings.values.get(word):
-                raise ModelError(f"{source}: '{word}' is not set", hint=f"as in:\n{EXAMPLE}")
-        form = cast("Format", settings.choice("response_format", get_args(Format), "json_schema"))
-        params = settings.parameters("params")
-        for name in params:
-            if name in OWN:
-                hint = "enrich writes it; take it out"
-                raise settings.wrong("params", f"cannot hold '{name}'", hint=hint)
-        written = tuple(_messages(body, source=source, line=first))
-        messages = tuple(message.filled(values, source=source) for message in written)
-        key = settings.words("key")
-        ddl, line = settings.text("output"), settings.starts["output"]
+                raise ModelError(f"{source}: '{word}' is not set", hint=f"as in:\n{PROMPT_EXAMPLE}")
+        form = settings.read_choice("response_format", get_args(ResponseFormat), "json_schema")
+        endpoint = settings.read_choice("endpoint", get_args(Endpoint), "/v1/chat/completions")
+        params = _read_params(settings)
+        written = tuple(_parse_messages(body, source=source, line=first))
+        messages = tuple(message.fill(values, source=source) for message in written)
+        key = settings.read_words("key")
+        ddl, line = settings.read_text("output"), settings.starts["output"]
         output = Output.parse(ddl, source=source, line=line)
         prompt = cls(
             source=source,
@@ -150,108 +154,126 @@ class Prompt:
             output=output,
             messages=messages,
             params=params,
-            llm=settings.text("llm"),
-            provider=settings.text("provider"),
-            endpoint=cast(
-                "Endpoint", settings.choice("endpoint", get_args(Endpoint), "/v1/chat/completions")
-            ),
-            response_format=form,
-            max_attempts=settings.integer("max_attempts"),
-            retry=outcomes(settings, RETRIED) if "retry" in settings.values else None,
-            tags=settings.words("tags"),
-            description=settings.text("description"),
-            sample=_sample(settings),
-            budget=Budget.of(settings, PROMPT_KEYS),
-            variables={
-                name: values[name]
-                for sql in (*_written(written), *declared_tests.find_conditions(settings))
-                for name in variables.used(sql)
-                if name in values  # whoever fills them says which are not there
-            },
+            llm=settings.read_text("llm"),
+            provider=settings.read_text("provider"),
+            endpoint=cast("Endpoint", endpoint),
+            response_format=cast("ResponseFormat", form),
+            max_attempts=settings.read_integer("max_attempts"),
+            retry=read_outcomes(settings, RETRIED_OUTCOMES) if "retry" in settings.values else None,
+            tags=settings.read_words("tags"),
+            description=settings.read_text("description"),
+            sample=_read_sample(settings),
+            budget=Budget.from_settings(settings, PROMPT_BUDGETS),
+            variables=_pick_variables(written, settings, values),
             tests=declared_tests.parse_tests(
                 settings, (*key, *(c.name for c in output.columns)), values
             ),
         )
-        prompt._check(settings)
+        prompt._check_whole(settings)
         return prompt
 
-    def _check(self, settings: Settings) -> None:
-        """What no single setting can tell."""
+    def _check_whole(self, settings: YamlSettings) -> None:
+        """Raises ModelError for mistakes that no single setting shows."""
         if not self.expressions:
             hint = "name a column where the row's own text belongs: {{ title }}"
-            raise ModelError(f"{self.source}: the prompt asks the same of every row", hint=hint)
+            raise ModelError(f"{self.source}: the prompt asks the same for every row", hint=hint)
         if len(set(self.key)) < len(self.key):
-            raise settings.wrong("key", "names a column twice", hint="keep one of them")
+            raise settings.make_error("key", "names a column twice", hint="keep one of them")
         names = {column.name.lower() for column in self.output.columns}
         for key in self.key:
             if key.lower() in names:
-                hint = "it is the key, and comes back by itself; take it out of the output"
-                raise settings.wrong("output", f"cannot hold '{key}'", hint=hint)
+                hint = "the key is always part of the table; remove it from the output"
+                raise settings.make_error("output", f"cannot contain '{key}'", hint=hint)
         if self.response_format == "text" and not self.output.is_text:
             hint = "write `output: caption VARCHAR NOT NULL`, or take response_format: json_schema"
-            raise settings.wrong("response_format", "'text' needs exactly one VARCHAR", hint=hint)
+            raise settings.make_error(
+                "response_format", "'text' needs exactly one VARCHAR", hint=hint
+            )
+        # OpenAI refuses each such request: with this format, a message must contain the word JSON.
         if self.response_format == "json_object" and "json" not in self.text.lower():
-            hint = "say in the prompt that the answer is JSON, and with which keys"
-            raise settings.wrong("response_format", "'json_object' needs the word JSON", hint=hint)
+            hint = "say in the prompt that the answer is JSON, and which keys it has"
+            raise settings.make_error(
+                "response_format", "'json_object' needs the word JSON", hint=hint
+            )
         for message in self.messages:
             for image in message.images if message.role != "user" else ():
-                where = f"{self.source}:{image.line}"
                 hint = "move it below the line `user:`"
-                raise ModelError(f"{where}: only a user's message may show an image", hint=hint)
+                what = "an image must be in a user message"
+                raise ModelError(f"{self.source}:{image.line}: {what}", hint=hint)
 
 
-def _sample(settings: Settings) -> int | None:
-    """How many rows a changed prompt asks again: `new` none, `sample: n` so many, None all."""
+def _read_sample(settings: YamlSettings) -> int | None:
+    """Returns how many rows with an answer a changed prompt asks again: 0 for `on_change: new`,
+    None for all."""
     value = settings.values.get("on_change", "all")
     if value in ("all", "new"):
         return None if value == "all" else 0
     sample = value.get("sample") if isinstance(value, dict) and len(value) == 1 else None
     if not isinstance(sample, int) or isinstance(sample, bool) or sample < 1:
         hint = "one of: all, new, {sample: 50}"
-        raise settings.wrong("on_change", f"cannot be '{value}'", hint=hint)
+        raise settings.make_error("on_change", f"cannot be '{value}'", hint=hint)
     return sample
 
 
-def _written(messages: tuple[Message, ...]) -> Iterator[str]:
-    """Every `{{ }}` of the messages, as SQL."""
-    return (expression.sql for expression in expressions(messages))
+def _read_params(settings: YamlSettings) -> dict[str, Any]:
+    """Returns the parameters of requests under `params:`. Raises ModelError."""
+    params = settings.read_parameters("params")
+    for name in params:
+        if name in RESERVED_PARAMS:
+            hint = "enrich writes it; remove it"
+            raise settings.make_error("params", f"cannot contain '{name}'", hint=hint)
+    return params
 
 
-def expressions(messages: tuple[Message, ...]) -> Iterator[Expression]:
-    """Every `{{ }}` of the messages, in order."""
+def _pick_variables(
+    written: tuple[Message, ...], settings: YamlSettings, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the variables that the messages and the tests name, with their values."""
+    templates = (expression.sql for expression in list_expressions(written))
+    return {
+        name: values[name]
+        for sql in (*templates, *declared_tests.find_conditions(settings))
+        for name in variables.list_variables(sql)
+        # `fill_variables` reports those that do not exist.
+        if name in values
+    }
+
+
+def list_expressions(messages: tuple[Message, ...]) -> Iterator[Expression]:
+    """Yields every `{{ }}` in the messages, in order."""
     for message in messages:
         for part in message.parts:
             pieces = part.pieces if isinstance(part, Text) else (part.source,)
             yield from (piece for piece in pieces if isinstance(piece, Expression))
 
 
-def said(text: str) -> str:
-    """What a prompt's file says to the llm: all that follows the front matter.
-
-    >>> said("---\\nkey: id\\n---\\nuser:\\n{{ name }}")
+def strip_front_matter(text: str) -> str:
+    """Returns what a prompt's file says to the llm: everything after the front matter.
+    >>> strip_front_matter("---\\nkey: id\\n---\\nuser:\\n{{ name }}")
     'user:\\n{{ name }}'
     """
-    return _split(text, "ledger")[1].strip()
+    return _split_file(text, "ledger")[1].strip()
 
 
-def front_matter(text: str, *, source: str) -> Settings:
-    """The settings of a prompt's file, not looked at any further."""
-    return _split(text, source)[0]
+def read_front_matter(text: str, *, source: str) -> YamlSettings:
+    """Returns the settings of a prompt's file, which are not checked any further."""
+    return _split_file(text, source)[0]
 
 
-def _split(text: str, source: str) -> tuple[Settings, str, int]:
-    """Front matter, what follows it, and the line the latter starts on."""
+def _split_file(text: str, source: str) -> tuple[YamlSettings, str, int]:
+    """Returns the front matter, the text after it, and the line that this text starts on."""
     lines = text.split("\n")
     fences = [number for number, line in enumerate(lines) if line.rstrip() == "---"][:2]
     if len(fences) < 2 or any(line.strip() for line in lines[: fences[0]]):
-        raise ModelError(f"{source}: it must begin with settings", hint=f"as in:\n{EXAMPLE}")
+        hint = f"as in:\n{PROMPT_EXAMPLE}"
+        raise ModelError(f"{source}: a prompt must start with its settings", hint=hint)
     front = "\n".join(lines[fences[0] + 1 : fences[1]])
-    settings = Settings.parse(front, source=source, error=ModelError, first_line=fences[0] + 2)
+    settings = YamlSettings.parse(front, source=source, error=ModelError, first_line=fences[0] + 2)
     return settings, "\n".join(lines[fences[1] + 1 :]), fences[1] + 2
 
 
-def _messages(body: str, *, source: str, line: int) -> Iterator[Message]:
-    """The role sections; what stands before the first is `system`."""
+def _parse_messages(body: str, *, source: str, line: int) -> Iterator[Message]:
+    """Yields the messages of the role sections; text before the first section is `system`."""
     marks = list(ROLE_LINE.finditer(body))
     starts: list[tuple[Role, int, int]] = [("system", 0, marks[0].start() if marks else len(body))]
     for number, mark in enumerate(marks):
@@ -263,4 +285,4 @@ def _messages(body: str, *, source: str, line: int) -> Iterator[Message]:
         if not said:
             continue
         at = line + body[:start].count("\n") + section[: section.index(said[0])].count("\n")
-        yield Message(role, template.parse(said, source=source, line=at))
+        yield Message(role, template.parse_template(said, source=source, line=at))

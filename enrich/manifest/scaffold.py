@@ -1,4 +1,4 @@
-"""A new project: the files `enrich init` makes."""
+"""Scaffold: the files of a new project, as `enrich init` creates them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from enrich.errors import DiskError, ProjectError
-from enrich.manifest.config import FILE
+from enrich.manifest.config import PROJECT_FILE
 
-MADE = (
-    FILE,
+STARTER_FILES = (
+    PROJECT_FILE,
     ".gitignore",
     "seeds/tickets.csv",
     "models/tickets_triage.sql",
@@ -17,21 +17,27 @@ MADE = (
 )
 
 
-def create(folder: str) -> tuple[str, ...]:
-    """Make a working project in `folder`; gives the paths made. Nothing there is overwritten."""
+def create_project(folder: str) -> tuple[str, ...]:
+    """Creates a working project in `folder` and returns the paths of its files.
+
+    Raises ProjectError if one of them exists already, and DiskError.
+    """
     root = Path(folder)
-    for name in MADE:
+    # Checked before the first file is written, so that a refusal leaves no part of a project.
+    for name in STARTER_FILES:
         if (root / name).exists():
-            hint = "choose an empty folder, or work on with what is there: enrich run"
-            raise ProjectError(f"{root / name} exists already", hint=hint)
+            hint = "choose an empty folder, or use the project that is there: enrich run"
+            raise ProjectError(f"{root / name} already exists", hint=hint)
     template = files("enrich.manifest") / "starter"
     try:
-        for name in MADE:
+        for name in STARTER_FILES:
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
+            # The package has no subfolders for these and no file called `.gitignore`, which git
+            # would obey in this repository too.
             source = name.replace("/", "_").removeprefix(".")
             path.write_text((template / source).read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as problem:
         message = f"{problem.filename} cannot be written: {problem.strerror}"
-        raise DiskError(message, hint="make room, or see who may write there") from problem
-    return tuple(str(root / name) for name in MADE)
+        raise DiskError(message, hint="free disk space, or check the permissions") from problem
+    return tuple(str(root / name) for name in STARTER_FILES)

@@ -1,6 +1,6 @@
 """Seed files: what is in seeds/, which table each file becomes, and how it is read.
 
-A file that cannot become a table is a problem of that table and of no other.
+A file that cannot become a table is a problem of that table only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import EnrichError, InputError, nearest
-from enrich.manifest.config import FILE, NAME
+from enrich.manifest.config import PROJECT_FILE
+from enrich.manifest.sources import TABLE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from enrich.manifest.config import Config
 
-FORMATS = {
+SEED_READERS = {
     ".csv": "read_csv",
     ".tsv": "read_csv",
     ".json": "read_json",
@@ -27,15 +28,16 @@ FORMATS = {
     ".ndjson": "read_ndjson",
     ".parquet": "read_parquet",
 }
-"""The endings of files that become tables, and DuckDB's function for each."""
-PACKED = (".gz", ".zst")
-"""What may follow the ending of a text: DuckDB unpacks it."""
-SUPPORTED = ".csv, .tsv, .json, .jsonl and .ndjson (also with .gz or .zst), and .parquet"
-NOTES = re.compile(
+"""The endings of files that become tables, with DuckDB's function for each."""
+PACKED_ENDINGS = (".gz", ".zst")
+"""What may follow the ending of a text file: DuckDB decompresses it."""
+SUPPORTED_SEEDS = ".csv, .tsv, .json, .jsonl and .ndjson (also with .gz or .zst), and .parquet"
+NOTES_BESIDE_SEEDS = re.compile(
     r"readme.*|license.*|.*\.(md|rst|ya?ml|sql)|.*~|.*\.(bak|swp|tmp|orig)|#.*#", re.I
 )
-"""What people keep beside their data, and nobody expects to be loaded."""
-KINDS = {
+"""Files that people and their editors keep beside data; nobody expects them to be loaded."""
+# Opening a pipe waits for whoever writes into it, so these are recognized without being opened.
+SPECIAL_FILES = {
     stat.S_ISDIR: "a folder",
     stat.S_ISFIFO: "a pipe",
     stat.S_ISSOCK: "a socket",
@@ -46,9 +48,11 @@ KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class SeedFile:
-    """A file that becomes the table `name`; `source` is how messages name it, `reader` DuckDB's
-    function, `options` what project.yml gives it, and `encoding` what its text is in, if not
-    UTF-8."""
+    """A file that becomes the table `name`.
+
+    `source` is its name in messages, `reader` is DuckDB's function, `options` are its arguments
+    from project.yml, and `encoding` is the encoding of its text, "" for UTF-8.
+    """
 
     name: str
     path: Path
@@ -59,7 +63,8 @@ class SeedFile:
 
     @property
     def version(self) -> str:
-        """Changes with the file and with how it is read."""
+        """A text that changes with the file and with how it is read."""
+        # Size and time, not a hash: that would read every seed in full for each command.
         known = self.path.stat()
         said = repr(sorted(self.options.items())) + self.encoding if self.said else ""
         return f"{self.path.name}, {known.st_size} bytes, {known.st_mtime_ns}{said}"
@@ -72,97 +77,98 @@ class SeedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedFiles:
-    """The files by the table they become, what is wrong with others by the table they would become,
-    and sentences on what is not loaded."""
+    """The files by the table that they become, `problems` with others by the table that they would
+    become, and sentences on files that are not loaded."""
 
     files: Mapping[str, SeedFile]
     problems: Mapping[str, EnrichError]
     unread: tuple[str, ...]
 
 
-def found(config: Config) -> SeedFiles:
-    """Look at seeds/; nothing is opened. Raises ProjectError for options of a seed that is not
-    there."""
+def find_seed_files(config: Config) -> SeedFiles:
+    """Returns what is in seeds/, without opening any file. Options for a seed that does not exist
+    are among the problems."""
     files: dict[str, SeedFile] = {}
     problems: dict[str, EnrichError] = {}
     unread: list[str] = []
     for path in sorted(config.seeds.glob("*")):
         source = f"{config.seeds.name}/{path.name}"
-        ending = _ending(path.name)
-        if path.name.startswith(".") or NOTES.fullmatch(path.name):
+        ending = _find_ending(path.name)
+        if path.name.startswith(".") or NOTES_BESIDE_SEEDS.fullmatch(path.name):
             continue
-        if not ending and path.is_dir() and not any(_ending(e.name) for e in path.glob("*")):
-            continue  # pictures, say: nobody expects a table of it
+        if not ending and path.is_dir() and not any(_find_ending(e.name) for e in path.glob("*")):
+            continue  # pictures, for example: nobody expects a table of them
         if not ending:
-            unread.append(_unread(source, path))
+            unread.append(_explain_unread(source, path))
             continue
         name = path.name[: -len(ending)]
-        if not NAME.fullmatch(name):
+        if not TABLE_NAME.fullmatch(name):
             unread.append(f"{source} is not loaded: '{name}' cannot name a table; rename the file")
             continue
         other = next((known for known in files if known.lower() == name.lower()), "")
         if other or name in problems:
-            what = f"{source} and another file are both the table '{name}'"
+            what = f"{source} and another file would both be the table '{name}'"
             problems[other or name] = InputError(what, hint="rename or remove one of them")
             continue
-        files[name] = _file(config, name, path, source, ending)
-        if (wrong := _wrong(path)) is not None:
+        files[name] = _make_seed(config, name, path, source, ending)
+        if (wrong := _find_fault(path)) is not None:
             problems[name] = InputError(
-                f"{source} {wrong}", hint="put a file there that can be read"
+                f"{source} {wrong}", hint="replace it with a file that can be read"
             )
     for name in config.seed_options:
         if name not in files and name not in problems:
             where = f"{config.seeds.name}/"
-            what = f"{FILE}: 'seeds' has options for '{name}', which is no file of {where}"
+            what = f"{PROJECT_FILE}: 'seeds' has options for '{name}', but {where} has no such file"
             problems[name] = InputError(what, hint=nearest(name, files))
     good = {name: file for name, file in files.items() if name not in problems}
     return SeedFiles(files=good, problems=problems, unread=tuple(unread))
 
 
-def _file(config: Config, name: str, path: Path, source: str, ending: str) -> SeedFile:
+def _make_seed(config: Config, name: str, path: Path, source: str, ending: str) -> SeedFile:
     given = dict(config.seed_options.get(name, {}))
-    plain = next(each for each in FORMATS if ending.startswith(each))
+    plain = next(each for each in SEED_READERS if ending.startswith(each))
     encoding = str(given.pop("encoding", ""))
     return SeedFile(
         name=name,
         path=path,
         source=source,
-        reader=FORMATS[plain],
+        reader=SEED_READERS[plain],
         options=given,
         encoding="" if encoding.lower() in ("utf-8", "utf8") else encoding,
     )
 
 
-def _ending(name: str) -> str:
-    """The ending that says what a file is, in lower case; "" if none does."""
+def _find_ending(name: str) -> str:
+    """Returns the ending that tells the format of a file, in lower case; "" if there is none."""
     lowered = name.lower()
-    return next((each for each in _endings() if lowered.endswith(each)), "")
+    return next((each for each in _list_endings() if lowered.endswith(each)), "")
 
 
-def _endings() -> Iterator[str]:
-    for each in FORMATS:
+def _list_endings() -> Iterator[str]:
+    for each in SEED_READERS:
         yield each
+        # A Parquet file is compressed inside, and DuckDB has to seek in it.
         if each != ".parquet":
-            yield from (f"{each}{packed}" for packed in PACKED)
+            yield from (f"{each}{packed}" for packed in PACKED_ENDINGS)
 
 
-def _unread(source: str, path: Path) -> str:
-    """The sentence on a file of an unknown kind."""
-    kind = _wrong(path)
+def _explain_unread(source: str, path: Path) -> str:
+    """Returns the sentence on a file that is not loaded."""
+    kind = _find_fault(path)
     if kind is not None:
         return f"{source} is not loaded: it {kind}"
-    close = nearest(path.suffix.lower(), FORMATS) if path.suffix else ""
+    close = nearest(path.suffix.lower(), SEED_READERS) if path.suffix else ""
     more = f": {close}" if close.startswith("did you") else ""
-    return f"{source} is not loaded: seeds are {SUPPORTED}{more}"
+    return f"{source} is not loaded: seeds are {SUPPORTED_SEEDS}{more}"
 
 
-def _wrong(path: Path) -> str | None:
-    """What keeps a path from being read as a file, without opening it; None if nothing does."""
+def _find_fault(path: Path) -> str | None:
+    """Returns what keeps a path from being read as a file, without opening it; None if nothing."""
     try:
         known = path.stat()
     except OSError as problem:
         return f"cannot be read: {problem.strerror}"
-    for test, kind in KINDS.items():
+    for test, kind in SPECIAL_FILES.items():
         if test(known.st_mode):
             return f"is {kind}, not a file"
     return "is empty" if not known.st_size else None

@@ -1,9 +1,9 @@
-"""Settings: a YAML mapping read strictly. Every refusal names the file and the line."""
+"""Settings: a YAML mapping that is read strictly. Every error names the file and the line."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import EnrichError, nearest
@@ -11,14 +11,18 @@ from enrich.errors import EnrichError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-MOST = 2_000_000_000
-VARIABLE = re.compile(r"\$\{(\w+)\}")
+    import yaml
+
+# Fits the INTEGER columns of the ledger (32 bits), and a float holds it exactly.
+GREATEST_NUMBER = 2_000_000_000
+ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The values of a mapping, and where they stand, counted from 1: `lines` has the line of a key,
-    `starts` that of the first line of its value."""
+class YamlSettings:
+    """The values of a mapping, with their lines in the file `source`, counted from 1: `lines` has
+    the line of each key, `starts` the first line of its value. `error` is the class of errors in
+    this file."""
 
     values: Mapping[str, Any]
     lines: Mapping[str, int]
@@ -29,133 +33,169 @@ class Settings:
     @classmethod
     def parse(
         cls, text: str, *, source: str, error: type[EnrichError], first_line: int = 1
-    ) -> Settings:
-        """Read `text`, which starts at `first_line` of the file `source`; refuse what is not YAML,
-        not a mapping, or says a key twice."""
+    ) -> YamlSettings:
+        """Reads `text`, which starts at `first_line` of the file `source`. Raises `error` unless it
+        is YAML, a mapping, and has no key twice."""
         import yaml
 
         try:
+            # Values lose their lines when they are loaded, and nodes have no values, so both are
+            # read. ValueError is what PyYAML raises for a date such as 2024-13-01.
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             values = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError) as problem:
             mark = getattr(problem, "problem_mark", None)
             at = f":{mark.line + first_line}" if mark else ""
             what = getattr(problem, "problem", None) or "cannot be read"
-            raise error(f"{source}{at}: this is not YAML: {what}", hint=QUOTING) from problem
+            raise error(f"{source}{at}: this is not YAML: {what}", hint=QUOTING_HINT) from problem
         if node is None:
             return cls(values={}, lines={}, source=source, error=error)
         if not isinstance(node, yaml.MappingNode):
             message = f"{source}:{first_line}: expected settings"
-            raise error(message, hint="write one `key: value` a line")
+            raise error(message, hint="write one `key: value` on each line")
+        found = cls(
+            values={str(key): value for key, value in values.items()},
+            lines={},
+            starts={},
+            source=source,
+            error=error,
+        )
+        lines, starts = found._find_lines(node, first_line)
+        return replace(found, lines=lines, starts=starts)
+
+    def _find_lines(
+        self, node: yaml.MappingNode, first_line: int
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """Returns the lines of the keys of a mapping, and those on which their values start. Raises
+        `error` for a key that occurs twice."""
+        import yaml
+
         lines: dict[str, int] = {}
         starts: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + first_line
+            # A merge key brings in keys of another mapping, which have lines of their own.
             if key.value == "<<":
                 hint = "write the settings out"
-                raise error(f"{source}:{line}: '<<' is not taken here", hint=hint)
+                raise self.error(f"{self.source}:{line}: '<<' is not supported here", hint=hint)
+            # PyYAML itself silently keeps the last of two values.
             if key.value in lines:
-                raise error(
-                    f"{source}:{line}: duplicate key '{key.value}'", hint="keep one of them"
-                )
+                message = f"{self.source}:{line}: duplicate key '{key.value}'"
+                raise self.error(message, hint="keep one of them")
             lines[key.value] = line
+            # The text of a block starts on the line after its `|`.
             block = isinstance(value, yaml.ScalarNode) and value.style in ("|", ">")
             starts[key.value] = value.start_mark.line + first_line + (1 if block else 0)
-        return cls(
-            values={str(key): value for key, value in values.items()},
-            lines=lines,
-            starts=starts,
-            source=source,
-            error=error,
-        )
+        return lines, starts
 
-    def known(self, keys: Iterable[str]) -> Settings:
-        """Refuse any key that is not one of `keys`, offering the nearest."""
+    def check_keys(self, keys: Iterable[str]) -> YamlSettings:
+        """Raises `error` for any key that is not one of `keys`, with the nearest one as a hint;
+        returns the settings."""
         names = list(keys)
         for key in self.values:
             if key not in names:
-                raise self.wrong(key, "is not a setting here", hint=nearest(key, names))
+                raise self.make_error(key, "is not a setting here", hint=nearest(key, names))
         return self
 
-    def wrong(self, key: str, what: str, *, hint: str) -> EnrichError:
-        """The error that `key` is wrong, with file and line."""
+    def make_error(self, key: str, what: str, *, hint: str) -> EnrichError:
+        """Returns the error for a fault in `key`, with file and line."""
         at = f":{self.lines[key]}" if key in self.lines else ""
         return self.error(f"{self.source}{at}: '{key}' {what}", hint=hint)
 
-    def text(self, key: str, default: str = "") -> str:
+    def read_text(self, key: str, default: str = "") -> str:
+        """Returns a text; a number counts as one."""
         value = self.values.get(key)
         if value is None:
             return default
+        # A name such as 2024 is a number in YAML, and nobody expects to quote it. `yes` and `off`
+        # are booleans, whose text is no longer what was written.
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise self.wrong(key, "must be text", hint=f"{key}: some text")
+            raise self.make_error(key, "must be text", hint=f"{key}: some text")
         return str(value)
 
-    def integer(self, key: str, default: int | None = None, *, least: int = 1) -> int | None:
+    def read_integer(self, key: str, default: int | None = None, *, least: int = 1) -> int | None:
+        """Returns a whole number of at least `least`."""
         value = self.values.get(key)
         if value is None:
             return default
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
-            what = f"must be a whole number, {least} to {MOST}"
-            raise self.wrong(key, what, hint=f"{key}: 3")
+        if (
+            not isinstance(value, int)
+            or isinstance(value, bool)
+            or not least <= value <= GREATEST_NUMBER
+        ):
+            what = f"must be a whole number, {least} to {GREATEST_NUMBER}"
+            raise self.make_error(key, what, hint=f"{key}: 3")
         return value
 
-    def number(self, key: str, default: float) -> float:
+    def read_number(self, key: str, default: float) -> float:
+        """Returns a number that is not negative."""
         value = self.values.get(key)
         if value is None:
             return default
-        fits = isinstance(value, (int, float)) and 0 <= value <= MOST
+        fits = isinstance(value, (int, float)) and 0 <= value <= GREATEST_NUMBER
         if isinstance(value, bool) or not fits:
-            raise self.wrong(key, f"must be a number, 0 to {MOST}", hint=f"{key}: 1.5")
+            raise self.make_error(
+                key, f"must be a number, 0 to {GREATEST_NUMBER}", hint=f"{key}: 1.5"
+            )
         return float(value)
 
-    def words(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """One text or a list of them."""
+    def read_words(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Returns a list of texts; a single text counts as a list of one."""
         value = self.values.get(key)
         if value is None:
             return default
         items = value if isinstance(value, list) else [value]
         if not items or not all(isinstance(item, (str, int)) for item in items):
-            raise self.wrong(key, "must be a name or a list of names", hint=f"{key}: [one, two]")
+            raise self.make_error(
+                key, "must be a name or a list of names", hint=f"{key}: [one, two]"
+            )
         return tuple(str(item) for item in items)
 
-    def choice(self, key: str, known: tuple[str, ...], default: str) -> str:
-        value = self.text(key, default)
+    def read_choice(self, key: str, known: tuple[str, ...], default: str) -> str:
+        """Returns one of the `known` texts."""
+        value = self.read_text(key, default)
         if value not in known:
-            raise self.wrong(key, f"cannot be '{value}'", hint=nearest(value, known))
+            raise self.make_error(key, f"cannot be '{value}'", hint=nearest(value, known))
         return value
 
-    def mapping(self, key: str) -> dict[str, Any]:
+    def read_mapping(self, key: str) -> dict[str, Any]:
+        """Returns the mapping under `key`; an empty one if it is not set."""
         value = self.values.get(key)
         if value is None:
             return {}
         if not isinstance(value, dict):
-            hint = f"one `name: value` a line, indented below `{key}:`"
-            raise self.wrong(key, "must hold settings", hint=hint)
+            hint = f"write one `name: value` on each line, indented below `{key}:`"
+            raise self.make_error(key, "must be a mapping", hint=hint)
         return {str(name): item for name, item in value.items()}
 
-    def parameters(self, key: str) -> dict[str, Any]:
-        """The mapping under `key`, which must be plain JSON: it goes into requests as it is."""
+    def read_parameters(self, key: str) -> dict[str, Any]:
+        """Returns the mapping under `key`, which must be plain JSON because it becomes part of
+        requests unchanged."""
         import json
 
-        values = self.mapping(key)
+        values = self.read_mapping(key)
         try:
             json.dumps(values, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError, RecursionError) as problem:
             hint = "use numbers, text, true, false, lists and mappings; quote dates"
-            raise self.wrong(key, "holds what JSON cannot say", hint=hint) from problem
+            what = "contains a value that JSON cannot express"
+            raise self.make_error(key, what, hint=hint) from problem
         return values
 
-    def expanded(self, environment: Mapping[str, str]) -> Settings:
-        """The same settings with `${NAME}` replaced by environment variables, without the white
-        space around these: files and shells add a newline."""
+    def expand(self, environment: Mapping[str, str]) -> YamlSettings:
+        """Returns the settings with every `${NAME}` replaced by that environment variable."""
+        # Without the white space around a value: a key that was read from a file often ends with a
+        # newline, which HTTP cannot send in a header.
 
         def expand(key: str, value: Any) -> Any:  # noqa: ANN401  # any YAML value
             if isinstance(value, str):
-                for name in VARIABLE.findall(value):
+                for name in ENVIRONMENT_VARIABLE.findall(value):
                     if name not in environment:
                         hint = f"set it before you start enrich: export {name}=..."
-                        raise self.wrong(key, f"needs the environment variable {name}", hint=hint)
-                return VARIABLE.sub(lambda match: environment[match[1]].strip(), value)
+                        raise self.make_error(
+                            key, f"needs the environment variable {name}", hint=hint
+                        )
+                return ENVIRONMENT_VARIABLE.sub(lambda match: environment[match[1]].strip(), value)
             if isinstance(value, dict):
                 return {name: expand(key, item) for name, item in value.items()}
             if isinstance(value, list):
@@ -163,7 +203,9 @@ class Settings:
             return value
 
         values = {key: expand(key, value) for key, value in self.values.items()}
-        return Settings(values=values, lines=self.lines, source=self.source, error=self.error)
+        return YamlSettings(values=values, lines=self.lines, source=self.source, error=self.error)
 
 
-QUOTING = "text that holds `: `, `#` or starts with a bracket needs quotes; indent with spaces"
+QUOTING_HINT = (
+    "text that contains `: ` or ` #`, or starts with a bracket, needs quotes; indent with spaces"
+)

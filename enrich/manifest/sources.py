@@ -1,4 +1,4 @@
-"""Sources: data outside the warehouse that models read: attached databases, and files as views."""
+"""Sources: data outside the warehouse that models read, in attached databases or in files."""
 
 from __future__ import annotations
 
@@ -9,23 +9,33 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db import quote
-from enrich.db.files import Attached
+from enrich.db.files import AttachedDatabase
+from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, nearest
-from enrich.manifest.variables import literal
+from enrich.manifest.settings import ENVIRONMENT_VARIABLE
+from enrich.manifest.variables import render_literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
 
-VARIABLE = re.compile(r"\$\{(\w+)\}")
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-TYPES = ("duckdb", "sqlite", "postgres", "mysql")
-OWN = ("warehouse", "ledger", "main", "enrich", "enrich_tests", "temp", "system", "memory")
-FORMATS = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json_auto"}
+TABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+"""What models, seeds, SQL tests, sources and attached databases may be called."""
+DATABASE_TYPES = ("duckdb", "sqlite", "postgres", "mysql")
+RESERVED_SCHEMAS = (
+    "warehouse",
+    "ledger",
+    "main",
+    "enrich",
+    "enrich_tests",
+    "temp",
+    "system",
+    "memory",
+)
+FORMAT_READERS = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json_auto"}
 """DuckDB's reader for each format of a file."""
-ENDINGS = {
+FORMAT_ENDINGS = {
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
@@ -33,130 +43,153 @@ ENDINGS = {
     ".jsonl": "json",
     ".ndjson": "json",
 }
-REMOTE = "://"
-WILD = re.compile(r"[*?\[{]")
-HIVE = re.compile(r"[^/\\]+=[^/\\]*")
+REMOTE_MARK = "://"
+WILDCARD = re.compile(r"[*?\[{]")
+HIVE_PARTITION = re.compile(r"[^/\\]+=[^/\\]*")
+"""A folder such as `year=2024`, whose name DuckDB makes a column."""
 
 
-def address(each: Attached, environment: Mapping[str, str], root: Path) -> Attached:
-    """An attached database with the environment variables in its path replaced; the path of a file
-    begins at the folder `root`."""
-    for name in VARIABLE.findall(each.path):
+def resolve_address(
+    each: AttachedDatabase, environment: Mapping[str, str], root: Path
+) -> AttachedDatabase:
+    """Returns an attached database with the environment variables in its path replaced, and the
+    path of a file made absolute from the folder `root`. Raises ProjectError."""
+    # Not while project.yml is read: commands that attach nothing must work without the variable,
+    # and `shown`, which messages use, keeps its value out of sight.
+    for name in ENVIRONMENT_VARIABLE.findall(each.path):
         if name not in environment:
             hint = f"set it before you start enrich: export {name}=..."
             what = f"'attach' needs the environment variable {name} for '{each.name}'"
             raise ProjectError(f"project.yml: {what}", hint=hint)
-    path = VARIABLE.sub(lambda match: environment[match[1]], each.path)
+    path = ENVIRONMENT_VARIABLE.sub(lambda match: environment[match[1]], each.path)
     return replace(each, path=str(root / path) if each.type == "duckdb" else path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Files that models read as a view of this name; `reach` are the files, or what stands before
-    the first wildcard."""
+    """Files that models read as a view called `name`; `query` is its SELECT. `reach` are the files,
+    or the folders before the first wildcard, that DuckDB must be allowed to open."""
 
     name: str
     query: str
     reach: tuple[Path, ...]
 
 
-def attached(settings: Settings, *, open_access: bool) -> tuple[Attached, ...]:
-    """The databases under `attach:`."""
-    found: list[Attached] = []
-    for name, value in settings.mapping("attach").items():
+def read_attached(settings: YamlSettings, *, open_access: bool) -> tuple[AttachedDatabase, ...]:
+    """Returns the databases under `attach:`. Raises ProjectError."""
+    found: list[AttachedDatabase] = []
+    for name, value in settings.read_mapping("attach").items():
         _check_name(settings, "attach", name)
         if name.lower() in {each.name.lower() for each in found}:
-            raise settings.wrong("attach", f"has '{name}' twice", hint="keep one of them")
+            raise settings.make_error("attach", f"has '{name}' twice", hint="keep one of them")
         said = value if isinstance(value, dict) else {"path": value}
-        _known(settings, "attach", name, said, ("path", "type"))
+        _check_options(settings, "attach", name, said, ("path", "type"))
         path, kind = said.get("path"), str(said.get("type", "duckdb"))
         if not isinstance(path, str) or not path:
             hint = f"{name}: other.duckdb, or {name}: {{path: ..., type: postgres}}"
-            raise settings.wrong("attach", f"needs a path for '{name}'", hint=hint)
-        if kind not in TYPES:
-            raise settings.wrong(
-                "attach", f"has no type '{kind}' for '{name}'", hint=nearest(kind, TYPES)
+            raise settings.make_error("attach", f"needs a path for '{name}'", hint=hint)
+        if kind not in DATABASE_TYPES:
+            raise settings.make_error(
+                "attach", f"has no type '{kind}' for '{name}'", hint=nearest(kind, DATABASE_TYPES)
             )
         if kind != "duckdb" and not open_access:
-            hint = f"an extension of DuckDB reads {kind}: INSTALL it, set external_access: true"
-            raise settings.wrong("attach", f"cannot read '{name}'", hint=hint)
-        found.append(Attached(name=name, path=path, type=kind, shown=path))
+            hint = f"INSTALL DuckDB's extension for {kind}, and set external_access: true"
+            raise settings.make_error("attach", f"cannot read '{name}'", hint=hint)
+        found.append(AttachedDatabase(name=name, path=path, type=kind, shown=path))
     return tuple(found)
 
 
-def sources(settings: Settings, *, root: Path, open_access: bool) -> tuple[Source, ...]:
-    """The files under `sources:`."""
+def read_sources(settings: YamlSettings, *, root: Path, open_access: bool) -> tuple[Source, ...]:
+    """Returns the files under `sources:`. Raises ProjectError."""
     found = []
-    for name, value in settings.mapping("sources").items():
+    for name, value in settings.read_mapping("sources").items():
         _check_name(settings, "sources", name)
         said = value if isinstance(value, dict) else {"path": value}
-        _known(settings, "sources", name, said, ("path", "format", "options"))
+        _check_options(settings, "sources", name, said, ("path", "format", "options"))
         named = said.get("path")
         given = named if isinstance(named, list) else [named]
         paths = [path for path in given if isinstance(path, str) and path]
         if not paths or len(paths) < len(given):
             hint = f"{name}: data/{name}.parquet, or {name}: {{path: ..., format: csv}}"
-            raise settings.wrong("sources", f"needs a path for '{name}'", hint=hint)
-        if any(REMOTE in path for path in paths) and not open_access:
+            raise settings.make_error("sources", f"needs a path for '{name}'", hint=hint)
+        if any(REMOTE_MARK in path for path in paths) and not open_access:
             hint = "set external_access: true; the extension that reads it must be installed"
-            raise settings.wrong("sources", f"reads '{name}' from another machine", hint=hint)
-        kind = str(said.get("format") or _format(paths[0]))
-        if kind not in FORMATS:
-            hint = f"say which it is: {{path: ..., format: {' | '.join(FORMATS)}}}"
-            raise settings.wrong("sources", f"does not tell the format of '{name}'", hint=hint)
-        whole = tuple(each for path in paths for each in _whole(root, path))
+            raise settings.make_error("sources", f"reads '{name}' from another machine", hint=hint)
+        kind = str(said.get("format") or _guess_format(paths[0]))
+        if kind not in FORMAT_READERS:
+            hint = f"say which it is: {{path: ..., format: {' | '.join(FORMAT_READERS)}}}"
+            what = f"needs the format of '{name}', which its name does not tell"
+            raise settings.make_error("sources", what, hint=hint)
+        whole = tuple(each for path in paths for each in _list_paths(root, path))
         options = said.get("options") or {}
-        if HIVE.search(str(root)) and not any(HIVE.search(path) for path in paths):
-            options = {"hive_partitioning": False, **options}  # the project's folder is no column
-        query = _query(settings, name, FORMATS[kind], whole, options)
-        reach = tuple(_before_wildcards(root, path) for path in paths)
+        if HIVE_PARTITION.search(str(root)) and not any(
+            HIVE_PARTITION.search(path) for path in paths
+        ):
+            # DuckDB finds partitions anywhere in a full path, also in the project's own folder,
+            # which must not become a column.
+            options = {"hive_partitioning": False, **options}
+        query = _render_query(settings, name, FORMAT_READERS[kind], whole, options)
+        reach = tuple(_cut_wildcards(root, path) for path in paths)
         found.append(Source(name=name, query=query, reach=reach))
     return tuple(found)
 
 
-def _whole(root: Path, path: str) -> list[str]:
-    """A path from the project's folder on, whose own name is no pattern. DuckDB finds nothing by a
-    pattern in a folder with a backslash: there the files are found here."""
-    if REMOTE in path or Path(path).is_absolute():
+def _list_paths(root: Path, path: str) -> list[str]:
+    """Returns a path, or several, from the project's folder, in whose own name nothing acts as a
+    pattern."""
+    if REMOTE_MARK in path or Path(path).is_absolute():
         return [path]
+    # On POSIX a folder's name may contain a backslash. DuckDB reads it as a slash and finds nothing
+    # by a pattern there, so Python looks for the files.
     if os.sep == "/" and "\\" in str(root):
         return sorted(str(each) for each in root.glob(path)) or [str(root / path)]
-    return [f"{escape(str(root))}{os.sep}{path}" if WILD.search(str(root)) else str(root / path)]
+    return [
+        f"{escape(str(root))}{os.sep}{path}" if WILDCARD.search(str(root)) else str(root / path)
+    ]
 
 
-def _before_wildcards(root: Path, path: str) -> Path:
-    wild = WILD.search(path)
+def _cut_wildcards(root: Path, path: str) -> Path:
+    """Returns a path, or the folder in front of its first wildcard."""
+    # The `_` makes `.parent` right in both cases: for `data/*.csv` and for `data/a*.csv`.
+    wild = WILDCARD.search(path)
     return root / path if wild is None else (root / (path[: wild.start()] + "_")).parent
 
 
-def _check_name(settings: Settings, key: str, name: str) -> None:
-    if not NAME.fullmatch(name) or name.lower() in OWN:
-        hint = "letters, digits and _, and no name of enrich's own"
-        raise settings.wrong(key, f"cannot hold the name '{name}'", hint=hint)
+def _check_name(settings: YamlSettings, key: str, name: str) -> None:
+    """Raises ProjectError for a name that is not valid, or that enrich or DuckDB uses."""
+    if not TABLE_NAME.fullmatch(name) or name.lower() in RESERVED_SCHEMAS:
+        hint = f"use letters, digits and _, but none of: {', '.join(RESERVED_SCHEMAS)}"
+        raise settings.make_error(key, f"cannot use the name '{name}'", hint=hint)
 
 
-def _known(
-    settings: Settings, key: str, name: str, said: Mapping[str, Any], known: tuple[str, ...]
+def _check_options(
+    settings: YamlSettings, key: str, name: str, said: Mapping[str, Any], known: tuple[str, ...]
 ) -> None:
+    """Raises ProjectError for an option of `name` that is not `known`."""
     for word in said:
         if word not in known:
             what = f"has no setting '{word}' for '{name}'"
-            raise settings.wrong(key, what, hint=nearest(str(word), known))
+            raise settings.make_error(key, what, hint=nearest(str(word), known))
 
 
-def _format(path: str) -> str:
-    """The format that a file's name tells, "" if none."""
-    return ENDINGS.get(Path(path.removesuffix(".gz").removesuffix(".zst")).suffix, "")
+def _guess_format(path: str) -> str:
+    """Returns the format that the name of a file tells; "" if it tells none."""
+    return FORMAT_ENDINGS.get(Path(path.removesuffix(".gz").removesuffix(".zst")).suffix, "")
 
 
-def _query(
-    settings: Settings, name: str, reader: str, paths: tuple[str, ...], options: Mapping[str, Any]
+def _render_query(
+    settings: YamlSettings,
+    name: str,
+    reader: str,
+    paths: tuple[str, ...],
+    options: Mapping[str, Any],
 ) -> str:
-    """The SELECT of a source's view."""
-    arguments = [literal(list(paths))]
+    """Returns the SELECT of a source's view. Raises ProjectError for an option that is not one."""
+    arguments = [render_literal(list(paths))]
     for option, value in options.items():
-        if not NAME.fullmatch(str(option)):
+        if not TABLE_NAME.fullmatch(str(option)):
             hint = f"options of DuckDB's {reader}: {{delim: ';', header: true}}"
-            raise settings.wrong("sources", f"cannot give '{name}' '{option}'", hint=hint)
-        arguments.append(f"{quote.name(str(option))} = {literal(value)}")
+            what = f"has no valid option '{option}' for '{name}'"
+            raise settings.make_error("sources", what, hint=hint)
+        arguments.append(f"{quote_name(str(option))} = {render_literal(value)}")
     return f"SELECT * FROM {reader}({', '.join(arguments)})"

@@ -1,4 +1,4 @@
-"""Templates: text in which `{{ }}` holds a DuckDB expression, and Markdown images stand."""
+"""Templates: text with DuckDB expressions in `{{ }}` and Markdown images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from enrich.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-IMAGE = re.compile(r'!\[(?:[^\]\n]|\](?!\())*\]\(\s*(\S.*?)(?:\s+"(auto|low|high|original)")?\s*\)')
+# The text in brackets may itself contain brackets. What is in quotes is Markdown's title, which
+# enrich uses for the detail at which the llm looks at the image.
+IMAGE_MARKUP = re.compile(
+    r'!\[(?:[^\]\n]|\](?!\())*\]\(\s*(\S.*?)(?:\s+"(auto|low|high|original)")?\s*\)'
+)
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A DuckDB expression as the user wrote it, and the line it stands on."""
+    """A DuckDB expression as the user wrote it, and its line in the file."""
 
     sql: str
     line: int
@@ -24,50 +28,55 @@ class Expression:
 
 @dataclass(frozen=True)
 class Text:
-    """Literal text and expressions, to be joined; a NULL counts as empty."""
+    """Literal text and expressions, which are concatenated; NULL counts as empty text."""
 
     pieces: tuple[str | Expression, ...]
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image: a URL, the path of a file or a BLOB, with the detail the llm should look at."""
+    """An image: a URL, the path of a file, or a BLOB; `detail` says how closely the llm should look
+    at it, "" for its default."""
 
     source: str | Expression
     detail: str
     line: int
 
 
-Part = Text | Image
+TemplatePart = Text | Image
 
 
-def parse(text: str, *, source: str, line: int) -> tuple[Part, ...]:
-    """Split a message that starts at `line` of the file `source` into text and images.
+def parse_template(text: str, *, source: str, line: int) -> tuple[TemplatePart, ...]:
+    """Splits a message that starts at `line` of the file `source` into text and images.
 
-    Line ends beside an image belong to the file's looks, not to the text.
+    Newlines around an image only lay out the file, and are not part of the text. Raises ModelError.
     """
-    pieces = list(_pieces(text, source=source, line=line))
-    # Expressions are set aside under a private mark, so that Markdown is looked for in what the
-    # author wrote and nowhere else.
+    pieces = list(_split_pieces(text, source=source, line=line))
+    # Expressions are replaced by a mark while images are searched: brackets in SQL are not
+    # Markdown. A NUL cannot be in the text of a prompt.
     marked = "".join(piece if isinstance(piece, str) else "\x00" for piece in pieces)
     expressions = [piece for piece in pieces if isinstance(piece, Expression)]
-    parts: list[Part] = []
+    parts: list[TemplatePart] = []
     start = 0
-    for match in IMAGE.finditer(marked):
+    for match in IMAGE_MARKUP.finditer(marked):
         before = marked[start : match.start()].strip("\n")
         if before.strip():
-            parts.append(_text(before, marked[:start].count("\x00"), expressions))
+            parts.append(_join_text(before, marked[:start].count("\x00"), expressions))
         at = line + marked[: match.start()].count("\n")
         where = marked[: match.start(1)].count("\x00")
-        parts.append(Image(_source(match[1], where, expressions, source, at), match[2] or "", at))
+        parts.append(
+            Image(_read_source(match[1], where, expressions, source, at), match[2] or "", at)
+        )
         start = match.end()
     rest = marked[start:].lstrip("\n") if parts else marked
     if rest.strip() or not parts:
-        parts.append(_text(rest, marked[:start].count("\x00"), expressions))
+        parts.append(_join_text(rest, marked[:start].count("\x00"), expressions))
     return tuple(parts)
 
 
-def _text(marked: str, skipped: int, expressions: list[Expression]) -> Text:
+def _join_text(marked: str, skipped: int, expressions: list[Expression]) -> Text:
+    """Returns a text with its expressions again in the places of their marks; the first `skipped`
+    expressions are in front of it."""
     pieces: list[str | Expression] = []
     for number, literal in enumerate(marked.split("\x00")):
         if number:
@@ -77,28 +86,30 @@ def _text(marked: str, skipped: int, expressions: list[Expression]) -> Text:
     return Text(tuple(pieces))
 
 
-def _source(
+def _read_source(
     marked: str, skipped: int, expressions: list[Expression], source: str, line: int
 ) -> str | Expression:
+    """Returns what an image shows: one expression or a fixed address. Raises ModelError."""
     if marked == "\x00":
         return expressions[skipped]
     if "\x00" in marked:
-        hint = "put all of it inside: ![photo]({{ 'https://host/' || file_name }})"
+        hint = "put all of it into the expression: ![photo]({{ 'https://host/' || file_name }})"
         raise ModelError(
             f"{source}:{line}: an image is one {{{{ expression }}}} or one fixed address", hint=hint
         )
     return marked
 
 
-def _pieces(text: str, *, source: str, line: int) -> Iterator[str | Expression]:
+def _split_pieces(text: str, *, source: str, line: int) -> Iterator[str | Expression]:
+    """Yields the literal texts and the expressions of a message. Raises ModelError."""
     position = 0
     while (opening := text.find("{{", position)) >= 0:
         if opening > position:
             yield text[position:opening]
         at = line + text[:opening].count("\n")
-        closing = _closing(text, opening + 2)
+        closing = _find_closing(text, opening + 2)
         if closing < 0:
-            hint = "close it with }}, and close every quote inside"
+            hint = "close it with }}, and close every quote inside it"
             raise ModelError(f"{source}:{at}: '{{{{' is never closed", hint=hint)
         expression = text[opening + 2 : closing].strip()
         if not expression:
@@ -109,8 +120,9 @@ def _pieces(text: str, *, source: str, line: int) -> Iterator[str | Expression]:
         yield text[position:]
 
 
-def _closing(text: str, position: int) -> int:
-    """Where the `}}` stands that closes an expression: not one in quotes or in a struct."""
+def _find_closing(text: str, position: int) -> int:
+    """Returns the position of the `}}` that closes an expression, -1 if there is none. Braces in
+    quotes or of a struct do not count."""
     depth = 0
     quote = ""
     while position < len(text):

@@ -1,4 +1,4 @@
-"""Backup: the ledger is exported and imported under the project's lock."""
+"""Backup: export and import the ledger while holding the project's lock."""
 
 from __future__ import annotations
 
@@ -16,34 +16,40 @@ if TYPE_CHECKING:
 
 
 def export_ledger(workspace: Workspace, folder: Path, *, skip_damaged: bool) -> Export:
-    """Write all of the ledger into a new folder, and remember that it is there."""
+    """Write the whole ledger to a new folder, and remember where that is."""
     with hold_project(workspace.files):
-        made = copy.export(workspace.files, folder, skip_damaged=skip_damaged)
-    copy.note(workspace.files, made)
+        made = copy.write_export(workspace.files, folder, skip_damaged=skip_damaged)
+    copy.remember_export(workspace.files, made)
     return made
 
 
 def import_ledger(workspace: Workspace, folder: Path, *, replace: bool) -> Path | None:
-    """Make the ledger from an export; gives where the old one is kept."""
+    """Create the ledger from an export. Returns the path under which the old one is kept, if
+    any."""
     workspace.files.check_writable()
     with hold_project(workspace.files):
-        aside = copy.import_(workspace.files, folder, replace_ledger=replace)
+        aside = copy.restore_export(workspace.files, folder, replace_ledger=replace)
+    # The provider may still hold later batches, which this ledger knows nothing of.
     moment = copy.read_manifest(folder).exported_at
     workspace.listener.say(
-        f"the export is of {moment:%Y-%m-%d %H:%M} UTC: "
-        "what was asked after that is not in it, and may be asked again"
+        f"the export was made at {moment:%Y-%m-%d %H:%M} UTC: "
+        "anything asked after that is not in it and may be asked again"
     )
     return aside
 
 
 def back_up(workspace: Workspace) -> None:
-    """Export the ledger to where project.yml wants copies, if it changed. That one cannot be made
-    is said, and undoes nothing of the command before it."""
+    """Export the ledger to the `backup` folder of project.yml if it has changed.
+
+    A failure is only reported: the command before it has done its work.
+    """
     config = workspace.config
     if config.backup is None or not config.ledger.exists():
         return
     try:
         with hold_project(workspace.files):
-            copy.back_up(workspace.files, config.backup)
+            copy.export_if_changed(workspace.files, config.backup)
     except EnrichError as problem:
-        workspace.listener.say(f"the ledger is not backed up: {problem.message} ({problem.hint})")
+        workspace.listener.say(
+            f"the ledger could not be backed up: {problem.message} ({problem.hint})"
+        )

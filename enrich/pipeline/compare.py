@@ -1,6 +1,7 @@
-"""Compare: the working prompt against what is published, or one llm against another, on a sample.
+"""Compare: the working prompt with what is published, or one llm with another, on a sample of rows.
 
-What is asked for it is a preview: it stands in the ledger, and no run pays for it again.
+The requests of a comparison are a preview: their answers go to the ledger, and no run pays for them
+again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler import comparison
 from enrich.compiler.version import Version
-from enrich.db import quote
+from enrich.db.quote import quote_name
 from enrich.errors import InputError
 from enrich.ledger.run import Run
 from enrich.pipeline.preview import ask_rows
@@ -20,20 +21,21 @@ from enrich.providers.capabilities import quote_price
 from enrich.results import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from enrich.db.database import Both, Database, Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
-    from enrich.pipeline.preview import Asked
+    from enrich.manifest.output import Output
+    from enrich.pipeline.preview import AskedRows
     from enrich.providers import Provider
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two: what answered, and the tokens of its answers to the sample. `cost` is what
-    these come to in a batch (USD), None where no price is known."""
+    """One side of a comparison: what answered, and its tokens for the sample. `cost` is the price
+    of these tokens in a batch (USD), None if no price is known."""
 
     name: str
     input_tokens: int
@@ -43,8 +45,8 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Of a column: the share of rows whose cells agree, None where there are none, and how many do
-    not."""
+    """For one column, the share of rows whose cells agree (None without rows), and the number of
+    rows whose cells do not."""
 
     column: str
     share: float | None
@@ -53,7 +55,7 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A cell that is different; `column` "": the row has an answer on one side only."""
+    """A cell that differs; with `column` "", the row has an answer on one side only."""
 
     key: str
     column: str
@@ -63,9 +65,11 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two answers to each of `rows`, of which `both` have two. Columns that one side lacks are
-    `only_was` and `only_now`. `asked` requests were asked now, for `spent` USD. `diff` is what
-    changed in the prompt since it was published."""
+    """Two sides over a sample of `rows` rows, of which `both` have an answer on each side.
+
+    `only_was` and `only_now` are the columns of one side only. `asked` requests were sent for this
+    comparison, for `spent` USD. `diff` shows what has changed in the prompt since it was published.
+    """
 
     model: str
     was: Side
@@ -87,7 +91,7 @@ class Comparison:
 
 
 def compare_answers(
-    files: Files,
+    files: DatabaseFiles,
     config: Config,
     open_provider: Callable[[str], Provider],
     model: Model,
@@ -97,49 +101,52 @@ def compare_answers(
     limit: int,
     where: str = "",
 ) -> Comparison:
-    """Ask the working prompt of `limit` rows, always the same, of those that `where` is true for,
-    and lay its answers beside those published; with `llm`, beside those that this one gives.
+    """Answer `limit` rows for which `where` is true with the working prompt, and compare the
+    answers with the published ones or, with `llm`, with those of that llm. The sample is always the
+    same.
 
-    Raises as `preview_rows` does, and InputError where nothing is published.
+    Raises what `preview_rows` raises, and InputError if nothing has been published.
     """
     if not llm:
         _check_published(files, model)
         now = ask_rows(files, config, provider, model, limit=limit, where=where, among=model.name)
         with files.open_both(warehouse="read") as database:
-            _answered(database, "now", now)
-            version = _published(database, now)
+            _load_asked_side(database, "now", now)
+            version = _load_published_side(database, now)
             run = Run.latest(database, model.name)
+            # The published answers may be from another provider, with other prices.
             was = (f"{version.llm}, published", version.llm), open_provider(run.provider)
-            working = _name(now, "working prompt"), provider
-            return _compared(database, was, working, (now,), version=version)
+            working = _name_side(now, "working prompt"), provider
+            return _compare_sides(database, was, working, (now,), version=version)
+    # Both sides are answered now, so the model need not have been run.
     other = replace(model, prompt=replace(model.own_prompt, llm=llm))
     first = ask_rows(files, config, provider, model, limit=limit, where=where, among="")
     second = ask_rows(files, config, provider, other, limit=limit, where=where, among="")
     with files.open_both(warehouse="read") as database:
-        _answered(database, "was", first)
-        _answered(database, "now", second)
-        sides = (_name(first), provider), (_name(second), provider)
-        return _compared(database, sides[0], sides[1], (second, first))
+        _load_asked_side(database, "was", first)
+        _load_asked_side(database, "now", second)
+        sides = (_name_side(first), provider), (_name_side(second), provider)
+        return _compare_sides(database, sides[0], sides[1], (second, first))
 
 
-Named = tuple[tuple[str, str], "Provider"]
-"""What answered, its llm, and its provider."""
+Respondent = tuple[tuple[str, str], "Provider"]
+"""What answered (its name and its llm), and the provider that gives its prices."""
 
 
-def _name(asked: Asked, what: str = "") -> tuple[str, str]:
+def _name_side(asked: AskedRows, what: str = "") -> tuple[str, str]:
     llm = asked.work.body.llm
     return f"{llm}, {what}" if what else llm, llm
 
 
-def _check_published(files: Files, model: Model) -> None:
+def _check_published(files: DatabaseFiles, model: Model) -> None:
     with files.open_both(warehouse="read") as database:
         there = database.call("exists", schema="main", name=model.name)
         if not there or not database.call("latest_run", model=model.name):
             hint = f"enrich run {model.name}, or compare two llms: --llm NAME"
-            raise InputError(f"nothing is published of '{model.name}' yet", hint=hint)
+            raise InputError(f"'{model.name}' has not been published yet", hint=hint)
 
 
-def _answered(database: Ledger, side: str, asked: Asked) -> None:
+def _load_asked_side(database: Ledger, side: str, asked: AskedRows) -> None:
     judge = Judge.of(database, asked.work.version_id)
     database.execute(
         comparison.render_asked_side(side, judge.output, judge.form),
@@ -148,37 +155,38 @@ def _answered(database: Ledger, side: str, asked: Asked) -> None:
     )
 
 
-def _published(database: Both, now: Asked) -> Version:
-    """The published answers to the same rows; gives the version that most of them are from."""
+def _load_published_side(database: Both, now: AskedRows) -> Version:
+    """Load the published answers to the same rows. Returns the version that gave most of them."""
     model = now.work.model.name
     key = list(find_key(database, model))
-    there = database.describe(f"FROM {quote.name('warehouse', 'main', model)}")
+    there = database.describe(f"FROM {quote_name('warehouse', 'main', model)}")
+    # The rows are matched by their keys, so these cannot differ.
     columns = [column for column in there if column not in key]
     database.execute(comparison.render_published_side("was", model, key, columns), keys=now.keys)
-    told = quote.name("warehouse", "enrich", model)
-    return Version.of(database, database.fetch_one(f"SELECT mode(prompt) FROM {told}")[0])
+    provenance = quote_name("warehouse", "enrich", model)
+    return Version.from_ledger(
+        database, database.fetch_one(f"SELECT mode(prompt) FROM {provenance}")[0]
+    )
 
 
-def _compared(
+def _compare_sides(
     database: Database,
-    was: Named,
-    now: Named,
-    asked: tuple[Asked, ...],
+    was: Respondent,
+    now: Respondent,
+    asked: tuple[AskedRows, ...],
     *,
     version: Version | None = None,
 ) -> Comparison:
-    """`version` is the one that is published, where it is compared with."""
+    """Compare `_enrich_was` with `_enrich_now`. `version` is the published one, if that is a
+    side."""
     work = asked[0].work
     before = database.describe("SELECT answer.* FROM temp._enrich_was")
+    # DuckDB compares the names of columns without regard to case.
     lowered = {column.lower() for column in before}
-    columns = [
-        (column.name, column.type.is_list and before[column.name].endswith("]"))
-        for column in work.prompt.output.columns
-        if column.name.lower() in lowered and column.name in before
-    ]
+    columns = _list_shared_columns(work.prompt.output, before)
     rows, both, *tokens = database.fetch_one(comparison.render_totals())
     if not rows:
-        hint = "widen --where, or run the model: what is compared must be published"
+        hint = "widen --where, or run the model: only published rows can be compared"
         raise InputError(f"'{work.model.name}' has no row to compare", hint=hint)
     named = {column.name.lower() for column in work.prompt.output.columns}
     agreed = database.execute(comparison.render_agreement(columns)) if columns else []
@@ -186,8 +194,8 @@ def _compared(
     spent = [each.cost for each in asked]
     return Comparison(
         model=work.model.name,
-        was=_side(was, tokens[:3]),
-        now=_side(now, tokens[3:]),
+        was=_describe_side(was, tokens[:3]),
+        now=_describe_side(now, tokens[3:]),
         rows=rows,
         both=both,
         agreement=tuple(Agreement(column=c, share=s, changed=n) for c, s, n in agreed),
@@ -199,14 +207,23 @@ def _compared(
         only_now=tuple(c.name for c in work.prompt.output.columns if c.name.lower() not in lowered),
         asked=sum(each.asked for each in asked),
         spent=None if None in spent else sum(cost or 0.0 for cost in spent),
-        diff=work.kept.diff(version, called="published") if version else "",
+        diff=work.version.diff(version, called="published") if version else "",
     )
 
 
-def _side(named: Named, tokens: list[int]) -> Side:
+def _list_shared_columns(output: Output, before: Mapping[str, str]) -> list[tuple[str, bool]]:
+    """Returns the output columns that both sides have, and whether both hold lists."""
+    return [
+        (column.name, column.type.is_list and before[column.name].endswith("]"))
+        for column in output.columns
+        if column.name in before
+    ]
+
+
+def _describe_side(named: Respondent, tokens: list[int]) -> Side:
     (name, llm), provider = named
     price = quote_price(provider, llm)
     paid, cached, answered = tokens
     tokens_of = {"input_tokens": paid, "cached_tokens": cached, "output_tokens": answered}
-    cost = price.of(**tokens_of) if price else None
+    cost = price.price_tokens(**tokens_of) if price else None
     return Side(name=name, input_tokens=paid, output_tokens=answered, cost=cost)

@@ -1,4 +1,4 @@
-"""Debug: what is there, what can be reached, and what would go wrong. Nothing is sent or spent."""
+"""Debug: check files, models and providers, before a run depends on them. Nothing is spent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from enrich.errors import EnrichError, Locked
 from enrich.ledger import copy
-from enrich.ledger.batch import unread
+from enrich.ledger.batch import list_unread
 from enrich.ledger.queue import list_waiting
 from enrich.manifest import selection
 from enrich.pipeline.seed import load_seeds
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
     from enrich.pipeline.flow import Flow
     from enrich.providers import Provider
 
-PACKAGES = ("enrich", "duckdb", "sqlglot", "openai", "click", "rich")
-EXTRAS = {"xllamacpp": "pip install 'enrich[local]' for the embedded llm"}
-ROOM = 1_000_000_000
-"""Bytes below which a disk counts as nearly full."""
+REQUIRED_PACKAGES = ("enrich", "duckdb", "sqlglot", "openai", "click", "rich")
+OPTIONAL_PACKAGES = {"xllamacpp": "pip install 'enrich[local]' for the embedded llm"}
+LOW_DISK_BYTES = 1_000_000_000
+"""Free bytes below which the disk gets a warning."""
 
-Verdict = Literal["ok", "warn", "fail"]
+FindingVerdict = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at; `hint` says what to do where it is not ok."""
+    """The result of one check; `hint` says what to do if the verdict is not ok."""
 
     what: str
-    verdict: Verdict
+    verdict: FindingVerdict
     detail: str
     hint: str = ""
 
 
-def versions() -> Iterator[Finding]:
-    """What enrich stands on."""
+def check_versions() -> Iterator[Finding]:
+    """Report the versions of Python and of the packages that enrich uses."""
     yield Finding(what="python", verdict="ok", detail=platform.python_version())
-    for name in PACKAGES:
+    for name in REQUIRED_PACKAGES:
         yield Finding(what=name, verdict="ok", detail=version(name))
-    for name, hint in EXTRAS.items():
+    for name, hint in OPTIONAL_PACKAGES.items():
         try:
             yield Finding(what=name, verdict="ok", detail=version(name))
         except PackageNotFoundError:
@@ -58,61 +58,68 @@ def versions() -> Iterator[Finding]:
 
 
 def find_findings(flow: Flow, *, provider: str | None) -> Iterator[Finding]:
-    """Look at the files, models and providers of a project; seeds that changed are loaded."""
+    """Check the files, models and providers of a project. Seeds that have changed are loaded."""
+    # From the cheap checks to the slow ones: each finding is shown as soon as it is known.
     config = flow.config
     yield Finding(what="project.yml", verdict="ok", detail=str(config.root / "project.yml"))
-    free = shutil.disk_usage(config.root).free
-    room = f"{free / 1e9:,.1f} GB free"
-    if free < ROOM:
-        yield Finding(what="disk", verdict="warn", detail=room, hint="make room before a long run")
-    else:
-        yield Finding(what="disk", verdict="ok", detail=room)
+    yield _check_disk(config.root)
     locked = False
     for name, path in (("warehouse", config.warehouse), ("ledger", config.ledger)):
-        found = _file(flow, name, path)
+        found = _check_database(flow, name, path)
         locked = locked or found.verdict != "ok"
         yield found
-    if not locked:
-        yield from _under_way(flow)
-        yield from _last_export(flow)
+    if not locked:  # or each of these checks would wait for the lock
+        yield from _check_batches(flow)
+        yield from _check_export(flow)
     try:
         graph = flow.graph
     except EnrichError as problem:
-        yield _failed("models", problem)
+        yield _report_failure("models", problem)
         return
     tests = len(flow.workspace.sql_tests)
-    many = f"{_many(len(graph.models), 'model')}, {_many(tests, 'SQL test')}"
+    many = f"{_count_nouns(len(graph.models), 'model')}, {_count_nouns(tests, 'SQL test')}"
     yield Finding(what="models", verdict="ok", detail=many)
     asked = [model for model in graph.models.values() if model.asks]
     by_provider: dict[str, list[Model]] = {}
     for model in asked:
-        by_provider.setdefault(flow.provider_name(model, provider), []).append(model)
+        by_provider.setdefault(flow.name_provider(model, provider), []).append(model)
     unusable: set[str] = set()
     for name, models in by_provider.items():
-        found_here = list(_provider(flow, name, models))
+        found_here = list(_check_one_provider(flow, name, models))
         if any(found.verdict == "fail" for found in found_here):
             unusable.add(name)
         yield from found_here
     if not locked:
-        yield from _models(flow, provider, unusable)
+        yield from _check_models(flow, provider, unusable)
 
 
-def _many(number: int, word: str) -> str:
+def _check_disk(folder: Path) -> Finding:
+    """Check that the disk has room for a run."""
+    free = shutil.disk_usage(folder).free
+    room = f"{free / 1e9:,.1f} GB free"
+    if free < LOW_DISK_BYTES:
+        hint = "free some disk space before a long run"
+        return Finding(what="disk", verdict="warn", detail=room, hint=hint)
+    return Finding(what="disk", verdict="ok", detail=room)
+
+
+def _count_nouns(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def _failed(what: str, problem: EnrichError) -> Finding:
+def _report_failure(what: str, problem: EnrichError) -> Finding:
     return Finding(what=what, verdict="fail", detail=problem.message, hint=problem.hint)
 
 
-def _file(flow: Flow, name: str, path: Path) -> Finding:
-    """Whether a database can be opened now; one that is absent is made by the first run."""
+def _check_database(flow: Flow, name: str, path: Path) -> Finding:
+    """Check that a database can be opened now, or does not exist yet."""
     if not path.exists():
         return Finding(
             what=name,
             verdict="ok",
-            detail=f"{path.name} is not there yet: it is made when it is needed",
+            detail=f"{path.name} does not exist yet: it is created when it is needed",
         )
+    # Who asks whether something is locked does not want to wait until it is not.
     files = replace(flow.files, lock_timeout=0.0, say=lambda _: None)
     try:
         with files.open_warehouse("read") if name == "warehouse" else files.open_ledger("read"):
@@ -120,19 +127,19 @@ def _file(flow: Flow, name: str, path: Path) -> Finding:
     except Locked as problem:
         return Finding(what=name, verdict="warn", detail=problem.message, hint=problem.hint)
     except EnrichError as problem:
-        return _failed(name, problem)
+        return _report_failure(name, problem)
     size = f"{path.stat().st_size / 1e6:,.1f} MB"
-    return Finding(what=name, verdict="ok", detail=f"{path.name}, {size}, nobody holds it")
+    return Finding(what=name, verdict="ok", detail=f"{path.name}, {size}, not locked")
 
 
-def _under_way(flow: Flow) -> Iterator[Finding]:
-    """What is left of earlier commands."""
+def _check_batches(flow: Flow) -> Iterator[Finding]:
+    """Report open batches and waiting models of earlier commands."""
     if not flow.config.ledger.exists():
         return
     with flow.files.open_ledger() as database:
-        left, queue = unread(database), list_waiting(database)
+        left, queue = list_unread(database), list_waiting(database)
     held = [batch for batch in left if batch.held]
-    going = f"{len(left) - len(held)} batches under way, {len(queue)} models wait"
+    going = f"{len(left) - len(held)} batches under way, {len(queue)} models waiting"
     if held:
         hint = "raise the budget and run again, or: enrich cancel"
         detail = f"{going}, {len(held)} batches held by {held[0].held}"
@@ -141,88 +148,95 @@ def _under_way(flow: Flow) -> Iterator[Finding]:
         yield Finding(what="batches", verdict="ok", detail=going)
 
 
-def _last_export(flow: Flow) -> Iterator[Finding]:
-    """How old the newest copy of the ledger is."""
+def _check_export(flow: Flow) -> Iterator[Finding]:
+    """Report the age of the newest copy of the ledger."""
     if not flow.config.ledger.exists():
         return
-    made = copy.last(flow.files, flow.config.backup)
+    made = copy.find_newest_export(flow.files, flow.config.backup)
     if made is None:
-        hint = "enrich ledger export DIR makes one, `backup: DIR` in project.yml one after each run"
+        hint = (
+            "enrich ledger export DIR makes one; `backup: DIR` in project.yml, one after each run"
+        )
         detail = "the ledger is the only copy of what was paid for: there is no export of it"
         yield Finding(what="export", verdict="warn", detail=detail, hint=hint)
         return
     with flow.files.open_ledger("read") as database:
-        same = copy.ledger_state(database) == made.state
-    old = _age(datetime.now(UTC) - made.exported_at)
+        same = copy.hash_ledger(database) == made.state
+    old = _format_age(datetime.now(UTC) - made.exported_at)
     rest = "the ledger has not changed since" if same else "the ledger has changed since"
     yield Finding(what="export", verdict="ok", detail=f"{made.folder}, {old} old; {rest}")
 
 
-def _age(passed: timedelta) -> str:
-    """How long ago, in one unit."""
+def _format_age(passed: timedelta) -> str:
+    """Returns a time span in minutes, hours or days."""
+    # Only two units up: "90 minutes" says more than "1 hour", and "40 hours" more than "1 day".
     minutes = int(passed.total_seconds() // 60)
     if minutes < 120:
-        return _many(minutes, "minute")
-    return _many(minutes // 60, "hour") if minutes < 2880 else _many(passed.days, "day")
+        return _count_nouns(minutes, "minute")
+    return (
+        _count_nouns(minutes // 60, "hour") if minutes < 2880 else _count_nouns(passed.days, "day")
+    )
 
 
-def _provider(flow: Flow, name: str, models: list[Model]) -> Iterator[Finding]:
-    """Whether a provider can be used, is reached, and has the llms that models name."""
+def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[Finding]:
+    """Check that a provider is usable and reachable, and has the llms that its models name."""
     what = f"provider {name}"
     try:
         provider = flow.workspace.open_provider(name)
         endpoint = next(model.own_prompt.endpoint for model in models)
         check_provider(provider, images=False, endpoint=endpoint)
     except EnrichError as problem:
-        yield _failed(what, problem)
+        yield _report_failure(what, problem)
         return
     for llm in sorted({(model.prompt and model.prompt.llm) or provider.llm for model in models}):
         try:
             there = has_llm(provider, llm)
-        except EnrichError as problem:
-            yield _failed(what, problem)
+        except EnrichError as problem:  # one failure to reach it is enough
+            yield _report_failure(what, problem)
             return
-        yield _llm(what, llm, there)
+        yield _report_llm(what, llm, there)
     for model in models:
         if model.prompt:
-            yield from _price(flow, provider, model.prompt, what)
+            yield from _check_price(flow, provider, model.prompt, what)
 
 
-def _llm(what: str, llm: str, there: bool | None) -> Finding:
+def _report_llm(what: str, llm: str, there: bool | None) -> Finding:
     if there is None:
         hint = f"try it: enrich preview MODEL -n 1 asks {llm} for one row"
-        detail = f"is reached, and does not tell whether it has {llm}"
+        detail = f"is reachable, but does not say whether it has {llm}"
         return Finding(what=what, verdict="warn", detail=detail, hint=hint)
     if there:
-        return Finding(what=what, verdict="ok", detail=f"is reached, and has {llm}")
-    hint = "name another by `llm:`, in the prompt or under the provider in project.yml"
+        return Finding(what=what, verdict="ok", detail=f"is reachable and has {llm}")
+    hint = "choose another with `llm:`, in the prompt or under the provider in project.yml"
     return Finding(what=what, verdict="fail", detail=f"has no llm '{llm}'", hint=hint)
 
 
-def _price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> Iterator[Finding]:
-    """Nobody knows what a run costs whose llm has no price; with a budget it is refused."""
+def _check_price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> Iterator[Finding]:
+    """Report an llm without a known price: a failure with a budget, which then refuses the run."""
     llm = prompt.llm or provider.llm
     if quote_price(provider, llm) is not None:
         return
     budgets = (flow.config.budget, prompt.budget)
     bound = any(amount is not None for b in budgets for amount in (b.run, b.model, b.month))
-    detail = f"nobody knows the price of {llm}"
+    detail = f"the price of {llm} is not known"
     hint = "set it under `prices:` of the provider in project.yml"
     yield Finding(what=what, verdict="fail" if bound else "warn", detail=detail, hint=hint)
 
 
-def _models(flow: Flow, provider: str | None, unusable: set[str]) -> Iterator[Finding]:
-    """Whether each model compiles against the warehouse as it stands, and its provider can answer
-    it, if that is not `unusable` altogether."""
+def _check_models(flow: Flow, provider: str | None, unusable: set[str]) -> Iterator[Finding]:
+    """Check that each model compiles against the warehouse, and that its provider can answer it.
+
+    `unusable` providers have been reported already, so their models are only compiled.
+    """
     try:
         problems = load_seeds(flow)[1]
     except EnrichError as problem:
         problems = [problem]
     if problems:
-        yield _failed("seeds, sources", problems[0])
+        yield _report_failure("seeds, sources", problems[0])
     for name, broken in flow.graph.broken.items():
-        yield _failed(f"model {name}", broken)
-    for model in selection.select(flow.graph):
+        yield _report_failure(f"model {name}", broken)
+    for model in selection.select_models(flow.graph):
         what = f"model {model.name}"
         missing = flow.find_unbuilt(model)
         if missing:
@@ -233,9 +247,9 @@ def _models(flow: Flow, provider: str | None, unusable: set[str]) -> Iterator[Fi
             continue
         try:
             flow.check_one(
-                model, provider, ready=flow.provider_name(model, provider) not in unusable
+                model, provider, ready=flow.name_provider(model, provider) not in unusable
             )
         except EnrichError as problem:
-            yield _failed(what, problem)
+            yield _report_failure(what, problem)
             continue
         yield Finding(what=what, verdict="ok", detail=model.source)

@@ -1,7 +1,7 @@
-"""Changes: the rows of a snapshot beside what they stood for before, and why they are asked.
+"""Changes: the rows of a snapshot compared with the requests they stood for before.
 
-Whether a row's own cells changed is found by letting its earlier version ask again: if it would ask
-what it asked, only the model changed.
+To find out whether a row's own cells have changed, the row is rendered with its earlier version: if
+that yields the same request as before, only the model has changed.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
-from enrich.compiler.compilation import earlier
+from enrich.compiler.compilation import compile_earlier
 from enrich.compiler.version import Version
 from enrich.errors import EnrichError
-from enrich.pipeline.plan import ASKED, STATES
+from enrich.pipeline.plan import ASK_REASONS, ROW_STATES
 from enrich.pipeline.select import select_as_before
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger
     from enrich.manifest.config import Config
 
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """Rows by where they stand, and those to be asked by why; `gone` are in the SELECT no more, and
-    `same` stand for the same request as before."""
+    """The counts of rows that are not asked, by state, and of rows to ask, by reason. `gone` rows
+    are no longer in the SELECT; `same` rows stand for the same request as before."""
 
     states: Mapping[str, int]
     reasons: Mapping[str, int]
@@ -36,72 +36,83 @@ class Changes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Earlier:
-    """The present version, and the earlier ones whose requests rows of the snapshot moved on from,
-    by id. `rekeyed`: the model's rows in the ledger have another key."""
+class EarlierVersions:
+    """The present version, and by id the earlier ones whose requests rows of the snapshot stood
+    for. `rekeyed`: the model's rows in the ledger have another key."""
 
     now: Version
     versions: Mapping[str, Version]
     rekeyed: bool
 
 
-def compare_rows(database: Both, work: Compiled, *, config: Config) -> Earlier:
-    """Make `temp._enrich_known` and `temp._enrich_moved` for `temp._enrich_snapshot`.
+def compare_rows(database: Both, work: CompiledModel, *, config: Config) -> EarlierVersions:
+    """Create `temp._enrich_known` and `temp._enrich_moved` for `temp._enrich_snapshot`. Returns the
+    versions that rows may have moved on from.
 
-    Needs warehouse and ledger, and no transaction: an earlier version may fail on rows as they are.
+    Needs warehouse and ledger, and no open transaction: rendering an earlier version may fail, and
+    an error ends a transaction of DuckDB's.
     """
-    known = known_rows(database, work)
+    known = has_known_rows(database, work)
     if known:
-        database.execute(tables.known(work.model.name, answered=work.prompt.sample is not None))
+        database.execute(
+            tables.render_known_rows(work.model.name, answered=work.prompt.sample is not None)
+        )
     else:
-        database.execute(tables.nothing_known())
+        database.execute(tables.render_no_known_rows())
     database.call("moved_none")
     versions = {}
     for (name,) in database.call("versions", version=work.version_id):
-        versions[name] = Version.of(database, name)
+        versions[name] = Version.from_ledger(database, name)
         try:
-            before = earlier(database, work, versions[name])
+            before = compile_earlier(database, work, versions[name])
             select_as_before(database, before, config=config)
         except EnrichError:
-            continue  # its columns are gone, or hold what it cannot take: every row has changed
+            # The columns that it reads are gone or have other types, so every row has changed.
+            continue
         database.call("moved", version=name)
     there = bool(database.call("inputs_key", model=work.model.name))
-    return Earlier(now=work.kept, versions=versions, rekeyed=there and not known)
+    return EarlierVersions(now=work.version, versions=versions, rekeyed=there and not known)
 
 
-def known_rows(database: Ledger, work: Compiled) -> bool:
-    """Whether the ledger has the model's rows under a key of the same columns and types."""
+def has_known_rows(database: Ledger, work: CompiledModel) -> bool:
+    """Whether the ledger has rows of the model under a key with the same columns and types.
+
+    If it has, columns that a newer enrich added to their table are created.
+    """
     model = work.model.name
     kind = database.call("inputs_key", model=model)
     if not kind or database.describe("SELECT key FROM temp._enrich_snapshot")["key"] != kind[0][0]:
         return False
-    database.execute(tables.inputs_completed(model))
+    database.execute(tables.render_inputs_upgrade(model))
     return True
 
 
-def keep_answers(database: Ledger, found: Earlier, work: Compiled) -> None:
-    """Rows whose own cells are as before keep the answer that an earlier version gave, if anything
-    of it can still be shown and the present version has none; `sample` of all rows do not."""
-    read = [name for name, version in found.versions.items() if found.now.reads(version)]
+def keep_answers(database: Ledger, found: EarlierVersions, work: CompiledModel) -> None:
+    """Let rows whose own cells have not changed keep the answer of an earlier version, if it can
+    still be shown and the present version has none; a share `sample` of all rows is asked again."""
+    read = [name for name, version in found.versions.items() if found.now.can_read(version)]
     if read:
-        keeping = tables.keeping(work.prompt.output, work.prompt.response_format)
+        keeping = tables.render_keep_earlier_answers(
+            work.prompt.output, work.prompt.response_format
+        )
         database.execute(keeping, versions=read, sample=work.prompt.sample)
 
 
-def count_changes(database: Ledger, found: Earlier) -> Changes:
-    """Where the rows stand, once `temp._enrich_todo` is made."""
+def count_changes(database: Ledger, found: EarlierVersions) -> Changes:
+    """Returns the counts of rows by state and reason. Needs `temp._enrich_todo`."""
     states: dict[str, int] = {}
     asked: dict[str, int] = {}
     for state, version, many in database.call("reasons"):
-        if state in STATES:
+        if state in ROW_STATES:  # the others are reasons to ask
             states[state] = many
             continue
+        # Under another key no row can be recognized, so all of them look new.
         why = "rekeyed" if state == "new" and found.rekeyed else state
-        word = ASKED.get(why) or _changed(found, version)
+        word = ASK_REASONS.get(why) or _describe_changes(found, version)
         asked[word] = asked.get(word, 0) + many
     gone, same = database.call("still")[0]
     return Changes(states=states, reasons=asked, gone=gone, same=same)
 
 
-def _changed(found: Earlier, version: str) -> str:
-    return f"{', '.join(found.now.changed(found.versions[version]))} changed"
+def _describe_changes(found: EarlierVersions, version: str) -> str:
+    return f"{', '.join(found.now.list_changes(found.versions[version]))} changed"

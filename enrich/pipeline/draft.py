@@ -1,12 +1,12 @@
-"""Drafts: a run before it is one. `enrich run` carries it out, `enrich plan` only shows it."""
+"""Drafts: a run that has been planned. `enrich run` carries it out, `enrich plan` only shows it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
-from enrich.compiler.compilation import compiled
+from enrich.compiler.compilation import compile_model
 from enrich.compiler.version import Version
 from enrich.errors import ProjectError
 from enrich.ledger.budget import Remaining, find_limits
@@ -24,20 +24,20 @@ from enrich.providers.capabilities import check_provider, quote_price
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger, Warehouse
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.run import RunOptions
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
-    from enrich.pipeline.diff import Changes, Earlier
+    from enrich.pipeline.diff import Changes, EarlierVersions
     from enrich.pipeline.plan import Cut
     from enrich.providers import Provider
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A plan with all that is needed to carry it out."""
+    """A plan with everything needed to carry it out."""
 
     run: Run
     plan: Plan
@@ -47,25 +47,27 @@ class Draft:
 
 def compile_for(
     database: Warehouse, config: Config, provider: Provider, model: Model, *, identity: str
-) -> Compiled:
-    """Compile a model for a provider; `identity` is the provider's where answers are looked up."""
+) -> CompiledModel:
+    """Compile a model for a provider. `identity` goes into fingerprints; "" if none are looked
+    up."""
+    # An identity can take a while: the embedded llm's is a hash of its weights.
     prompt = model.own_prompt
     llm = prompt.llm or provider.llm
     params = {**config.params, **prompt.params}
-    return compiled(database, model, llm=llm, identity=identity, params=params)
+    return compile_model(database, model, llm=llm, identity=identity, params=params)
 
 
 def compile_ready(
     database: Warehouse, config: Config, provider: Provider, model: Model
-) -> Compiled:
-    """Compile a model for a provider that could answer it now."""
+) -> CompiledModel:
+    """Compile a model for a provider, which must be able to answer it now."""
     prompt = model.own_prompt
     check_provider(provider, images=bool(prompt.images), endpoint=prompt.endpoint)
     return compile_for(database, config, provider, model, identity=provider.identity)
 
 
-def foresee(
-    files: Files,
+def foresee_run(
+    files: DatabaseFiles,
     config: Config,
     provider: Provider,
     model: Model,
@@ -73,17 +75,17 @@ def foresee(
     *,
     views: Sequence[Model] = (),
 ) -> Plan:
-    """What `start` would plan. All of it is taken back: nothing is kept, sent or spent.
+    """Returns what `start_run` would plan. It is rolled back: nothing is kept, sent or spent.
 
-    `views` are plain models that the SELECT reads, and which need not be made yet.
+    `views` are plain models that the SELECT reads and that may not have been built yet.
     """
     with files.open_both(warehouse="read", attached=True) as database:
         for view in views:
-            database.execute(tables.view(view.name, view.query))
+            database.execute(tables.render_view(view.name, view.query))
         work = compile_for(database, config, provider, model, identity=provider.identity)
         select_rows(database, work, config=config, most_bytes=provider.limits.bytes)
         found = diff.compare_rows(database, work, config=config)
-        with database.undone():
+        with database.roll_back():
             return draft_run(database, config, provider, work, found, options).plan
 
 
@@ -91,24 +93,18 @@ def draft_run(
     database: Both,
     config: Config,
     provider: Provider,
-    work: Compiled,
-    found: Earlier,
+    work: CompiledModel,
+    found: EarlierVersions,
     options: RunOptions,
 ) -> Draft:
-    """Plan what to ask of `temp._enrich_snapshot`, inside a transaction of the caller's."""
-    run = _numbered(database, config, provider, work, options)
+    """Plan which rows of `temp._enrich_snapshot` to ask, within the caller's transaction."""
+    run = _build_run(database, config, provider, work, options)
     before = database.call("latest_run", model=run.model)
-    now, last = found.now, Version.of(database, before[0][2]) if before else found.now
-    keep_version(database, work)
-    withdraw_planned(database, run.model)
-    if work.prompt.sample is not None and not run.since:
-        diff.keep_answers(database, found, work)
-    responses.judge_again(database, Judge.of(database, work.version_id))
+    now, last = found.now, Version.from_ledger(database, before[0][2]) if before else found.now
+    _reuse_answers(database, work, found, run)
     requests, size = plan.list_todo(database, run, overhead=work.overhead)
     rows = diff.count_changes(database, found)
-    spending = _find_spending(
-        database, provider, work, run, requests=requests, foreseen=options.foreseen
-    )
+    spending = _find_spending(database, provider, work, run, requests, options.foreseen)
     paid = plan.count_affordable(database, spending)
     first = plan.cut_probe(spending, paid)
     cuts = plan.cut_batches(database, provider.limits, paid=first)
@@ -130,63 +126,91 @@ def draft_run(
         spend=spending.estimate(requests=paid, size=within).usd or 0.0,
         estimate=spending.estimate(requests=requests, size=size),
         price=spending.price,
-        changed=now.changed(last) if last.id != now.id else (),
-        diff=now.diff(last) if last.id != now.id else "",
-        settled=_settled(now, last, rows) and _shown(database, run.model),
-        held_back=_obstacle(database, run.model),
     )
+    planned = _compare_with_last(database, planned, now, last, rows)
     return Draft(run=run, plan=planned, cuts=cuts, spending=spending)
+
+
+def _compare_with_last(
+    database: Both, planned: Plan, now: Version, last: Version, rows: Changes
+) -> Plan:
+    """Returns the plan with what is different from the version last run, and from its table."""
+    is_new = last.id != now.id
+    return replace(
+        planned,
+        changed=now.list_changes(last) if is_new else (),
+        diff=now.diff(last) if is_new else "",
+        settled=_is_settled(now, last, rows) and _is_table_current(database, planned.model),
+        held_back=_find_obstacle(database, planned.model),
+    )
+
+
+def _reuse_answers(database: Both, work: CompiledModel, found: EarlierVersions, run: Run) -> None:
+    """Bring the ledger to the present version, so that only what really has to be asked is
+    planned."""
+    keep_version(database, work)
+    # Batches of an earlier run that were never sent would count as in flight.
+    withdraw_planned(database, run.model)
+    if work.prompt.sample is not None and not run.since:
+        diff.keep_answers(database, found, work)
+    # Before the plan: an answer that the present output accepts need not be asked again.
+    responses.judge_again(database, Judge.of(database, work.version_id))
 
 
 def _find_spending(
     database: Both,
     provider: Provider,
-    work: Compiled,
+    work: CompiledModel,
     run: Run,
-    *,
     requests: int,
     foreseen: float,
 ) -> Spending:
-    """What the run's requests cost, and what may be spent; a price is looked up if any is asked."""
+    """Returns what the run's requests cost and what may be spent on them.
+
+    Raises ProjectError if there is a budget and the price is not known.
+    """
+    # A run without requests needs no price, so it must not fail for lack of one.
     price = quote_price(provider, work.body.llm) if requests else None
     budget = Remaining.of_run(database, run, planned=True, foreseen=foreseen)
+    # A budget that cannot be checked would be no budget.
     if requests and budget.usd is not None and price is None:
-        what = f"{run.model} has a budget, but nobody knows the price of {work.body.llm}"
-        hint = "set it under `prices:` of the provider in project.yml, or take the budget out"
+        what = f"{run.model} has a budget, but the price of {work.body.llm} is not known"
+        hint = "set it under `prices:` of the provider in project.yml, or remove the budget"
         raise ProjectError(what, hint=hint)
-    rate = TokenRate.seen(
+    rate = TokenRate.from_ledger(
         database, work.version_id, work.prompt, work.params, measure_content(database, work)
     )
     return Spending(rate=rate, price=price, budget=budget)
 
 
-def _shown(database: Both, model: str) -> bool:
-    """Whether the model's table is there, is not held back, and no batch was read since."""
+def _is_table_current(database: Both, model: str) -> bool:
+    """Whether the model's table exists, is not held back, and no batch has been read since."""
     there = database.call("exists", schema="main", name=model)
     return (
         bool(there)
-        and not _obstacle(database, model)
+        and not _find_obstacle(database, model)
         and not database.call("read_since", model=model)[0][0]
     )
 
 
-def _obstacle(database: Ledger, model: str) -> str:
-    """Why the latest run of a model did not come through; "" if it did."""
+def _find_obstacle(database: Ledger, model: str) -> str:
+    """Returns why the latest run of a model failed; "" if it did not."""
     found = database.call("obstacle", model=model)
     return (found[0][0] or "") if found else ""
 
 
-def _settled(now: Version, last: Version, rows: Changes) -> bool:
-    """Whether the table would be what it is: no row is new, gone, changed or without its answer."""
+def _is_settled(now: Version, last: Version, rows: Changes) -> bool:
+    """Whether the table would stay the same: no row is new, gone, changed or without its answer."""
     there = sum(rows.states.values())
     still = now.id == last.id and rows.same == there and not rows.gone
     return still and not rows.reasons and not rows.states.get("in progress")
 
 
-def _numbered(
-    database: Ledger, config: Config, provider: Provider, work: Compiled, options: RunOptions
+def _build_run(
+    database: Ledger, config: Config, provider: Provider, work: CompiledModel, options: RunOptions
 ) -> Run:
-    """The run to be."""
+    """Returns the run with the next number."""
+    # The project's lock is held, so no other process can take the same number.
     number = int(database.fetch_one("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs")[0])
     prompt = work.prompt
     return Run(
@@ -197,28 +221,30 @@ def _numbered(
         max_attempts=prompt.max_attempts or config.max_attempts,
         retry=prompt.retry if prompt.retry is not None else config.retry,
         again=options.retry,
-        since=_since(database, work, options),
+        since=_find_since(database, work, options),
         invocation=options.invocation or number,
         limits=find_limits(config.budget, prompt.budget, options.max_cost),
     )
 
 
-def _since(database: Ledger, work: Compiled, options: RunOptions) -> int:
-    """From which batch on answers count: from now on for a full refresh, and from its beginning for
-    a run that goes on with one which did not come to its end."""
+def _find_since(database: Ledger, work: CompiledModel, options: RunOptions) -> int:
+    """Returns the number of batches whose answers no longer count: all so far for a full refresh,
+    and the same as before for a run that continues an unfinished one."""
     if options.full_refresh:
+        # At least 1, because 0 means that there is no full refresh.
         read = database.fetch_one("SELECT coalesce(max(read_number), 0) FROM ledger.batches")[0]
         return max(1, int(read))
     if not database.call("latest_run", model=work.model.name):
         return 0
     last = Run.latest(database, work.model.name)
+    # Batches that have not been sent are what is left of an unfinished run.
     same = (
         last.version_id == work.version_id and database.call("unsent", model=work.model.name)[0][0]
     )
     return last.since if same else 0
 
 
-def keep_version(database: Ledger, work: Compiled) -> None:
-    """Keep this version of the model: its answers can be read without its files."""
-    values = asdict(work.kept)
+def keep_version(database: Ledger, work: CompiledModel) -> None:
+    """Store this version of the model, so that its answers can be read without its files."""
+    values = asdict(work.version)
     database.call("prompt_kept", query=work.model.query, prompt=values.pop("id"), **values)

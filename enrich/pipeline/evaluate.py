@@ -1,6 +1,6 @@
-"""Evaluate: published answers against labels, every figure computed in SQL.
+"""Evaluate: score published answers against labels, with every figure computed in SQL.
 
-Figures are kept by version of the prompt in `ledger.evaluations`, so that progress shows.
+Figures are kept for each version of the prompt in `ledger.evaluations`, so that progress shows.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler import scores
-from enrich.db import quote
-from enrich.db.database import statement
+from enrich.db.database import read_statement
+from enrich.db.quote import quote_table
 from enrich.errors import DatabaseError, InputError, ProjectError, nearest
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.lookup import fetch_rows, find_run_model
@@ -30,25 +30,19 @@ if TYPE_CHECKING:
 def score_answers(
     database: Both, model: str, prompt: Prompt, labels: str, columns: Mapping[str, str]
 ) -> None:
-    """Score a model's published columns against the table `labels`, and keep the figures.
+    """Score a model's published columns against the table `labels`, and store the figures.
 
-    The table has the model's key, and columns that are called like the output's, or as `columns`
-    says: the label's by the output's name. Needs warehouse and ledger.
+    The table needs the model's key and a label column for each output column to score: one of the
+    same name, or the one that `columns` maps the output column to. Needs warehouse and ledger.
+    Raises InputError if the table does not fit, and ProjectError if `columns` does not.
     """
     if not database.call("exists", schema="main", name=model):
-        raise InputError(f"nothing is published of '{model}' yet", hint=f"enrich run {model}")
-    table = quote.table(labels)
-    try:
-        given = database.describe(f"FROM {table}")
-    except DatabaseError as problem:
-        hint = "a seed, a model, a source or any other table of the warehouse"
-        raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
-    key = _key(database, model, labels, given)
-    pairs = _pairs(prompt, labels, given, columns)
-    double = database.execute(scores.render_doubled_key(table, key))
-    if double:
-        what = f"'{labels}' has more than one row for the key {double[0][0]}"
-        raise InputError(what, hint="labels are one row for each key: make a model that folds them")
+        raise InputError(f"'{model}' has not been published yet", hint=f"enrich run {model}")
+    table = quote_table(labels)
+    given = _describe_labels(database, labels)
+    key = _find_label_key(database, model, labels, given)
+    pairs = _pair_columns(prompt, labels, given, columns)
+    _check_unique(database, labels, key)
     rows = 0
     for column, label in pairs:
         database.execute(
@@ -64,15 +58,35 @@ def score_answers(
         )
         with database.transaction():
             named = {"model": model, "labels": labels, "column": column.name}
+            # Replaced, so that scoring a version twice does not count it twice.
             database.call("scores_dropped", **named)
-            _score(database, column.type.family.choose_measure(column.type), named)
+            _score_column(database, column.type.family.choose_measure(column.type), named)
         rows += database.fetch_one("SELECT count(*) FROM temp._enrich_scored")[0]
+    # Figures of no rows would look like a result.
     if not rows:
-        hint = f"see that the keys ({', '.join(key)}) are the same, and the labels not NULL"
+        hint = f"check that the keys ({', '.join(key)}) match and that the labels are not NULL"
         raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)
 
 
-def _score(database: Both, measure: Measure, named: Mapping[str, str]) -> None:
+def _describe_labels(database: Both, labels: str) -> dict[str, str]:
+    """Returns the columns of the labels with their types; raises InputError if they are
+    unreadable."""
+    try:
+        return database.describe(f"FROM {quote_table(labels)}")
+    except DatabaseError as problem:
+        hint = "use a seed, a model, a source or any other table of the warehouse"
+        raise InputError(f"the labels '{labels}' cannot be read", hint=hint) from problem
+
+
+def _check_unique(database: Both, labels: str, key: Mapping[str, str]) -> None:
+    """Raises InputError if the labels have more than one row for a key."""
+    double = database.execute(scores.render_duplicate_key(quote_table(labels), key))
+    if double:
+        what = f"'{labels}' has more than one row for the key {double[0][0]}"
+        raise InputError(what, hint="labels need one row per key: write a model that combines them")
+
+
+def _score_column(database: Both, measure: Measure, named: Mapping[str, str]) -> None:
     if measure == "labels":
         database.call("score_labels", **named)
     elif measure == "text":
@@ -81,21 +95,24 @@ def _score(database: Both, measure: Measure, named: Mapping[str, str]) -> None:
         database.call("score_value", **named)
 
 
-def _key(database: Both, model: str, labels: str, given: Mapping[str, str]) -> dict[str, str]:
-    """The key's columns with their types."""
+def _find_label_key(
+    database: Both, model: str, labels: str, given: Mapping[str, str]
+) -> dict[str, str]:
+    """Returns the columns of the model's key with their types; the labels must have all of them."""
     kinds = find_key(database, model)
     known = {column.lower(): column for column in given}
     for column in kinds:
         if column.lower() not in known:
-            message = f"'{labels}' has no column '{column}', which is of the key of '{model}'"
+            message = f"'{labels}' has no column '{column}', which is part of the key of '{model}'"
             raise InputError(message, hint=nearest(column, given))
     return kinds
 
 
-def _pairs(
+def _pair_columns(
     prompt: Prompt, labels: str, given: Mapping[str, str], columns: Mapping[str, str]
 ) -> list[tuple[Column, str]]:
-    """The output's columns that have labels, each with the label's column."""
+    """Returns the output columns to score, each with its label column."""
+    # DuckDB compares the names of columns without regard to case.
     outputs = {column.name.lower(): column for column in prompt.output.columns}
     known = {column.lower(): column for column in given}
     wanted = {name.lower(): name for name in outputs if name in known and name not in columns}
@@ -108,24 +125,24 @@ def _pairs(
         wanted[name.lower()] = label.lower()
     if not wanted:
         first = prompt.output.columns[0].name
-        hint = f"say which is which: --column {first}=ONE OF {', '.join(given)}"
-        raise InputError(f"no column of '{labels}' is called like one of the output's", hint=hint)
+        hint = f"say which column holds the labels: --column {first}=ONE OF {', '.join(given)}"
+        raise InputError(f"no column of '{labels}' has the name of an output column", hint=hint)
     return [(outputs[name], known[label]) for name, label in wanted.items()]
 
 
 def evaluate_model(flow: Flow, name: str, labels: str, columns: Mapping[str, str]) -> Evaluation:
-    """Score a model's published columns, and give the figures of every version scored so far."""
-    model = flow.one(name)
+    """Score a model's published columns. Returns the figures of every version scored so far."""
+    model = flow.find_enrichment_model(name)
     find_run_model(flow, name)
     if labels in flow.graph.models:
         flow.check_built(labels)
     with hold_project(flow.files):
-        load_seeds(flow)
+        load_seeds(flow)  # the labels are a seed, as a rule
         with flow.files.open_both(attached=True) as database:
             score_answers(database, name, model.own_prompt, labels, columns)
             write_books(database)
             named = {"model": name, "labels": labels}
-            figures = fetch_rows(database, statement("scores"), **named)
+            figures = fetch_rows(database, read_statement("scores"), **named)
             latest = database.call("latest_scored", **named)[0][0]
-            found = fetch_rows(database, statement("scores_by_label"), **named, prompt=latest)
+            found = fetch_rows(database, read_statement("scores_by_label"), **named, prompt=latest)
     return Evaluation(figures=figures, labels=found, prompt=latest)

@@ -1,11 +1,11 @@
-"""Explain: what a model becomes, to be looked at before anything is sent."""
+"""Explain: what a model becomes, to be inspected before anything is sent."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler.compilation import described
+from enrich.compiler.compilation import describe_select
 from enrich.pipeline.draft import compile_for
 from enrich.pipeline.seed import load_seeds
 from enrich.pipeline.select import select_rows
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 
 def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]:
-    """What a model becomes: its SQL, and if it asks, the JSON Schema and the first request, None
-    where no row can be asked. Sends nothing."""
-    model = flow.graph.one(name)
+    """Returns the SQL that a model becomes and, unless it is a plain one, the JSON Schema and the
+    first request, which is None if no row can be asked. Sends nothing."""
+    model = flow.graph.find_model(name)
     load_seeds(flow)
     flow.check_seeds(model)
-    chosen = flow.provider_of(model, provider) if model.asks else None
+    chosen = flow.open_provider(model, provider) if model.asks else None
     with flow.files.open_warehouse("read", attached=True) as database:
         if chosen is None:
-            described(database, model)
+            describe_select(database, model)
             return {"sql": model.query}
         work = compile_for(database, flow.config, chosen, model, identity="")
         select_rows(database, work, config=flow.config, most_bytes=chosen.limits.bytes)
+        # The fingerprint is not shown, so the provider's identity is not needed above.
         rows = database.execute("SELECT custom_id, tail FROM temp._enrich_asked LIMIT 1")
     first = None
     for custom_id, tail in rows:

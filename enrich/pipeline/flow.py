@@ -1,11 +1,11 @@
-"""Flow: one command at work on a project, and what it has found so far."""
+"""Flow: one command working on a project, and what it has found so far."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler.compilation import described
+from enrich.compiler.compilation import describe_select
 from enrich.errors import DiskError, EnrichError, InputError, Locked
 from enrich.pipeline.publish import check_answers, check_names
 from enrich.pipeline.run import check_model
@@ -13,7 +13,7 @@ from enrich.pipeline.run import check_model
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.state import State
     from enrich.manifest.config import Config
     from enrich.manifest.graph import Graph
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Found:
-    """What a command has found so far: by model the `results` of tests, the `problems` that kept it
-    from being begun or published, and the plain models that were `built`; and by name in lower
-    case the seeds and sources that are `spoiled`, which could not be loaded."""
+class FlowState:
+    """What a command has found so far.
+
+    By model: the `results` of tests, the `problems` that kept it from being started or published,
+    and the states of plain models that were `built`. By name in lower case: the seeds and sources
+    that are `spoiled`, because they could not be loaded.
+    """
 
     results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
     problems: dict[str, EnrichError] = field(default_factory=dict)
@@ -37,22 +40,22 @@ class Found:
 
     @property
     def tests(self) -> tuple[Result, ...]:
-        """The results of all tests that were run."""
+        """The results of all tests that have run."""
         return tuple(result for results in self.results.values() for result in results)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """One command at work. `accept_drift`: what a drift test finds is only told. `fail_fast`: a
-    model that cannot be begun, or that its tests hold back, ends the command."""
+    """One command at work. `accept_drift`: drift tests only warn. `fail_fast`: a model that cannot
+    be started, or that its tests hold back, ends the command."""
 
     workspace: Workspace
-    found: Found = field(default_factory=Found)
+    found: FlowState = field(default_factory=FlowState)
     accept_drift: bool = False
     fail_fast: bool = False
 
     @property
-    def files(self) -> Files:
+    def files(self) -> DatabaseFiles:
         return self.workspace.files
 
     @property
@@ -68,31 +71,34 @@ class Flow:
         return self.workspace.graph
 
     def with_variables(self, values: Mapping[str, Any]) -> Flow:
-        """The same command for a model that was begun with these values of variables."""
+        """Returns the same command with other values of its variables, for a model that was queued
+        with these."""
+        # `found` is shared with the copy on purpose: it is one command.
         return replace(self, workspace=self.workspace.with_variables(values))
 
-    def provider_of(self, model: Model, override: str | None = None) -> Provider:
-        """The provider that answers a model, opened."""
-        return self.workspace.open_provider(self.provider_name(model, override))
+    def open_provider(self, model: Model, override: str | None = None) -> Provider:
+        """Returns the provider that answers a model."""
+        return self.workspace.open_provider(self.name_provider(model, override))
 
-    def provider_name(self, model: Model, override: str | None = None) -> str:
-        """The name of the provider that answers a model."""
+    def name_provider(self, model: Model, override: str | None = None) -> str:
+        """Returns the name of the provider that answers a model; `override` is the command
+        line's."""
         own = model.prompt.provider if model.prompt else ""
         return override or own or self.config.provider
 
-    def one(self, name: str) -> Model:
-        """The model of this name, which must ask. Raises ProjectError where it is a plain one."""
-        picked = self.graph.one(name)
-        _ = picked.own_prompt
+    def find_enrichment_model(self, name: str) -> Model:
+        """Returns the enrichment model of this name. Raises ProjectError if it is a plain one."""
+        picked = self.graph.find_model(name)
+        _ = picked.own_prompt  # raises for a plain model
         return picked
 
-    def upstream(self, model: Model, picked: Sequence[Model]) -> tuple[str, ...]:
-        """Those of the picked models that this one depends on."""
-        before = self.graph.before(model.name)
+    def list_upstream(self, model: Model, picked: Sequence[Model]) -> tuple[str, ...]:
+        """Returns the picked models that this one depends on."""
+        before = self.graph.find_ancestors(model.name)
         return tuple(other.name for other in picked if other.name in before)
 
     def fail(self, name: str, problem: EnrichError) -> None:
-        """A model cannot be begun; others go on, unless they must not."""
+        """Record a model's problem and report it; with `fail_fast`, raise it."""
         if self.fail_fast:
             raise problem
         self.listener.say(f"{name} failed: {problem.message} ({problem.hint})")
@@ -106,9 +112,11 @@ class Flow:
         ready: bool = True,
         refresh: bool = False,
     ) -> None:
-        """Compile whatever does not wait for another model, before anything is spent; `ready`:
-        its provider must be able to answer now, `refresh`: a plain model may replace answers. What
-        is wrong with one model stops no other."""
+        """Compile every model that does not wait for another one, before anything is spent.
+
+        `ready`: the provider must be able to answer now. `refresh`: a plain model may replace a
+        table of answers. A model with a problem does not stop the others.
+        """
         with self.files.open_warehouse("read") as database:
             for each in picked:
                 check_names(database, each)
@@ -116,27 +124,32 @@ class Flow:
             try:
                 with self.files.open_warehouse("read") as database:
                     check_answers(database, each, refresh=refresh)
-                if not self.upstream(each, picked) and not self.find_spoiled(each):
+                # What waits for another model is compiled when that is finished, and its table is
+                # there.
+                if not self.list_upstream(each, picked) and not self.find_spoiled(each):
                     self.check_one(each, provider, ready=ready)
-            except (Locked, DiskError):
+            except (Locked, DiskError):  # these concern every model
                 raise
             except EnrichError as problem:
                 self.fail(each.name, problem)
 
     def check_one(self, model: Model, provider: str | None, *, ready: bool = False) -> None:
-        """Compile one model against the warehouse as it is."""
+        """Compile one model against the warehouse as it is now."""
         self.check_upstream(model)
         if model.asks:
-            chosen = self.provider_of(model, provider)
+            chosen = self.open_provider(model, provider)
             check_model(self.files, self.config, chosen, model, ready=ready)
             return
         with self.files.open_warehouse("read", attached=True) as database:
-            described(database, model)
+            describe_select(database, model)
 
     def find_spoiled(self, model: Model) -> EnrichError | None:
-        """Why a seed, a source or a model that one reads, itself or behind plain models, is not
-        there."""
-        before = (self.graph.models[name] for name in self.graph.before(model.name))
+        """Returns why a seed, source or model that this model reads could not be loaded, or None.
+
+        What it reads through plain models counts as well.
+        """
+        # An enrichment model before it stays as it was published, whatever has become of its seeds.
+        before = (self.graph.models[name] for name in self.graph.find_ancestors(model.name))
         readers = (model, *(each for each in before if not each.asks))
         broken = {name.lower(): problem for name, problem in self.graph.broken.items()}
         spoiled = broken | self.found.spoiled
@@ -144,20 +157,21 @@ class Flow:
         return spoiled[names[0]] if names else None
 
     def check_seeds(self, model: Model) -> None:
-        """The seeds and sources that a model reads must have been loaded as they are now."""
+        """Raises the problem of a seed or source that this model reads and that could not be
+        loaded."""
         problem = self.find_spoiled(model)
         if problem is not None:
             raise problem
 
     def check_upstream(self, model: Model) -> None:
-        """What a model reads must be there: its seeds, and the models that are not run with it."""
+        """Raises EnrichError if a seed, source or model that this model reads is missing."""
         self.check_seeds(model)
         for name in self.find_unbuilt(model):
             message = f"{model.source}: it reads '{name}', which has not been run yet"
             raise InputError(message, hint=f"enrich run +{model.name}")
 
     def find_unbuilt(self, model: Model) -> tuple[str, ...]:
-        """The models that this one reads, and that are not in the warehouse."""
+        """Returns the models that this one reads and that are not in the warehouse."""
         names = sorted(self.graph.parents[model.name])
         if not names:
             return ()
@@ -165,12 +179,12 @@ class Flow:
             return tuple(n for n in names if not database.call("exists", schema="main", name=n))
 
     def check_built(self, name: str) -> None:
-        """A model must have been built."""
+        """Raises InputError if a model is not in the warehouse."""
         if not self.are_built({name}):
             raise InputError(f"'{name}' has not been run yet", hint=f"enrich run +{name}")
 
     def are_built(self, names: set[str]) -> bool:
-        """Whether the warehouse has tables of all these names."""
+        """Whether the warehouse has tables or views of all these names."""
         if not names:
             return True
         with self.files.open_warehouse("read") as database:

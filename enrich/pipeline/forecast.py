@@ -1,4 +1,4 @@
-"""Forecast: what a run of several models would do, one after the other. Nothing is kept or sent."""
+"""Forecast: what a run of several models would do, in order. Nothing is kept or sent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enrich.errors import DiskError, EnrichError, Locked, ProjectError, Provider
 from enrich.ledger.run import RunOptions
 from enrich.manifest import selection
 from enrich.pipeline import draft
-from enrich.pipeline.flow import Found
+from enrich.pipeline.flow import FlowState
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.plan import Plan
 from enrich.pipeline.preview import settle_previews
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 def foresee_models(
     flow: Flow, picked: Sequence[Model], provider: str | None, options: RunOptions
 ) -> list[Plan]:
-    """The plans of these models, in their order, once their seeds are loaded. A model that fails
-    has none, and its problem is among the command's; what waits for another's answers says for
-    whose. Raises the first problem if there is no plan at all."""
+    """Load changed seeds, then plan these models in order. Returns their plans.
+
+    A model with a problem has no plan; the problem is among the command's. A model that reads one
+    whose answers will change names it in `after`. Raises the first problem if there is no plan.
+    """
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check(picked, provider, ready=False, refresh=options.full_refresh)
@@ -37,7 +39,7 @@ def foresee_models(
     plans: list[Plan] = []
     waits: dict[str, tuple[str, ...]] = {}
     for each in picked:
-        upstream = sorted(flow.upstream(each, picked))
+        upstream = sorted(flow.list_upstream(each, picked))
         if flow.find_spoiled(each) or each.name in flow.found.problems:
             waits[each.name] = (each.name,)
             continue
@@ -65,14 +67,14 @@ def foresee_models(
 
 
 def find_changed(flow: Flow, reason: str) -> set[str]:
-    """The models that have something to ask, for any reason or one whose words hold `reason`.
+    """Returns the models that have rows to ask, for any reason or for one that contains `reason`.
 
-    Nobody knows that of models that wait for such a one, so they count.
+    Without a reason, models that wait for such a model are included: they may have rows to ask.
     """
     models = flow.graph.models.values()
     if not any(model.asks for model in models):
         return set()
-    picked = selection.select(flow.graph)
+    picked = selection.select_models(flow.graph)
     return {
         plan.model
         for plan in foresee_models(flow, picked, None, RunOptions())
@@ -81,11 +83,14 @@ def find_changed(flow: Flow, reason: str) -> set[str]:
 
 
 def pick_models(flow: Flow, names: Sequence[str], exclude: Sequence[str] = ()) -> tuple[Model, ...]:
-    """The models that a command works on: those that its words mean. None, where nothing of what
-    they mean has changed. Raises ProjectError where the project holds no model."""
+    """Returns the models that a command's arguments select; none if none of them has changed.
+
+    Raises ProjectError if the project contains no models.
+    """
     graph = flow.graph
-    changed = partial(find_changed, replace(flow, found=Found()))
-    picked = selection.select(graph, names, exclude, changed=changed)
+    # With a state of its own: problems found while looking for changes are not the command's.
+    changed = partial(find_changed, replace(flow, found=FlowState()))
+    picked = selection.select_models(graph, names, exclude, changed=changed)
     if not picked and graph.models:
         flow.listener.say("nothing has changed")
         return ()
@@ -93,21 +98,22 @@ def pick_models(flow: Flow, names: Sequence[str], exclude: Sequence[str] = ()) -
         raise problem
     if not picked:
         hint = "write models/NAME.sql and models/NAME.prompt.md"
-        raise ProjectError(f"{flow.config.models} holds no model yet", hint=hint)
+        raise ProjectError(f"{flow.config.models} contains no models yet", hint=hint)
     return picked
 
 
 def _foresee_one(
     flow: Flow, model: Model, provider: str | None, options: RunOptions, built: Sequence[Model]
 ) -> Plan:
-    """A model's plan; says so where its provider could not answer now. `built` are the models
-    before it, of which the plain ones need not be there yet."""
-    chosen = flow.provider_of(model, provider)
+    """Returns a model's plan; reports if its provider could not answer it now. `built` are the
+    models before it; plain ones among them may not have been built yet."""
+    chosen = flow.open_provider(model, provider)
     prompt = model.own_prompt
     try:
         check_provider(chosen, images=bool(prompt.images), endpoint=prompt.endpoint)
     except ProviderError as problem:
+        # A plan needs no key and no connection, so this is no reason to refuse one.
         flow.listener.say(f"{model.name} cannot be run yet: {problem.message}; {problem.hint}")
     views = [view for view in built if not view.asks]
-    found = draft.foresee(flow.files, flow.config, chosen, model, options, views=views)
-    return found.noted(flow.graph.unstable(model.name))
+    found = draft.foresee_run(flow.files, flow.config, chosen, model, options, views=views)
+    return found.with_notes(flow.graph.find_unstable(model.name))

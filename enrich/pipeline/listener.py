@@ -1,18 +1,18 @@
-"""Listener: what enrich says while it works. Sentences and progress, never data."""
+"""Listener: what enrich reports while it works. Messages and progress, never data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a model is: of the `total` requests of its run so many are `answered`, `failed` of
-    these for good, over all rounds. `spent` is USD, None where no price is known; `state` is how
-    its batches stand, in their provider's words."""
+    """The progress of a model's run, over all its attempts: of `total` requests, `answered` have
+    an answer, and `failed` of these have failed for good. `spent` is USD, None if no price is
+    known. `state` is the states of its batches, as the provider calls them."""
 
     model: str
     total: int
@@ -24,13 +24,13 @@ class Progress:
     def __str__(self) -> str:
         parts = [f"{self.answered:,} of {self.total:,} answered"]
         parts += [f"{self.failed:,} failed"] if self.failed else []
-        parts += [f"{usd(self.spent)} spent"] if self.spent else []
+        parts += [f"{format_usd(self.spent)} spent"] if self.spent else []
         return f"{self.model}: {', '.join(parts)} ({self.state})"
 
 
 class Listener(Protocol):
-    """Who listens. `say` gets one sentence; `progress` how far a model is, whenever that changed
-    or might have."""
+    """Receives messages. `say` is called with one sentence, `progress` with a model's progress
+    whenever that may have changed."""
 
     def say(self, sentence: str) -> None: ...
 
@@ -38,7 +38,7 @@ class Listener(Protocol):
 
 
 class Silence:
-    """Nobody listens: what a program that uses enrich as a library starts with."""
+    """A listener that ignores everything: the default for programs that use enrich as a library."""
 
     def say(self, sentence: str) -> None:
         """Say nothing."""

@@ -1,4 +1,4 @@
-"""Lookup: what the ledger and the warehouse know already, as rows to show."""
+"""Lookup: rows that the ledger and the warehouse already hold."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import history, tables
-from enrich.db import quote
-from enrich.db.database import statement
+from enrich.db.database import read_statement
+from enrich.db.quote import quote_readably
 from enrich.errors import InputError, ProjectError
 from enrich.ledger import costs
-from enrich.ledger.state import states
+from enrich.ledger.state import list_states
 from enrich.manifest import variables
 from enrich.pipeline.publish import find_key, write_books
 from enrich.results import Failures, Listed, Rows
@@ -19,7 +19,7 @@ from enrich.results import Failures, Listed, Rows
 if TYPE_CHECKING:
     from enrich.db.database import Database
     from enrich.db.files import Access
-    from enrich.ledger.costs import By
+    from enrich.ledger.costs import CostGroup
     from enrich.ledger.state import State
     from enrich.manifest.model import Model
     from enrich.pipeline.flow import Flow
@@ -28,29 +28,34 @@ if TYPE_CHECKING:
 
 
 def fetch_rows(database: Database, query: str, **values: Any) -> Rows:  # noqa: ANN401  # SQL values
-    """The answer to a query, with its columns' names."""
+    """Returns the rows of a query with the names of its columns."""
     rows = database.execute(query, **values)
     columns = tuple(column[0] for column in database.connection.description or ())
     return Rows(columns=columns, rows=tuple(rows))
 
 
 def run_query(workspace: Workspace, query: str) -> Rows:
-    """The answer to the user's own query: unlike a model's SELECT it may write, and read any file.
-    The ledger is attached for reading; databases that are not there are left out."""
+    """Run the user's own query. Unlike a model's SELECT, it may write and read any file.
+
+    The ledger is attached read-only; attached databases whose file is missing are left out.
+    """
     files, known = workspace.files, workspace.variables
+    # ATTACH fails for a missing file, and the query may not need that database.
     there = [a for a in files.attached if a.type != "duckdb" or Path(a.path).is_file()]
     free = replace(files, reach=None, attached=tuple(there))
-    if set(variables.used(query)) <= set(known):
-        query = variables.filled(query, known, source="the query")
+    if set(variables.list_variables(query)) <= set(known):
+        query = variables.fill_variables(query, known, source="the query")
+    # A project that cannot be written is worked on in copies, where a change would be lost.
     access: Access = "read" if files.copies else "write"
     with free.open_both(warehouse=access, ledger="read", attached=True) as database:
         return fetch_rows(database, query)
 
 
 def find_states(flow: Flow, names: list[str] | None = None) -> Listed[State]:
-    """Where these models stand, or all that ask; plain models where they were made just now."""
+    """Returns the states of these models, or of all enrichment models. Plain models are included
+    only if this command built them."""
     with flow.files.open_ledger() as database:
-        found = states(database, names)
+        found = list_states(database, names)
     if names is None:
         return Listed(found)
     known = {state.model: state for state in found} | flow.found.built
@@ -58,17 +63,20 @@ def find_states(flow: Flow, names: list[str] | None = None) -> Listed[State]:
 
 
 def find_run_model(flow: Flow, name: str) -> Model:
-    """A model that has been run. Raises ProjectError where it has not."""
-    picked = flow.graph.one(name)
+    """Returns the model of this name. Raises ProjectError if it has not been run."""
+    picked = flow.graph.find_model(name)
     with flow.files.open_ledger() as database:
         if not database.call("latest_run", model=name):
-            _ = picked.own_prompt  # a plain one never has a run
+            _ = picked.own_prompt  # raises for a plain model, which never has a run
             raise ProjectError(f"'{name}' has not been run yet", hint=f"enrich run {name}")
     return picked
 
 
 def find_life(flow: Flow, name: str, key: tuple[str, ...]) -> Rows:
-    """The life of one row, by the values of its key as text, in the order of its columns."""
+    """Returns the history of one row. `key` is the values of its key columns, in order, as text.
+
+    Raises ProjectError if the number of values is wrong, and InputError if no row had this key.
+    """
     picked = find_run_model(flow, name)
     with flow.files.open_ledger() as database:
         kinds = find_key(database, picked.name)
@@ -77,31 +85,33 @@ def find_life(flow: Flow, name: str, key: tuple[str, ...]) -> Rows:
             message = f"the key of '{name}' has {len(kinds)} columns: {', '.join(kinds)}"
             raise ProjectError(message, hint=f"enrich history {name} {columns}")
         values = {f"key_{number}": value for number, value in enumerate(key)}
-        found = fetch_rows(database, history.life(picked.name, kinds), **values)
+        found = fetch_rows(database, history.render_life(picked.name, kinds), **values)
     if not found.rows:
         what = f"no row of '{name}' ever had the key {', '.join(key)}"
-        raise InputError(what, hint=f"enrich.{quote.readable(name)} shows them")
+        raise InputError(what, hint=f"enrich.{quote_readably(name)} shows them")
     return found
 
 
 def find_failures(flow: Flow, name: str, limit: int) -> Failures:
-    """The first `limit` rows of a model that are not ok, and how many there are of each kind."""
+    """Returns the first `limit` rows of a model that are not ok, and counts of all of them."""
     picked = find_run_model(flow, name)
     with flow.files.open_ledger() as database:
-        database.execute(tables.inputs_completed(picked.name))
-        database.execute(tables.settled(picked.name))
-        counts = fetch_rows(database, statement("failed_counts"))
-        return Failures(rows=fetch_rows(database, tables.failures(), limit=limit), counts=counts)
+        database.execute(tables.render_inputs_upgrade(picked.name))
+        database.execute(tables.render_settled_rows(picked.name))
+        counts = fetch_rows(database, read_statement("failed_counts"))
+        return Failures(
+            rows=fetch_rows(database, tables.render_failures(), limit=limit), counts=counts
+        )
 
 
 def find_failing(flow: Flow, result: Result, limit: int) -> Rows:
-    """The first rows that a test found."""
+    """Returns the first `limit` failing rows of a test."""
     with flow.files.open_warehouse("read") as database:
         return fetch_rows(database, f"FROM {result.table} LIMIT {limit}")
 
 
-def sum_costs(flow: Flow, by: By) -> Rows:
-    """What was spent, summed; `enrich.costs` is made anew."""
+def sum_costs(flow: Flow, by: CostGroup) -> Rows:
+    """Returns what was spent by one of COST_COLUMNS, and rebuilds `enrich.costs`."""
     with flow.files.open_both() as database:
         write_books(database)
-        return fetch_rows(database, costs.summed(by))
+        return fetch_rows(database, costs.render_cost_query(by))

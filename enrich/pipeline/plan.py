@@ -1,4 +1,4 @@
-"""Plan: what a run will ask and why, what that will take, and how it is cut into batches."""
+"""Plan: what a run will ask and why, what that will cost, and how it is cut into batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.pricing.estimate import Estimate
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,52 +17,55 @@ if TYPE_CHECKING:
     from enrich.db.database import Database, Ledger
     from enrich.ledger.budget import Remaining
     from enrich.ledger.run import Run
-    from enrich.manifest.model import Kind
+    from enrich.manifest.model import ModelKind
     from enrich.pricing.estimate import TokenRate
     from enrich.pricing.price import Price
     from enrich.providers import Limits
 
-ASKED = {
+ASK_REASONS = {
     "new": "new",
     "rekeyed": "key changed",
     "input changed": "input changed",
     "retry": "failed before",
     "not asked yet": "not asked yet",
-    "full refresh": "asked anew",
+    "full refresh": "asked again",
 }
-"""Why rows are asked, besides changes of the model: as `reasons.sql` and as people call it."""
+"""Why rows are asked, apart from changes of the model: the words of `reasons.sql` and of
+messages."""
 
-LEAST_FIRST, MOST_FIRST = 3, 20
-"""How many requests go first, where a budget has no answers to go by: a twentieth, but so many."""
+LEAST_PROBE, MOST_PROBE = 3, 20
+"""How many requests go first if there is a budget and no answer to estimate from: a twentieth,
+within these bounds. One or two say little about the average, and more cost more if the estimate is
+wrong."""
 
-STATES = {
+ROW_STATES = {
     "answered": "answered",
     "kept": "kept from an earlier version",
     "in progress": "in progress",
     "given up": "failed before, not asked again",
     "unsendable": "cannot be sent",
 }
-"""Where rows stand that are not asked: as `reasons.sql` and as people call it."""
+"""The states of rows that are not asked: the words of `reasons.sql` and of messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run of a model would do, row by row and in all. A plain one becomes its `kind`.
+    """What a run of a model would do. For a plain model, only `kind` and `after` are set.
 
-    The `rows` of the SELECT are counted once: those that are not asked in `states` (see STATES),
-    those to be asked, by why, in `reasons`. `gone` are not in the SELECT any more. `bytes` are
-    those of the request files. The first `paid` requests are within the tightest `budget`, for an
-    estimated `spend` (USD); `first` of them go ahead of the others, if fewer. `after` names the
-    models that must be run before anything of this can be known: then the rest is empty.
-    `changed` says what is different from the version last run, and `diff` shows it. `settled`:
-    every row is as it was, with its answer. `held_back` says why the table is not what it could be.
-    `notes` are sentences on what could surprise.
+    The `rows` of the SELECT are counted once each: those that are not asked by state in `states`
+    (see ROW_STATES), those to be asked by reason in `reasons`. `gone` rows are no longer in the
+    SELECT. `bytes` is the size of the request files. The tightest `budget` covers the first `paid`
+    requests, for an estimated `spend` (USD); if `first` is less, so many go ahead of the others.
+    `after` names the models that must run before this one can be planned; then the rest is empty.
+    `changed` lists the parts that differ from the version last run, and `diff` shows them.
+    `settled`: every row stands for the same request as before and has its answer. `held_back` says
+    why the latest run failed. `notes` are warnings.
     """
 
     SHOWN: ClassVar = ("model", "rows", "requests", "batches", "estimate", "llm", "after")
 
     model: str
-    kind: Kind = "enrichment"
+    kind: ModelKind = "enrichment"
     provider: str = ""
     llm: str = ""
     after: tuple[str, ...] = ()
@@ -85,25 +88,29 @@ class Plan:
     held_back: str = ""
     notes: tuple[str, ...] = ()
 
-    def noted(self, unstable: tuple[str, ...]) -> Plan:
-        """The same with a note on what is `unstable`: its rows may be paid again each time."""
+    def with_notes(self, unstable: tuple[str, ...]) -> Plan:
+        """Returns the plan with a note for each `unstable` function, which may change rows on every
+        run."""
         cost = ""
         if self.estimate and self.requests and self.estimate.usd:
-            cost = f", for about {usd(self.estimate.usd * self.rows / self.requests)}"
+            cost = f", for about {format_usd(self.estimate.usd * self.rows / self.requests)}"
+        # All rows, because nobody can tell in advance which of them will change.
         each = f"each run may ask all {self.rows:,} rows again{cost}"
         return replace(
             self,
-            notes=tuple(f"{word} may give something else each time: {each}" for word in unstable),
+            notes=tuple(
+                f"{word} may return something different each time: {each}" for word in unstable
+            ),
         )
 
     @property
     def to_ask(self) -> int:
-        """Rows that will be asked."""
+        """The number of rows that will be asked."""
         return sum(self.reasons.values())
 
     @property
     def folded(self) -> int:
-        """Rows that share their request with another row."""
+        """The number of rows that share their request with another row."""
         return self.to_ask - self.requests
 
     def __str__(self) -> str:
@@ -112,10 +119,12 @@ class Plan:
         if self.after or plain:
             after = f"after {', '.join(self.after)}" if self.after else ""
             return f"{self.model}: {', '.join(filter(None, (plain, after)))}"
-        done = [f"{many:,} {STATES[state]}" for state, many in self.states.items()]
+        done = [f"{many:,} {ROW_STATES[state]}" for state, many in self.states.items()]
         why = ", ".join(f"{many:,} {word}" for word, many in self.reasons.items())
         asked = f"{self.to_ask:,} to ask ({why})" if self.reasons else "nothing to ask"
-        left = [f"{self.gone:,} {_are(self.gone)} no longer in the SELECT"] if self.gone else []
+        left = (
+            [f"{self.gone:,} {_agree_verb(self.gone)} no longer in the SELECT"] if self.gone else []
+        )
         line = f"{self.model}: {self.rows:,} rows: {', '.join([*done, asked, *left])}"
         if not self.requests or self.estimate is None:
             return line
@@ -129,30 +138,31 @@ class Plan:
 
     @property
     def probes(self) -> bool:
-        """Whether a few requests go ahead of those that a budget pays for."""
+        """Whether a few requests go ahead of the others that the budget pays for."""
         return 0 < self.first < self.paid
 
 
-def _are(many: int) -> str:
+def _agree_verb(many: int) -> str:
     return "is" if many == 1 else "are"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spending:
-    """What requests take and cost, as far as is known, and what may be spent on them."""
+    """The tokens and the price of requests, as far as known, and what may be spent on them."""
 
     rate: TokenRate
     price: Price | None
     budget: Remaining
 
     def estimate(self, *, requests: int, size: int) -> Estimate:
-        """What so many requests of together `size` bytes will take."""
-        return Estimate.of(self.rate, self.price, requests=requests, size=size)
+        """Returns the estimated tokens and cost of `requests` requests with `size` bytes in
+        total."""
+        return Estimate.from_rate(self.rate, self.price, requests=requests, size=size)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """One batch to be: it begins with row `start` of `temp._enrich_todo`."""
+    """A batch to be created: it starts with row `start` of `temp._enrich_todo`."""
 
     start: int
     requests: int
@@ -160,10 +170,10 @@ class Cut:
 
 
 def list_todo(database: Ledger, run: Run, *, overhead: int) -> tuple[int, int]:
-    """Make `temp._enrich_todo`: which of `temp._enrich_asked` to send; gives how many, and bytes.
+    """Create `temp._enrich_todo`: the requests of `temp._enrich_asked` to send. Returns how many
+    they are, and their bytes.
 
-    A request is left out when it is answered, in flight in any batch, or has no
-    tries left.
+    A request is left out if it has an answer, is in flight in any batch, or has no attempts left.
     """
     database.call(
         "todo",
@@ -181,12 +191,15 @@ def list_todo(database: Ledger, run: Run, *, overhead: int) -> tuple[int, int]:
 
 
 def cut_batches(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
-    """Cut `temp._enrich_todo` so that every limit of the provider is kept, and so that the first
-    `paid` requests, which the budgets pay for, are in batches of their own."""
+    """Cut `temp._enrich_todo` into batches within the provider's limits. The first `paid` requests,
+    which the budgets cover, are in batches of their own."""
     total = int(database.fetch_one("SELECT count(*) FROM temp._enrich_todo")[0])
     most_bytes = limits.bytes
+    # A batch above the token limit would be rejected even by an empty queue.
     if limits.enqueued_tokens is not None:
         most_bytes = min(most_bytes, limits.enqueued_tokens * BYTES_PER_TOKEN)
+    # One query for each batch: a window over running sums would overfill it by a row, or leave
+    # room, because where a batch starts depends on where the one before it was cut.
     start = before = 0
     cuts: list[Cut] = []
     while start < total:
@@ -194,7 +207,7 @@ def cut_batches(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
         last, upto = database.call(
             "cut", start=start, before=before, requests=most, bytes=most_bytes
         )[0]
-        if last is None:  # one request above the token limit alone: the provider will say so
+        if last is None:  # a single request above the token limit: the provider will refuse it
             last, upto = database.fetch_one(
                 "SELECT n, upto FROM temp._enrich_todo WHERE n = $n", n=start
             )
@@ -204,7 +217,7 @@ def cut_batches(database: Database, limits: Limits, *, paid: int) -> list[Cut]:
 
 
 def measure_first(database: Database, requests: int) -> int:
-    """The bytes of the first so many of `temp._enrich_todo`."""
+    """Returns the bytes of the first `requests` rows of `temp._enrich_todo`."""
     return int(
         database.fetch_one(
             "SELECT coalesce(max(upto), 0) FROM temp._enrich_todo WHERE n < $n", n=requests
@@ -213,10 +226,11 @@ def measure_first(database: Database, requests: int) -> int:
 
 
 def count_affordable(database: Database, spending: Spending) -> int:
-    """How many of `temp._enrich_todo`, from the first on, the rest of the budgets pays for."""
+    """Returns how many rows of `temp._enrich_todo`, from the first on, the budget still covers."""
     left = spending.budget.usd
     if left is None or spending.price is None:
         return int(database.fetch_one("SELECT count(*) FROM temp._enrich_todo")[0])
+    # An estimate is linear in bytes and requests, so two of them give the cost of every prefix.
     bytewise, each = (
         spending.estimate(requests=requests, size=size).usd or 0.0
         for requests, size in ((0, 1), (1, 0))
@@ -225,21 +239,24 @@ def count_affordable(database: Database, spending: Spending) -> int:
 
 
 def cut_probe(spending: Spending, paid: int) -> int:
-    """How many of the `paid` requests to send now: a few, where a budget has no answers to go by.
+    """Returns how many of the `paid` requests to send first: a few, if there is a budget and no
+    answer to estimate from.
 
-    What an llm thinks before it answers is billed, and no rule of thumb knows it; what a few cost,
-    tells what the others will.
+    Reasoning tokens are billed, and nothing predicts how many an llm uses. The cost of a few
+    answers does.
     """
     blind = spending.budget.usd is not None and not spending.rate.answers
     free = spending.estimate(requests=1, size=0).usd == 0
-    return min(paid, max(LEAST_FIRST, min(paid // 20, MOST_FIRST))) if blind and not free else paid
+    return min(paid, max(LEAST_PROBE, min(paid // 20, MOST_PROBE))) if blind and not free else paid
 
 
 def assign_batches(
     database: Ledger, run: Run, cuts: Sequence[Cut], spending: Spending, *, paid: int
 ) -> list[str]:
-    """Put the cuts into the ledger as batches, with what each is estimated to cost; gives their
-    ids. Those after the first `paid` requests are held by the budget."""
+    """Write the cuts to the ledger as batches with their estimated costs. Returns the batches' ids.
+
+    Batches after the first `paid` requests are held by the budget.
+    """
     batches = [
         _plan_batch(database, run, each, spending, part=part, held=each.start >= paid)
         for part, each in enumerate(cuts)
@@ -252,8 +269,11 @@ def assign_batches(
 def _plan_batch(
     database: Ledger, run: Run, each: Cut, spending: Spending, *, part: int, held: bool
 ) -> str:
-    """A new batch; its id begins with the model's name, for those who see it."""
+    """Write a new batch to the ledger. Returns its id."""
+    # People see the id at the provider, so it starts with the model's name; it is also a file name
+    # and a value of metadata, hence its characters and its length.
     batch = f"{re.sub(r'[^A-Za-z0-9_-]', '', run.model)[:40]}-{uuid4().hex[:12]}"
+    # The price is stored with the batch, so that its cost does not change with the price list.
     price = spending.price
     database.call(
         "batch_planned",

@@ -1,8 +1,8 @@
-"""Preview: a few rows answered now, one request at a time, and shown beside their answers.
+"""Preview: answer a few rows now, one request at a time, and show them with their answers.
 
-The answers are the same in kind as a batch's: the same request to the same llm. So they go into the
-ledger like any other, and no later run pays for them again. A preview is a batch of run 0, made and
-read in one turn.
+A preview sends the same requests to the same llm as a batch. So its answers go to the ledger like
+any others, and no later run pays for them again. A preview is a batch of run 0, created and read in
+one turn.
 """
 
 from __future__ import annotations
@@ -12,28 +12,35 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import inputs, tables
 from enrich.errors import InputError, OverBudget, ProviderError
-from enrich.ledger.batch import NOW, file_name, folder, now, save, unread
+from enrich.ledger.batch import (
+    PREVIEW_REMOTE,
+    list_unread,
+    make_batch_folder,
+    name_request_file,
+    save_batch,
+    utc_now,
+)
 from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
 from enrich.pipeline import draft, plan, read
-from enrich.pipeline.fetch import result_paths
+from enrich.pipeline.fetch import list_result_paths
 from enrich.pipeline.plan import Cut, Spending
 from enrich.pipeline.read import Judge, read_batches
 from enrich.pipeline.render import measure_content
 from enrich.pipeline.select import select_rows
 from enrich.pipeline.write import write_requests
 from enrich.pricing.estimate import TokenRate
-from enrich.pricing.price import usd
+from enrich.pricing.price import format_usd
 from enrich.providers.capabilities import answer_now, quote_price
 from enrich.results import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger
-    from enrich.db.files import Files
-    from enrich.ledger.batch import Batch, Done
+    from enrich.db.files import DatabaseFiles
+    from enrich.ledger.batch import Batch, ReadBatch
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
     from enrich.providers import Provider
@@ -41,8 +48,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """A row and what became of it: its cells, and its outcome with the answer's columns, or the
-    error and the raw text that the llm gave."""
+    """A row of a preview: its cells, its outcome, and either the answer's columns or the error and
+    the llm's raw text."""
 
     inputs: Mapping[str, Any]
     outcome: str
@@ -54,13 +61,15 @@ class Answered:
     cost: float | None = None
 
 
-BUSY = Answered(inputs={}, outcome="pending", error="asked already: its batch is under way")
+IN_FLIGHT = Answered(
+    inputs={}, outcome="pending", error="already asked: its batch is still running"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """Rows with their answers. `asked` of them were asked now, for `cost` USD; the others had been
-    answered before."""
+    """Rows with their answers. `asked` requests were sent for it, for `cost` USD; the other rows
+    had been answered before."""
 
     model: str
     llm: str
@@ -75,11 +84,12 @@ class Preview:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """Rows that were asked: their keys as text, and as people read them, their cells, the request
-    each stands for or why it cannot be asked. `asked` of them were asked now, for `cost` USD."""
+class AskedRows:
+    """Rows that have been asked: their keys as text and as `labels` for people, their cells, and
+    the fingerprint of each row's request or the error that keeps it from being sent. `asked`
+    requests were sent for it, for `cost` USD."""
 
-    work: Compiled
+    work: CompiledModel
     keys: list[str]
     labels: list[str]
     shown: list[dict[str, Any]]
@@ -90,20 +100,26 @@ class Asked:
 
 
 def preview_rows(
-    files: Files, config: Config, provider: Provider, model: Model, *, limit: int, where: str = ""
+    files: DatabaseFiles,
+    config: Config,
+    provider: Provider,
+    model: Model,
+    *,
+    limit: int,
+    where: str = "",
 ) -> Preview:
-    """Answer the first `limit` rows that the SQL condition `where` is true for.
+    """Answer the first `limit` rows for which the SQL condition `where` is true.
 
-    Raises OverBudget where that is estimated to cost more than is left of a budget, and
-    ProviderError where the provider refuses every request; nothing is spent then.
+    Raises OverBudget if the estimated cost exceeds what is left of a budget, and ProviderError if
+    the provider refuses every request. Nothing is spent in either case.
     """
     done = ask_rows(files, config, provider, model, limit=limit, where=where)
     with files.open_ledger() as database:
-        found = _found(database, done.work, [each for each in done.fingerprints if each])
+        found = _find_answers(database, done.work, [each for each in done.fingerprints if each])
     rows = (
         found.get(
             fingerprint or "",
-            Answered(inputs={}, outcome="error", error=error) if error else BUSY,
+            Answered(inputs={}, outcome="error", error=error) if error else IN_FLIGHT,
         )
         for fingerprint, error in zip(done.fingerprints, done.errors, strict=True)
     )
@@ -118,7 +134,7 @@ def preview_rows(
 
 
 def ask_rows(
-    files: Files,
+    files: DatabaseFiles,
     config: Config,
     provider: Provider,
     model: Model,
@@ -126,24 +142,27 @@ def ask_rows(
     limit: int,
     where: str = "",
     among: str | None = None,
-) -> Asked:
-    """Have rows answered: those of `Compiled.only`. What the ledger knows is not asked again."""
+) -> AskedRows:
+    """Answer the rows that `Compiled.only` selects. Requests that the ledger has answers to are not
+    sent again. Raises what `preview_rows` raises."""
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
-        few = work.only(where=where.strip(), limit=limit, among=among)
+        few = work.narrow(where=where.strip(), limit=limit, among=among)
         try:
             select_rows(database, few, config=config, most_bytes=provider.limits.bytes)
         except InputError as problem:
+            # Most likely the condition is wrong: the SELECT has just been compiled without it.
             said = f"--where: {problem.message}" if where.strip() else problem.message
             raise InputError(said, hint=problem.hint) from problem
+        # Of the SELECT itself, because a request holds only the cells that the prompt names.
         shown = database.fetch_dicts("SELECT * FROM temp._enrich_rows")
-        rows = database.execute(inputs.asked(few.key))
+        rows = database.execute(inputs.render_snapshot_rows(few.key))
         with database.transaction():
-            batch = _planned(database, config, provider, few, model)
+            batch = _plan_preview(database, config, provider, few, model)
     cost: float | None = 0.0
     if batch is not None:
-        cost = _answered(files, provider, batch, whom=f"{work.body.llm} ({provider.name})")
-    return Asked(
+        cost = _answer_batch(files, provider, batch, whom=f"{work.body.llm} ({provider.name})")
+    return AskedRows(
         work=work,
         keys=[key for key, _, _, _ in rows],
         labels=[label for _, label, _, _ in rows],
@@ -155,10 +174,12 @@ def ask_rows(
     )
 
 
-def _answered(files: Files, provider: Provider, batch: Batch, *, whom: str) -> float | None:
-    """Have a preview's requests answered and read; gives what they cost in USD."""
-    files.say(f"asking {batch.requests:,} of {whom} now, for about {usd(batch.reserved)}")
-    ended = _answer_all(files, provider, batch)
+def _answer_batch(
+    files: DatabaseFiles, provider: Provider, batch: Batch, *, whom: str
+) -> float | None:
+    """Send a preview's requests and read the answers. Returns their cost in USD."""
+    files.say(f"asking {batch.requests:,} of {whom} now, for about {format_usd(batch.reserved)}")
+    ended = _answer_requests(files, provider, batch)
     done, troubles = read_batches(files, [ended])
     for _, trouble in troubles:
         raise trouble
@@ -168,52 +189,64 @@ def _answered(files: Files, provider: Provider, batch: Batch, *, whom: str) -> f
     return cost
 
 
-def _planned(
-    database: Both, config: Config, provider: Provider, work: Compiled, model: Model
+def _plan_preview(
+    database: Both, config: Config, provider: Provider, work: CompiledModel, model: Model
 ) -> Batch | None:
-    """The requests that nobody has answered yet, as one batch that is under way; or None."""
+    """Write the requests without an answer to the ledger, as one open batch. Returns it, or
+    None."""
+    # The version is stored with the model as it is, without the row limit of the preview.
     draft.keep_version(database, replace(work, model=model))
     read.judge_again(database, Judge.of(database, work.version_id))
-    prompt = work.prompt
-    retry = prompt.retry if prompt.retry is not None else config.retry
-    one = Run(
-        id=0,
-        model=model.name,
-        version_id=work.version_id,
-        provider=provider.name,
-        max_attempts=prompt.max_attempts or config.max_attempts,
-        retry=retry,
-        again=True,
-        since=0,
-        invocation=0,
-        limits=find_limits(config.budget, prompt.budget, None),
-    )
+    one = _build_preview_run(config, provider, work, model)
     requests, size = plan.list_todo(database, one, overhead=work.overhead)
     if not requests:
         return None
     spending = Spending(
-        rate=TokenRate.seen(
-            database, work.version_id, prompt, work.params, measure_content(database, work)
+        rate=TokenRate.from_ledger(
+            database, work.version_id, work.prompt, work.params, measure_content(database, work)
         ),
         price=quote_price(provider, work.body.llm, now=True),
         budget=Remaining.of_run(database, one),
     )
     cost = spending.estimate(requests=requests, size=size).usd
+    # Raised rather than held: nobody waits for a preview.
     if not spending.budget.pays(cost):
-        has = f"{spending.budget} has {usd(spending.budget.usd)} left"
-        what = f"the preview would cost about {usd(cost)}, and {has}"
+        has = f"{spending.budget} has {format_usd(spending.budget.usd)} left"
+        what = f"the preview would cost about {format_usd(cost)}, and {has}"
         raise OverBudget(what, hint="ask fewer rows with -n, or raise the budget")
     cut = Cut(start=0, requests=requests, bytes=size)
     (name,) = plan.assign_batches(database, one, [cut], spending, paid=requests)
+    # Committed before the first call, so that a crash leaves a record of what may be billed.
     database.call("answering", batch=name)
-    return next(batch for batch in unread(database) if batch.id == name)
+    return next(batch for batch in list_unread(database) if batch.id == name)
 
 
-def _found(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[str, Answered]:
-    """What the ledger has for each request."""
+def _build_preview_run(
+    config: Config, provider: Provider, work: CompiledModel, model: Model
+) -> Run:
+    """Returns run 0, which all previews belong to."""
+    prompt = work.prompt
+    return Run(
+        id=0,
+        model=model.name,
+        version_id=work.version_id,
+        provider=provider.name,
+        max_attempts=prompt.max_attempts or config.max_attempts,
+        retry=prompt.retry if prompt.retry is not None else config.retry,
+        again=True,  # whoever previews a row that has failed wants to see what it does now
+        since=0,
+        invocation=0,
+        limits=find_limits(config.budget, prompt.budget, None),
+    )
+
+
+def _find_answers(
+    database: Ledger, work: CompiledModel, fingerprints: list[str]
+) -> dict[str, Answered]:
+    """Returns what the ledger has for these fingerprints."""
     judge = Judge.of(database, work.version_id)
     rows = database.fetch_dicts(
-        tables.previewed(judge.output, judge.form), fingerprints=fingerprints
+        tables.render_preview_answers(judge.output, judge.form), fingerprints=fingerprints
     )
     return {
         row["fingerprint"]: Answered(
@@ -230,16 +263,17 @@ def _found(database: Ledger, work: Compiled, fingerprints: list[str]) -> dict[st
     }
 
 
-def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
-    """Have the requests of a preview answered now; gives it as it ended, to be read.
+def _answer_requests(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
+    """Send the requests of a preview. Returns the ended batch, which is ready to be read.
 
-    Where the provider refused them all, it is as if nothing had been asked.
+    If the provider refuses every request, the batch is deleted and the error raised.
     """
     with files.open_ledger() as database:
         judge = Judge.of(database, batch.version_id)
-        requests = folder(files, batch) / file_name(batch.id)
+        requests = make_batch_folder(files, batch) / name_request_file(batch.id)
         write_requests(database, requests, batch, judge)
-    (results,) = result_paths(files, replace(batch, result_files=(NOW,)))
+    # Named like a downloaded result file, because it is read like one.
+    (results,) = list_result_paths(files, replace(batch, result_files=(PREVIEW_REMOTE,)))
     try:
         answer_now(provider, requests, results)
     except ProviderError:
@@ -247,25 +281,27 @@ def _answer_all(files: Files, provider: Provider, batch: Batch) -> Batch:
             for table in ("requests", "batches"):
                 database.execute(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.id)
         raise
-    except KeyboardInterrupt:  # what had been asked was waited for, and the rest was not
-        _ended_now(files, batch, status="cancelled")
+    except KeyboardInterrupt:  # `answer_now` has waited for the calls that it had already made
+        _end_preview(files, batch, status="cancelled")
         raise
-    return _ended_now(files, batch, status="completed")
+    return _end_preview(files, batch, status="completed")
 
 
-def settle_previews(files: Files) -> list[Done]:
-    """Read what came in for previews that were left: who holds the turn finds none under way.
+def settle_previews(files: DatabaseFiles) -> list[ReadBatch]:
+    """Read the results of abandoned previews. Returns the batches with their outcomes.
 
-    Of one that was killed nobody knows which of its calls were answered and billed.
+    A preview holds the project's lock until it is read, so any that is found unread was abandoned.
+    If it was killed, which of its calls were billed is not known, and that is reported.
     """
     with files.open_ledger() as database:
-        left = [batch for batch in unread(database) if batch.remote == NOW]
-    ended = [e if e.ended_at else _ended_now(files, e, status="interrupted") for e in left]
+        left = [batch for batch in list_unread(database) if batch.remote == PREVIEW_REMOTE]
+    # Ctrl-C records how a preview ended; one without an end was killed.
+    ended = [e if e.ended_at else _end_preview(files, e, status="interrupted") for e in left]
     done, troubles = read_batches(files, ended)
     for batch, outcomes in done:
         lost = outcomes.get("expired", 0) if batch.status == "interrupted" else 0
         if lost:
-            cost = usd((batch.reserved or 0) * lost / batch.requests)
+            cost = format_usd((batch.reserved or 0) * lost / batch.requests)
             what = f"a preview of {batch.model} was interrupted"
             files.say(f"{what}: {lost:,} of its calls may have been billed, about {cost}")
     for _, problem in troubles:
@@ -273,8 +309,8 @@ def settle_previews(files: Files) -> list[Done]:
     return done
 
 
-def _ended_now(files: Files, batch: Batch, *, status: str) -> Batch:
-    """A preview that is over."""
-    results = folder(files, batch) / "result-0.jsonl"
-    found = (NOW,) if results.exists() else ()
-    return save(files, batch, status=status, ended_at=now(), result_files=found)
+def _end_preview(files: DatabaseFiles, batch: Batch, *, status: str) -> Batch:
+    """Mark a preview as ended. Returns the updated batch."""
+    results = make_batch_folder(files, batch) / "result-0.jsonl"
+    found = (PREVIEW_REMOTE,) if results.exists() else ()
+    return save_batch(files, batch, status=status, ended_at=utc_now(), result_files=found)

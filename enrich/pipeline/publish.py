@@ -1,11 +1,10 @@
-"""Publish: replace a model's table in the warehouse, in one transaction, after its tests passed.
+"""Publish: replace a model's table in the warehouse, in one transaction, if its tests pass.
 
-The next table is made and tested inside the transaction; where a test fails it is taken back, and
-the table that was there stays. What is published is a function of the ledger alone: the model's
-rows as last snapshotted, and the responses to what they stand for. So it can be made again at any
-time, at no cost.
+The new table is created and tested inside the transaction; if a test fails, that is rolled back and
+the old table stays. What is published depends on the ledger alone: the model's rows as of the last
+snapshot, and the responses to their requests. So it can be created again at any time, at no cost.
 
-What would become the same again is not made twice: see `marks`.
+A table that would not change is not created again: see `_is_current`.
 """
 
 from __future__ import annotations
@@ -15,13 +14,20 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import history, tables
-from enrich.db import quote
-from enrich.db.ownership import MARK, check_free, cleared, comment, mark, mark_in
-from enrich.errors import ProjectError, reading
+from enrich.db.ownership import (
+    MARK_START,
+    check_name_free,
+    clear_name,
+    find_mark,
+    mark_table,
+    render_comment,
+)
+from enrich.db.quote import quote_name
+from enrich.errors import ProjectError, name_on_interrupt
 from enrich.ledger.run import Run
-from enrich.manifest.model import HISTORY, TAKEN
+from enrich.manifest.model import HISTORY_ENDING, RESERVED_TABLES
 from enrich.pipeline.read import Judge, judge_again
-from enrich.pipeline.test import Broken, keep_failures, needs_published, run_tests
+from enrich.pipeline.test import BrokenTest, keep_failures, needs_published, run_tests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,15 +39,15 @@ if TYPE_CHECKING:
     from enrich.pipeline.test import Result
 
 ANSWERS_MARK = "a model: prompt "
-"""How the mark of a table of answers goes on."""
-SCHEMAS = ("main", "enrich")
-"""Where a model's tables stand: the published one, and its provenance."""
+"""What follows `MARK` in the comment on a table of answers."""
+PUBLISHED_SCHEMAS = ("main", "enrich")
+"""The schemas of a model's two tables: the published one, and its provenance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What came of publishing a model: its tests' results, and whether one of them held the table
-    back. `same`: the table is what it was, and was not tested again."""
+    """The outcome of publishing a model: the results of its tests. `same`: the table has not
+    changed and was not tested again."""
 
     model: str
     results: tuple[Result, ...] = ()
@@ -49,7 +55,7 @@ class Published:
 
     @property
     def held_back(self) -> tuple[str, ...]:
-        """The tests that do not let the table be published."""
+        """The tests that keep the table from being published."""
         return tuple(result.test for result in self.results if result.verdict == "fail")
 
 
@@ -62,19 +68,19 @@ def publish_model(
     under_way: bool = False,
     about: str = "",
 ) -> Published:
-    """Replace the tables of a model, unless they are as they would become, or a test fails.
+    """Replace the tables of a model, unless they would not change or a test fails.
 
-    `under_way`: more answers are to come, so that a failure is no verdict yet. `about` becomes the
-    table's comment. Needs warehouse and ledger; `folder` is for working files.
+    `under_way`: more answers are to come, so a failing test is not recorded as a verdict. `about`
+    becomes the table's comment. `folder` is for working files. Needs warehouse and ledger.
     """
     run = Run.latest(database, model)
-    database.execute(tables.inputs_completed(model))
-    version = _version(database, run, tests)
-    if _current(database, model, version, about):
-        outcomes, stale = database.fetch_one(tables.outcomes(model))
+    database.execute(tables.render_inputs_upgrade(model))
+    version = _describe_version(database, run, tests)
+    if _is_current(database, model, version, about):
+        outcomes, stale = database.fetch_one(tables.render_outcome_counts(model))
         found = Published(model=model, same=True)
     else:
-        found, outcomes, stale = _replaced(database, run, tests, version, folder, about=about)
+        found, outcomes, stale = _replace_tables(database, run, tests, version, folder, about=about)
         keep_failures(database, model, found.results, folder=folder)
     held = list(found.held_back)
     database.call(
@@ -91,15 +97,15 @@ def publish_model(
 def test_model(
     database: Both, model: str, tests: Sequence[DataTest], *, folder: Path, asks: bool
 ) -> Published:
-    """Test a model's table as `publish` would, without publishing it; a plain model's, which asks
-    nothing, as it stands. Needs warehouse and ledger."""
+    """Test a model's table as `publish_model` would create it, without publishing it; the table of
+    a plain model is tested as it is. Needs warehouse and ledger."""
     if asks and database.call("latest_run", model=model):
         run = Run.latest(database, model)
-        database.execute(tables.inputs_completed(model))
-        version = _version(database, run, tests)
-        found, _, _ = _replaced(database, run, tests, version, folder, keep=False)
+        database.execute(tables.render_inputs_upgrade(model))
+        version = _describe_version(database, run, tests)
+        found, _, _ = _replace_tables(database, run, tests, version, folder, keep=False)
     else:
-        found = _tested(database, model, tests, folder)
+        found = _test_in_place(database, model, tests, folder)
     keep_failures(database, model, found.results, folder=folder)
     return found
 
@@ -107,45 +113,50 @@ def test_model(
 def test_alone(
     database: Warehouse, tests: Sequence[DataTest], *, folder: Path
 ) -> tuple[Result, ...]:
-    """Run SQL tests that belong to no model. Needs the warehouse."""
-    found = _tested(database, "", tests, folder)
+    """Run SQL tests that read no model. Needs the warehouse."""
+    found = _test_in_place(database, "", tests, folder)
     keep_failures(database, "", found.results, folder=folder)
     return found.results
 
 
 def check_names(database: Warehouse, model: Model) -> None:
-    """Refuse a model at whose names somebody else's tables stand. Needs the warehouse."""
-    check_free(database, model.name, "a model")
+    """Raises ProjectError if a table that enrich did not create has one of the model's names. Needs
+    the warehouse."""
+    check_name_free(database, model.name, "a model")
     if model.asks:
-        for name in (model.name, f"{model.name}{HISTORY}"):
-            check_free(database, name, "a model", schema="enrich")
+        for name in (model.name, f"{model.name}{HISTORY_ENDING}"):
+            check_name_free(database, name, "a model", schema="enrich")
 
 
 def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
-    """Refuse a plain model whose table holds answers, unless it is to be made anew (`refresh`).
+    """Raises ProjectError if a plain model would replace a table of answers without `refresh`.
     Needs the warehouse."""
+    # Most likely its prompt file has been moved or deleted by mistake, and the answers were paid
+    # for.
     if model.asks:
         return
     found = database.call("exists", schema="main", name=model.name)
-    if found and not refresh and mark_in(str(found[0][1])).startswith(f"{MARK}{ANSWERS_MARK}"):
+    if (
+        found
+        and not refresh
+        and find_mark(str(found[0][1])).startswith(f"{MARK_START}{ANSWERS_MARK}")
+    ):
         prompt = f"{model.source.removesuffix('.sql')}.prompt.md"
-        what = f"{model.source}: the table '{model.name}' holds answers, and there is no {prompt}"
-        hint = (
-            f"put the prompt back; or rename {model.source}, and the table stays; or replace it: "
-        )
+        what = f"{model.source}: the table '{model.name}' holds answers, but there is no {prompt}"
+        hint = f"restore the prompt; or rename {model.source} to keep the table; or replace it: "
         raise ProjectError(what, hint=f"{hint}enrich run {model.name} --full-refresh")
 
 
-def _version(database: Ledger, run: Run, tests: Sequence[DataTest]) -> str:
-    """What the model's tables are made from."""
-    rows_from, read = database.fetch_one(tables.state(run.model))
+def _describe_version(database: Ledger, run: Run, tests: Sequence[DataTest]) -> str:
+    """Returns a description of everything that the model's tables depend on."""
+    rows_from, read = database.fetch_one(tables.render_table_state(run.model))
     definitions = "".join(test.definition for test in tests)
-    told = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
+    tests_hash = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
     made_from = f"{run.version_id}, rows of run {rows_from}, {read} batches read"
-    return f"{ANSWERS_MARK}{made_from}, tests {told}"
+    return f"{ANSWERS_MARK}{made_from}, tests {tests_hash}"
 
 
-def _replaced(
+def _replace_tables(
     database: Both,
     run: Run,
     tests: Sequence[DataTest],
@@ -155,36 +166,22 @@ def _replaced(
     keep: bool = True,
     about: str = "",
 ) -> tuple[Published, str, int]:
-    """Make the model's next tables and test them; kept, if no test fails and `keep` says so.
+    """Create the model's new tables and test them; they are kept if no test fails and `keep` is
+    set.
 
-    Gives also how often each outcome is in them, as JSON, and how many rows are stale.
+    Returns the results, the counts of outcomes in the tables as JSON, and the number of stale rows.
     """
     model, judge = run.model, Judge.of(database, run.version_id)
-    with database.transaction():
-        judge_again(database, judge, tables.present(model))
-    database.execute(tables.settled(model))
-    database.execute(tables.kept(model, judge.output, judge.form))
+    _settle_answers(database, model, judge)
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
     before = needs_published(tests) and bool(there)
-    table = quote.name("warehouse", "main", model)
+    table = quote_name("warehouse", "main", model)
     rows_before = database.fetch_one(f"SELECT count(*) FROM {table}")[0] if "TABLE" in there else 0
     if before:
         database.execute(tables.render_published_copy(model))
 
     def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
-        for schema in SCHEMAS:
-            if check_free(database, model, "a model", schema=schema) == "VIEW":
-                cleared(database, model, "a model")
-        check_free(database, f"{model}{HISTORY}", "a model", schema="enrich")
-        database.execute(tables.published(model, judge.output, judge.form))
-        database.execute(tables.provenance(model))
-        database.execute(history.history(model, judge.output, judge.form))
-        words = {each.name: each.description for each in judge.output.columns if each.description}
-        for schema in SCHEMAS:
-            sealed = _sealed(database, schema, model, version)
-            columns = words if schema == "main" else {}
-            mark(database, "TABLE", schema, model, sealed, about=about, columns=columns)
-        mark(database, "TABLE", "enrich", f"{model}{HISTORY}", "a model")
+        _create_tables(database, model, judge, version, about=about)
         key = tuple(find_key(database, model))
         results = run_tests(
             database,
@@ -195,76 +192,112 @@ def _replaced(
             before=before,
             rows_before=int(rows_before),
         )
-        return results, *database.fetch_one(tables.outcomes(model))
+        return results, *database.fetch_one(tables.render_outcome_counts(model))
 
-    found, (outcomes, stale) = _audited(database, model, tests, make, keep=keep)
+    found, (outcomes, stale) = _try_tables(database, model, tests, make, keep=keep)
     return found, outcomes, stale
 
 
-Made = tuple["list[Result]", "Any", "Any"]
+def _settle_answers(database: Both, model: str, judge: Judge) -> None:
+    """Create `temp._enrich_settled`: the model's rows, each with its best response."""
+    # In a transaction of its own: what is judged again stays so, even if the tables are rolled
+    # back.
+    with database.transaction():
+        judge_again(database, judge, tables.render_present_fingerprints(model))
+    database.execute(tables.render_settled_rows(model))
+    database.execute(tables.render_stale_answers(model, judge.output, judge.form))
 
 
-def _audited(
+def _create_tables(database: Both, model: str, judge: Judge, version: str, *, about: str) -> None:
+    """Create the published table, its provenance and its history, each with its comment."""
+    for schema in PUBLISHED_SCHEMAS:
+        # CREATE OR REPLACE TABLE does not replace a view, which a plain model of this name left.
+        if check_name_free(database, model, "a model", schema=schema) == "VIEW":
+            clear_name(database, model, "a model")
+    check_name_free(database, f"{model}{HISTORY_ENDING}", "a model", schema="enrich")
+    database.execute(tables.render_published_table(model, judge.output, judge.form))
+    database.execute(tables.render_provenance(model))
+    database.execute(history.render_history(model, judge.output, judge.form))
+    words = {each.name: each.description for each in judge.output.columns if each.description}
+    for schema in PUBLISHED_SCHEMAS:
+        sealed = _seal_version(database, schema, model, version)
+        columns = words if schema == "main" else {}
+        mark_table(database, "TABLE", schema, model, sealed, about=about, columns=columns)
+    mark_table(database, "TABLE", "enrich", f"{model}{HISTORY_ENDING}", "a model")
+
+
+MadeTable = tuple["list[Result]", "Any", "Any"]
+
+
+def _try_tables(
     database: Warehouse,
     model: str,
     tests: Sequence[DataTest],
-    make: Callable[[Sequence[DataTest]], Made],
+    make: Callable[[Sequence[DataTest]], MadeTable],
     *,
     keep: bool,
 ) -> tuple[Published, tuple[Any, Any]]:
-    """Do what `make` does in one transaction, and keep it if all tests pass that must.
+    """Run `make` in one transaction, and commit it if `keep` is set and no test fails.
 
-    A test that cannot be evaluated ends its transaction: then all is made again without it.
+    A test that cannot be evaluated aborts DuckDB's transaction, so everything is created again
+    without it. Its result is reported with those of the others.
     """
     broken: dict[str, Result] = {}
     while True:
         trial = [test for test in tests if test.name not in broken]
+        # Not `database.transaction()`, which would commit: tables are rolled back without an error.
         database.execute("BEGIN TRANSACTION")
         done = False
         try:
             results, *rest = make(trial)
-            told = {result.test: result for result in results} | broken
+            by_name = {result.test: result for result in results} | broken
             found = Published(
                 model=model,
-                results=tuple(filter(None, map(told.get, (test.name for test in tests)))),
+                results=tuple(filter(None, map(by_name.get, (test.name for test in tests)))),
             )
             done = keep and not found.held_back
             return found, (rest[0], rest[1])
-        except Broken as problem:
+        except BrokenTest as problem:
             broken[problem.result.test] = problem.result
         finally:
             database.execute("COMMIT" if done else "ROLLBACK")
 
 
-def _tested(database: Warehouse, model: str, tests: Sequence[DataTest], folder: Path) -> Published:
-    """The tests of a table or view as it stands."""
+def _test_in_place(
+    database: Warehouse, model: str, tests: Sequence[DataTest], folder: Path
+) -> Published:
+    """Test a table or view as it is."""
 
-    def make(trial: Sequence[DataTest]) -> Made:
+    def make(trial: Sequence[DataTest]) -> MadeTable:
         return run_tests(database, model, trial, key=(), folder=folder, before=False), "", 0
 
-    found, _ = _audited(database, model, tests, make, keep=False)
+    found, _ = _try_tables(database, model, tests, make, keep=False)
     return found
 
 
 def find_key(database: Ledger, model: str) -> dict[str, str]:
-    """The columns of a model's key and their types, as the ledger has them."""
-    return database.describe(f"SELECT key.* FROM {tables.inputs(model)}")
+    """Returns the columns of a model's key and their types, according to the ledger."""
+    return database.describe(f"SELECT key.* FROM {tables.name_inputs_table(model)}")
 
 
-def _current(database: Warehouse, model: str, version: str, about: str) -> bool:
-    """Whether both tables were made from just this, and have their rows still."""
-    for schema in SCHEMAS:
+def _is_current(database: Warehouse, model: str, version: str, about: str) -> bool:
+    """Whether the model's tables were created from this version and have not been changed since."""
+    for schema in PUBLISHED_SCHEMAS:
         found = database.call("exists", schema=schema, name=model)
         if not found or found[0][0] != "TABLE":
             return False
-        if found[0][1] != comment(database, _sealed(database, schema, model, version), about):
+        if found[0][1] != render_comment(
+            database, _seal_version(database, schema, model, version), about
+        ):
             return False
-    return bool(database.call("exists", schema="enrich", name=f"{model}{HISTORY}"))
+    return bool(database.call("exists", schema="enrich", name=f"{model}{HISTORY_ENDING}"))
 
 
-def _sealed(database: Warehouse, schema: str, model: str, version: str) -> str:
-    """The version with a hash of all that is in the table: a change by anybody shows."""
-    table = quote.name("warehouse", schema, model)
+def _seal_version(database: Warehouse, schema: str, model: str, version: str) -> str:
+    """Returns the version with a hash of the table's rows, so that a change by anybody is
+    noticed."""
+    # bit_xor because a table has no order: a hash of hashes in sequence would change with it.
+    table = quote_name("warehouse", schema, model)
     rows, seal = database.fetch_one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
     return f"{version}, {rows} rows, seal {seal or 0:x}"
 
@@ -272,33 +305,34 @@ def _sealed(database: Warehouse, schema: str, model: str, version: str) -> str:
 def build_model(
     database: Warehouse, model: Model, tests: Sequence[DataTest], *, folder: Path
 ) -> Published:
-    """Make a plain SQL model's view or table, unless a test fails. Needs the warehouse."""
+    """Create a plain model's view or table, unless a test fails. Needs the warehouse."""
     kind = model.kind.upper()
 
-    def make(trial: Sequence[DataTest]) -> Made:
-        cleared(database, model.name, "a model")
-        name = quote.name("warehouse", "main", model.name)
-        with reading(model.source):
+    def make(trial: Sequence[DataTest]) -> MadeTable:
+        clear_name(database, model.name, "a model")
+        name = quote_name("warehouse", "main", model.name)
+        with name_on_interrupt(model.source):
             database.execute(f"CREATE {kind} {name} AS\n{model.query}")
-        mark(database, kind, "main", model.name, "a model", about=model.description)
+        mark_table(database, kind, "main", model.name, "a model", about=model.description)
         found = run_tests(database, model.name, trial, key=(), folder=folder, before=False)
         return found, "", 0
 
-    found, _ = _audited(database, model.name, tests, make, keep=True)
+    found, _ = _try_tables(database, model.name, tests, make, keep=True)
     keep_failures(database, model.name, found.results, folder=folder)
     return found
 
 
 def write_books(database: Both) -> None:
-    """Make anew what enrich tells of all models: `enrich.costs`, `.prompts` and `.evaluations`.
+    """Rebuild the tables about all models: `enrich.costs`, `.prompts` and `.evaluations`.
 
-    Needs warehouse and ledger.
+    Raises ProjectError if a table that enrich did not create has one of these names. Needs
+    warehouse and ledger.
     """
     with database.transaction():
-        for name in TAKEN:
-            check_free(database, name, name, schema="enrich")
+        for name in RESERVED_TABLES:
+            check_name_free(database, name, name, schema="enrich")
         database.call("costs")
         database.call("prompts")
         database.call("evaluations")
-        for name in TAKEN:
-            mark(database, "TABLE", "enrich", name, name)
+        for name in RESERVED_TABLES:
+            mark_table(database, "TABLE", "enrich", name, name)

@@ -1,4 +1,4 @@
-"""Read: result files become rows of the ledger, each with its outcome and its reason."""
+"""Read: load result files into the ledger, with an outcome and a reason for each request."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from typing import TYPE_CHECKING, cast
 from enrich.compiler import judge as judging
 from enrich.compiler import reader, tables
 from enrich.errors import DatabaseError
-from enrich.ledger.batch import now, update
+from enrich.ledger.batch import update_batch, utc_now
 from enrich.manifest.output import Output
 from enrich.pipeline import result_file
-from enrich.pipeline.fetch import result_paths
+from enrich.pipeline.fetch import list_result_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
-    from enrich.ledger.batch import Batch, Done
-    from enrich.manifest.prompt import Endpoint, Format
+    from enrich.db.files import DatabaseFiles
+    from enrich.ledger.batch import Batch, ReadBatch
+    from enrich.manifest.prompt import Endpoint, ResponseFormat
 
 
-UNRUN = {
+UNRUN_REASONS = {
     "expired": "not run: the batch expired first",
     "cancelled": "not run: the batch was cancelled",
     "failed": "not run: the batch failed",
     "given up": "not run: the batch was given up",
     "interrupted": "the preview was interrupted: the call may have been billed",
 }
-"""Why a request without a line was not run, by how its batch ended."""
+"""Why a request without a result line was not run, by the status of its batch."""
 
-TOGETHER = 10
-"""How many batches are read at once: more is no faster, and takes more room."""
+MOST_TOGETHER = 10
+"""How many batches are read at once: more is no faster and takes more memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """A batch to be read: how many requests it had, and the files its provider gave for it.
+class EndedBatch:
+    """A batch to read: its number of requests, and its result files.
 
-    `unrun` says why a request without a line was not run; empty where it should have been.
+    `unrun` says why requests without a result line were not run; "" if all should have been.
     """
 
     batch: str
@@ -52,22 +52,22 @@ class Ended:
     unrun: str = ""
 
 
-ASKED = "SELECT fingerprint FROM temp._enrich_asked"
-"""What a plan is about: the requests that the present version of the model asks."""
+ASKED_REQUESTS = "SELECT fingerprint FROM temp._enrich_asked"
+"""The requests of a plan: those that the present version of the model asks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """What answers are read and judged by: the output and the form of one version of a model."""
+    """What answers are read and judged by: the output and the response format of one version."""
 
     endpoint: Endpoint
-    form: Format
+    form: ResponseFormat
     output: Output
     prefix: str
 
     @classmethod
     def of(cls, database: Ledger, prompt: str) -> Judge:
-        """The judge of version `prompt`, from the ledger."""
+        """Returns the judge of the version `prompt`, from the ledger."""
         endpoint, form, ddl, prefix = database.fetch_one(
             "SELECT endpoint, response_format, output, prefix FROM ledger.prompts "
             "WHERE prompt = $prompt",
@@ -75,25 +75,26 @@ class Judge:
         )
         return cls(
             endpoint=cast("Endpoint", endpoint),
-            form=cast("Format", form),
+            form=cast("ResponseFormat", form),
             output=Output.parse(ddl, source="ledger"),
             prefix=prefix,
         )
 
     @property
     def id(self) -> str:
-        """Changes whenever the same answer may be judged otherwise."""
+        """A hash that changes whenever the same answer may be judged differently."""
         return sha256(f"{self.form}\n{self.output.ddl}".encode()).hexdigest()[:12]
 
 
 def read_files(
-    database: Ledger, ended: Sequence[Ended], judge: Judge
+    database: Ledger, ended: Sequence[EndedBatch], judge: Judge
 ) -> dict[str, Mapping[str, int]]:
-    """Give every request of these batches its response, from their result files.
+    """Write a response to the ledger for every request of these batches, from their result files.
 
-    Gives how often each outcome, by batch; they add up to its requests. Needs the ledger, in a
-    transaction of the caller's.
+    Returns the counts of outcomes by batch, which add up to its requests; raises DatabaseError if
+    they do not. Needs the ledger, within the caller's transaction.
     """
+    # Empty files are left out: Azure writes an empty error file for every batch without errors.
     files = {path: each.batch for each in ended for path in each.files if path.stat().st_size}
     database.call("result_files", files=list(files), batches=list(files.values()))
     _judge_lines(database, judge, files=list(files))
@@ -103,6 +104,7 @@ def read_files(
         runs=[each.run for each in ended],
         unrun=[each.unrun for each in ended],
     )
+    # Starts from the requests, so that a request without a line gets a response as well.
     database.call("settle", judged_by=judge.id, whole=judge.form != "text")
     counts: dict[str, Mapping[str, int]] = {each.batch: {} for each in ended}
     for batch, outcomes in database.call("counts"):
@@ -112,60 +114,65 @@ def read_files(
     return counts
 
 
-def _check_sum(ended: Ended, found: int) -> None:
+def _check_sum(ended: EndedBatch, found: int) -> None:
     if found != ended.requests:
         what = f"{ended.requests} requests were sent, but {found} have an outcome"
-        hint = "this is a fault of enrich; the result files are kept beside the batch"
+        hint = "this is a bug in enrich; the result files are kept in the batch's folder"
         raise DatabaseError(f"batch {ended.batch}: {what}", hint=hint)
 
 
 def _judge_lines(database: Ledger, judge: Judge, *, files: Sequence[Path]) -> None:
-    """Make `temp._enrich_judged`: at most one line for each request, and what is wrong with it.
+    """Create `temp._enrich_judged`: at most one line for each request, and what is wrong with it.
 
-    Lines with an answer are read at once. Only where a file has others is every line looked at, for
-    errors, refusals, and whatever servers write instead; and only where some are not JSON, they are
-    mended, so that no byte loses an answer.
+    Lines with an answer in the usual place are read first. Only if a file has other lines are these
+    searched for errors, refusals and unusual shapes, and only lines that are not JSON are repaired.
+    So no answer is lost to a bad byte, and the usual file is read once.
     """
     if not files:
-        _judge(database, reader.no_lines(judge.endpoint), judge)
+        _judge(database, reader.render_no_lines(judge.endpoint), judge)
         return
-    found = [result_file.survey(path) for path in files]
+    found = [result_file.survey_lines(path) for path in files]
     longest = max(each.longest for each in found)
     names = list(files)
-    if longest <= reader.LONGEST:
-        _judge_files(database, judge, names, sum(each.lines for each in found), reader.LONGEST)
+    if longest <= reader.USUAL_LINE_BYTES:
+        _judge_files(
+            database, judge, names, sum(each.lines for each in found), reader.USUAL_LINE_BYTES
+        )
         return
-    with database.roomy():
+    # DuckDB allocates buffers of the longest allowed line for each thread.
+    with database.allow_memory():
         _judge_files(database, judge, names, sum(each.lines for each in found), longest + 1)
 
 
 def _judge_files(
     database: Ledger, judge: Judge, files: list[Path], lines: int, longest: int
 ) -> None:
-    _judge(database, reader.lines(judge.endpoint, longest=longest), judge, files=files)
+    _judge(database, reader.render_lines(judge.endpoint, longest=longest), judge, files=files)
+    # Fewer answers than lines: some of them are errors, or have an unusual shape.
     if int(database.fetch_one("SELECT count(*) FROM temp._enrich_judged")[0]) < lines:
         _judge_odd(database, judge, files, longest)
+    # Some servers write the same custom_id twice; one of the lines counts.
     found, different = database.call("judged_counts")[0]
     if found > different:
-        database.execute(reader.drop_doubles())
+        database.execute(reader.render_drop_duplicates())
 
 
 def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) -> None:
-    """Judge the lines that are not as usual; those that are not JSON are mended first."""
-    database.execute(reader.odd_lines(judge.endpoint, longest=longest), files=files)
+    """Judge the lines of unusual shape; those that are not JSON are repaired first."""
+    database.execute(reader.render_odd_lines(judge.endpoint, longest=longest), files=files)
     _judge_more(database, judge)
     broken = database.execute(
         "SELECT DISTINCT filename FROM temp._enrich_lines WHERE custom_id IS NULL"
     )
     for (file,) in broken:
-        mended = result_file.mend(Path(file))
+        mended = result_file.mend_lines(Path(file))
         if not mended.stat().st_size:
             continue
         whose = "SELECT batch FROM temp._enrich_result_files WHERE filename = $file"
         batch = str(database.fetch_one(whose, file=file)[0])
         database.call("result_files", files=[mended], batches=[batch])
-        size = max(longest, result_file.survey(mended).longest + 1)
-        database.execute(reader.odd_lines(judge.endpoint, longest=size), files=[mended])
+        size = max(longest, result_file.survey_lines(mended).longest + 1)
+        database.execute(reader.render_odd_lines(judge.endpoint, longest=size), files=[mended])
         _judge_more(database, judge)
 
 
@@ -175,10 +182,10 @@ def _judge_more(database: Ledger, judge: Judge) -> None:
     database.execute(f"INSERT INTO temp._enrich_judged\n{more}")
 
 
-def judge_again(database: Ledger, judge: Judge, requests: str = ASKED) -> None:
-    """Judge the answers to `requests`, a query of fingerprints, again where another output judged
-    them last: an answer that was paid for is used whenever the present output accepts it."""
-    database.execute(tables.misjudged(requests), judged_by=judge.id)
+def judge_again(database: Ledger, judge: Judge, requests: str = ASKED_REQUESTS) -> None:
+    """Judge answers again if they were last judged by another output: an answer that was paid for
+    is used whenever the present output accepts it. `requests` is a query of fingerprints."""
+    database.execute(tables.render_misjudged_answers(requests), judged_by=judge.id)
     if database.fetch_one("SELECT count(*) FROM temp._enrich_misjudged") == (0,):
         return
     again = judging.render_judgement(
@@ -197,19 +204,20 @@ def _judge(database: Ledger, source: str, judge: Judge, **values: object) -> Non
 
 
 def read_batches(
-    files: Files, ended: Sequence[Batch]
-) -> tuple[list[Done], list[tuple[Batch, DatabaseError]]]:
-    """Give every request of ended batches its response; gives those done, and those that cannot be.
+    files: DatabaseFiles, ended: Sequence[Batch]
+) -> tuple[list[ReadBatch], list[tuple[Batch, DatabaseError]]]:
+    """Read the results of ended batches. Returns the batches read with their outcomes, and those
+    that cannot be read with the error.
 
-    Batches of one prompt are read together, some at a time, each time in one transaction. A batch
-    that failed without any file was not run at all: its requests are as good as never sent.
+    Batches of one version are read together, MOST_TOGETHER at a time, each time in one transaction.
+    A batch that failed without any file was not run: its requests count as never sent.
     """
-    done: list[Done] = []
+    done: list[ReadBatch] = []
     troubles: list[tuple[Batch, DatabaseError]] = []
     for prompt in dict.fromkeys(batch.version_id for batch in ended):
         alike = [batch for batch in ended if batch.version_id == prompt]
-        for start in range(0, len(alike), TOGETHER):
-            some = alike[start : start + TOGETHER]
+        for start in range(0, len(alike), MOST_TOGETHER):
+            some = alike[start : start + MOST_TOGETHER]
             try:
                 done += _read_together(files, some)
                 continue
@@ -217,6 +225,7 @@ def read_batches(
                 if len(some) == 1:
                     troubles.append((some[0], problem))
                     continue
+            # One by one, so that a file which cannot be read does not keep the others unread.
             for batch in some:
                 try:
                     done += _read_together(files, [batch])
@@ -225,34 +234,37 @@ def read_batches(
     return done, troubles
 
 
-def _read_together(files: Files, some: list[Batch]) -> list[Done]:
+def _read_together(files: DatabaseFiles, some: list[Batch]) -> list[ReadBatch]:
     with files.open_ledger() as database, database.transaction():
         judge = Judge.of(database, some[0].version_id)
-        run = [_results(files, batch) for batch in some if not batch.unrun]
+        run = [_describe_ended(files, batch) for batch in some if not batch.unrun]
         outcomes = read_files(database, run, judge) if run else {}
         found = [(batch, outcomes.get(batch.id, {})) for batch in some]
-        return [(closed(database, batch, many), many) for batch, many in found]
+        return [(close_batch(database, batch, many), many) for batch, many in found]
 
 
-def closed(
+def close_batch(
     database: Ledger, batch: Batch, outcomes: Mapping[str, int], *, billed: bool = False
 ) -> Batch:
-    """The batch is read: nothing will be asked of it again."""
-    # From 2 on, so that a full refresh (`since` 1) of a ledger without answers counts them all.
+    """Mark a batch as read, with its outcomes and its final cost. Returns the updated batch.
+
+    `billed`: requests without a result may have been billed, so their estimate stays spent.
+    """
+    # Numbers start at 2, so that a full refresh of an empty ledger (`since` 1) counts every answer.
     (number,) = database.fetch_one("SELECT coalesce(max(read_number), 1) + 1 FROM ledger.batches")
-    batch = update(
-        database, batch, read_at=now(), read_number=number, outcomes=json.dumps(outcomes)
+    batch = update_batch(
+        database, batch, read_at=utc_now(), read_number=number, outcomes=json.dumps(outcomes)
     )
     billed = billed or batch.status == "interrupted"
     database.call("true_up", batch=batch.id, billed=billed)
     return batch
 
 
-def _results(files: Files, batch: Batch) -> Ended:
-    return Ended(
+def _describe_ended(files: DatabaseFiles, batch: Batch) -> EndedBatch:
+    return EndedBatch(
         batch=batch.id,
         run=batch.run,
         requests=batch.requests,
-        files=tuple(result_paths(files, batch)),
-        unrun=UNRUN.get((batch.status or "").lower(), ""),
+        files=tuple(list_result_paths(files, batch)),
+        unrun=UNRUN_REASONS.get((batch.status or "").lower(), ""),
     )

@@ -1,4 +1,4 @@
-"""Release: a command's models are tested and published, and what was found is said."""
+"""Release: test and publish a command's models, and report the results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enrich.errors import DatabaseError, EnrichError, InputError, Locked, ModelError, ProjectError
-from enrich.ledger.batch import unread
+from enrich.ledger.batch import list_unread
 from enrich.manifest import declared_tests
 from enrich.pipeline import publish
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 
 def publish_models(flow: Flow, names: set[str], skip_after: Callable[[str], None]) -> None:
-    """Publish what is known of these models; tests may hold a table back. `skip_after` is told of
-    each that could not be published."""
+    """Publish the answers so far of these models; tests may hold a table back. `skip_after` is
+    called with the name of each model that could not be published."""
     if not names:
         return
     try:
         graph, tests = flow.graph, flow.workspace.sql_tests
     except EnrichError as problem:
         listed = ", ".join(sorted(names))
-        flow.listener.say(f"{problem.message}; until that is mended {listed} cannot be tested")
+        flow.listener.say(f"{problem.message}; until that is fixed, {listed} cannot be tested")
         flow.found.problems["models"] = problem
         return
     for name in sorted(names):
-        if name in graph.broken:  # without its files nobody knows its tests
-            flow.listener.say(f"{name} is not published until its files are mended")
+        if name in graph.broken:  # its tests are in the files that cannot be parsed
+            flow.listener.say(f"{name} is not published until its files are fixed")
             flow.found.problems[name] = graph.broken[name]
             continue
         try:
@@ -48,14 +48,14 @@ def publish_models(flow: Flow, names: set[str], skip_after: Callable[[str], None
 
 
 def _publish_one(flow: Flow, name: str, model: Model | None, tests: Sequence[DataTest]) -> None:
-    if model is not None and not model.asks:  # its answers stay in the ledger
+    if model is not None and not model.asks:  # its prompt is gone; the answers stay in the ledger
         with flow.files.open_ledger() as database:
             database.call("left_alone", model=name)
         return
     own = find_tests(flow, model, tests) if model else ()
     whole, under_way = not all(test.counts for test in own), _is_under_way(flow, name)
     if whole and under_way:
-        return  # tests judge a whole table: bit by bit any change would look small
+        return  # drift tests compare whole tables: in small steps, any change would look small
     with flow.files.open_both(attached=whole) as database:
         found = publish.publish_model(
             database,
@@ -66,13 +66,13 @@ def _publish_one(flow: Flow, name: str, model: Model | None, tests: Sequence[Dat
             about=model.description if model else "",
         )
     if not found.same and not (under_way and found.held_back):
-        tell_results(flow, found)
+        report_results(flow, found)
         refresh_books(flow)
 
 
 def _is_under_way(flow: Flow, name: str) -> bool:
     with flow.files.open_ledger() as database:
-        return any(b.model == name and not b.held for b in unread(database))
+        return any(b.model == name and not b.held for b in list_unread(database))
 
 
 def find_tests(
@@ -93,7 +93,7 @@ def find_tests(
         others = {names[table] for table in test.reads if table in names} - {model.name}
         if model.name.lower() not in test.reads or not flow.are_built(others):
             continue
-        if gate and any(model.name in flow.graph.before(other) for other in others):
+        if gate and any(model.name in flow.graph.find_ancestors(other) for other in others):
             continue
         if test.name.lower() in taken:
             message = f"{test.source}: '{model.name}' has a test of this name already"
@@ -136,8 +136,8 @@ def _test_one(flow: Flow, model: Model, tests: Sequence[DataTest]) -> tuple[Resu
         return found.results
 
 
-def tell_results(flow: Flow, found: Published) -> None:
-    """Say what tests found, and keep it."""
+def report_results(flow: Flow, found: Published) -> None:
+    """Report the results of tests, and keep them for the command's result."""
     flow.found.results[found.model] = found.results
     for result in found.results:
         if result.verdict == "pass":
@@ -150,9 +150,9 @@ def tell_results(flow: Flow, found: Published) -> None:
 
 
 def refresh_books(flow: Flow) -> None:
-    """Make anew the tables that tell of all models: costs, prompts and evaluations."""
+    """Rebuild the tables about all models: costs, prompts and evaluations."""
     try:
         with flow.files.open_both() as database:
             publish.write_books(database)
-    except ProjectError as problem:  # somebody else's table is in the way
+    except ProjectError as problem:  # a user's table has the name; no reason to fail a run
         flow.listener.say(f"{problem.message}; {problem.hint}")

@@ -1,50 +1,57 @@
-"""Render: each row becomes a request's body, with the pictures that it names."""
+"""Render: turn each row into the body of a request, with the pictures that it names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from enrich.compiler import inputs
-from enrich.compiler.body import REMOTE
-from enrich.compiler.compilation import select_failed
-from enrich.errors import DatabaseError, reading
+from enrich.compiler.body import URL_STARTS
+from enrich.compiler.compilation import explain_failed_select
+from enrich.errors import DatabaseError, name_on_interrupt
 from enrich.pricing import pictures
 from enrich.pricing.pictures import Content
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Warehouse
     from enrich.manifest.config import Config
 
-MOST_BYTES = 50_000_000
-"""What a request may hold of pictures: OpenAI refuses more (measured; its guide says 512 MB)."""
+MOST_PICTURE_BYTES = 50_000_000
+"""How many bytes of pictures a request may contain. OpenAI's guide says 512 MB, but requests with
+more than about 50 MB have been measured to fail with 400."""
 
 
-def render_rows(database: Warehouse, compiled: Compiled, config: Config, *, table: str) -> None:
-    """Make a temporary table of the requests that a version of the model asks for its rows."""
-    with reading(compiled.model.source):
+def render_rows(
+    database: Warehouse, compiled: CompiledModel, config: Config, *, table: str
+) -> None:
+    """Create a temporary table of the requests for the model's rows. Raises InputError if the
+    SELECT fails; the error points at the line of the model's file."""
+    with name_on_interrupt(compiled.model.source):
         try:
             if compiled.keeps_rows:
-                database.execute(inputs.materialized(compiled.model.query))
+                database.execute(inputs.render_rows_table(compiled.model.query))
             if compiled.body.images:
                 _render_pictures(database, compiled, config)
             database.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{compiled.snapshot}")
         except DatabaseError as problem:
+            # The SELECT is verbatim in a larger statement, so lines above it must be subtracted.
             above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
-            raise select_failed(compiled.model, problem, above=above) from problem
+            raise explain_failed_select(compiled.model, problem, above=above) from problem
 
 
-def _render_pictures(database: Warehouse, compiled: Compiled, config: Config) -> None:
-    """Make `temp._enrich_pictures`: each file that the rows name, as a `data:` URL or a fault."""
-    database.execute(inputs.no_pictures())
+def _render_pictures(database: Warehouse, compiled: CompiledModel, config: Config) -> None:
+    """Create `temp._enrich_pictures`: each file that the rows name, as a `data:` URL or an
+    error."""
+    # Created first, because the snapshot joins it even if no row names a file.
+    database.execute(inputs.render_pictures_table())
     named = tuple(
         image for image, blob in zip(compiled.body.images, compiled.blobs, strict=True) if not blob
     )
     if not named:
         return
-    given = [row[0] for row in database.execute(inputs.paths(named))]
+    given = [row[0] for row in database.execute(inputs.render_image_paths(named))]
     checked = [_find_picture(config, path) for path in given]
     found = [file for file, _ in checked if file]
     if not given:
@@ -57,7 +64,7 @@ def _render_pictures(database: Warehouse, compiled: Compiled, config: Config) ->
         )
         return
     database.execute(
-        inputs.data_urls(),
+        inputs.render_data_urls(),
         given=given,
         found=[file for file, _ in checked],
         faults=[fault for _, fault in checked],
@@ -66,46 +73,51 @@ def _render_pictures(database: Warehouse, compiled: Compiled, config: Config) ->
 
 
 def _find_picture(config: Config, path: str) -> tuple[Path | None, str | None]:
-    """The file that a cell names, where it may be read; or what is wrong with it."""
+    """Returns the file that a cell names, or what is wrong with it."""
     if not path.strip():
         return None, "the image's cell is empty"
     if "\0" in path:
-        return None, "the image's path holds a NUL character"
+        return None, "the image's path contains a NUL character"
     file = config.root / path
     try:
         if not config.may_read(file):
-            return None, f"the image '{path}' lies outside the project"
+            return None, f"the image '{path}' is outside the project"
         if not file.is_file():
             return None, f"the image '{path}' does not exist"
-        if file.stat().st_size > MOST_BYTES:
+        if file.stat().st_size > MOST_PICTURE_BYTES:
             size = f"{file.stat().st_size / 1e6:,.0f} MB"
-            return None, f"the image '{path}' has {size}, more than a request may hold"
+            return None, f"the image '{path}' is {size}, more than a request may contain"
+        # Opened here, because DuckDB's error would end the SELECT and not just this row.
         with file.open("rb"):
             return file, None
     except OSError as problem:
         return None, f"the image '{path}' cannot be read: {problem.strerror}"
-    except RuntimeError:
-        return None, f"the image '{path}' cannot be read: it is a link in a circle"
+    except RuntimeError:  # Python 3.11 and 3.12 raise it for a loop of links in Path.resolve
+        return None, f"the image '{path}' cannot be read: it is a circular link"
 
 
-def measure_content(database: Warehouse, work: Compiled) -> Content:
-    """What the rows of `temp._enrich_snapshot` that can be asked hold, where they show pictures.
+def measure_content(database: Warehouse, work: CompiledModel) -> Content:
+    """Returns the average text and picture tokens of the sendable rows of `temp._enrich_snapshot`.
 
-    Pictures at a fixed address are in each row.
+    Both are 0 for a model without pictures, whose text is measured by the bytes of its requests.
     """
     images = work.prompt.images
     requests, text = (
-        database.fetch_one(inputs.texts(), overhead=work.overhead) if images else (0, 0)
+        database.fetch_one(inputs.render_text_total(), overhead=work.overhead) if images else (0, 0)
     )
     if not requests:
         return Content(text=0.0, pictures=pictures.NO_TOKENS)
     llm = work.body.llm
     fixed = [
-        each for each in images if isinstance(each.source, str) and each.source.startswith(REMOTE)
+        each
+        for each in images
+        if isinstance(each.source, str) and each.source.startswith(URL_STARTS)
     ]
     moving = [each for each in images if each not in fixed]
-    found = pictures.total([pictures.of(llm, None, each.detail) for each in fixed]).times(requests)
-    for place, width, height, many in database.execute(inputs.sizes()):
+    found = pictures.sum_tokens(
+        [pictures.count_picture_tokens(llm, None, each.detail) for each in fixed]
+    ).multiply(requests)
+    for place, width, height, many in database.execute(inputs.render_size_counts()):
         size = None if width is None else (int(width), int(height))
-        found += pictures.of(llm, size, moving[place - 1].detail).times(many)
-    return Content(text=float(text) / requests, pictures=found.times(1 / requests))
+        found += pictures.count_picture_tokens(llm, size, moving[place - 1].detail).multiply(many)
+    return Content(text=float(text) / requests, pictures=found.multiply(1 / requests))

@@ -1,7 +1,8 @@
-"""Result files as bytes: how long their lines are, and what to make of lines that are not JSON.
+"""Result files as bytes: the lengths of their lines, and the repair of lines that are not JSON.
 
-DuckDB reads result files. What it cannot read was paid for all the same: a byte that is not UTF-8,
-a lone surrogate, a break in the middle. Such lines, and no others, are read here.
+DuckDB reads result files. An answer that it cannot read was paid for all the same: a line with a
+byte that is not UTF-8, with a lone surrogate, or cut off in the middle. Such lines are repaired
+here.
 """
 
 from __future__ import annotations
@@ -17,58 +18,63 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CUSTOM_ID = re.compile(r'"custom_id"\s*:\s*("(?:[^"\\]|\\.)*")')
-SURROGATE = re.compile(r"[\ud800-\udfff]")
-BLANK = 2
-"""A line of so many bytes holds at most its own end."""
+CUSTOM_ID_PATTERN = re.compile(r'"custom_id"\s*:\s*("(?:[^"\\]|\\.)*")')
+SURROGATE_PATTERN = re.compile(r"[\ud800-\udfff]")
+BLANK_BYTES = 2
+"""A line of at most this many bytes is blank: it holds its line ending and nothing else."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """How many lines a file has, and the bytes of its longest one."""
+    """The number of lines that are not blank, and the bytes of the longest one."""
 
     lines: int
     longest: int
 
 
-def survey(path: Path) -> Survey:
-    """Look at a file's lines without reading them."""
+def survey_lines(path: Path) -> Survey:
+    """Returns how many lines a file has, and how long the longest is."""
     with path.open("rb") as file:
-        sizes = [size for size in map(len, file) if size > BLANK]
+        sizes = [size for size in map(len, file) if size > BLANK_BYTES]
     return Survey(len(sizes), max(sizes, default=0))
 
 
-def mend(path: Path) -> Path:
-    """Write the lines that are not JSON as such, to a file beside this one.
+def mend_lines(path: Path) -> Path:
+    """Write the lines that are not valid JSON, repaired, to a file beside this one. Returns its
+    path.
 
-    What is not Unicode becomes U+FFFD. A line that cannot be read even so is kept as its custom_id
-    and its text, called `unreadable`; one that has no custom_id belongs to nobody.
+    Bytes that are not Unicode become U+FFFD. A line that still cannot be parsed is reduced to its
+    custom_id and its text as `unreadable`; one without a custom_id is dropped. Raises DiskError.
     """
     target = path.with_suffix(".mended")
     try:
         with path.open("rb") as lines, target.open("wb") as mended:
             for line in lines:
-                for value in _read(line):
+                for value in _read_line(line):
                     mended.write(json.dumps(value).encode() + b"\n")
     except OSError as problem:
-        hint = "make room, or see who may write there"
+        hint = "free some disk space, or check who can write there"
         raise DiskError(f"{target} cannot be written: {problem.strerror}", hint=hint) from problem
     return target
 
 
-def _read(line: bytes) -> Iterator[object]:
-    """The objects of a line that a strict reader of JSON does not take; none if it would."""
+def _read_line(line: bytes) -> Iterator[object]:
+    """Yield the objects of a line that a strict JSON parser rejects; nothing if it accepts the
+    line."""
     try:
         text = line.decode().strip()
-        if not text or not SURROGATE.search(json.dumps(json.loads(text), ensure_ascii=False)):
+        if not text or not SURROGATE_PATTERN.search(
+            json.dumps(json.loads(text), ensure_ascii=False)
+        ):
             return
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # the latter for JSON nested too deeply for Python
         text = line.decode(errors="replace").replace("\0", "").strip()
-    yield from _objects(text)
+    yield from _split_objects(text)
 
 
-def _objects(text: str) -> Iterator[object]:
-    """The objects that stand in a text one after the other, up to what is none."""
+def _split_objects(text: str) -> Iterator[object]:
+    """Yield the consecutive JSON objects of a text, up to the first part that is not JSON."""
+    # Not strict, to accept control characters inside strings.
     decoder = json.JSONDecoder(strict=False)
     start = 0
     while start < len(text):
@@ -76,22 +82,26 @@ def _objects(text: str) -> Iterator[object]:
             value, start = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             rest = text[start:]
-            found = CUSTOM_ID.search(rest)
+            found = CUSTOM_ID_PATTERN.search(rest)
             if found:
                 yield {"custom_id": json.loads(found[1], strict=False), "unreadable": rest}
             return
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, dict):
-                yield _whole(each)
+                yield _replace_surrogates(each)
         start += len(text[start:]) - len(text[start:].lstrip(" \t\r\n,"))
 
 
-def _whole(value: object) -> object:
-    """The same value with U+FFFD for each surrogate that stands alone."""
+def _replace_surrogates(value: object) -> object:
+    """Returns the value with U+FFFD in place of each lone surrogate."""
     if isinstance(value, str):
+        # UTF-16 joins the surrogates of a pair, and only what is left alone cannot be decoded.
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_whole(item) for item in value]
+        return [_replace_surrogates(item) for item in value]
     if isinstance(value, dict):
-        return {str(_whole(name)): _whole(item) for name, item in value.items()}
+        return {
+            str(_replace_surrogates(name)): _replace_surrogates(item)
+            for name, item in value.items()
+        }
     return value

@@ -1,7 +1,7 @@
-"""Run: a model's rows are snapshotted and planned, in one transaction of the ledger.
+"""Run: snapshot and plan a model's rows, in one transaction of the ledger.
 
-select -> render -> plan        `start_run`; `foresee` takes it back
-write -> submit -> poll -> fetch -> read        `advance_batches`, each batch as far as it goes
+select -> render -> plan        `start_run`; `foresee_run` rolls it back
+write -> submit -> poll -> fetch -> read        `advance_batches`, each batch as far as possible
 publish        `publish_model`, one transaction of the warehouse
 """
 
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
-from enrich.db.ownership import check_free
+from enrich.db.ownership import check_name_free
 from enrich.pipeline import diff, draft, plan
 from enrich.pipeline.select import select_rows
 
 if TYPE_CHECKING:
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Ledger
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.run import Run, RunOptions
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Started:
-    """A run as it began, and its plan.
+class StartedRun:
+    """A run that has been started, and its plan.
 
-    `answered`: the ledger holds answers, to these requests or to those of earlier runs.
+    `answered`: the ledger holds answers to these requests or to those of earlier runs.
     """
 
     run: int
@@ -39,32 +39,35 @@ class Started:
 
 
 def check_model(
-    files: Files, config: Config, provider: Provider, model: Model, *, ready: bool
-) -> Compiled:
-    """Compile a model against the warehouse as it stands; nothing is read, written or spent.
+    files: DatabaseFiles, config: Config, provider: Provider, model: Model, *, ready: bool
+) -> CompiledModel:
+    """Compile a model against the warehouse as it is now. Nothing is read, written or spent.
 
-    `ready`: its provider must be able to answer now.
+    `ready`: its provider must be able to answer now. Raises EnrichError if anything is wrong.
     """
     with files.open_warehouse("read", attached=True) as database:
+        # Before anything is spent: publishing would be refused after the answers were paid for.
         for schema in ("main", "enrich"):
-            check_free(database, model.name, "a model", schema=schema)
+            check_name_free(database, model.name, "a model", schema=schema)
         if ready:
             return draft.compile_ready(database, config, provider, model)
         return draft.compile_for(database, config, provider, model, identity="")
 
 
 def start_run(
-    files: Files, config: Config, provider: Provider, model: Model, options: RunOptions
-) -> Started:
-    """Snapshot the model's rows and plan what to ask; one transaction, nothing is sent."""
+    files: DatabaseFiles, config: Config, provider: Provider, model: Model, options: RunOptions
+) -> StartedRun:
+    """Snapshot the model's rows and plan what to ask, in one transaction. Nothing is sent."""
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
         select_rows(database, work, config=config, most_bytes=provider.limits.bytes)
         found = diff.compare_rows(database, work, config=config)
+        # The rows are recorded before the batches that they are in, and all of it or none: a crash
+        # must not leave a batch whose rows nobody knows.
         with database.transaction():
             drafted = draft.draft_run(database, config, provider, work, found, options)
             run = drafted.run
-            _remember(database, work, run)
+            _record_inputs(database, work, run)
             plan.assign_batches(
                 database, run, drafted.cuts, drafted.spending, paid=drafted.plan.first
             )
@@ -84,14 +87,14 @@ def start_run(
                 budgets=list(run.limits),
                 limits=list(run.limits.values()),
             )
-        answered = bool(database.execute(tables.answered(model.name)))
-    return Started(run=run.id, plan=drafted.plan, answered=answered)
+        answered = bool(database.execute(tables.render_has_answers(model.name)))
+    return StartedRun(run=run.id, plan=drafted.plan, answered=answered)
 
 
-def _remember(database: Ledger, work: Compiled, run: Run) -> None:
-    """Record which row stands for which request from this run on."""
+def _record_inputs(database: Ledger, work: CompiledModel, run: Run) -> None:
+    """Record which request each row stands for from this run on."""
     model = work.model.name
-    if not diff.known_rows(database, work):
-        database.execute(tables.inputs_created(model, work.key))
-    database.execute(tables.inputs_closed(model), run=run.id)
-    database.execute(tables.inputs_opened(model), run=run.id)
+    if not diff.has_known_rows(database, work):
+        database.execute(tables.render_inputs_table(model, work.key))
+    database.execute(tables.render_close_inputs(model), run=run.id)
+    database.execute(tables.render_open_inputs(model), run=run.id)

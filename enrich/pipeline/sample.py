@@ -1,4 +1,4 @@
-"""Sample: a few rows are asked now, for `enrich preview` and `enrich compare`."""
+"""Sample: answer a few rows now, for `enrich preview` and `enrich compare`."""
 
 from __future__ import annotations
 
@@ -22,22 +22,25 @@ if TYPE_CHECKING:
 def preview_model(
     flow: Flow, name: str, *, provider: str | None, limit: int, where: str
 ) -> Preview:
-    """Answer the first `limit` rows of a model that `where` is true for."""
-    model = flow.one(name)
-    chosen = flow.provider_of(model, provider)
-    with _asking(flow, model):
+    """Answer the first `limit` rows of a model for which `where` is true. Raises what
+    `preview_rows` raises."""
+    model = flow.find_enrichment_model(name)
+    chosen = flow.open_provider(model, provider)
+    with _prepare_sample(flow, model):
         found = preview_rows(flow.files, flow.config, chosen, model, limit=limit, where=where)
-    _finish(flow, read_notice(chosen) if found.asked else "")
+    # Outside of the block, because a backup takes the lock itself.
+    _finish_sample(flow, read_notice(chosen) if found.asked else "")
     return found
 
 
 def compare_model(
     flow: Flow, name: str, *, provider: str | None, llm: str, limit: int, where: str
 ) -> Comparison:
-    """Answer a sample of a model's rows, beside those published or another llm's."""
-    model = flow.one(name)
-    chosen = flow.provider_of(model, provider)
-    with _asking(flow, model):
+    """Answer a sample of a model's rows, and compare the answers with the published ones or with
+    another llm's. Raises what `compare_answers` raises."""
+    model = flow.find_enrichment_model(name)
+    chosen = flow.open_provider(model, provider)
+    with _prepare_sample(flow, model):
         found = compare_answers(
             flow.files,
             flow.config,
@@ -48,21 +51,21 @@ def compare_model(
             limit=limit,
             where=where,
         )
-    _finish(flow, read_notice(chosen) if found.asked else "")
+    _finish_sample(flow, read_notice(chosen) if found.asked else "")
     return found
 
 
 @contextmanager
-def _asking(flow: Flow, model: Model) -> Iterator[None]:
-    """Inside, the project is held, and what the rows are read from is there."""
+def _prepare_sample(flow: Flow, model: Model) -> Iterator[None]:
+    """Hold the project's lock, and make sure that everything the model reads is loaded."""
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check_upstream(model)
-        settle_previews(flow.files)
+        settle_previews(flow.files)  # so that no answer is asked for that an abandoned one has
         yield
 
 
-def _finish(flow: Flow, notice: str) -> None:
+def _finish_sample(flow: Flow, notice: str) -> None:
     back_up(flow.workspace)
     if notice:
         flow.listener.say(notice)

@@ -1,7 +1,8 @@
-"""Scheduler: models run in the order of their SQL, a turn at a time.
+"""Scheduler: run models in the order of their SQL, one turn at a time.
 
-One turn takes every batch as far as it goes, publishes what was read, and begins whatever waited
-for that. `run_models` takes turns until its models are through; `enrich status` takes one.
+A turn advances every batch as far as possible, publishes what has been read, and starts the models
+that were waiting for it. `run_models` takes turns until its models are finished; `enrich status`
+takes one.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from enrich.compiler.compilation import described
+from enrich.compiler.compilation import describe_select
 from enrich.errors import DiskError, EnrichError, InputError, Locked, Unavailable
-from enrich.ledger.batch import standing, unread
+from enrich.ledger.batch import describe_standing, list_unread
 from enrich.ledger.budget import Remaining
 from enrich.ledger.queue import (
     Waiting,
@@ -34,7 +35,7 @@ from enrich.pipeline.listener import Progress
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.preview import settle_previews
 from enrich.pipeline.publish import build_model, check_answers
-from enrich.pipeline.release import find_tests, publish_models, refresh_books, tell_results
+from enrich.pipeline.release import find_tests, publish_models, refresh_books, report_results
 from enrich.pipeline.run import start_run
 from enrich.pipeline.seed import load_seeds
 from enrich.pipeline.turn import advance_batches
@@ -43,13 +44,13 @@ from enrich.providers.capabilities import read_notice
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from enrich.ledger.batch import Done
+    from enrich.ledger.batch import ReadBatch
     from enrich.ledger.run import RunOptions
     from enrich.manifest.model import Model
     from enrich.pipeline.flow import Flow
     from enrich.pipeline.turn import Turn
 
-NOT_BEGUN = "failed"
+NOT_STARTED = "failed"
 NOT_PUBLISHED = "could not be published"
 HELD_BACK = "was held back by its tests"
 
@@ -57,23 +58,24 @@ HELD_BACK = "was held back by its tests"
 def run_models(
     flow: Flow, picked: Sequence[Model], provider: str | None, options: RunOptions, *, detach: bool
 ) -> None:
-    """Run these models, each after those it reads, once their seeds are loaded; returns when they
-    are through, or a budget holds what is left. `detach`: after the first turn.
+    """Load changed seeds and run these models, each after those it reads. Returns when they are
+    finished or a budget holds the rest; with `detach`, after the first turn.
 
-    Raises the first of what kept a model from being begun or published, after the others are
-    through.
+    Raises the first problem that kept a model from being started or published, after the others
+    are finished.
     """
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check(picked, provider, refresh=options.full_refresh)
         settle_previews(flow.files)
+    # Other commands may have models in the queue as well, so each command has an id.
     command, names = uuid4().hex[:12], {each.name for each in picked}
     try:
         with hold_project(flow.files):
-            _line_up(flow, picked, provider, options, command)
+            _start_or_queue(flow, picked, provider, options, command)
         _take_turns(flow, names, command, detach=detach)
-        _tell_spending(flow, names)
-        _raise_problem(flow, names)
+        _report_spending(flow, names)
+        _raise_problem(flow, names)  # last, so that the other models are finished
     except EnrichError:
         back_up(flow.workspace)  # other models may have been answered
         raise
@@ -81,10 +83,10 @@ def run_models(
 
 
 def _take_turns(flow: Flow, names: set[str], command: str, *, detach: bool) -> None:
-    """Take turns until nothing of the command is under way, or there is no point in waiting on."""
+    """Take turns until the command has no open batches, or waiting has become pointless."""
     backoff = Backoff()
     while True:
-        with _all_or_none(flow, command):
+        with _dequeue_on_error(flow, command):
             with hold_project(flow.files):
                 turn = take_turn(flow, command)
                 _show_progress(flow, turn)
@@ -92,38 +94,41 @@ def _take_turns(flow: Flow, names: set[str], command: str, *, detach: bool) -> N
             _raise_held_back(flow, names)
         with flow.files.open_ledger() as database:
             left = [each for each in list_waiting(database) if each.command == command]
-        under_way = {name for name in names if turn.open(name)}
-        still = all(batch.held for batch in turn.batches)  # nothing would change by waiting
+        under_way = {name for name in names if turn.list_open(name)}
+        still = all(batch.held for batch in turn.batches)  # waiting would change nothing
         hopeful = backoff.note(turn, flow.listener)
-        if detach or still or not (left or under_way) or turn.held(under_way):
+        if detach or still or not (left or under_way) or turn.are_held(under_way):
             return
         if not hopeful:
-            flow.listener.say("given up for now; nothing is lost, and enrich status tries again")
+            flow.listener.say("giving up for now; nothing is lost, and `enrich status` tries again")
             return
         backoff.sleep_after(turn, flow.workspace.open_provider, flow.listener)
 
 
 def _raise_problem(flow: Flow, names: set[str]) -> None:
-    """Raise the first of what kept these models from being begun or published; it is no longer
-    among the command's problems then."""
+    """Raise the first problem that kept one of these models from being started or published.
+
+    The command's problems are cleared, so that they are not reported again.
+    """
     problems = flow.found.problems
     own = [(n, p) for n, p in problems.items() if n in names or n in flow.graph.broken]
     problems.clear()
     for name, problem in own[:1]:
+        # A command has several models, so the message must say which one it is about.
         if name in problem.message:
             raise problem
         raise type(problem)(f"{name}: {problem.message}", hint=problem.hint) from problem
 
 
 def _raise_refusal(turn: Turn, names: set[str]) -> None:
-    """Give up on a model whose batches are refused; what passes by itself is waited for."""
+    """Raise the error of a model whose batch was refused. Transient errors are waited for."""
     for name, trouble in turn.troubles:
         if name in names and not isinstance(trouble, Unavailable):
             raise trouble
 
 
 def _raise_held_back(flow: Flow, names: set[str]) -> None:
-    """End the command at the first table that its tests hold back, if it is to fail fast."""
+    """With `fail_fast`, raise InputError for the first table that its tests hold back."""
     for name in sorted(names if flow.fail_fast else ()):
         results = flow.found.results.get(name, ())
         failed = [each.test for each in results if each.verdict == "fail"]
@@ -132,61 +137,65 @@ def _raise_held_back(flow: Flow, names: set[str]) -> None:
             raise InputError(what, hint=f"enrich test {name} shows its rows")
 
 
-def _tell_spending(flow: Flow, names: set[str]) -> None:
-    """Say what was spent of the budgets of these models' runs, of each budget once."""
-    told: dict[str, None] = {}
+def _report_spending(flow: Flow, names: set[str]) -> None:
+    """Report what has been spent of the budgets of these models' runs, each budget once."""
+    sentences: dict[str, None] = {}
     with flow.files.open_ledger() as database:
         for name in sorted(names):
             if not database.call("latest_run", model=name):
                 continue
             left = Remaining.of_run(database, Run.latest(database, name))
             if left.account:
+                # Models share the budgets of a run and a month, which are reported once.
                 whose = "" if left.scope in ("run", "month") else f"{name}: "
-                told[f"{whose}{left.account}"] = None
-    for sentence in told:
+                sentences[f"{whose}{left.account}"] = None
+    for sentence in sentences:
         flow.listener.say(sentence)
 
 
-def follow(flow: Flow) -> None:
-    """Take one turn, and say what went wrong in it; nothing of that ends the command."""
+def follow_batches(flow: Flow) -> None:
+    """Take one turn and report what went wrong in it, without raising it."""
     with hold_project(flow.files):
         turn = take_turn(flow)
     back_up(flow.workspace)
+    # One outage is the trouble of many batches.
     for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for _, t in turn.troubles):
         flow.listener.say(sentence)
 
 
 def take_turn(flow: Flow, command: str = "") -> Turn:
-    """Take every batch as far as it goes, publish what was read, and begin what waited for it.
+    """Advance every batch, publish what has been read, and start the models that waited for it.
 
-    What goes wrong with a model of `command` ends its part of the command; with any other it is
-    told, and the model waits on.
+    A problem with a model of `command` ends that model's part of the command. With any other model,
+    it is reported and the model keeps waiting.
     """
+    # A model that could not be started stays queued and ready, and must not be tried again at once.
     tried: set[str] = set()
     troubles: list[tuple[str, EnrichError]] = []
-    done: list[Done] = []
+    done: list[ReadBatch] = []
     while True:
         turn = _advance_and_publish(flow)
         turn.troubles[:0] = troubles
         turn.read[:0] = done
         with flow.files.open_ledger() as database:
             ready = [each for each in list_ready(database) if each.model not in tried]
+        # What was started may have been answered already, so batches are advanced once more.
         if not ready:
             return turn
         troubles, done = turn.troubles, turn.read
         for each in ready:
             tried.add(each.model)
-            _begin_waiting(flow, each, command)
+            _start_waiting(flow, each, command)
 
 
 def _advance_and_publish(flow: Flow) -> Turn:
-    """Take every batch as far as it goes, and publish what was read."""
+    """Advance every batch as far as possible, and publish what has been read."""
     listener = flow.listener
     turn = advance_batches(flow.files, flow.workspace.open_provider)
     for batch, outcomes in turn.read:
         if (batch.status or "").lower() == "failed" and not outcomes:
             why = batch.error or batch.code
-            listener.say(f"{batch.id} failed, and nothing of it was run: {why}")
+            listener.say(f"{batch.id} failed before any of it was run: {why}")
             continue
         parts = ", ".join(f"{many:,} {word}" for word, many in outcomes.items())
         listener.say(f"{batch.id} {batch.status}: {batch.requests:,} sent = {parts}")
@@ -197,9 +206,9 @@ def _advance_and_publish(flow: Flow) -> Turn:
         refresh_books(flow)
     if turn.planned:
         listener.say(f"{turn.planned:,} requests are asked again")
-    if turn.replanned:
+    if turn.replanned:  # after the batches had been listed
         with flow.files.open_ledger() as database:
-            turn.batches = list(unread(database))
+            turn.batches = list(list_unread(database))
     return turn
 
 
@@ -208,7 +217,7 @@ def _publish(flow: Flow, names: set[str]) -> None:
 
 
 def _show_progress(flow: Flow, turn: Turn) -> None:
-    """Tell how far each model is."""
+    """Report the progress of each model."""
     seen = [*turn.batches, *(batch for batch, _ in turn.read)]
     names = sorted({batch.model for batch in seen})
     if not names:
@@ -217,7 +226,8 @@ def _show_progress(flow: Flow, turn: Turn) -> None:
         figures = {name: database.call("progress", model=name)[0] for name in names}
     for name, (total, answered, failed, spent) in figures.items():
         own = [batch for batch in seen if batch.model == name]
-        words = {"read" if batch.read_at else standing(batch) for batch in own}
+        words = {"read" if batch.read_at else describe_standing(batch) for batch in own}
+        # Batches that have been read say nothing about a model that still has open ones.
         words = words - {"read"} or {"done"}
         flow.listener.progress(
             Progress(
@@ -231,38 +241,23 @@ def _show_progress(flow: Flow, turn: Turn) -> None:
         )
 
 
-def _line_up(
+def _start_or_queue(
     flow: Flow, picked: Sequence[Model], provider: str | None, options: RunOptions, command: str
 ) -> None:
-    """Begin what waits for nothing; then the others wait, but for those after one that did not
-    come through.
+    """Start the models that depend on no other picked model, and queue the rest. Models after one
+    that failed are skipped.
 
-    They wait from then on only: whatever is killed before leaves nobody to go on without it.
+    Queuing comes last: if the process is killed before, no queued model can start without the
+    models that it reads.
     """
-    later = {each.name: flow.upstream(each, picked) for each in picked}
-    stopped: dict[str, str] = {}
-    for each in picked:
-        if later[each.name]:
-            continue
-        if each.name not in flow.found.problems:
-            try:
-                options = _begin(flow, each, provider, options)
-            except (Locked, DiskError):
-                raise
-            except EnrichError as problem:
-                flow.fail(each.name, problem)
-                stopped[each.name] = NOT_BEGUN
-        else:
-            stopped[each.name] = NOT_BEGUN
-        if each.name in flow.found.problems:
-            stopped.setdefault(each.name, NOT_PUBLISHED)
-        if _was_held_back(flow, each.name):
-            stopped[each.name] = HELD_BACK
+    later = {each.name: flow.list_upstream(each, picked) for each in picked}
+    first = [each for each in picked if not later[each.name]]
+    options, stopped = _start_first(flow, first, provider, options)
     with flow.files.open_ledger() as database, database.transaction():
         for name, after in later.items():
             cause = next((other for other in after if other in stopped), "")
             if cause:
-                _tell_skipped(flow, name, cause, stopped[cause])
+                _report_skipped(flow, name, cause, stopped[cause])
             elif after:
                 row = Waiting(
                     model=name,
@@ -275,14 +270,38 @@ def _line_up(
                 enqueue(database, row)
 
 
+def _start_first(
+    flow: Flow, first: Sequence[Model], provider: str | None, options: RunOptions
+) -> tuple[RunOptions, dict[str, str]]:
+    """Start these models. Returns the options, which name the command's first run, and why each of
+    the models that failed did."""
+    stopped: dict[str, str] = {}
+    for each in first:
+        if each.name not in flow.found.problems:
+            try:
+                options = _start_model(flow, each, provider, options)
+            except (Locked, DiskError):
+                raise
+            except EnrichError as problem:
+                flow.fail(each.name, problem)
+                stopped[each.name] = NOT_STARTED
+        else:
+            stopped[each.name] = NOT_STARTED
+        if each.name in flow.found.problems:
+            stopped.setdefault(each.name, NOT_PUBLISHED)
+        if _was_held_back(flow, each.name):
+            stopped[each.name] = HELD_BACK
+    return options, stopped
+
+
 def _was_held_back(flow: Flow, name: str) -> bool:
-    """Whether a plain model was made just now, and held back by its tests."""
+    """Whether this command built a plain model that its tests held back."""
     return name in flow.found.built and bool(flow.found.built[name].held_back)
 
 
 @contextmanager
-def _all_or_none(flow: Flow, command: str) -> Iterator[None]:
-    """Where a command ends with an error, nothing waits for its turn any more."""
+def _dequeue_on_error(flow: Flow, command: str) -> Iterator[None]:
+    """If the block raises, take the command's models out of the queue."""
     try:
         yield
     except EnrichError:
@@ -292,16 +311,16 @@ def _all_or_none(flow: Flow, command: str) -> Iterator[None]:
         raise
 
 
-def _begin(flow: Flow, model: Model, provider: str | None, options: RunOptions) -> RunOptions:
-    """Build a plain model, or start an enrichment model's run; gives the options, which know the
+def _start_model(flow: Flow, model: Model, provider: str | None, options: RunOptions) -> RunOptions:
+    """Build a plain model, or start an enrichment model's run. Returns the options, which name the
     command's first run from then on."""
     flow.check_seeds(model)
     if not model.asks:
-        _build(flow, model, refresh=options.full_refresh)
+        _build_plain_model(flow, model, refresh=options.full_refresh)
         return options
-    chosen = flow.provider_of(model, provider)
+    chosen = flow.open_provider(model, provider)
     result = start_run(flow.files, flow.config, chosen, model, options)
-    planned = result.plan.noted(flow.graph.unstable(model.name))
+    planned = result.plan.with_notes(flow.graph.find_unstable(model.name))
     for sentence in (str(planned), *planned.notes):
         flow.listener.say(sentence)
     notice = read_notice(chosen)
@@ -312,46 +331,48 @@ def _begin(flow: Flow, model: Model, provider: str | None, options: RunOptions) 
     return replace(options, invocation=options.invocation or result.run)
 
 
-def _build(flow: Flow, model: Model, *, refresh: bool) -> None:
-    """Make a plain model's view or table."""
+def _build_plain_model(flow: Flow, model: Model, *, refresh: bool) -> None:
+    """Build a plain model's view or table, and report the results of its tests."""
     tests = find_tests(flow, model, flow.workspace.sql_tests)
     with flow.files.open_warehouse(attached=True) as database:
         check_answers(database, model, refresh=refresh)
-        described(database, model)
+        describe_select(database, model)
         found = build_model(database, model, tests, folder=flow.files.work)
-    tell_results(flow, found)
+    report_results(flow, found)
     made_at = None if found.held_back else datetime.now(UTC).replace(tzinfo=None)
     flow.found.built[model.name] = State(
         model=model.name, kind=model.kind, held_back=found.held_back, published_at=made_at
     )
     if not found.held_back:
-        flow.listener.say(f"{model.name}: {model.kind} made")
+        flow.listener.say(f"{model.name}: created the {model.kind}")
 
 
-def _begin_waiting(flow: Flow, each: Waiting, command: str) -> None:
-    """Begin a model that waited, unless one before it did not come through."""
+def _start_waiting(flow: Flow, each: Waiting, command: str) -> None:
+    """Start a model that waited, unless one before it has failed."""
     with flow.files.open_ledger() as database:
         stuck = find_obstacle(database, each)
         if stuck:
             dequeue(database, [each.model])
     if stuck:
-        _tell_skipped(flow, each.model, *stuck)
+        _report_skipped(flow, each.model, *stuck)
         _skip_after(flow, stuck[0], why=stuck[1])
         return
+    # Whoever takes this turn may have other variables than the command that queued the model.
     own = flow.with_variables(each.variables)
     why = ""
     try:
-        options = _begin(own, own.graph.one(each.model), each.provider, each.options)
+        options = _start_model(own, own.graph.find_model(each.model), each.provider, each.options)
     except (Locked, DiskError):
         raise
     except EnrichError as problem:
+        # Its own command, which would report the error, has ended: a later turn may succeed.
         if each.command != command:
-            flow.listener.say(f"{each.model} waits: {problem.message}; {problem.hint}")
-            again = f"it is tried again each time; enrich cancel {each.model} ends that"
+            flow.listener.say(f"{each.model} is waiting: {problem.message}; {problem.hint}")
+            again = f"it is tried again each time; to stop that: enrich cancel {each.model}"
             flow.listener.say(again)
             return
         flow.fail(each.model, problem)
-        options, why = each.options, NOT_BEGUN
+        options, why = each.options, NOT_STARTED
     if _was_held_back(flow, each.model):
         why = HELD_BACK
     with flow.files.open_ledger() as database:
@@ -363,13 +384,13 @@ def _begin_waiting(flow: Flow, each: Waiting, command: str) -> None:
 
 
 def _skip_after(flow: Flow, name: str, *, why: str) -> None:
-    """Let no model wait for one that does not come through."""
+    """Take the models that wait for this one out of the queue, because it has failed."""
     with flow.files.open_ledger() as database:
         left = [each.model for each in list_waiting(database) if name in each.after]
         dequeue(database, left)
     for other in left:
-        _tell_skipped(flow, other, name, why)
+        _report_skipped(flow, other, name, why)
 
 
-def _tell_skipped(flow: Flow, name: str, cause: str, why: str) -> None:
+def _report_skipped(flow: Flow, name: str, cause: str, why: str) -> None:
     flow.listener.say(f"skipped {name}: upstream model {cause} {why}")

@@ -1,52 +1,54 @@
-"""Select: the rows of a model's SELECT, as a temporary table of what would be asked."""
+"""Select: run a model's SELECT into a temporary table of requests."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from enrich.compiler import inputs, tables
-from enrich.db import quote
+from enrich.db.quote import quote_readably
 from enrich.errors import InputError
 from enrich.pipeline.render import render_rows
 
 if TYPE_CHECKING:
-    from enrich.compiler.compilation import Compiled
+    from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Warehouse
     from enrich.manifest.config import Config
 
 
-def select_rows(database: Warehouse, compiled: Compiled, *, config: Config, most_bytes: int) -> int:
-    """Make `temp._enrich_snapshot`: see `inputs.snapshot`.
+def select_rows(
+    database: Warehouse, compiled: CompiledModel, *, config: Config, most_bytes: int
+) -> int:
+    """Create `temp._enrich_snapshot`. Returns its number of rows. Needs the warehouse.
 
-    Gives the number of rows. Needs the warehouse. A row whose picture cannot be read, or whose
-    request is larger than `most_bytes`, has an `error` and no fingerprint. Raises InputError where
-    the SELECT fails or the key is NULL or not unique.
+    A row whose picture cannot be read, or whose request is larger than `most_bytes`, has an `error`
+    and no fingerprint. Raises InputError if the SELECT fails, or the key is NULL or not unique.
     """
     render_rows(database, compiled, config, table="_enrich_snapshot")
-    database.execute(tables.asked("_enrich_snapshot"))
+    database.execute(tables.render_asked_requests("_enrich_snapshot"))
     _check_key(database, compiled)
     database.call("line_too_long", overhead=compiled.overhead, bytes=most_bytes)
     return int(database.fetch_one("SELECT count(*) FROM temp._enrich_snapshot")[0])
 
 
-def select_as_before(database: Warehouse, earlier: Compiled, *, config: Config) -> None:
-    """Make `temp._enrich_earlier`: the same rows as an earlier version would have asked them."""
+def select_as_before(database: Warehouse, earlier: CompiledModel, *, config: Config) -> None:
+    """Create `temp._enrich_earlier`: the requests of an earlier version for the same rows."""
     render_rows(database, earlier, config, table="_enrich_earlier")
 
 
-def _check_key(database: Warehouse, compiled: Compiled) -> None:
+def _check_key(database: Warehouse, compiled: CompiledModel) -> None:
     named = ", ".join(compiled.key)
-    for fault, keys, many in database.execute(inputs.key_faults(compiled.key)):
+    for fault, keys, many in database.execute(inputs.render_key_faults(compiled.key)):
         shown = ", ".join(keys) + (", ..." if many > len(keys) else "")
         hint = "add a column to `key:` that tells the rows apart, or select them DISTINCT"
         if fault == "NULL":
             present = " AND ".join(
-                f"{quote.readable(column)} IS NOT NULL" for column in compiled.key
+                f"{quote_readably(column)} IS NOT NULL" for column in compiled.key
             )
             hint = f"leave such rows out of the SELECT: WHERE {present}"
         where = f"{compiled.prompt.source}: the key ({named})"
         raise InputError(f"{where} is {fault} in {compiled.model.source}: {shown}", hint=hint)
-    for custom_id, keys in database.execute(inputs.same_ids(compiled.key)):
+    # A custom_id is derived from the key as text, so keys of unusual types can collide.
+    for custom_id, keys in database.execute(inputs.render_shared_ids(compiled.key)):
         what = f"{compiled.prompt.source}: these keys would share the custom_id {custom_id}"
         hint = "make the key a text or a number in the SELECT, such as CAST(id AS VARCHAR) AS id"
         raise InputError(f"{what}: {', '.join(keys)}", hint=hint)

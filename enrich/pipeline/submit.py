@@ -1,48 +1,60 @@
-"""Submit: a batch's file is uploaded, its intent committed, the batch created at its provider.
+"""Submit: upload a batch's file, commit the intent, and have the provider create the batch.
 
-Each step is committed before the next begins. A create is made once: one whose answer was lost is
-looked up by its intent.
+Each step is committed before the next one starts. A create is sent once: if its response was lost,
+the batch is looked up by its intent.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.db.database import statement
+from enrich.db.database import read_statement
 from enrich.errors import ProjectError, ProviderError, Unavailable, Unclear
-from enrich.ledger.batch import file_name, folder, now, save, seen, update
+from enrich.ledger.batch import (
+    make_batch_folder,
+    name_request_file,
+    record_remote,
+    save_batch,
+    update_batch,
+    utc_now,
+)
 from enrich.pipeline.read import Judge
-from enrich.pipeline.withdraw import cancel_batch, give_up
+from enrich.pipeline.withdraw import give_up, stop_batch
 from enrich.pipeline.write import write_requests
 from enrich.providers.capabilities import can_submit, discard_upload, find_uploads, read_timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider, Remote
 
 
-def submit_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
-    """Write, upload, intend, create; each step is committed before the next begins."""
+def submit_batch(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
+    """Write, upload, commit the intent, create. Returns the updated batch, which may be unfinished.
+
+    Raises ProviderError if the provider refuses.
+    """
     if batch.intended_at is not None:
-        remote = _found(provider, batch)
+        remote = _find_created(provider, batch)
         if remote is not None:
-            batch = seen(files, batch, remote, submitted_at=now())
-            return cancel_batch(files, provider, batch) if batch.cancelled_at else batch
-        waited = (now() - (batch.intended_at or now())).total_seconds()
-        if waited < 0:  # the clock was put back: wait anew
-            return save(files, batch, intended_at=now())
+            batch = record_remote(files, batch, remote, submitted_at=utc_now())
+            return stop_batch(files, provider, batch) if batch.cancelled_at else batch
+        waited = (utc_now() - (batch.intended_at or utc_now())).total_seconds()
+        if waited < 0:  # the clock was set back: start waiting again
+            return save_batch(files, batch, intended_at=utc_now())
         if waited < read_timing(provider).lost_after:
-            return batch
+            return batch  # a new batch can be missing from the provider's list for a moment
     if batch.cancelled_at is not None:
         return give_up(files, batch)
-    endpoint, attempt, file = _uploaded(files, provider, batch)
-    batch = save(files, batch, input_file=file)
+    endpoint, attempt, file = _upload_requests(files, provider, batch)
+    batch = save_batch(files, batch, input_file=file)
     if not can_submit(provider, file):
-        return batch
-    batch = save(files, batch, intended_at=now())
+        return batch  # Azure processes an upload for a while before a batch can use it
+    # OpenAI has no idempotency keys, so a create must not be repeated blindly: this commit says
+    # that the batch may exist, and the metadata below finds it.
+    batch = save_batch(files, batch, intended_at=utc_now())
     metadata = {
         "enrich_batch": batch.intent,
         "enrich_model": batch.model,
@@ -55,55 +67,60 @@ def submit_batch(files: Files, provider: Provider, batch: Batch) -> Batch:
         files.say(f"{problem.message} ({problem.hint})")
         return batch
     except ProviderError:
-        save(files, batch, intended_at=None)
+        save_batch(files, batch, intended_at=None)  # refused, so there is nothing to look for
         raise
-    return seen(files, batch, remote, submitted_at=now())
+    return record_remote(files, batch, remote, submitted_at=utc_now())
 
 
-def _found(provider: Provider, batch: Batch) -> Remote | None:
-    """The batch that an intent may have made, looked up at its provider."""
+def _find_created(provider: Provider, batch: Batch) -> Remote | None:
+    """Look up the batch that an intent may have created. Returns None if there is none."""
     try:
         return provider.find(batch.intent, file=batch.input_file or "")
     except Unavailable:
         raise
     except ProviderError as problem:
-        what = f"{batch.id} may have been made, and cannot be looked up: {problem.message}"
+        what = f"{batch.id} may have been created, but it cannot be looked up: {problem.message}"
         hint = "look for it at the provider; if it is not there: enrich cancel --forget"
         raise ProviderError(what, hint=hint) from problem
 
 
-def _uploaded(files: Files, provider: Provider, batch: Batch) -> tuple[str, int, str]:
-    """Write the batch's request file and upload it, unless that was done; gives its endpoint, the
-    highest attempt among its requests, and the id of the file.
+def _upload_requests(
+    files: DatabaseFiles, provider: Provider, batch: Batch
+) -> tuple[str, int, str]:
+    """Write and upload the batch's request file, unless that has been done. Returns the endpoint,
+    the highest attempt among its requests, and the id of the file.
 
-    An upload that was begun before may be there: it is used, and what other copies there are, or
-    come to light later, are left to `discard_unused`.
+    If an earlier upload was interrupted, a copy found at the provider is used; other copies are
+    left to `discard_unused`.
     """
     with files.open_ledger() as database:
         judge = Judge.of(database, batch.version_id)
         attempt = int(database.call("attempt", batch=batch.id)[0][0])
         if batch.input_file is not None:
             return judge.endpoint, attempt, batch.input_file
-        path = folder(files, batch) / file_name(batch.id)
+        path = make_batch_folder(files, batch) / name_request_file(batch.id)
         again = batch.uploading_at is not None
         write_requests(database, path, batch, judge)
+        # Announced before it starts: if the response is lost, the file is found by its name.
         if again:
             database.call("spare_files", batch=batch.id)
         else:
-            update(database, batch, uploading_at=now())
+            update_batch(database, batch, uploading_at=utc_now())
     known = find_uploads(provider, path.name) if again else ()
     return judge.endpoint, attempt, known[0] if known else provider.upload(path)
 
 
-def discard_unused(files: Files, open_provider: Callable[[str], Provider]) -> None:
-    """Delete at their providers what was uploaded and is of no use; what fails is tried again."""
+def discard_unused(files: DatabaseFiles, open_provider: Callable[[str], Provider]) -> None:
+    """Delete uploaded files that no batch uses. What cannot be deleted now is tried again next
+    time."""
     with files.open_ledger() as database:
-        unused = database.fetch_dicts(statement("unused"))
+        unused = database.fetch_dicts(read_statement("unused"))
     for each in unused:
         try:
             provider = open_provider(each["provider"])
+            # With another account behind the same name, a file of this id would be somebody else's.
             if provider.identity == each["identity"]:
-                named = find_uploads(provider, file_name(each["batch"]))
+                named = find_uploads(provider, name_request_file(each["batch"]))
                 for file in {*named, *filter(None, [each["file"]])} - {each["used"]}:
                     discard_upload(provider, file)
         except (ProviderError, ProjectError):

@@ -1,6 +1,6 @@
-"""Turn: every batch goes as far as it can, and what failed is planned again.
+"""Turn: advance every batch as far as possible, and plan again what failed.
 
-All of it happens under the project's lock, which nobody holds while waiting.
+All of it happens under the project's lock, which is not held during waits.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enrich.errors import ProjectError, ProviderError, Unavailable
-from enrich.ledger.batch import FULL, hold, unread
+from enrich.ledger.batch import QUEUE_FULL, hold_batch, list_unread
 from enrich.ledger.budget import Remaining
 from enrich.ledger.run import Run
 from enrich.manifest.column_type import BYTES_PER_TOKEN
@@ -22,19 +22,21 @@ from enrich.pipeline.submit import discard_unused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from enrich.db.files import Files
+    from enrich.db.files import DatabaseFiles
     from enrich.errors import EnrichError
     from enrich.ledger.batch import Batch
     from enrich.providers import Provider
 
-MOST_TRIES = 20
-"""How often a batch may meet a full queue in which nothing of ours stands."""
+MOST_FULL_TRIES = 20
+"""How often a full queue may reject a batch while no other batch of the project is in it. Batches
+of other projects can fill it for hours; a batch that never fits must not be retried for ever."""
 
 
 @dataclass(kw_only=True)
 class Turn:
-    """What one turn did: the batches as they stand, those that were read, and what went wrong with
-    which model; how many requests are asked again, and whether any batch is another than before."""
+    """The result of one turn: the batches, those that have been `read` with their outcomes, and the
+    `troubles` by model; `planned` is how many requests are asked again, and `replanned` says
+    whether any batches have been replaced."""
 
     batches: list[Batch] = field(default_factory=list)
     read: list[tuple[Batch, Mapping[str, int]]] = field(default_factory=list)
@@ -42,29 +44,51 @@ class Turn:
     planned: int = 0
     replanned: bool = False
 
-    def open(self, model: str) -> list[Batch]:
-        """The model's batches that are still under way."""
+    def list_open(self, model: str) -> list[Batch]:
+        """Returns the model's open batches."""
         return [batch for batch in self.batches if batch.model == model and batch.read_at is None]
 
-    def held(self, models: set[str]) -> bool:
-        """Whether nothing of these models is under way, because a budget holds all there is."""
-        left = [batch for model in models for batch in self.open(model)]
+    def are_held(self, models: set[str]) -> bool:
+        """Whether these models have open batches, and a budget holds all of them."""
+        left = [batch for model in models for batch in self.list_open(model)]
         return bool(left) and all(batch.held for batch in left)
 
 
-def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> Turn:
-    """Take every unread batch as far as it goes, and plan again what should be asked again.
+def advance_batches(files: DatabaseFiles, open_provider: Callable[[str], Provider]) -> Turn:
+    """Advance every unread batch as far as possible, and plan again what should be asked again.
 
-    What goes wrong with one batch stops no other. What passes by itself is tried again in the next
-    turn. Where a model's batch is refused before it was sent, what else was planned for the model
-    is forgotten: it would be refused as well.
+    A problem with one batch does not stop the others, and a transient one is tried again in the
+    next turn. If a batch is refused before it is sent, the rest of the model's planned batches are
+    deleted: they would be refused as well.
     """
     result = Turn()
     previews = settle_previews(files)
     with files.open_ledger() as database:
-        stop_hopeless(files, database, unread(database))
-        todo = unread(database)
+        stop_hopeless(files, database, list_unread(database))
+        todo = list_unread(database)  # again, because stopping deletes batches
         proven = {str(row[0]) for row in database.call("proven")}
+    fetched = _advance_each(files, open_provider, todo, proven, result)
+    discard_unused(files, open_provider)
+    result.read, unreadable = read_batches(files, fetched)
+    result.troubles += [(batch.model, problem) for batch, problem in unreadable]
+    latest = {batch.id: batch for batch, _ in result.read}
+    result.batches = [latest.get(batch.id, batch) for batch in result.batches]
+    again = plan_retries(files, open_provider, result.batches, result.read)
+    result.planned, result.replanned = again
+    # Only now: `plan_retries` is about runs, and a preview belongs to none.
+    result.read += previews
+    return result
+
+
+def _advance_each(
+    files: DatabaseFiles,
+    open_provider: Callable[[str], Provider],
+    todo: tuple[Batch, ...],
+    proven: set[str],
+    result: Turn,
+) -> list[Batch]:
+    """Advance every batch, and collect batches and troubles in `result`. Returns the batches whose
+    result files have been downloaded. `proven` are the versions that have answers."""
     stopped: set[str] = set()
     fetched: list[Batch] = []
     for batch in todo:
@@ -72,14 +96,15 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
             continue
         try:
             provider = open_provider(batch.provider)
-            if not _may_go(batch, todo, result, provider, proven):
+            if not _may_submit(batch, todo, result, provider, proven):
                 result.batches.append(batch)
                 continue
-            after = _unheld(files, batch)
+            after = _hold_unpaid(files, batch)
             if after.held is None:
                 after = poll.advance_batch(files, provider, after)
         except (ProviderError, ProjectError) as problem:
             result.troubles.append((batch.model, problem))
+            # A batch that the provider may know of stays tracked, whatever its provider says now.
             if batch.sent or isinstance(problem, Unavailable):
                 result.batches.append(batch)
                 continue
@@ -90,24 +115,17 @@ def advance_batches(files: Files, open_provider: Callable[[str], Provider]) -> T
         result.batches.append(after)
         if after.ended:
             fetched.append(after)
-    discard_unused(files, open_provider)
-    result.read, unreadable = read_batches(files, fetched)
-    result.troubles += [(batch.model, problem) for batch, problem in unreadable]
-    latest = {batch.id: batch for batch, _ in result.read}
-    result.batches = [latest.get(batch.id, batch) for batch in result.batches]
-    again = plan_retries(files, open_provider, result.batches, result.read)
-    result.planned, result.replanned = again
-    result.read += previews
-    return result
+    return fetched
 
 
-def _may_go(
+def _may_submit(
     batch: Batch, todo: tuple[Batch, ...], result: Turn, provider: Provider, proven: set[str]
 ) -> bool:
-    """Whether this batch may be submitted now; polling is always allowed.
+    """Whether this batch may be submitted now, or polled, which is always allowed.
 
-    The provider's limits are kept. The first batch of a version goes alone, if it costs anything:
-    should all of it fail, the others are not paid for.
+    The provider's limits are kept. The first batch of a version goes alone if it costs anything: if
+    all of it fails, the others are not paid for. Raises ProviderError if a full queue has rejected
+    the batch too often.
     """
     if batch.sent:
         return True
@@ -122,26 +140,32 @@ def _may_go(
         if other.provider == batch.provider and other.sent and other.ended_at is None
     ]
     limits = provider.limits
-    if batch.code == FULL and not busy and batch.tries > MOST_TRIES:
+    # With other batches of the project in the queue, the one to wait for is known.
+    if batch.code == QUEUE_FULL and not busy and batch.tries > MOST_FULL_TRIES:
         what = f"{batch.id} is refused again and again: {batch.error}"
         hint = "make batches smaller: max_requests or enqueued_tokens in project.yml"
         raise ProviderError(what, hint=hint)
-    if batch.code == FULL and busy:
+    if batch.code == QUEUE_FULL and busy:
         return False
     if limits.batches is not None and len(busy) >= limits.batches:
         return False
     if limits.enqueued_tokens is None or not busy:
-        return True
+        return True  # a single batch above the limit is the provider's to refuse
+    # OpenAI counts the prompt tokens of all open batches of an llm; bytes are all that is known
+    # here.
     tokens = sum(other.bytes for other in (*busy, batch)) // BYTES_PER_TOKEN
     return tokens <= limits.enqueued_tokens
 
 
-def _unheld(files: Files, batch: Batch) -> Batch:
-    """The batch, held if a budget that bears on it does not pay for it. What is held already waits
-    to be planned anew, for meanwhile somebody else may have asked the same."""
+def _hold_unpaid(files: DatabaseFiles, batch: Batch) -> Batch:
+    """Returns the batch, held if a budget does not cover it.
+
+    A batch that is already held stays so until it is planned again: another model may have asked
+    the same requests meanwhile.
+    """
     if batch.sent or batch.held:
         return batch
     with files.open_ledger() as database:
         run = Run.latest(database, batch.model)
         left = Remaining.of_run(database, run)
-    return hold(files, batch, None if left.pays(batch.reserved) else str(left))
+    return hold_batch(files, batch, None if left.pays(batch.reserved) else str(left))

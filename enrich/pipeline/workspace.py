@@ -1,4 +1,4 @@
-"""The workspace: a project's settings, files, models and providers, opened for one process."""
+"""Workspace: a project's settings, files, models and providers, opened for one process."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.files import Files
+from enrich.db.files import DatabaseFiles
 from enrich.errors import Locked, ProjectError, nearest
 from enrich.manifest import hidden, loading, variables
 from enrich.manifest.config import Config
-from enrich.manifest.sources import address
+from enrich.manifest.sources import resolve_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 class Workspace:
     """A project as every command needs it.
 
-    `variables` are those of project.yml with the command line's; `environment` is where `${NAME}`
-    and keys are looked up. Models are read when they are first asked for, and then remembered.
+    `variables` are those of project.yml with the command line's overrides. `${NAME}` and API keys
+    are looked up in `environment`. Models are parsed on first use, and then cached.
     """
 
     config: Config
-    files: Files
+    files: DatabaseFiles
     listener: Listener
     environment: Mapping[str, str]
     variables: Mapping[str, Any]
     _providers: dict[str, Provider] = field(default_factory=dict, repr=False)
     _loaded: dict[str, tuple[Graph, tuple[DataTest, ...]]] = field(default_factory=dict, repr=False)
-    _told: set[str] = field(default_factory=set, repr=False)
+    _said: set[str] = field(default_factory=set, repr=False)
 
     @classmethod
     def from_folder(
@@ -50,9 +50,10 @@ class Workspace:
         environment: Mapping[str, str] | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> Workspace:
-        """The project in a folder. `lock_timeout` (seconds) and the `overrides` of its variables
-        win over project.yml. Raises ProjectError where that is missing or wrong."""
+        """Open the project in a folder. `lock_timeout` (seconds) and the `overrides` of variables
+        take precedence over project.yml. Raises ProjectError if that is missing or invalid."""
         config = Config.from_folder(path)
+        # An empty mapping is an environment as well, so None is asked for and not its truth.
         environment = os.environ if environment is None else environment
         for name in overrides or {}:
             if name not in config.variables:
@@ -60,7 +61,7 @@ class Workspace:
                 raise ProjectError(f"project.yml has no variable '{name}'", hint=hint)
         return cls(
             config=config,
-            files=_files(
+            files=_open_files(
                 config,
                 environment,
                 listener,
@@ -73,8 +74,8 @@ class Workspace:
         )
 
     def with_variables(self, values: Mapping[str, Any]) -> Workspace:
-        """The same project with other values of its variables: what a model that waited was told
-        when it was begun."""
+        """Returns the same project with other values of its variables: those that a queued model
+        was queued with."""
         return replace(self, variables=values)
 
     @property
@@ -88,10 +89,11 @@ class Workspace:
         return self._load()[1]
 
     def _load(self) -> tuple[Graph, tuple[DataTest, ...]]:
-        key = variables.dumped(self.variables)
+        # A variable may be anywhere in a model, so each set of values has models of its own.
+        key = variables.dump_values(self.variables)
         if key not in self._loaded:
-            tests = loading.tests(self.config, self.variables)
-            found = loading.graph(self.config, self.variables)
+            tests = loading.load_tests(self.config, self.variables)
+            found = loading.load_graph(self.config, self.variables)
             for problem in found.broken.values():
                 self.say_once(f"{problem.message} ({problem.hint})")
             for sentence in found.unread:
@@ -100,19 +102,25 @@ class Workspace:
         return self._loaded[key]
 
     def _look_behind(self, found: Graph) -> Graph:
-        """The graph with what models read behind the user's macros and views. The warehouse is
-        only asked where a model names what is no model, seed, source or function of DuckDB's."""
+        """Returns the graph with what models read through the user's macros and views.
+
+        The warehouse is opened only if a model names something that is not a model, a seed, a
+        source or a function of DuckDB's.
+        """
         if not self.config.warehouse.exists() or not hidden.may_hide(found):
             return found
         try:
             with self.files.open_warehouse("read") as database:
-                return replace(found, models=hidden.resolved(database, found.models))
+                return replace(found, models=hidden.resolve_reads(database, found.models))
         except Locked as problem:
-            self.listener.say(f"{problem.message}: what macros and views hide is not known")
+            self.listener.say(f"{problem.message}: what macros and views read is not known")
             return found
 
     def open_provider(self, name: str) -> Provider:
-        """The provider that project.yml calls `name`."""
+        """Returns the provider that project.yml calls `name`. Raises ProjectError if there is
+        none."""
+        # Imported here, because providers load packages such as openai that most commands do
+        # without.
         from enrich.providers.registry import open_provider
 
         if name not in self.config.providers:
@@ -129,25 +137,27 @@ class Workspace:
         return self._providers[name]
 
     def say_once(self, sentence: str) -> None:
-        """Say a sentence, unless it was said before."""
-        if sentence not in self._told:
+        """Report a sentence, unless it has been reported before."""
+        if sentence not in self._said:
             self.listener.say(sentence)
-            self._told.add(sentence)
+            self._said.add(sentence)
 
 
-def _files(
+def _open_files(
     config: Config,
     environment: Mapping[str, str],
     listener: Listener,
     *,
     lock_timeout: float,
     verbose: bool,
-) -> Files:
-    """The project's databases, and what SQL may read; copies where the folder cannot be written."""
-    attached = tuple(address(each, environment, config.root) for each in config.attached)
+) -> DatabaseFiles:
+    """Returns the project's databases with what SQL may read; copies if the folder is read-only."""
+    attached = tuple(resolve_address(each, environment, config.root) for each in config.attached)
     beside = (config.seeds, *(path for source in config.sources for path in source.reach))
     beside += tuple(Path(each.path) for each in attached if each.type == "duckdb")
-    files = Files(
+    # Sources and attached DuckDB files may be outside of the project: naming them in project.yml
+    # is the permission to read them.
+    files = DatabaseFiles(
         root=config.root,
         warehouse=config.warehouse,
         ledger=config.ledger,
@@ -160,4 +170,4 @@ def _files(
         attached=attached,
         storage=config.storage,
     )
-    return files if files.writable else files.on_copies()
+    return files if files.is_writable else files.use_copies()

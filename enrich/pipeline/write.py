@@ -1,10 +1,10 @@
-"""Write: the request file of a batch, out of the ledger."""
+"""Write: create the request file of a batch from the ledger."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler.body import request_lines
+from enrich.compiler.body import render_request_lines
 from enrich.errors import DatabaseError, DiskError
 
 if TYPE_CHECKING:
@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 
 
 def write_requests(database: Ledger, path: Path, batch: Batch, judge: Judge) -> None:
-    """The request file: complete or absent, and nobody else's to read."""
+    """Write the batch's request file: completely or not at all, and readable by its owner alone.
+
+    Raises DiskError if it cannot be written.
+    """
     part = path.with_suffix(".part")
     try:
+        # Created here, because COPY would create it with the permissions of the umask.
         part.touch(mode=0o600)
-        with database.unordered():
-            write = request_lines(judge.endpoint, judge.prefix)
+        # Answers are matched by custom_id, so the order of lines is free, and faster without.
+        with database.allow_any_order():
+            write = render_request_lines(judge.endpoint, judge.prefix)
             database.execute(write, batch=batch.id, path=part)
         part.chmod(0o600)
         part.replace(path)
     except OSError as problem:
-        hint = "make room, or see who may write there"
+        hint = "free some disk space, or check who can write there"
         raise DiskError(f"{path} cannot be written: {problem.strerror}", hint=hint) from problem
     except DatabaseError as problem:
         part.unlink(missing_ok=True)

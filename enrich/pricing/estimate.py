@@ -1,7 +1,8 @@
-"""Estimates: how many tokens requests will take and what they will cost, and how sure that is.
+"""Estimates: how many tokens requests will take, what they will cost, and how sure that is.
 
-What the ledger has seen of a model and an llm decides; before that, a rule of thumb. A request's
-input tokens go with its bytes, except where pictures are in it: those count by the request.
+They are based on the answers in the ledger to the same model by the same llm or, without any, on a
+rule of thumb. The input tokens of a request are proportional to its bytes unless it has pictures:
+then they are counted per request.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from enrich.manifest.column_type import BYTES_PER_TOKEN
-from enrich.pricing.pictures import NO_TOKENS, Tokens
-from enrich.pricing.price import Price, usd
+from enrich.pricing.pictures import NO_TOKENS, TokenRange
+from enrich.pricing.price import Price, format_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,35 +22,37 @@ if TYPE_CHECKING:
     from enrich.manifest.prompt import Prompt
     from enrich.pricing.pictures import Content
 
-GUESS = (0.6, 1.6)
-"""How far off a rule of thumb may be, as factors: for input tokens, and thrice that for output."""
-LEAST = 0.05
-"""The least uncertainty, as a share: rows to come differ from those seen."""
-FEW = 5
-"""So many answers tell nothing of how they vary."""
+GUESS_FACTORS = (0.6, 1.6)
+"""How far off a rule of thumb may be, as factors for input tokens; for output it is three times as
+wide."""
+LEAST_UNCERTAINTY = 0.05
+"""The smallest uncertainty, as a share: future rows differ from those seen so far."""
+FEWEST_ANSWERS = 5
+"""The fewest answers that say anything about how much answers vary."""
 LIMIT_PARAMETERS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenRate:
-    """Tokens of one request: by its bytes and by itself for input, by itself for output.
+    """The tokens of one request: input tokens per byte and per request, and output tokens.
 
-    The spreads are standard deviations of one request's tokens, NULL as None where too few were
-    seen; `cached` is the share of input tokens that the provider's cache knew. `answers` are those
-    it was learnt from; 0: a rule of thumb, to which a request's `pictures` are added.
+    The spreads are standard deviations of one request's tokens, None if too few were seen. `cached`
+    is the share of input tokens that came from the provider's cache. `answers` is the number of
+    answers that the rate was learned from; 0 means a rule of thumb, to which the tokens of a
+    request's `pictures` are added.
     """
 
     answers: int
     per_byte: float
     per_request: float
     output: float
-    pictures: Tokens = NO_TOKENS
+    pictures: TokenRange = NO_TOKENS
     input_spread: float | None = None
     output_spread: float | None = None
     cached: float = 0.0
 
     @classmethod
-    def seen(
+    def from_ledger(
         cls,
         database: Ledger,
         prompt: str,
@@ -57,10 +60,10 @@ class TokenRate:
         params: Mapping[str, Any],
         content: Content,
     ) -> TokenRate:
-        """From the ledger: the answers to this version if there are any, else to the model's
-        earlier ones by the same llm; without any the rule of thumb, by what a request holds."""
+        """The rate of the answers in the ledger to this version or, if there are none, to earlier
+        versions of the model by the same llm; without any, the rule of thumb for `content`."""
         found = database.call("token_rate", prompt=prompt)
-        rate = cls.guessed(work, params, content)
+        rate = cls.from_guess(work, params, content)
         if not found or not found[0][0]:
             return rate
         answers, by_bytes, each, off_bytes, off_each, cached, output, off_output = found[0]
@@ -76,12 +79,13 @@ class TokenRate:
         )
 
     @classmethod
-    def guessed(cls, prompt: Prompt, params: Mapping[str, Any], content: Content) -> TokenRate:
-        """The rule of thumb: four bytes of text a token, pictures as llms count them; the output
-        by the types of its columns."""
+    def from_guess(cls, prompt: Prompt, params: Mapping[str, Any], content: Content) -> TokenRate:
+        """The rule of thumb: a token for each four bytes of text, pictures as llms count them, and
+        output by the types of its columns, up to the limit in the parameters."""
         tokens = prompt.output.count_tokens()
         most = min(
-            (params[word] for word in LIMIT_PARAMETERS if _number(params.get(word))), default=tokens
+            (params[word] for word in LIMIT_PARAMETERS if _is_limit(params.get(word))),
+            default=tokens,
         )
         pictures = bool(prompt.images)
         return cls(
@@ -95,7 +99,7 @@ class TokenRate:
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """A number that is not known for sure: the likeliest, and what it lies between."""
+    """A number that is not known for sure: the most likely value, and the limits around it."""
 
     likely: float
     low: float
@@ -103,24 +107,31 @@ class Range:
 
     @classmethod
     def around(cls, likely: float, spread: float | None, requests: int, answers: int) -> Range:
-        """The sum of so many requests' tokens, foretold from the mean of `answers` others: twice
-        the standard error either way, and never surer than LEAST."""
-        if spread is None or answers < FEW:
+        """The tokens of `requests` together, predicted from the mean of `answers` others: twice the
+        standard error in either direction, and never less than LEAST_UNCERTAINTY."""
+        if spread is None or answers < FEWEST_ANSWERS:
             return cls(likely=likely, low=likely / 2, high=likely * 2)
+        # Two errors add up: that of the mean, which is the same for all requests, and that of the
+        # requests themselves, which partly cancel each other out.
         error = 2 * spread * (requests / sqrt(answers) + sqrt(requests))
-        off = max(error, likely * LEAST)
+        off = max(error, likely * LEAST_UNCERTAINTY)
         return cls(likely=likely, low=max(0.0, likely - off), high=likely + off)
 
     @classmethod
     def guess(cls, likely: float, width: float = 1) -> Range:
-        return cls(likely=likely, low=likely * GUESS[0] / width, high=likely * GUESS[1] * width)
+        """The range of a rule of thumb, made wider by the factor `width`."""
+        return cls(
+            likely=likely,
+            low=likely * GUESS_FACTORS[0] / width,
+            high=likely * GUESS_FACTORS[1] * width,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What so many requests will take: tokens, and USD where a price is known.
+    """What a number of requests will take: tokens, and USD if the price is known.
 
-    `answers`: learnt from so many; 0: a rule of thumb.
+    `answers` is the number of answers that it was learned from; 0 means a rule of thumb.
     """
 
     input: Range
@@ -129,15 +140,17 @@ class Estimate:
     answers: int
 
     @classmethod
-    def of(cls, rate: TokenRate, price: Price | None, *, requests: int, size: int) -> Estimate:
-        """For `requests` of together `size` bytes."""
+    def from_rate(
+        cls, rate: TokenRate, price: Price | None, *, requests: int, size: int
+    ) -> Estimate:
+        """The estimate for `requests`, which have `size` bytes in total."""
         taken = rate.per_byte * size + rate.per_request * requests
         given = rate.output * requests
         if rate.answers:
             inside = Range.around(taken, rate.input_spread, requests, rate.answers)
             out = Range.around(given, rate.output_spread, requests, rate.answers)
         else:
-            shown = rate.pictures.times(requests)
+            shown = rate.pictures.multiply(requests)
             text, out = Range.guess(taken), Range.guess(given, 3)
             inside = Range(
                 likely=text.likely + shown.likely,
@@ -147,25 +160,26 @@ class Estimate:
         return cls(
             input=inside,
             output=out,
-            cost=_cost(price, inside, out, rate.cached) if price else None,
+            cost=_price_range(price, inside, out, rate.cached) if price else None,
             answers=rate.answers,
         )
 
     @property
     def usd(self) -> float | None:
-        """The likeliest cost."""
+        """The most likely cost in USD, None if the price is unknown."""
         return self.cost.likely if self.cost else None
 
     def __str__(self) -> str:
-        """What it costs, as people read it."""
+        """The cost, as people read it."""
         if self.cost is None or not self.cost.high:
-            return usd(self.usd)
-        return f"about {usd(self.cost.likely)} ({usd(self.cost.low)} to {usd(self.cost.high)})"
+            return format_usd(self.usd)
+        likely, low, high = map(format_usd, (self.cost.likely, self.cost.low, self.cost.high))
+        return f"about {likely} ({low} to {high})"
 
 
-def _cost(price: Price, inside: Range, out: Range, cached: float) -> Range:
+def _price_range(price: Price, inside: Range, out: Range, cached: float) -> Range:
     likely, low, high = (
-        price.of(input_tokens=taken, cached_tokens=taken * cached, output_tokens=given)
+        price.price_tokens(input_tokens=taken, cached_tokens=taken * cached, output_tokens=given)
         for taken, given in (
             (inside.likely, out.likely),
             (inside.low, out.low),
@@ -175,5 +189,5 @@ def _cost(price: Price, inside: Range, out: Range, cached: float) -> Range:
     return Range(likely=likely, low=low, high=high)
 
 
-def _number(value: object) -> bool:
+def _is_limit(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0

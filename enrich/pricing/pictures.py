@@ -1,8 +1,8 @@
 """Pictures: how many input tokens an llm counts for one, by its size and detail.
 
-The figures are those of OpenAI's guide "Images and vision", section "Calculating costs", with what
-people measured where the guide is silent: llms of one kind cover a picture with tiles of 512
-pixels, those of another with patches of 32. An llm of an unknown family gets a wide range.
+The figures are those of OpenAI's guide "Images and vision", section "Calculating costs", and where
+the guide is silent, those that people have measured. Some llms cover a picture with tiles of 512
+pixels, others with patches of 32. An llm of an unknown family gets a wide range.
 """
 
 from __future__ import annotations
@@ -17,73 +17,83 @@ if TYPE_CHECKING:
 
     from enrich.manifest.template import Image
 
-USUAL = (1024, 1024)
-"""The pixels that a picture of an unknown size is taken to have."""
-TILE, SQUARE, SHORT = 512, 2048, 768
-PATCH = 32
-SMALL = 512
-"""What the longer side is scaled to where the detail is low."""
+USUAL_SIZE = (1024, 1024)
+"""The width and height that are assumed for a picture of unknown size."""
+TILE_PIXELS, SQUARE_PIXELS, SHORT_SIDE_PIXELS = 512, 2048, 768
+PATCH_PIXELS = 32
+LOW_DETAIL_PIXELS = 512
+"""The pixels that the longer side is scaled down to if the detail is low."""
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Tokens that are not known for sure: the likeliest, and what they lie between."""
+class TokenRange:
+    """Tokens that are not known for sure: the most likely number, and the limits around it."""
 
     likely: float
     low: float
     high: float
 
-    def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(self.likely + other.likely, self.low + other.low, self.high + other.high)
+    def __add__(self, other: TokenRange) -> TokenRange:
+        return TokenRange(self.likely + other.likely, self.low + other.low, self.high + other.high)
 
-    def times(self, factor: float) -> Tokens:
-        return Tokens(self.likely * factor, self.low * factor, self.high * factor)
+    def multiply(self, factor: float) -> TokenRange:
+        """The tokens of `factor` as many pictures."""
+        return TokenRange(self.likely * factor, self.low * factor, self.high * factor)
 
 
-NO_TOKENS = Tokens(0, 0, 0)
+NO_TOKENS = TokenRange(0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """A picture is scaled into a square of 2,048 pixels, then to 768 on its shorter side, and costs
-    `base` and `tile` for each tile of 512; with low detail `base` alone.
+    """How an llm counts that covers pictures with tiles.
 
-    >>> Tiles(85, 170).of((1024, 1024), "high").likely
+    A picture is scaled down to fit a square of 2,048 pixels, then to 768 on its shorter side. It
+    costs `base`, and `tile` for each tile of 512 pixels; with low detail, `base` alone.
+
+    >>> Tiles(85, 170).count_tokens((1024, 1024), "high").likely
     765
-    >>> Tiles(85, 170).of((2048, 4096), "auto").likely
+    >>> Tiles(85, 170).count_tokens((2048, 4096), "auto").likely
     1105
-    >>> Tiles(85, 170).of((4096, 8192), "low").likely
+    >>> Tiles(85, 170).count_tokens((4096, 8192), "low").likely
     85
     """
 
     base: int
     tile: int
 
-    def of(self, size: tuple[int, int], detail: str) -> Tokens:
+    def count_tokens(self, size: tuple[int, int], detail: str) -> TokenRange:
         if detail == "low":
-            return Tokens(self.base, self.base, self.base)
+            return TokenRange(self.base, self.base, self.base)
         width, height = size
-        factor = min(1.0, SQUARE / max(size))
-        factor *= min(1.0, SHORT / (min(size) * factor))
-        tiles = ceil(width * factor / TILE) * ceil(height * factor / TILE)
+        factor = min(1.0, SQUARE_PIXELS / max(size))
+        factor *= min(1.0, SHORT_SIDE_PIXELS / (min(size) * factor))
+        tiles = ceil(width * factor / TILE_PIXELS) * ceil(height * factor / TILE_PIXELS)
         tokens = self.base + self.tile * tiles
-        return Tokens(tokens, self.base if detail != "high" else tokens, tokens)
+        return TokenRange(tokens, self.base if detail != "high" else tokens, tokens)
 
-    def unknown(self, detail: str) -> Tokens:
-        """For a picture of any size: at the most it is 2,048 pixels by 768."""
-        most = ceil(SQUARE / TILE) * ceil(SHORT / TILE) if detail != "low" else 0
-        likely = self.of(USUAL, detail).likely
-        return Tokens(likely, self.base, self.base + self.tile * most)
+    def count_unmeasured(self, detail: str) -> TokenRange:
+        """The tokens of a picture of unknown size."""
+        # However large it is, it is scaled down to at most 2,048 by 768 pixels.
+        most = (
+            ceil(SQUARE_PIXELS / TILE_PIXELS) * ceil(SHORT_SIDE_PIXELS / TILE_PIXELS)
+            if detail != "low"
+            else 0
+        )
+        likely = self.count_tokens(USUAL_SIZE, detail).likely
+        return TokenRange(likely, self.base, self.base + self.tile * most)
 
 
 @dataclass(frozen=True)
 class Patches:
-    """A picture costs `factor` for each patch of 32 pixels. It is scaled down to `most` patches, or
-    with the detail `original`, and `auto` where that means the same, to as many as `original`.
+    """How an llm counts that covers pictures with patches.
 
-    >>> Patches(1.62).of((1024, 1024), "high").likely
+    A picture costs `factor` for each patch of 32 pixels. It is scaled down to `most` patches or,
+    with the detail `original` and where `auto` means the same, to `original` patches.
+
+    >>> Patches(1.62).count_tokens((1024, 1024), "high").likely
     1658.88
-    >>> Patches(1.0).of((1800, 2400), "high").high
+    >>> Patches(1.0).count_tokens((1800, 2400), "high").high
     1536.0
     """
 
@@ -91,26 +101,33 @@ class Patches:
     most: int = 1536
     original: int = 0
 
-    def of(self, size: tuple[int, int], detail: str) -> Tokens:
+    def count_tokens(self, size: tuple[int, int], detail: str) -> TokenRange:
         width, height = size
         if detail == "low":
-            factor = min(1.0, SMALL / max(size))
-            low = ceil(width * factor / PATCH) * ceil(height * factor / PATCH) * self.factor
-            return Tokens(low, low, self._patches(size, self.most))
+            factor = min(1.0, LOW_DETAIL_PIXELS / max(size))
+            low = (
+                ceil(width * factor / PATCH_PIXELS)
+                * ceil(height * factor / PATCH_PIXELS)
+                * self.factor
+            )
+            return TokenRange(low, low, self._count_patches(size, self.most))
         most = self.original if self.original and detail != "high" else self.most
-        tokens = self._patches(size, most)
-        # Scaled down, a picture may cover fewer patches than it may have.
+        tokens = self._count_patches(size, most)
+        # A picture that is scaled down to the limit may cover fewer patches than the limit allows,
+        # for its sides need not be multiples of 32.
         least = 0.85 if tokens == most * self.factor else 1.0
-        return Tokens(tokens, tokens * least, tokens)
+        return TokenRange(tokens, tokens * least, tokens)
 
-    def unknown(self, detail: str) -> Tokens:
-        """For a picture of any size."""
+    def count_unmeasured(self, detail: str) -> TokenRange:
+        """The tokens of a picture of unknown size."""
         most = self.original if self.original and detail not in ("high", "low") else self.most
-        return Tokens(self.of(USUAL, detail).likely, self.factor, most * self.factor)
+        return TokenRange(
+            self.count_tokens(USUAL_SIZE, detail).likely, self.factor, most * self.factor
+        )
 
-    def _patches(self, size: tuple[int, int], most: int) -> float:
+    def _count_patches(self, size: tuple[int, int], most: int) -> float:
         width, height = size
-        return min(most, ceil(width / PATCH) * ceil(height / PATCH)) * self.factor
+        return min(most, ceil(width / PATCH_PIXELS) * ceil(height / PATCH_PIXELS)) * self.factor
 
 
 Counter = Tiles | Patches
@@ -128,43 +145,49 @@ PICTURE_COUNTERS: tuple[tuple[str, Counter], ...] = (
     (r"gpt-5", Tiles(70, 140)),
     (r"(chatgpt-4o|gpt-4)", Tiles(85, 170)),
 )
-"""How the llms whose names begin so count; the first that fits decides."""
+"""How llms count, by how their names begin; the first match decides, so that a special case comes
+before its family."""
 
-UNKNOWN = Tokens(1000, 64, 40_000)
-"""A picture for an llm of an unknown family."""
+UNKNOWN_FAMILY = TokenRange(1000, 64, 40_000)
+"""The tokens of a picture for an llm of an unknown family."""
 
 
-def counter(llm: str) -> Counter | None:
-    """How an llm of this name counts pictures; None where nobody tells."""
+def find_counter(llm: str) -> Counter | None:
+    """Returns how an llm of this name counts pictures, or None if that is unknown."""
+    # Gateways put the maker before the name: `openai/gpt-5`.
     name = llm.lower().rpartition("/")[2]
     return next((how for family, how in PICTURE_COUNTERS if re.match(family, name)), None)
 
 
-def of(llm: str, size: tuple[int, int] | None, detail: str) -> Tokens:
-    """The tokens of one picture of so many pixels, or of an unknown size."""
-    how = counter(llm)
+def count_picture_tokens(llm: str, size: tuple[int, int] | None, detail: str) -> TokenRange:
+    """Returns the tokens of one picture of `size` pixels, or of unknown size."""
+    how = find_counter(llm)
     if how is None:
-        return UNKNOWN
+        return UNKNOWN_FAMILY
     if size is None:
-        return how.unknown(detail or "auto")
-    return how.of((max(1, size[0]), max(1, size[1])), detail or "auto")
+        return how.count_unmeasured(detail or "auto")
+    return how.count_tokens((max(1, size[0]), max(1, size[1])), detail or "auto")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What one request holds on average: bytes of text, and tokens of pictures."""
+    """The average content of one request: bytes of text, and tokens of pictures."""
 
     text: float
-    pictures: Tokens
+    pictures: TokenRange
 
 
-def unmeasured(llm: str, images: Sequence[Image], text: int) -> Content:
-    """The same where no row is at hand: pictures of an unknown size, beside the prompt's text."""
-    return Content(text=text, pictures=total([of(llm, None, image.detail) for image in images]))
+def guess_content(llm: str, images: Sequence[Image], text: int) -> Content:
+    """Returns the content of a request before any row is known: `text` bytes, and pictures of
+    unknown size."""
+    return Content(
+        text=text,
+        pictures=sum_tokens([count_picture_tokens(llm, None, image.detail) for image in images]),
+    )
 
 
-def total(tokens: Sequence[Tokens]) -> Tokens:
-    """Those of several pictures together."""
+def sum_tokens(tokens: Sequence[TokenRange]) -> TokenRange:
+    """Returns the tokens of several pictures together."""
     found = NO_TOKENS
     for each in tokens:
         found += each

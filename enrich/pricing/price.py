@@ -1,8 +1,8 @@
 """Prices: what tokens cost, and how an amount of money is written.
 
-Prices come from the package genai-prices, which carries them along and asks no network. It knows
-what many llms cost in a batch; where it does not, OpenAI and Azure sell batches at half the price
-(OpenAI's and Azure's pages on pricing).
+Prices come from the package genai-prices, which contains them and needs no network. It knows what
+many llms cost in a batch; for others, OpenAI and Azure sell batches at half the price, as their
+pricing pages say.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import floor, log10
 
-MILLION = 1_000_000
-BATCH = {"processing": "batch"}
-"""What genai-prices calls the circumstance that requests come in a batch."""
-DISCOUNT = 0.5
-"""How much less a batch costs at OpenAI and Azure."""
-DISCOUNTED = ("openai", "azure")
+PRICE_UNIT = 1_000_000
+BATCH_CONTEXT = {"processing": "batch"}
+"""How genai-prices is asked for the price of requests in a batch."""
+BATCH_DISCOUNT = 0.5
+"""The share that a batch costs less at OpenAI and Azure."""
+DISCOUNTING_SELLERS = ("openai", "azure")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """USD for a million tokens: of input, of input that the provider's cache knew, and of output.
+    """USD for a million tokens of input, of input from the provider's cache, and of output.
 
-    `source` says where the figures come from.
+    `source` says where the figures come from, for people.
     """
 
     input: float
@@ -30,22 +30,24 @@ class Price:
     output: float
     source: str
 
-    def of(self, *, input_tokens: float, cached_tokens: float = 0, output_tokens: float) -> float:
-        """What so many tokens cost in USD; `cached_tokens` are among the `input_tokens`.
+    def price_tokens(
+        self, *, input_tokens: float, cached_tokens: float = 0, output_tokens: float
+    ) -> float:
+        """Returns the cost of these tokens in USD; `input_tokens` includes the `cached_tokens`.
 
-        >>> Price(input=1, cached=0.5, output=2, source="").of(
+        >>> Price(input=1, cached=0.5, output=2, source="").price_tokens(
         ...     input_tokens=2_000_000, cached_tokens=1_000_000, output_tokens=1_000_000
         ... )
         3.5
         """
         fresh = input_tokens - cached_tokens
         paid = fresh * self.input + cached_tokens * self.cached + output_tokens * self.output
-        return paid / MILLION
+        return paid / PRICE_UNIT
 
-    def less(self, discount: float) -> Price:
-        """The price with a share taken off.
+    def apply_discount(self, discount: float) -> Price:
+        """Returns the price less `discount`, a share of it.
 
-        >>> Price(input=1, cached=0.5, output=2, source="a list").less(0.5)
+        >>> Price(input=1, cached=0.5, output=2, source="a list").apply_discount(0.5)
         Price(input=0.5, cached=0.25, output=1.0, source='a list, 50% off in a batch')
         """
         if not discount:
@@ -60,14 +62,14 @@ class Price:
         )
 
 
-FREE = Price(input=0, cached=0, output=0, source="answered by a machine of yours")
+FREE_PRICE = Price(input=0, cached=0, output=0, source="answered by a machine of yours")
 
 
-def listed(llm: str, *, url: str, batch: bool, discount: float | None = None) -> Price | None:
-    """The list price of an llm at the provider whose API is at `url`; None where none is listed.
+def find_price(llm: str, *, url: str, batch: bool, discount: float | None = None) -> Price | None:
+    """Returns the list price of an llm at the provider whose API is at `url`, or None without one.
 
-    At an address that the list does not know (a gateway, a rehearsal) OpenAI's prices count.
-    `discount` is how much less a batch costs, where somebody knows better than the list.
+    For a URL that the list does not know, such as a gateway's, OpenAI's prices are used. `discount`
+    is the share that a batch costs less, if the caller knows better than the list.
     """
     import genai_prices
     from genai_prices import data_snapshot
@@ -80,22 +82,26 @@ def listed(llm: str, *, url: str, batch: bool, discount: float | None = None) ->
     try:
         found = [
             genai_prices.calc_price(usage, llm, provider_id=seller, price_context=context)
-            for context in ({}, BATCH)
+            for context in ({}, BATCH_CONTEXT)
         ]
     except (LookupError, ValueError):
         return None
-    single, in_batch = (_price(each.model_price, f"{each.model.id} at {seller}") for each in found)
+    single, in_batch = (
+        _convert_price(each.model_price, f"{each.model.id} at {seller}") for each in found
+    )
     if not batch or single is None or in_batch is None:
         return single
     if discount is not None:
-        return single.less(discount)
+        return single.apply_discount(discount)
+    # Where genai-prices has no price for batches, it returns the single price for both.
     if in_batch != single:
         return replace(in_batch, source=f"{single.source}, in a batch")
-    return single.less(DISCOUNT if seller in DISCOUNTED else 0)
+    return single.apply_discount(BATCH_DISCOUNT if seller in DISCOUNTING_SELLERS else 0)
 
 
-def _price(found: object, source: str) -> Price | None:
-    """A price of genai-prices as ours; of a tiered one the first tier."""
+def _convert_price(found: object, source: str) -> Price | None:
+    """Returns a price of genai-prices as a Price, or None if it lacks input or output."""
+    # Of a price in tiers, the first: the higher ones are for very long prompts.
     figures = [getattr(found, f"{kind}_mtok") for kind in ("input", "cache_read", "output")]
     fresh, cached, output = (
         None if figure is None else float(getattr(figure, "base", figure)) for figure in figures
@@ -107,10 +113,10 @@ def _price(found: object, source: str) -> Price | None:
     )
 
 
-def usd(amount: float | None) -> str:
-    """An amount of money as people read it: cents, and of less than a dollar what lies below them.
+def format_usd(amount: float | None) -> str:
+    """Returns an amount of money as people read it, with more digits below a dollar.
 
-    >>> [usd(amount) for amount in (1234.5, 0.5, 0.03047, 0.0000123, 0, None)]
+    >>> [format_usd(amount) for amount in (1234.5, 0.5, 0.03047, 0.0000123, 0, None)]
     ['$1,234.50', '$0.50', '$0.0305', '$0.000012', '$0.00', 'an unknown price']
     """
     if amount is None:

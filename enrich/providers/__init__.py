@@ -1,4 +1,4 @@
-"""Providers: who executes batches. One protocol, and nothing else knows which one it is."""
+"""Providers execute batches. All keep one protocol, and nothing else knows which provider it is."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ Status = Literal[
 
 BATCH_STATUSES: tuple[str, ...] = get_args(Status)
 ENDED_STATUSES: frozenset[str] = frozenset({"completed", "failed", "expired", "cancelled"})
-"""A batch with one of these never changes again. All but `failed` may have result files."""
+"""A batch with one of these statuses never changes again; all but `failed` may have result files:
+what was answered before a batch expired or was cancelled is there, and paid for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one batch may hold, and what may be under way at once. None: no such limit."""
+    """What one batch may contain, and what may be under way at the same time; None for no limit."""
 
+    # OpenAI's limits (Batch API guide). It does not say whether 200 MB are MB or MiB, so this is
+    # the smaller one.
     requests: int = 50_000
     bytes: int = 200_000_000
     enqueued_tokens: int | None = None
@@ -38,8 +41,8 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """How long to wait, in seconds: between two polls at first and at most, and until a create that
-    `Provider.find` does not know counts as never received."""
+    """How long to wait, in seconds: between two polls at first and at most, and until a batch that
+    `Provider.find` does not find counts as never created."""
 
     first_poll: float = 2.0
     longest_poll: float = 60.0
@@ -50,10 +53,11 @@ class Timing:
 class Remote:
     """A batch as its provider reports it.
 
-    `status` is the provider's own word; a word outside BATCH_STATUSES is kept and means "not
-    ended". `files` are ids for `Provider.fetch`: none while the batch runs, up to two once it has
-    ended. `late`: it has ended, and its counts speak of result files that `files` does not name
-    yet. `code` and `error` say why a whole batch failed, in the provider's words.
+    `status` is the provider's own word; a word outside BATCH_STATUSES is kept and means that the
+    batch has not ended. `files` are ids for `Provider.fetch`: none while the batch runs, up to two
+    after it has ended. A batch is `late` if it has ended, but its counts imply result files that
+    `files` does not list yet. `code` and `error` say why a whole batch failed, in the provider's
+    words.
     """
 
     id: str
@@ -69,17 +73,18 @@ class Remote:
     @property
     def ended(self) -> bool:
         """Whether the batch never changes again."""
+        # Some compatible servers write statuses in capitals.
         return self.status.lower() in ENDED_STATUSES
 
 
 class Provider(Protocol):
-    """Who executes batches: the ten members that every provider has.
+    """Something that executes batches: the ten members that every provider has.
 
     What only some can do, such as answering a preview or listing files, is in `capabilities`.
 
     A batch is a JSONL file of requests in the form of the OpenAI Batch API, and so are its results,
-    whatever the provider speaks itself. Every method may raise ProviderError, or Unavailable where
-    asking again later is safe; only `submit` may raise Unclear.
+    whatever the provider itself speaks. Every method may raise ProviderError, or Unavailable if
+    trying again later is safe; only `submit` may raise Unclear.
     """
 
     @property
@@ -88,31 +93,33 @@ class Provider(Protocol):
 
     @property
     def identity(self) -> str:
-        """What decides an answer besides the request: part of each fingerprint; never a secret."""
+        """What decides an answer besides the request. It is part of every fingerprint, and never
+        contains a secret."""
 
     @property
     def llm(self) -> str:
-        """The llm a request names when its model names none."""
+        """The llm that a request names if its model names none."""
 
     @property
     def limits(self) -> Limits:
-        """What a batch may hold; `Opening.limits` reads it from project.yml."""
+        """What a batch may contain; `Opening.limits` reads it from project.yml."""
 
     def upload(self, path: Path) -> str:
-        """Send a request file once; gives the file id."""
+        """Sends a request file, once, and returns the file's id."""
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
-        """Create the batch of an uploaded file. Called once for each intent, never retried."""
+        """Creates the batch of an uploaded file. Called once for each intent and never retried."""
 
     def find(self, intent: str, *, file: str) -> Remote | None:
-        """The batch whose metadata says `enrich_batch: INTENT`, or which was made from the uploaded
-        `file`; ProviderError if there is no way to look. The provider's clock plays no part."""
+        """Returns the batch whose metadata says `enrich_batch: INTENT`, or that was created from
+        the uploaded `file`; None if there is none. Raises ProviderError if there is no way to
+        look. Must not depend on the provider's clock."""
 
     def poll(self, remote: str) -> Remote:
-        """How the batch with this remote id stands."""
+        """Returns the present state of the batch with this remote id."""
 
     def fetch(self, file: str, path: Path) -> None:
-        """Stream a result file of an ended batch to `path`."""
+        """Streams a result file of an ended batch to `path`."""
 
     def cancel(self, remote: str) -> Remote:
-        """Ask for a batch to be cancelled; it may take a while and keep what was answered."""
+        """Asks for a batch to be cancelled, which may take a while; answers so far may be kept."""

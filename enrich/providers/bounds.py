@@ -1,7 +1,8 @@
-"""Bounds: what a server that misbehaves may cost, in seconds and in bytes.
+"""Bounds: what a misbehaving server can cost at most, in seconds and in bytes.
 
-httpx's timeouts are for each read, so a server that sends a byte now and then can hold a call
-forever; and it unpacks whatever a body unpacks to. Imported with the SDK, never before.
+httpx's timeouts apply to each read, so a server that sends a byte now and then can block a call
+forever. httpx also unpacks a compressed body to whatever size it has. Imported with the SDK, never
+before it, because importing httpx2 takes time.
 """
 
 from __future__ import annotations
@@ -14,56 +15,63 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
 
-from enrich.db.background import Returned, fill
+from enrich.db.background import Returned, fill_future
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 ANSWER_BYTES = 32 << 20
-"""Bytes of an answer's body, unpacked. A page of 10,000 files has 3 MB."""
+"""The most bytes of an answer's body, unpacked; a page that lists 10,000 files has 3 MB."""
 RESULT_FILE_BYTES = 16 << 30
-"""Bytes of a result file: 50,000 lines of 300 kB."""
+"""The most bytes of a result file: 50,000 lines of 300 kB."""
+# Small pieces, so that a bomb of a few kB is noticed before it has filled the memory.
 UNPACKED_PIECE = 1 << 20
 SLOWEST_RATE = 50_000
-"""Bytes a second: what a large file must move at, at the least."""
+"""The least bytes per second at which a large file must be transferred."""
+# RFC 9110 has recipients treat x-gzip as gzip.
 PACKINGS = frozenset({"gzip", "x-gzip"})
 LONGEST_ID = 256
 LONGEST_WORD = 64
+# Counts go into INTEGER columns of the ledger.
 MOST_REQUESTS = 2**31 - 1
 
 
 class Unreadable(Exception):
-    """An answer that cannot be used; its text is a clause that says why."""
+    """An answer that cannot be used; the message is a clause that says why."""
 
 
 class Late(Exception):
-    """A call that took too long, and was let go of."""
+    """A call that took too long and was abandoned."""
 
 
 _here = local()
 
 
 def make_hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
-    """httpx's event hooks, for a client whose calls are bounded."""
+    """Returns httpx's event hooks for a client whose calls are bounded."""
 
     def asked(request: httpx2.Request) -> None:
-        """Have a call stop before it sends anything that nobody waits for."""
+        """Makes an abandoned call stop before it sends anything else."""
         left: Event | None = getattr(_here, "left", None)
 
         def traced(event: str, _: Mapping[str, Any]) -> None:
-            """Raise Late where the call was let go of: what is sent late may be a create."""
+            """Raises Late if the call was abandoned: what it sends late might create a batch."""
             if left is not None and left.is_set() and event.endswith("headers.started"):
                 raise Late
 
+        # The hook runs before a connection is made, which may take long; the trace runs again when
+        # the connection is there and the headers are about to be sent.
         traced("headers.started", {})
         request.extensions = {**request.extensions, "trace": traced}
 
     def answered(response: httpx2.Response) -> None:
-        """Bound the body that is read from here on."""
+        """Bounds the body, which has not been read yet."""
         is_file = response.request.url.path.endswith("/content") and response.status_code < 300
+        # Without this header httpx does not unpack the body itself; `_Body` does, piece by piece.
         packed = response.headers.pop("content-encoding", "identity").strip().lower()
         if packed not in {"identity", "", *PACKINGS}:
-            raise Unreadable(f"its body is packed as {packed[:LONGEST_WORD]}, which was not asked")
+            what = f"its body is packed as {packed[:LONGEST_WORD]}, which was not requested"
+            raise Unreadable(what)
         response.stream = _Body(
             cast("httpx2.SyncByteStream", response.stream),
             most=RESULT_FILE_BYTES if is_file else ANSWER_BYTES,
@@ -75,7 +83,7 @@ def make_hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
 
 
 class _Body(httpx2.SyncByteStream):
-    """A body, unpacked a piece at a time: not more than `most` bytes, and not forever."""
+    """A body that is unpacked piece by piece: at most `most` bytes, and not forever."""
 
     def __init__(
         self, body: httpx2.SyncByteStream, *, most: int, packed: bool, timeout: float
@@ -87,20 +95,20 @@ class _Body(httpx2.SyncByteStream):
         self._timeout = timeout
 
     def __iter__(self) -> Iterator[bytes]:
-        """The pieces; raises Unreadable or Late where a bound is passed."""
-        begun = time.monotonic()
+        """Yields the pieces. Raises Unreadable or Late when a bound is exceeded."""
+        started = time.monotonic()
         count = 0
-        for piece in self._unpacked() if self._packed else self._body:
+        for piece in self._unpack() if self._packed else self._body:
             count += len(piece)
             if count > self._most:
                 raise Unreadable(f"its body has more than {self._most >> 20:,} MiB")
-            if time.monotonic() - begun > self._timeout + count / SLOWEST_RATE:
+            if time.monotonic() - started > self._timeout + count / SLOWEST_RATE:
                 raise Late
             yield piece
 
-    def _unpacked(self) -> Iterator[bytes]:
-        """The pieces of what was packed."""
-        unpack = zlib.decompressobj(wbits=31)
+    def _unpack(self) -> Iterator[bytes]:
+        """Yields the unpacked pieces. Raises Unreadable."""
+        unpack = zlib.decompressobj(wbits=31)  # 16 + 15: a gzip header, the largest window
         try:
             for packed in self._body:
                 left = packed
@@ -110,33 +118,33 @@ class _Body(httpx2.SyncByteStream):
             while piece := unpack.decompress(b"", UNPACKED_PIECE):
                 yield piece
         except zlib.error:
-            raise Unreadable("its body is not the gzip that it is said to be") from None
+            raise Unreadable("its body is not gzip, although its header says so") from None
         if not unpack.eof:
-            raise Unreadable("its packed body is cut off")
+            raise Unreadable("its gzip body is cut off")
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Closes the connection."""
         self._body.close()
 
 
 def call_within(seconds: float, call: Callable[[], Returned]) -> Returned:
-    """What `call` gives, which may take so many seconds, whatever the server does.
+    """Returns the result of `call`. Raises Late after this many seconds, whatever the server does.
 
-    A call that takes longer raises Late, and goes on in a thread that nobody waits for; it sends
-    nothing that it has not sent.
+    A call that takes longer goes on in a thread that nobody waits for, but sends nothing more.
     """
     future: Future[Returned] = Future()
     left = Event()
 
     def bounded() -> Returned:
-        """The call, which can find out that it was let go of."""
+        """Makes the call in a thread that knows whether the call was abandoned."""
         _here.left = left
         return call()
 
-    fill(future, bounded)
+    fill_future(future, bounded)
     try:
         return future.result(seconds)
     except TimeoutError:
+        # The call itself may have raised a TimeoutError, or ended just now.
         if future.done():
             return future.result()
         raise Late from None
@@ -145,33 +153,34 @@ def call_within(seconds: float, call: Callable[[], Returned]) -> Returned:
 
 
 def read_id(value: object, of: str) -> str:
-    """An id that a later call can name; `of` says what has it.
+    """Returns an id that later calls can use; `of` says what has it. Raises Unreadable.
 
     >>> read_id("batch_1", "the batch")
     'batch_1'
     """
     text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    # Ids become part of URLs, where dots would lead to another route.
     dots = any(part in (".", "..") for part in text.split("/"))
     if not text.strip() or len(text) > LONGEST_ID or not text.isprintable() or dots:
-        raise Unreadable(f"{of} has no id that can be asked for again")
+        raise Unreadable(f"{of} has no usable id")
     return text
 
 
 def read_word(value: object, of: str) -> str:
-    """A short word, such as a status."""
+    """Returns a short word, such as a status. Raises Unreadable."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_WORD or not value.isprintable():
         raise Unreadable(f"{of} has no status")
     return value
 
 
 def read_count(value: object) -> int:
-    """A count of requests; what is none counts nothing.
+    """Returns a count of requests; 0 for anything that is not a count.
 
     >>> [read_count(value) for value in (3, float("inf"), -1, "7", None)]
     [3, 0, 0, 7, 0]
     """
     try:
-        number = int(value)  # type: ignore[call-overload]  # anything may stand there
+        number = int(value)  # type: ignore[call-overload]  # a server may send anything
     except (TypeError, ValueError, OverflowError):
         return 0
     return number if 0 < number <= MOST_REQUESTS else 0

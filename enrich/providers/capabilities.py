@@ -1,7 +1,7 @@
 """Capabilities: what some providers can do beyond the ten members of `Provider`.
 
-A provider has one by having its members. Callers ask the functions below, which say what holds for
-a provider without it.
+A provider has a capability if it has its members. Callers use the functions below, which define
+what happens for a provider without the capability.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class CompletesNow(Protocol):
     """Answers a few requests at once, without a batch: what a preview needs."""
 
     def complete(self, requests: Path, results: Path) -> None:
-        """Answer the requests of a file now, and write each result line as it comes."""
+        """Answers the requests of a file now, and writes each result line as it comes."""
 
 
 @runtime_checkable
@@ -31,13 +31,13 @@ class ListsFiles(Protocol):
     """Knows which request files it holds."""
 
     def uploaded(self, name: str) -> tuple[str, ...]:
-        """The ids of the files of this name, newest first; none where they cannot be listed."""
+        """Returns the ids of the files of this name, newest first; none if it cannot list them."""
 
     def ready(self, file: str) -> bool:
-        """Whether a batch can be made of an uploaded file now; True where that is not known."""
+        """Whether a batch can be created from an uploaded file now; True if that is not known."""
 
     def discard(self, file: str) -> None:
-        """Delete an uploaded file that no batch was made of; one that is gone is no error."""
+        """Deletes an uploaded file of which no batch was created; does nothing if it is gone."""
 
 
 @runtime_checkable
@@ -45,10 +45,10 @@ class ChecksItself(Protocol):
     """Knows before a run what would stop it."""
 
     def check(self, *, images: bool, endpoint: str) -> None:
-        """Raise ProviderError when this provider could not answer at all; spends nothing."""
+        """Raises ProviderError if this provider could not answer at all; spends nothing."""
 
     def offers(self, llm: str) -> bool | None:
-        """Whether it is reached and has this llm; None where it does not tell. Spends nothing."""
+        """Whether it can be reached and has this llm; None if it does not say. Spends nothing."""
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ class QuotesPrices(Protocol):
     """Knows what its answers cost."""
 
     def price(self, llm: str, *, now: bool = False) -> Price | None:
-        """What tokens of this llm cost, in a batch or asked `now`; None where nobody knows."""
+        """Returns what tokens of this llm cost, in a batch or asked `now`; None if unknown."""
 
 
 @runtime_checkable
@@ -65,7 +65,7 @@ class GivesNotice(Protocol):
 
     @property
     def notice(self) -> str:
-        """What people must know about answers from here, one sentence; empty if nothing."""
+        """What people must know about its answers, in one sentence; empty if nothing."""
 
 
 @runtime_checkable
@@ -74,54 +74,55 @@ class KeepsTime(Protocol):
 
     @property
     def timing(self) -> Timing:
-        """How long to wait for what."""
+        """How long to wait."""
 
 
 def answer_now(provider: Provider, requests: Path, results: Path) -> None:
-    """Have the requests of a file answered now; ProviderError where there are only batches."""
+    """Has the requests of a file answered now. Raises ProviderError if there are only batches."""
     if not isinstance(provider, CompletesNow):
-        what = f"provider '{provider.name}' answers batches only, so it has no previews"
-        raise ProviderError(what, hint="enrich run asks the rows in batches")
+        what = f"provider '{provider.name}' only answers batches, so it has no previews"
+        raise ProviderError(what, hint="enrich run sends the rows in batches")
     provider.complete(requests, results)
 
 
 def find_uploads(provider: Provider, name: str) -> tuple[str, ...]:
-    """The ids of the uploaded files of this name, newest first; none where none can be listed."""
+    """Returns the ids of the uploaded files of this name, newest first; none if there is no
+    list."""
     return provider.uploaded(name) if isinstance(provider, ListsFiles) else ()
 
 
 def can_submit(provider: Provider, file: str) -> bool:
-    """Whether a batch can be made of an uploaded file now; yes where the provider has no word."""
+    """Whether a batch can be created from an uploaded file now; True if that is not known."""
     return provider.ready(file) if isinstance(provider, ListsFiles) else True
 
 
 def discard_upload(provider: Provider, file: str) -> None:
-    """Delete an uploaded file that no batch was made of, where that is possible."""
+    """Deletes an uploaded file of which no batch was created, if the provider can do that."""
     if isinstance(provider, ListsFiles):
         provider.discard(file)
 
 
 def check_provider(provider: Provider, *, images: bool, endpoint: str) -> None:
-    """Raise ProviderError when a provider could not answer at all, as far as it can tell."""
+    """Raises ProviderError if a provider knows that it could not answer at all."""
     if isinstance(provider, ChecksItself):
         provider.check(images=images, endpoint=endpoint)
 
 
 def has_llm(provider: Provider, llm: str) -> bool | None:
-    """Whether a provider is reached and has this llm; None where it does not tell."""
+    """Whether a provider can be reached and has this llm; None if it does not say."""
     return provider.offers(llm) if isinstance(provider, ChecksItself) else None
 
 
 def quote_price(provider: Provider, llm: str, *, now: bool = False) -> Price | None:
-    """What tokens of this llm cost, in a batch or asked `now`; None where nobody knows."""
+    """Returns what tokens of this llm cost, in a batch or asked `now`; None if unknown."""
     return provider.price(llm, now=now) if isinstance(provider, QuotesPrices) else None
 
 
 def read_notice(provider: Provider) -> str:
-    """What people must know about a provider's answers, one sentence; empty if nothing."""
+    """Returns what people must know about a provider's answers; empty if nothing."""
     return provider.notice if isinstance(provider, GivesNotice) else ""
 
 
 def read_timing(provider: Provider) -> Timing:
-    """How long to wait for what; Timing's defaults where the provider does not say."""
+    """Returns how long to wait; the defaults of Timing if the provider does not say."""
     return provider.timing if isinstance(provider, KeepsTime) else Timing()

@@ -1,4 +1,4 @@
-"""Opening: what a provider is made from, and the settings that all providers share."""
+"""Opening: what a provider is created from, and the settings that all providers share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
+
 
 LIMIT_KEYS = ("max_requests", "max_bytes", "enqueued_tokens", "max_batches")
 """Settings that every provider may have: see `Limits`."""
@@ -25,24 +26,24 @@ class Opening:
 
     name: str
     kind: str
-    settings: Settings
-    written: Settings
+    settings: YamlSettings
+    written: YamlSettings
     root: Path
     work: Path
     environment: Mapping[str, str]
 
-    def known(self, *keys: str) -> None:
-        """Refuse settings other than these, and those that all providers share."""
-        self.settings.known(("type", *LIMIT_KEYS, *keys))
+    def check_keys(self, *keys: str) -> None:
+        """Raises ProjectError for settings other than these and those of all providers."""
+        self.settings.check_keys(("type", *LIMIT_KEYS, *keys))
 
     @property
     def limits(self) -> Limits:
-        """What `max_requests` and the others say, or what is usual."""
+        """The limits that `max_requests` and the others set, with defaults filled in."""
         usual, settings = Limits(), self.settings
         return replace(
             usual,
-            requests=settings.integer("max_requests", usual.requests) or usual.requests,
-            bytes=settings.integer("max_bytes", usual.bytes) or usual.bytes,
-            enqueued_tokens=settings.integer("enqueued_tokens"),
-            batches=settings.integer("max_batches"),
+            requests=settings.read_integer("max_requests", usual.requests) or usual.requests,
+            bytes=settings.read_integer("max_bytes", usual.bytes) or usual.bytes,
+            enqueued_tokens=settings.read_integer("enqueued_tokens"),
+            batches=settings.read_integer("max_batches"),
         )

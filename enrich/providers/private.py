@@ -1,4 +1,4 @@
-"""Private files: what holds rows, or answers to them, is its owner's alone to read."""
+"""Private files: only their owner may read files with rows or with answers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ if TYPE_CHECKING:
 
 
 def open_private(path: Path, mode: Literal["wb", "ab"]) -> IO[bytes]:
-    """Open a file to write it, or to append to it, that only its owner may read."""
-    return open(path, mode, opener=_as_owner)  # Path.open has no opener
+    """Opens a file for writing or appending that only its owner may read."""
+    # With an opener, which `Path.open` does not have: a chmod afterwards would leave a moment in
+    # which others can open the file.
+    return open(path, mode, opener=_open_as_owner)
 
 
-def _as_owner(path: str, flags: int) -> int:
-    """Open a file whose mode lets nobody else in; Windows keeps the folder's permissions."""
+def _open_as_owner(path: str, flags: int) -> int:
+    """Opens a file with a mode that lets nobody else in; on Windows the folder's permissions
+    apply."""
     return os.open(path, flags, 0o600)

@@ -1,6 +1,6 @@
-"""The registry: a type's name in project.yml, and the class it stands for.
+"""The registry: the types of providers in project.yml, and the class of each.
 
-Other packages add theirs under the entry-point group `enrich.providers`: a name, and a class with
+Other packages add theirs to the entry-point group `enrich.providers`: a name, and a class with
 `from_settings(opening)` that keeps the Provider protocol.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
     from enrich.providers import Provider
 
 ENTRY_POINT_GROUP = "enrich.providers"
@@ -26,44 +26,48 @@ BUILT_IN = {
     "local": ("enrich.providers.local", "LocalProvider"),
     **dict.fromkeys(PRESETS, ("enrich.providers.openai", "OpenAIProvider")),
 }
-"""The providers that enrich brings: by type, where the class is."""
+"""The modules and classes of enrich's own providers by type. They are imported when they are
+used."""
 
 
 def open_provider(
-    name: str, settings: Settings, *, root: Path, work: Path, environment: Mapping[str, str]
+    name: str, settings: YamlSettings, *, root: Path, work: Path, environment: Mapping[str, str]
 ) -> Provider:
-    """The provider that project.yml calls `name`; `${NAME}` in its settings is read now."""
-    usual = name if name in BUILT_IN or _others(name) else "openai"
-    kind = settings.text("type", usual)
+    """Returns the provider that project.yml calls `name`, with every `${NAME}` in its settings
+    replaced. Raises ProjectError or ProviderError."""
+    # Without a `type`, a name that is a type means that type; any other name is most likely a
+    # server that speaks OpenAI's API.
+    usual = name if name in BUILT_IN or _find_entry_points(name) else "openai"
+    kind = settings.read_text("type", usual)
     opening = Opening(
         name=name,
         kind=kind,
-        settings=settings.expanded(environment),
+        settings=settings.expand(environment),
         written=settings,
         root=root,
         work=work,
         environment=environment,
     )
-    found: Provider = _class(kind, settings).from_settings(opening)
+    found: Provider = _load_class(kind, settings).from_settings(opening)
     return found
 
 
-def _class(kind: str, settings: Settings) -> Any:  # noqa: ANN401  # a class with from_settings
-    """The class of a type; raises ProjectError where nobody brings it."""
+def _load_class(kind: str, settings: YamlSettings) -> Any:  # noqa: ANN401  # a class with from_settings
+    """Returns the class of a type. Raises ProjectError if there is none."""
     if kind in BUILT_IN:
         module, name = BUILT_IN[kind]
         return getattr(import_module(module), name)
-    found = _others(kind)
+    found = _find_entry_points(kind)
     if not found:
         known = (*BUILT_IN, *(each.name for each in entry_points(group=ENTRY_POINT_GROUP)))
-        settings.choice("type", tuple(dict.fromkeys(known)), "")
+        settings.read_choice("type", tuple(dict.fromkeys(known)), "")
     try:
         return found[0].load()
-    except Exception as problem:  # it is somebody else's module
+    except Exception as problem:  # a module of another package may raise anything
         message = f"the provider type '{kind}' of {found[0].value} cannot be loaded: {problem}"
-        raise ProjectError(message, hint="see the package that brings it") from problem
+        raise ProjectError(message, hint="check the package that provides it") from problem
 
 
-def _others(kind: str) -> list[Any]:
-    """The entry points of this name: what other packages bring."""
+def _find_entry_points(kind: str) -> list[Any]:
+    """Returns the entry points of this name in other packages."""
     return list(entry_points(group=ENTRY_POINT_GROUP, name=kind))

@@ -1,4 +1,4 @@
-"""Secrets: what must not be seen in anything that is written or shown, whatever its form."""
+"""Secrets: texts that must not occur in anything that is written or shown, in whatever form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STARS = "***"
 SHORTEST = 4
-"""A secret of fewer letters is none: it would be found everywhere."""
+"""Shorter values do not count as secrets: they would be found everywhere."""
 SEARCH_CHUNK = 1 << 20
 
 
@@ -25,16 +25,19 @@ SEARCH_CHUNK = 1 << 20
 class Secrets:
     """Texts that are replaced by stars: as they are, and as Python, JSON and URLs write them."""
 
+    # Servers repeat what they were sent in their errors, encoded in one of these ways.
+
     values: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, values: Iterable[str]) -> Secrets:
-        """Those of the values that are long enough to be secrets."""
+    def from_values(cls, values: Iterable[str]) -> Secrets:
+        """Returns the secrets among these values: those that are long enough."""
         return cls(tuple(dict.fromkeys(value for value in values if len(value) >= SHORTEST)))
 
     @cached_property
     def forms(self) -> tuple[str, ...]:
         """Every form of every secret, the longest first."""
+        # The longest first: if one secret contains another, the shorter one would leave the rest.
         found = {
             form
             for value in self.values
@@ -50,10 +53,9 @@ class Secrets:
         }
         return tuple(sorted(found, key=lambda form: (-len(form), form)))
 
-    def redacted(self, text: str) -> str:
-        """`text` without any form of a secret.
-
-        >>> Secrets.of(["sk-a/b+c"]).redacted("no sk-a/b+c, no sk-a%2Fb%2Bc")
+    def redact(self, text: str) -> str:
+        """Returns a text without any form of a secret.
+        >>> Secrets.from_values(["sk-a/b+c"]).redact("no sk-a/b+c, no sk-a%2Fb%2Bc")
         'no ***, no ***'
         """
         for form in self.forms:
@@ -61,7 +63,8 @@ class Secrets:
         return text
 
     def clean(self, path: Path) -> None:
-        """Take the secrets out of a file, if a server wrote any into it."""
+        """Removes the secrets from a file, if a server wrote any into it."""
+        # Nearly no file contains one, and searching is much faster than writing it again.
         if not self.forms or not self._is_in(path):
             return
         pattern = re.compile(b"|".join(re.escape(form.encode()) for form in self.forms))
@@ -72,7 +75,7 @@ class Secrets:
         part.replace(path)
 
     def _is_in(self, path: Path) -> bool:
-        """Whether a file holds any form of a secret; they may stand across two chunks."""
+        """Whether a file contains any form of a secret, possibly across two chunks."""
         forms = [form.encode() for form in self.forms]
         longest = max(map(len, forms))
         tail = b""

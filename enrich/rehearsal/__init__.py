@@ -1,8 +1,8 @@
 """A rehearsal: a real HTTP server on loopback that speaks OpenAI's Files and Batches API.
 
-A project is rehearsed against it end to end before money is spent, and the tests of enrich use it
-as the one counterpart of the openai provider. It answers every request with plausible values that
-conform to its schema, counts what would be billed, and lets things go wrong on demand.
+You can run a project against it end to end before you spend money, and the tests of enrich use it
+wherever they need the Batch API. It answers every request with plausible values that conform to
+its schema, counts what would be billed, and injects faults on demand.
 
     with Rehearsal(faults=Faults(dropped=0.1), seed=7) as server:
         client = OpenAI(base_url=server.base_url, api_key="any")
@@ -16,16 +16,16 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Self
 
 from enrich.errors import ProviderError
-from enrich.rehearsal.answers import answer, request_key
+from enrich.rehearsal.answers import answer, hash_request
 from enrich.rehearsal.batches import Batches
 from enrich.rehearsal.bill import Bill, Till, Usage
 from enrich.rehearsal.calls import Call, Calls
 from enrich.rehearsal.faults import Faults, Step
-from enrich.rehearsal.files import Files
+from enrich.rehearsal.files import FileStore
 from enrich.rehearsal.llm import Llm
 from enrich.rehearsal.routes import Api
 from enrich.rehearsal.server import HOST, Server
-from enrich.rehearsal.settings import Quirks, Rewrite, Settings
+from enrich.rehearsal.settings import Quirks, RehearsalSettings, Rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,23 +40,24 @@ __all__ = [
     "Step",
     "Usage",
     "answer",
-    "request_key",
+    "hash_request",
 ]
 
 
 class Rehearsal:
-    """The server, listening from `with` to the end of its block.
+    """The server, which listens inside a `with` block.
 
-    Its files and batches are forgotten then; its bill and its log stay. Used a second time it
-    listens on the same port, like a provider that lost its data.
+    At the end of the block its files and batches are gone, but its bill and its log are kept. Used
+    a second time, it listens on the same port, like a provider that has lost its data.
 
-    `seed` decides every fault and the order of results. `port` 0 takes a free one. With an
-    `api_key` any other is refused. A batch goes on by one state each time it is retrieved, or,
-    with `latency`, each time so many seconds have passed. `max_requests` and `max_bytes` limit an
-    input file, `enqueued_tokens` (bytes / 4) the open batches of one llm. Requests of
-    `unknown_llms` are refused. `hang` seconds bound a hanging call, and `retry_after` seconds are
-    what a 429 or a 5xx asks the client to wait. `rewrite` is given each result line before it is
-    written, and gives what another server would write instead. Its clock is `clock` seconds ahead.
+    `seed` decides every fault and the order of results. `port` 0 takes a free port. If there is an
+    `api_key`, any other key is refused. A batch moves on by one state each time it is retrieved or,
+    with `latency`, each time that many seconds have passed. `max_requests` and `max_bytes` limit an
+    input file, and `enqueued_tokens` (bytes / 4) limits the open batches of one llm. Requests for
+    `unknown_llms` are refused. A hanging call takes `hang` seconds at most, and a 429 or a 5xx asks
+    the client to wait for `retry_after` seconds. `rewrite` gets each result line before it is
+    written, and returns what another server would write instead. The server's clock is `clock`
+    seconds ahead.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Rehearsal:
         clock: float = 0.0,
     ) -> None:
         self._port = port
-        self.settings = Settings(
+        self.settings = RehearsalSettings(
             faults=faults or Faults(),
             quirks=quirks or Quirks(),
             seed=seed,
@@ -98,10 +99,10 @@ class Rehearsal:
         self._ended = Event()
 
     def __enter__(self) -> Self:
-        """Start to listen; ProviderError when the port is taken."""
+        """Start listening. Raises ProviderError if the port is taken."""
         self._ended.clear()
         self._folder = TemporaryDirectory(prefix="enrich-rehearsal-")
-        self._files = files = Files(Path(self._folder.name), self.settings)
+        self._files = files = FileStore(Path(self._folder.name), self.settings)
         llm = Llm(self.settings, self._till)
         self._batches = Batches(self.settings, files, llm)
         api = Api(self.settings, files, self._batches, llm)
@@ -127,7 +128,7 @@ class Rehearsal:
         self.close()
 
     def close(self) -> None:
-        """Stop to listen, break every connection, remove every file. Once is enough."""
+        """Stop listening, break every connection and remove every file. May be called again."""
         if self._ended.is_set():
             return
         self._ended.set()
@@ -138,28 +139,30 @@ class Rehearsal:
 
     def serve(self) -> None:
         """Block until another thread calls `close`, or until Ctrl-C (KeyboardInterrupt)."""
-        while not self._ended.wait(1):  # a wait without end hides Ctrl-C on Windows
+        while not self._ended.wait(1):  # on Windows, a wait without a timeout ignores Ctrl-C
             pass
 
     @property
     def base_url(self) -> str:
-        """What the openai SDK and the `base_url` of a provider take."""
+        """The address for the openai SDK, or for the `base_url` of a provider."""
         return f"http://{HOST}:{self._port}/v1"
 
     @property
     def bill(self) -> Bill:
-        """What would be billed so far."""
+        """What would have been billed so far."""
         return self._till.bill
 
     @property
     def batches(self) -> list[dict[str, Any]]:
-        """The batch objects, oldest first. Looking lets no time pass."""
-        return [batch.document() for batch in self._batches.all()]
+        """The batch objects, oldest first. Reading them does not advance them."""
+        return [batch.render_document() for batch in self._batches.list_all()]
 
     @property
     def uploads(self) -> list[dict[str, Any]]:
-        """The file objects of the request files that were not deleted, oldest first."""
-        return [file.document() for file in self._files.all() if file.purpose == "batch"]
+        """The file objects of the request files that have not been deleted, oldest first."""
+        return [
+            file.render_document() for file in self._files.list_all() if file.purpose == "batch"
+        ]
 
     @property
     def log(self) -> tuple[Call, ...]:
@@ -167,14 +170,14 @@ class Rehearsal:
         return self._calls.all
 
     def sends(self, route: str) -> int:
-        """How many calls of a route came, e.g. `sends("GET /v1/batches/{id}")` for the polls."""
+        """Returns how many calls a route has had: `sends("GET /v1/batches/{id}")` for the polls."""
         return self._calls.count(route)
 
-    def script(self, route: str, steps: Iterable[Step], *, anew: bool = False) -> None:
-        """Let these things happen to the next calls of a route, one each; "ok" lets one pass.
+    def script(self, route: str, steps: Iterable[Step], *, replace: bool = False) -> None:
+        """Decide what happens to the next calls of a route, one step each; "ok" lets a call pass.
 
-        They come after what was scripted before, or `anew` instead of it.
+        The steps come after those that were scripted before, or `replace` them.
 
         server.script("POST /v1/batches", ["lost", 500, (429, "insufficient_quota"), "reset"])
         """
-        self._calls.script(route, steps, anew=anew)
+        self._calls.script(route, steps, replace=replace)

@@ -1,8 +1,8 @@
 """Answers: what the rehearsal's llm says, a pure function of the request's body.
 
-Structured output is honoured as OpenAI's structured outputs guide defines it: objects with all
-their keys in schema order, enums, bounds of numbers and arrays, formats of strings, null unions
-by type list or `anyOf`, `$defs` and `$ref`. Of patterns only those of dates and times are met.
+Structured outputs follow OpenAI's guide to them: objects with all their keys in schema order,
+enums, bounds of numbers and arrays, formats of strings, null unions by a list of types or `anyOf`,
+`$defs` and `$ref`. Of patterns, only those of dates and times are matched.
 """
 
 from __future__ import annotations
@@ -13,56 +13,57 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from enrich.rehearsal.dice import FORMATS, Dice
+from enrich.rehearsal.dice import STRING_FORMATS, Dice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Schema = Mapping[str, Any]
 
-DEEP = 5
-"""From this nesting on, a recursive schema is ended as early as it allows."""
-ENDLESS = 50
+DEEP_NESTING = 5
+"""The nesting from which on a recursive schema is ended as soon as it allows."""
+MAX_NESTING_DEPTH = 50
+"""The nesting at which a schema that requires itself is given up; OpenAI allows 10 levels."""
 
 
 def answer(body: Mapping[str, Any]) -> str:
-    """The text an llm answers to the request with this body: the same for ever.
+    """Returns the llm's answer to the request with this body, which is always the same.
 
     >>> answer({"model": "m", "messages": []}) == answer({"messages": [], "model": "m"})
     True
     """
-    return compose(body, request_key(body))
+    return compose_answer(body, hash_request(body))
 
 
-def request_key(body: Mapping[str, Any]) -> str:
-    """A hash of a request's body that does not depend on the order of its keys."""
-    return key_of(canonical(body))
+def hash_request(body: Mapping[str, Any]) -> str:
+    """Returns a hash of a request's body that does not depend on the order of its keys."""
+    return hash_canonical(canonicalize(body))
 
 
-def canonical(body: Mapping[str, Any]) -> str:
-    """The body as JSON with sorted keys, in ASCII, without spaces."""
+def canonicalize(body: Mapping[str, Any]) -> str:
+    """Returns the body as JSON with sorted keys, in ASCII, without spaces."""
     return _encode_sorted(body)
 
 
-def key_of(text: str) -> str:
+def hash_canonical(text: str) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def compose(body: Mapping[str, Any], key: str) -> str:
-    """`answer(body)`, for those who have its `request_key` already."""
+def compose_answer(body: Mapping[str, Any], key: str) -> str:
+    """Returns `answer(body)`, for callers that have its hash already."""
     dice = Dice(key)
-    kind, schema = output_format(body)
+    kind, schema = find_output_format(body)
     if kind == "json_schema" and schema is not None:
-        return _encode(Writer(schema, dice).value(schema))
+        return _encode(ValueWriter(schema, dice).write(schema))
     if kind in {"json_schema", "json_object"}:
-        return _encode({"answer": dice.words(2), "score": dice.below(100)})
-    return dice.sentence()
+        return _encode({"answer": dice.draw_words(2), "score": dice.draw_below(100)})
+    return dice.draw_sentence()
 
 
-def output_format(body: Mapping[str, Any]) -> tuple[str, Schema | None]:
-    """The asked format (`text`, `json_object`, `json_schema`) and its schema.
+def find_output_format(body: Mapping[str, Any]) -> tuple[str, Schema | None]:
+    """Returns the requested format (`text`, `json_object`, `json_schema`) and its schema.
 
-    Chat completions nest the schema under `json_schema`; the Responses API puts it flat into
+    Chat completions nest the schema under `json_schema`; the Responses API has it directly in
     `text.format`.
     """
     asked = body.get("response_format")
@@ -75,9 +76,9 @@ def output_format(body: Mapping[str, Any]) -> tuple[str, Schema | None]:
     return str(asked.get("type", "text")), schema if isinstance(schema, dict) else None
 
 
-def resolve(root: Schema, schema: Schema) -> Schema:
-    """The schema a `$ref` (`#`, `#/$defs/NAME`) leads to, or `schema` itself; {} if nowhere."""
-    for _ in range(20):
+def resolve_reference(root: Schema, schema: Schema) -> Schema:
+    """Returns the schema that a `$ref` (`#`, `#/$defs/NAME`) leads to, or `schema`; {} if none."""
+    for _ in range(20):  # references may form a circle
         reference = schema.get("$ref")
         if not isinstance(reference, str):
             return schema
@@ -89,8 +90,8 @@ def resolve(root: Schema, schema: Schema) -> Schema:
     return {}
 
 
-def kinds(schema: Schema) -> list[str]:
-    """The JSON types a schema allows; guessed from its keywords when it names none."""
+def list_json_types(schema: Schema) -> list[str]:
+    """Returns the JSON types that a schema allows, or guesses them if it names none."""
     named = schema.get("type")
     if isinstance(named, str):
         return [named]
@@ -101,113 +102,122 @@ def kinds(schema: Schema) -> list[str]:
     return ["array"] if "items" in schema else ["string"]
 
 
-class Writer:
-    """Writes values that conform to one schema, by throwing dice."""
+class ValueWriter:
+    """Writes random values that conform to one schema."""
 
     def __init__(self, root: Schema, dice: Dice) -> None:
         self.root = root
         self.dice = dice
         self.depth = 0
 
-    def value(self, schema: Schema) -> object:
-        """A value; null when a schema demands itself for ever."""
-        if self.depth > ENDLESS:
+    def write(self, schema: Schema) -> object:
+        """Returns a value that conforms; None if a schema requires itself without end."""
+        if self.depth > MAX_NESTING_DEPTH:
             return None
         if "$ref" in schema:
-            schema = resolve(self.root, schema)
+            schema = resolve_reference(self.root, schema)
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
             return self.dice.pick(schema["enum"])
         branches = schema.get("anyOf") or schema.get("oneOf")
         if branches:
-            return self.value(self._branch(branches))
+            return self.write(self._pick_branch(branches))
         kind = schema.get("type")
-        return self._typed(kind if isinstance(kind, str) else self._kind(kinds(schema)), schema)
+        return self._write_typed(
+            kind if isinstance(kind, str) else self._pick_type(list_json_types(schema)), schema
+        )
 
-    def _typed(self, kind: str, schema: Schema) -> object:
+    def _write_typed(self, kind: str, schema: Schema) -> object:
         if kind == "string":
-            return self._string(schema)
+            return self._write_string(schema)
         if kind == "array":
-            return self._array(schema)
+            return self._write_array(schema)
         if kind == "object":
-            return self._object(schema)
+            return self._write_object(schema)
         if kind == "boolean":
             return self.dice.throw() < 0.5
         if kind == "null":
             return None
-        return number(schema, self.dice, whole=kind == "integer")
+        return draw_number(schema, self.dice, whole=kind == "integer")
 
-    def _kind(self, allowed: list[str]) -> str:
-        """Null is rare where there is a choice, and the way out of a deep recursion."""
+    def _pick_type(self, allowed: list[str]) -> str:
+        """Returns one type. Null is rare where there is a choice, and ends a deep recursion."""
         solid = [kind for kind in allowed if kind != "null"]
         if not solid or (len(solid) < len(allowed) and self._gives_up()):
             return "null"
         return solid[0] if len(solid) == 1 else self.dice.pick(solid)
 
-    def _branch(self, branches: list[Schema]) -> Schema:
+    def _pick_branch(self, branches: list[Schema]) -> Schema:
         solid = [branch for branch in branches if branch.get("type") != "null"]
         if not solid or (len(solid) < len(branches) and self._gives_up()):
             return {"type": "null"}
-        if self.depth >= DEEP:
+        if self.depth >= DEEP_NESTING:
             solid = [branch for branch in solid if "$ref" not in branch] or solid
         return self.dice.pick(solid)
 
     def _gives_up(self) -> bool:
-        return self.depth >= DEEP or self.dice.throw() < 0.1
+        return self.depth >= DEEP_NESTING or self.dice.throw() < 0.1
 
-    def _object(self, schema: Schema) -> dict[str, Any]:
+    def _write_object(self, schema: Schema) -> dict[str, Any]:
         self.depth += 1
         properties = schema.get("properties") or {}
-        made = {name: self.value(inner) for name, inner in properties.items()}
+        made = {name: self.write(inner) for name, inner in properties.items()}
         extra = schema.get("additionalProperties")
-        if not properties and isinstance(extra, dict) and self.depth < DEEP:
-            made = {self.dice.words(1): self.value(extra) for _ in range(2)}
+        if not properties and isinstance(extra, dict) and self.depth < DEEP_NESTING:
+            made = {self.dice.draw_words(1): self.write(extra) for _ in range(2)}
         self.depth -= 1
         return made
 
-    def _array(self, schema: Schema) -> list[Any]:
+    def _write_array(self, schema: Schema) -> list[Any]:
         least = int(schema.get("minItems", 0))
         most = int(schema.get("maxItems", max(least, 1) + 2))
-        length = least if self.depth >= DEEP else self.dice.between(max(least, min(1, most)), most)
+        length = (
+            least
+            if self.depth >= DEEP_NESTING
+            else self.dice.draw_between(max(least, min(1, most)), most)
+        )
         self.depth += 1
         items = schema.get("items")
         inner = items if isinstance(items, dict) else {"type": "string"}
-        made = [self.value(inner) for _ in range(min(length, max(least, 8)))]
+        made = [self.write(inner) for _ in range(min(length, max(least, 8)))]
         self.depth -= 1
         return made
 
-    def _string(self, schema: Schema) -> str:
+    def _write_string(self, schema: Schema) -> str:
         form = schema.get("format")
-        if form in FORMATS:
-            return FORMATS[form](self.dice)
-        text = self.dice.words(self.dice.between(1, 3))
+        if form in STRING_FORMATS:
+            return STRING_FORMATS[form](self.dice)
+        text = self.dice.draw_words(self.dice.draw_between(1, 3))
         if "pattern" in schema:
-            known = (form(self.dice) for form in FORMATS.values())
+            # Only patterns of dates and times are supported: the known formats are tried, and their
+            # first 8 and 10 letters.
+            known = (form(self.dice) for form in STRING_FORMATS.values())
             tried = (part for each in known for part in (each, each[:8], each[:10]))
             return next((each for each in tried if re.search(schema["pattern"], each)), text)
         while len(text) < int(schema.get("minLength", 0)):
-            text += " " + self.dice.words(1)
+            text += " " + self.dice.draw_words(1)
         return text[: int(schema["maxLength"])] if "maxLength" in schema else text
 
 
-def number(schema: Schema, dice: Dice, *, whole: bool) -> int | float:
-    """A number within `minimum`, `maximum` and their exclusive forms, a multiple if asked."""
-    low, high = _bounds(schema)
+def draw_number(schema: Schema, dice: Dice, *, whole: bool) -> int | float:
+    """Returns a number within the bounds of a schema, and a multiple if it asks for one."""
+    low, high = _find_bounds(schema)
     step = schema.get("multipleOf") or (1 if whole else None)
     if step is not None:
         first, last = math.ceil(low / step), math.floor(high / step)
-        first += _excluded(first * step, schema.get("exclusiveMinimum"))
-        last -= _excluded(last * step, schema.get("exclusiveMaximum"))
-        made = dice.between(first, max(first, last)) * step
+        first += _count_excluded(first * step, schema.get("exclusiveMinimum"))
+        last -= _count_excluded(last * step, schema.get("exclusiveMaximum"))
+        made = dice.draw_between(first, max(first, last)) * step
         return int(made) if whole else made
     exact: float = low + (high - low) * (0.1 + 0.8 * dice.throw())
+    # Two digits look like an answer, but must not round onto an exclusive bound.
     rounded = round(exact, 2)
     return rounded if low < rounded < high else exact
 
 
-def _bounds(schema: Schema) -> tuple[float, float]:
-    """The lowest and highest number; 0 to 100 where nothing is said."""
+def _find_bounds(schema: Schema) -> tuple[float, float]:
+    """Returns the lowest and highest number; 0 and 100 if the schema has no bounds."""
     lows = [schema[k] for k in ("minimum", "exclusiveMinimum") if k in schema]
     highs = [schema[k] for k in ("maximum", "exclusiveMaximum") if k in schema]
     if lows:
@@ -218,7 +228,7 @@ def _bounds(schema: Schema) -> tuple[float, float]:
     return 0, 100
 
 
-def _excluded(edge: float, limit: float | None) -> int:
+def _count_excluded(edge: float, limit: float | None) -> int:
     return int(limit is not None and edge == limit)
 
 

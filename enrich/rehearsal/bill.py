@@ -1,4 +1,4 @@
-"""The bill: which requests were executed, how often, and for how many tokens."""
+"""The bill: which requests have been executed, how often, and for how many tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from enrich.rehearsal.answers import request_key
+from enrich.rehearsal.answers import hash_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one response, or of many; those that are `hidden` are output that only the total
-    tells of."""
+    """The tokens of one or several responses. `hidden` ones are output that only the total
+    includes."""
 
     input: int = 0
     cached: int = 0
@@ -38,9 +38,9 @@ class Usage:
 
 @dataclass(frozen=True)
 class Bill:
-    """What would be billed: every request executed with HTTP 200, wanted or not.
+    """What would be billed: every request that was executed with HTTP 200, usable or not.
 
-    `requests` counts the executions by `request_key(body)`, in batches and synchronous ones.
+    `requests` counts the executions by `hash_request(body)`, in batches and synchronous ones.
     """
 
     requests: Counter[str]
@@ -48,17 +48,17 @@ class Bill:
 
     @property
     def total(self) -> int:
-        """How many executions are billed."""
+        """The number of billed executions."""
         return self.requests.total()
 
     @property
     def repeated(self) -> dict[str, int]:
-        """The requests that are billed more than once."""
+        """The requests that are billed more than once, and how often."""
         return {key: times for key, times in self.requests.items() if times > 1}
 
     def times(self, body: Mapping[str, Any]) -> int:
-        """How often the request with this body is billed."""
-        return self.requests[request_key(body)]
+        """Returns how often the request with this body is billed."""
+        return self.requests[hash_request(body)]
 
 
 class Till:
@@ -70,8 +70,8 @@ class Till:
         self._billed: Counter[str] = Counter()
         self._usage = Usage()
 
-    def attempt(self, key: str) -> int:
-        """Count one more execution of a request; gives how many there were before."""
+    def count_attempt(self, key: str) -> int:
+        """Count an execution of a request. Returns how many there were before it."""
         with self._lock:
             before = self._attempts[key]
             self._attempts[key] = before + 1

@@ -1,4 +1,4 @@
-"""Bodies: what a client sends after the headers, read in pieces of constant size."""
+"""Bodies: what a client sends after the headers, read in pieces of bounded size."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from email.message import Message
     from io import BufferedIOBase
 
-CHUNK = 1 << 18
-LONGEST_LINE = 1 << 16
+PIECE_BYTES = 1 << 18
+"""Read and written at a time, so that an upload of 200 MB is never in memory as a whole."""
+MAX_CHUNK_HEADER = 1 << 16
+"""The bytes up to which a line between chunks is read, as http.server bounds its own lines."""
 
 
-class Body:
-    """The body of one HTTP request, of known length or in chunks (RFC 9112)."""
+class RequestBody:
+    """The body of one HTTP request, with a known length or in chunks (RFC 9112)."""
 
     def __init__(self, stream: BufferedIOBase, headers: Message) -> None:
         self._stream = stream
@@ -28,50 +30,50 @@ class Body:
         self.content_type = headers.get("Content-Type", "")
 
     def read(self) -> bytes:
-        """The next piece; empty at the end, and when the client is gone."""
+        """Returns the next piece; empty at the end, or if the client is gone."""
         if not self._left and not self._ended:
             self._next_chunk()
-        piece = self._stream.read(min(self._left, CHUNK)) if self._left else b""
+        piece = self._stream.read(min(self._left, PIECE_BYTES)) if self._left else b""
         self._left -= len(piece)
         if not piece:
             self._left, self._ended = 0, True
         return piece
 
     def _next_chunk(self) -> None:
-        line = self._stream.readline(LONGEST_LINE).strip()
-        if not line:  # the end of the chunk before
-            line = self._stream.readline(LONGEST_LINE).strip()
+        line = self._stream.readline(MAX_CHUNK_HEADER).strip()
+        if not line:  # the line break that ends the previous chunk
+            line = self._stream.readline(MAX_CHUNK_HEADER).strip()
         try:
             self._left = int(line.split(b";")[0], 16)
         except ValueError:
             self._left = 0
         if not self._left:
             self._ended = True
-            while self._stream.readline(LONGEST_LINE).strip():
+            while self._stream.readline(MAX_CHUNK_HEADER).strip():
                 pass
 
-    def all(self, *, limit: int) -> bytes:
-        """The whole body, which must not be longer than `limit` bytes."""
+    def read_all(self, *, limit: int) -> bytes:
+        """Returns the whole body. Raises ApiError if it is longer than `limit` bytes."""
         pieces, size = [], 0
         while piece := self.read():
             size += len(piece)
             if size > limit:
-                raise too_large(limit)
+                raise make_size_error(limit)
             pieces.append(piece)
         return b"".join(pieces)
 
     def drain(self) -> None:
-        """Read and forget the rest, so that the connection can be used again."""
+        """Read and discard the rest, so that the connection can be used again."""
         while self.read():
             pass
 
 
-def too_large(limit: int) -> ApiError:
+def make_size_error(limit: int) -> ApiError:
     message = f"Maximum content size limit ({limit}) exceeded."
     return ApiError(413, message, code="request_too_large")
 
 
-class Part:
+class FormField:
     """One field of a form: its name, its file name if it is a file, and its content."""
 
     def __init__(self, headers: Message, content: Iterator[bytes]) -> None:
@@ -84,30 +86,31 @@ class Part:
 class Form:
     """A multipart/form-data body (RFC 7578), read once, front to back."""
 
-    def __init__(self, body: Body) -> None:
-        header = _parse(b"Content-Type: " + body.content_type.encode())
+    def __init__(self, body: RequestBody) -> None:
+        header = _parse_headers(b"Content-Type: " + body.content_type.encode())
         boundary = header.get_boundary()
         if header.get_content_type() != "multipart/form-data" or not boundary:
             message = "Expected a multipart/form-data body."
             raise ApiError(400, message, code="invalid_content_type")
         self._body = body
         self._delimiter = b"\r\n--" + boundary.encode()
-        self._buffer = b"\r\n"
+        self._buffer = b"\r\n"  # the first delimiter of a form has no line break before it
 
-    def __iter__(self) -> Iterator[Part]:
-        """The parts. The content of each must be read to its end before the next."""
-        self._skip(self._delimiter)
+    def __iter__(self) -> Iterator[FormField]:
+        """Yields the fields. The content of each must be read to its end before the next."""
+        self._skip_to(self._delimiter)
         while self._take(2) != b"--":
-            headers = b"".join(self._until(b"\r\n\r\n"))
-            yield Part(_parse(headers), self._until(self._delimiter))
+            headers = b"".join(self._read_until(b"\r\n\r\n"))
+            yield FormField(_parse_headers(headers), self._read_until(self._delimiter))
 
-    def _skip(self, mark: bytes) -> None:
-        for _ in self._until(mark):
+    def _skip_to(self, mark: bytes) -> None:
+        for _ in self._read_until(mark):
             pass
 
-    def _until(self, mark: bytes) -> Iterator[bytes]:
-        """What stands before the next mark; goes on behind it."""
+    def _read_until(self, mark: bytes) -> Iterator[bytes]:
+        """Yields what comes before the next mark, and continues behind the mark."""
         while (place := self._buffer.find(mark)) < 0:
+            # The end of the buffer is kept, because it may be the start of the mark.
             ready = max(0, len(self._buffer) - len(mark) + 1)
             yield self._buffer[:ready]
             self._buffer = self._buffer[ready:]
@@ -128,6 +131,6 @@ class Form:
         self._buffer += piece
 
 
-def _parse(headers: bytes) -> Message:
-    """Headers in UTF-8, as browsers and SDKs write file names."""
+def _parse_headers(headers: bytes) -> Message:
+    """Returns headers read as UTF-8, which browsers and SDKs use for file names."""
     return HeaderParser().parsestr(headers.decode("utf-8", "replace"))

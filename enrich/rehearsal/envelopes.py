@@ -1,4 +1,4 @@
-"""Envelopes: how an answer is wrapped by `/v1/chat/completions` and by `/v1/responses`."""
+"""Envelopes: how `/v1/chat/completions` and `/v1/responses` wrap an answer."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.rehearsal import pictures
 from enrich.rehearsal.bill import Usage
-from enrich.rehearsal.objections import CHAT
+from enrich.rehearsal.objections import CHAT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CACHEABLE = 1024
-"""Prompts shorter than this are not cached (OpenAI's prompt caching guide)."""
+MIN_CACHED_TOKENS = 1024
+"""The tokens below which a prompt is not cached (OpenAI's guide to prompt caching)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What the llm said: a text or, when it refused, why; `cut` when it ran out of tokens,
-    `broken` when it failed in the middle, `empty` when nothing came of it."""
+class LlmAnswer:
+    """What the llm said: a text or the reason for a refusal; `cut` if it ran out of tokens,
+    `broken` if it failed halfway, `empty` if there is no content."""
 
     text: str = ""
     refusal: str = ""
@@ -29,25 +29,30 @@ class Answer:
     empty: bool = False
 
 
-def usage_of(prompt: str, answer: Answer, *, hidden: int, body: Mapping[str, Any]) -> Usage:
-    """An estimate by lengths: four characters a token, the first half of a long prompt cached;
-    pictures by their size."""
-    text = len(prompt) - sum(len(url) for url, _ in pictures.images(body))
+def estimate_usage(
+    prompt: str, answer: LlmAnswer, *, hidden: int, body: Mapping[str, Any]
+) -> Usage:
+    """Returns an estimate: four characters make a token, the first half of a long prompt is
+    cached, and pictures count by their size."""
+    text = len(prompt) - sum(len(url) for url, _ in pictures.list_images(body))
     tokens = max(1, text // 4)
-    cached = tokens // 2 // 128 * 128 if tokens >= CACHEABLE else 0
+    # Prefixes are cached in steps of 128 tokens (the same guide).
+    cached = tokens // 2 // 128 * 128 if tokens >= MIN_CACHED_TOKENS else 0
     written = max(1, len(answer.text or answer.refusal) // 4)
-    return Usage(tokens + pictures.tokens(body), cached, written, hidden)
+    return Usage(tokens + pictures.bill_pictures(body), cached, written, hidden)
 
 
-def wrap(
-    body: Mapping[str, Any], key: str, answer: Answer, usage: Usage, *, endpoint: str
+def wrap_answer(
+    body: Mapping[str, Any], key: str, answer: LlmAnswer, usage: Usage, *, endpoint: str
 ) -> dict[str, Any]:
-    """The body of the HTTP 200 response that carries this answer."""
-    make = _completion if endpoint == CHAT else _response
+    """Returns the body of the HTTP 200 response that carries this answer."""
+    make = _render_completion if endpoint == CHAT_PATH else _render_response
     return make(body, key, answer, usage)
 
 
-def _completion(body: Mapping[str, Any], key: str, answer: Answer, usage: Usage) -> dict[str, Any]:
+def _render_completion(
+    body: Mapping[str, Any], key: str, answer: LlmAnswer, usage: Usage
+) -> dict[str, Any]:
     message: dict[str, Any] = {
         "role": "assistant",
         "content": None if answer.refusal or answer.empty else answer.text,
@@ -78,8 +83,10 @@ def _completion(body: Mapping[str, Any], key: str, answer: Answer, usage: Usage)
     }
 
 
-def _response(body: Mapping[str, Any], key: str, answer: Answer, usage: Usage) -> dict[str, Any]:
-    """The Responses API puts a reasoning item before the message when reasoning is asked for."""
+def _render_response(
+    body: Mapping[str, Any], key: str, answer: LlmAnswer, usage: Usage
+) -> dict[str, Any]:
+    """Returns a response, with a reasoning item before the message if reasoning is requested."""
     if answer.refusal:
         part: dict[str, Any] = {"type": "refusal", "refusal": answer.refusal}
     else:
@@ -107,12 +114,12 @@ def _response(body: Mapping[str, Any], key: str, answer: Answer, usage: Usage) -
         "tool_choice": "auto",
         "tools": [],
         "metadata": {},
-        "usage": batch_usage(usage),
+        "usage": render_usage(usage),
     }
 
 
-def batch_usage(usage: Usage) -> dict[str, Any]:
-    """Usage under the names of the Responses API, which batches use for every endpoint."""
+def render_usage(usage: Usage) -> dict[str, Any]:
+    """Returns usage under the names of the Responses API, which batches use for every endpoint."""
     return {
         "input_tokens": usage.input,
         "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": 0},

@@ -1,4 +1,4 @@
-"""Execution: a batch's requests answered one by one, in a shuffled order, as far as asked."""
+"""Execution: the requests of a batch answered one by one, in a shuffled order."""
 
 from __future__ import annotations
 
@@ -6,25 +6,31 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from enrich.rehearsal.bill import Usage
-from enrich.rehearsal.validation import parse
+from enrich.rehearsal.validation import parse_object
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from enrich.rehearsal.llm import Llm
-    from enrich.rehearsal.results import Results
-    from enrich.rehearsal.validation import Accepted
+    from enrich.rehearsal.results import ResultFiles
+    from enrich.rehearsal.validation import AcceptedFile
 
 
 class Execution:
-    """The work of one accepted batch. It can stop half way, go on later or never.
+    """The work of one accepted batch. It can stop halfway, and continue later or never.
 
-    The order of a batch's results is not promised (OpenAI Batch API guide), so it is the shuffled
-    order of execution, the same for the same seed. One line is in memory at a time.
+    OpenAI's guide to the Batch API does not promise the order of results, so they are in the
+    shuffled order of execution, which the seed decides. One line is in memory at a time.
     """
 
     def __init__(
-        self, accepted: Accepted, input_path: Path, results: Results, llm: Llm, *, order: str
+        self,
+        accepted: AcceptedFile,
+        input_path: Path,
+        results: ResultFiles,
+        llm: Llm,
+        *,
+        order: str,
     ) -> None:
         self._input = input_path
         self._results = results
@@ -42,24 +48,27 @@ class Execution:
         with self._input.open("rb") as file, self._results as results:
             for offset in self._order[self.done : until]:
                 file.seek(offset)
-                request = parse(file.readline())
+                request = parse_object(file.readline())
                 self._execute(request["custom_id"], request["body"], request["url"], results)
         self.done = max(self.done, until)
 
-    def _execute(self, custom_id: str, body: dict[str, object], url: str, results: Results) -> None:
+    def _execute(
+        self, custom_id: str, body: dict[str, object], url: str, results: ResultFiles
+    ) -> None:
         outcome = self._llm.execute(body, endpoint=url, custom_id=custom_id)
         if outcome.fault != "dropped":
-            results.executed(custom_id, outcome)
+            results.write_executed(custom_id, outcome)
         self.usage += outcome.usage
+        # OpenAI counts requests that it has lost (status_code 0) as completed.
         if outcome.status in {0, 200}:
             self.completed += 1
         else:
             self.failed += 1
 
     def give_up(self, code: str) -> None:
-        """Write the requests that have not been executed as `batch_expired` or `_cancelled`."""
+        """Write error lines with this code for the requests that have not been executed."""
         with self._input.open("rb") as file, self._results as results:
             for offset in self._order[self.done :]:
                 file.seek(offset)
-                results.not_executed(parse(file.readline())["custom_id"], code)
+                results.write_not_executed(parse_object(file.readline())["custom_id"], code)
         self.done = self.total

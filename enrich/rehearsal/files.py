@@ -1,4 +1,4 @@
-"""Files: what was uploaded and what batches wrote, kept in a folder of the server's own."""
+"""Files: uploads and the results of batches, in a folder of the server's own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from enrich.rehearsal.replies import ApiError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.rehearsal.settings import Settings
+    from enrich.rehearsal.settings import RehearsalSettings
 
-KEPT = 30 * 86_400
-"""Seconds after which the files of batches expire (OpenAI Batch API guide)."""
+EXPIRY_SECONDS = 30 * 86_400
+"""Seconds after which files of batches expire (OpenAI's guide to the Batch API)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +31,14 @@ class StoredFile:
     bytes: int
     created_at: int
 
-    def document(self, *, status: str = "processed") -> dict[str, Any]:
-        """The file object of the Files API."""
+    def render_document(self, *, status: str = "processed") -> dict[str, Any]:
+        """Returns the file object of the Files API."""
         return {
             "id": self.id,
             "object": "file",
             "bytes": self.bytes,
             "created_at": self.created_at,
-            "expires_at": self.created_at + KEPT,
+            "expires_at": self.created_at + EXPIRY_SECONDS,
             "filename": self.filename,
             "purpose": self.purpose,
             "status": status,
@@ -46,25 +46,26 @@ class StoredFile:
         }
 
 
-class Files:
-    """All files by id, in the order they came. Deleted ones keep their bytes until the end."""
+class FileStore:
+    """All files by id, in the order of creation. The bytes of deleted ones are kept until the end,
+    because a batch may still be reading them."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: RehearsalSettings) -> None:
         self._folder = folder
         self._clock = settings.clock
         self._quirks = settings.quirks
-        self._asked: dict[str, int] = {}
-        self._listed: dict[str, int] = {}
+        self._times_asked: dict[str, int] = {}
+        self._times_listed: dict[str, int] = {}
         self._lock = Lock()
         self._names = count()
         self._files: dict[str, StoredFile] = {}
 
     def new_path(self) -> Path:
-        """Where to write a file that is not known yet."""
+        """Returns a path for a file that is about to be written."""
         return self._folder / f"{next(self._names)}.jsonl"
 
     def add(self, path: Path, *, filename: str, purpose: str) -> StoredFile:
-        """Make the finished file at `path` known under a new id."""
+        """Add the finished file at `path` under a new id."""
         file = StoredFile(
             id=f"file-{token_hex(12)}",
             path=path,
@@ -93,29 +94,29 @@ class Files:
             self._files.pop(file_id, None)
         return {"id": file_id, "object": "file", "deleted": True}
 
-    def ready(self, file: StoredFile) -> bool:
-        """Whether a batch can be made of a file; asking brings that nearer."""
+    def check_ready(self, file: StoredFile) -> bool:
+        """Returns whether a batch can be created from a file; with `pending_files` not at first."""
         with self._lock:
-            self._asked[file.id] = asked = self._asked.get(file.id, 0) + 1
+            self._times_asked[file.id] = asked = self._times_asked.get(file.id, 0) + 1
         return file.purpose != "batch" or asked > self._quirks.pending_files
 
     def retrieve(self, file_id: str) -> dict[str, Any]:
-        """The file object, with its status where this server tells it."""
+        """Returns the file object, without its status if the server does not report it."""
         file = self.get(file_id)
         if self._quirks.no_file_status:
-            known = file.document()
+            known = file.render_document()
             del known["status"]
             return known
-        return file.document(status="processed" if self.ready(file) else "pending")
+        return file.render_document(status="processed" if self.check_ready(file) else "pending")
 
-    def listed(self) -> list[StoredFile]:
-        """The files that a list shows by now, oldest first."""
-        files = self.all()
+    def list_visible(self) -> list[StoredFile]:
+        """Returns the files that a list shows by now, oldest first."""
+        files = self.list_all()
         for file in files:
-            self._listed[file.id] = self._listed.get(file.id, 0) + 1
-        return [file for file in files if self._listed[file.id] > self._quirks.late_list]
+            self._times_listed[file.id] = self._times_listed.get(file.id, 0) + 1
+        return [file for file in files if self._times_listed[file.id] > self._quirks.late_list]
 
-    def all(self) -> list[StoredFile]:
-        """Every file, oldest first."""
+    def list_all(self) -> list[StoredFile]:
+        """Returns every file, oldest first."""
         with self._lock:
             return list(self._files.values())

@@ -1,7 +1,8 @@
 """Objections: why OpenAI would refuse a request's body outright, with a 400.
 
-The rules for schemas are those of OpenAI's structured outputs guide: the root is an object, every
-object lists all its properties as required and allows no others, and some keywords are unknown.
+The rules for schemas are those of OpenAI's guide to structured outputs: the root is an object,
+every object lists all its properties as required and allows no others, and some keywords are not
+supported.
 """
 
 from __future__ import annotations
@@ -16,12 +17,21 @@ from enrich.rehearsal.replies import ApiError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-CHAT = "/v1/chat/completions"
-RESPONSES = "/v1/responses"
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-UNKNOWN = ("allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "default")
-NESTING = 10
-KINDS: dict[str, type] = {
+CHAT_PATH = "/v1/chat/completions"
+RESPONSES_PATH = "/v1/responses"
+FORMAT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+REFUSED_KEYWORDS = (
+    "allOf",
+    "not",
+    "dependentRequired",
+    "dependentSchemas",
+    "if",
+    "then",
+    "else",
+    "default",
+)
+MAX_SCHEMA_LEVELS = 10
+KEYWORD_TYPES: dict[str, type] = {
     "properties": dict,
     "$defs": dict,
     "required": list,
@@ -30,7 +40,7 @@ KINDS: dict[str, type] = {
     "oneOf": list,
     "$ref": str,
 }
-NUMERIC = (
+NUMERIC_KEYWORDS = (
     "minItems",
     "maxItems",
     "minLength",
@@ -44,8 +54,8 @@ NUMERIC = (
 
 
 def object_to(body: Mapping[str, Any], endpoint: str) -> None:
-    """Raise ApiError when OpenAI would refuse this body at this endpoint."""
-    content = "messages" if endpoint == CHAT else "input"
+    """Raise ApiError if OpenAI would refuse this body at this endpoint."""
+    content = "messages" if endpoint == CHAT_PATH else "input"
     if not body.get(content):
         raise ApiError(
             400,
@@ -53,18 +63,19 @@ def object_to(body: Mapping[str, Any], endpoint: str) -> None:
             code="missing_required_parameter",
             param=content,
         )
-    asked, param = _format(body, endpoint)
+    asked, param = _find_format(body, endpoint)
+    # Without the word, an llm may write whitespace without end, so OpenAI insists on it.
     if asked.get("type") == "json_object" and "json" not in json.dumps(body[content]).lower():
         message = f"'{content}' must contain the word 'json' in some form, to use '{param}' "
         raise ApiError(400, message + "of type 'json_object'.", param=content)
     if asked.get("type") == "json_schema":
-        nested = asked.get("json_schema") if endpoint == CHAT else asked
+        nested = asked.get("json_schema") if endpoint == CHAT_PATH else asked
         _object_to_schema(nested if isinstance(nested, dict) else {}, param)
 
 
-def _format(body: Mapping[str, Any], endpoint: str) -> tuple[dict[str, Any], str]:
-    """What the body asks of the answer's form, and the name of that parameter."""
-    if endpoint == CHAT:
+def _find_format(body: Mapping[str, Any], endpoint: str) -> tuple[dict[str, Any], str]:
+    """Returns the format that the body requests, and the name of that parameter."""
+    if endpoint == CHAT_PATH:
         asked, param = body.get("response_format"), "response_format"
     else:
         text = body.get("text")
@@ -74,21 +85,22 @@ def _format(body: Mapping[str, Any], endpoint: str) -> tuple[dict[str, Any], str
 
 def _object_to_schema(named: Mapping[str, Any], param: str) -> None:
     name = named.get("name")
-    if not isinstance(name, str) or not NAME.fullmatch(name):
+    if not isinstance(name, str) or not FORMAT_NAME.fullmatch(name):
         message = f"Invalid '{param}.name': expected 1 to 64 of the characters a-z, A-Z, 0-9, _, -."
         raise ApiError(400, message, code="invalid_value", param=f"{param}.name")
     schema = named.get("schema")
     if schema is None:
         return
-    problem = flaw(json.dumps(schema), strict=bool(named.get("strict")))
+    problem = find_schema_flaw(json.dumps(schema), strict=bool(named.get("strict")))
     if problem:
         message = f"Invalid schema for {param} '{name}': {problem}"
         raise ApiError(400, message, code="invalid_json_schema", param=param)
 
 
+# Every request of a batch carries the same schema, so its text is the key of a cache.
 @lru_cache(maxsize=256)
-def flaw(schema: str, *, strict: bool) -> str:
-    """The first thing structured outputs do not take in a schema, given as JSON; or "".
+def find_schema_flaw(schema: str, *, strict: bool) -> str:
+    """Returns the first thing that structured outputs refuse in a schema, which is JSON; or "".
 
     >>> flaw('{"type": "object", "properties": {"a": {}}}', strict=False)
     ''
@@ -98,37 +110,39 @@ def flaw(schema: str, *, strict: bool) -> str:
     root = json.loads(schema)
     if not isinstance(root, dict) or root.get("type") != "object":
         return "schema must be a JSON Schema of 'type: \"object\"'."
-    return next(_flaws(root, (), 1, strict=strict), "")
+    return next(_list_flaws(root, (), 1, strict=strict), "")
 
 
-def _flaws(schema: object, path: tuple[str, ...], depth: int, *, strict: bool) -> Iterator[str]:
+def _list_flaws(
+    schema: object, path: tuple[str, ...], depth: int, *, strict: bool
+) -> Iterator[str]:
     where = f"In context=({', '.join(map(repr, path))}), "
-    if not isinstance(schema, dict) or not _well_formed(schema):
+    if not isinstance(schema, dict) or not _is_well_formed(schema):
         yield where + "this is not a JSON Schema."
         return
     if strict:
-        yield from (where + problem for problem in _strict_flaws(schema, depth))
+        yield from (where + problem for problem in _list_strict_flaws(schema, depth))
     for word in ("properties", "$defs"):
         level = depth + 1 if word == "properties" else 1
         for name, inner in schema.get(word, {}).items():
-            yield from _flaws(inner, (*path, word, name), level, strict=strict)
+            yield from _list_flaws(inner, (*path, word, name), level, strict=strict)
     if "items" in schema:
-        yield from _flaws(schema["items"], (*path, "items"), depth, strict=strict)
+        yield from _list_flaws(schema["items"], (*path, "items"), depth, strict=strict)
     for word in ("anyOf", "oneOf"):
         for number, branch in enumerate(schema.get(word, [])):
-            yield from _flaws(branch, (*path, word, str(number)), depth, strict=strict)
+            yield from _list_flaws(branch, (*path, word, str(number)), depth, strict=strict)
 
 
-def _well_formed(schema: Mapping[str, Any]) -> bool:
-    return all(isinstance(schema.get(word, kind()), kind) for word, kind in KINDS.items()) and all(
-        isinstance(schema.get(word, 0), int | float) for word in NUMERIC
-    )
+def _is_well_formed(schema: Mapping[str, Any]) -> bool:
+    return all(
+        isinstance(schema.get(word, kind()), kind) for word, kind in KEYWORD_TYPES.items()
+    ) and all(isinstance(schema.get(word, 0), int | float) for word in NUMERIC_KEYWORDS)
 
 
-def _strict_flaws(schema: Mapping[str, Any], depth: int) -> Iterator[str]:
-    if depth > NESTING:
-        yield f"schema exceeds {NESTING} levels of nesting."
-    for word in UNKNOWN:
+def _list_strict_flaws(schema: Mapping[str, Any], depth: int) -> Iterator[str]:
+    if depth > MAX_SCHEMA_LEVELS:
+        yield f"schema exceeds {MAX_SCHEMA_LEVELS} levels of nesting."
+    for word in REFUSED_KEYWORDS:
         if word in schema:
             yield f"'{word}' is not permitted."
     properties = schema.get("properties", {})

@@ -1,7 +1,7 @@
-"""Pictures in requests: what OpenAI's guide "Images and vision" bills for them.
+"""Pictures in requests: their tokens by OpenAI's guide "Images and vision".
 
-Sizes are read from `data:` URLs; a picture that the server would have to fetch gets a size by its
-address, the same each time.
+Sizes are read from `data:` URLs. A picture that the server would have to fetch gets a size that
+follows from its address.
 """
 
 from __future__ import annotations
@@ -11,38 +11,44 @@ from base64 import b64decode
 from binascii import Error
 from typing import TYPE_CHECKING, Any
 
-from enrich.rehearsal.faults import chance
+from enrich.rehearsal.faults import draw_chance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-TILED = {
+# Llms that are billed by tiles of 512 pixels: the base, and the tokens of a tile. A name takes the
+# first prefix that fits, so longer ones come first.
+TILE_TOKENS = {
     "gpt-4o-mini": (2833, 5667),
     "o1": (75, 150),
     "o3": (75, 150),
     "gpt-5": (70, 140),
     "gpt-4": (85, 170),
 }
-PATCHED = {
+# Llms that are billed by patches of 32 pixels, and the factor on their number.
+PATCH_FACTORS = {
     "gpt-4.1-mini": 1.62,
     "gpt-5-mini": 1.62,
     "gpt-4.1-nano": 2.46,
     "gpt-5-nano": 2.46,
     "o4-mini": 1.72,
 }
-BUDGET = 1536
-SIDES = (64, 4096)
-"""How long the sides of fetched pictures may be."""
+MAX_PATCHES = 1536
+"""The patches to which a larger picture is scaled down."""
+FETCHED_SIDES = (64, 4096)
+"""The shortest and the longest side of a fetched picture, in pixels."""
 
 
-def tokens(body: Mapping[str, Any]) -> int:
-    """The input tokens of all pictures in a request."""
+def bill_pictures(body: Mapping[str, Any]) -> int:
+    """Returns the input tokens of all pictures in a request."""
     llm = str(body.get("model") or "")
-    return sum(_count(llm, _size(url), detail) for url, detail in images(body))
+    return sum(
+        _count_tokens(llm, _measure_picture(url), detail) for url, detail in list_images(body)
+    )
 
 
-def images(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The address and the detail of each picture."""
+def list_images(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the address and the detail of each picture."""
     said = body.get("messages") or body.get("input")
     for message in said if isinstance(said, list) else []:
         content = message.get("content") if isinstance(message, dict) else None
@@ -54,17 +60,18 @@ def images(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield shown, str(part.get("detail") or "auto")
 
 
-def _count(llm: str, size: tuple[int, int], detail: str) -> int:
-    for family, factor in PATCHED.items():
+def _count_tokens(llm: str, size: tuple[int, int], detail: str) -> int:
+    for family, factor in PATCH_FACTORS.items():
         if llm.startswith(family):
-            return math.ceil(_patches(*size) * factor)
-    for family, (base, tile) in TILED.items():
+            return math.ceil(_count_patches(*size) * factor)
+    for family, (base, tile) in TILE_TOKENS.items():
         if llm.startswith(family):
-            return base if detail == "low" else base + tile * _tiles(*size)
+            return base if detail == "low" else base + tile * _count_tiles(*size)
     return 1000
 
 
-def _tiles(width: float, height: float) -> int:
+def _count_tiles(width: float, height: float) -> int:
+    # Scaled to fit a square of 2,048 pixels, then to a shorter side of 768 (the same guide).
     if max(width, height) > 2048:
         width, height = (side * 2048 / max(width, height) for side in (width, height))
     if min(width, height) > 768:
@@ -72,32 +79,32 @@ def _tiles(width: float, height: float) -> int:
     return math.ceil(round(width, 6) / 512) * math.ceil(round(height, 6) / 512)
 
 
-def _patches(width: int, height: int) -> int:
-    """Scaled down until the patches are within the budget, whole in one direction."""
+def _count_patches(width: int, height: int) -> int:
+    """Returns the patches after scaling down to the budget, whole in one direction."""
     across, down = math.ceil(width / 32), math.ceil(height / 32)
-    if across * down <= BUDGET:
+    if across * down <= MAX_PATCHES:
         return across * down
-    shrink = math.sqrt(32 * 32 * BUDGET / (width * height))
+    shrink = math.sqrt(32 * 32 * MAX_PATCHES / (width * height))
     wide, high = width * shrink / 32, height * shrink / 32
     shrink *= min(math.floor(wide) / wide, math.floor(high) / high) if wide > 1 and high > 1 else 1
-    return min(BUDGET, math.ceil(width * shrink / 32) * math.ceil(height * shrink / 32))
+    return min(MAX_PATCHES, math.ceil(width * shrink / 32) * math.ceil(height * shrink / 32))
 
 
-def _size(url: str) -> tuple[int, int]:
+def _measure_picture(url: str) -> tuple[int, int]:
     if url.startswith("data:"):
         try:
-            return _header(b64decode(url.partition(",")[2]))
+            return _read_header(b64decode(url.partition(",")[2]))
         except (Error, ValueError, IndexError):
             return 1024, 1024
-    low, high = SIDES
+    low, high = FETCHED_SIDES
     return (
-        int(low + chance("width", url) * (high - low)),
-        int(low + chance("height", url) * (high - low)),
+        int(low + draw_chance("width", url) * (high - low)),
+        int(low + draw_chance("height", url) * (high - low)),
     )
 
 
-def _header(data: bytes) -> tuple[int, int]:
-    """The size that a PNG, GIF, WEBP or JPEG announces."""
+def _read_header(data: bytes) -> tuple[int, int]:
+    """Returns the size in the header of a PNG, GIF, WEBP or JPEG."""
     if data.startswith(b"\x89PNG"):
         return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
     if data.startswith(b"GIF"):
@@ -113,6 +120,7 @@ def _header(data: bytes) -> tuple[int, int]:
         wide, high = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
         return wide, high
     place = 2
+    # A JPEG's size is in its start-of-frame segment, behind others of any length.
     while data[place + 1] not in (0xC0, 0xC1, 0xC2):
         place += 2 + int.from_bytes(data[place + 2 : place + 4])
     height, width = (int.from_bytes(data[at : at + 2]) for at in (place + 5, place + 7))

@@ -1,4 +1,4 @@
-"""Replies: what the server says to one HTTP call, and the errors it says it with."""
+"""Replies: the response to one HTTP call, and OpenAI's error objects."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
+class HttpReply:
     """A response: a JSON document, bytes of HTML, or a file to stream.
 
-    `lost` means that the call took effect but its response never leaves.
+    `lost` means that the call has taken effect but the response is never sent.
     """
 
     status: int = 200
@@ -23,7 +23,7 @@ class Reply:
 
 
 class ApiError(Exception):
-    """A call is refused, in the form of OpenAI's error object."""
+    """A call is refused; `document` is the error object that says why."""
 
     def __init__(
         self,
@@ -36,27 +36,29 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.document = error_object(message, code=code, param=param, kind=kind)
+        self.document = render_error(message, code=code, param=param, kind=kind)
 
 
-def error_object(
+def render_error(
     message: str,
     *,
     code: str | None = None,
     param: str | None = None,
     kind: str = "invalid_request_error",
 ) -> dict[str, Any]:
-    """The body of every error response of OpenAI, over HTTP and in error files."""
+    """Returns the body that error responses have at OpenAI, over HTTP and in error files."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def failure(status: int, code: str | None = None) -> dict[str, Any]:
-    """The error object that goes with a status when nothing is wrong with the request."""
-    kind, usual, message = FAILURES.get(status, ("invalid_request_error", None, "Rehearsed error."))
-    return error_object(message, code=code or usual, kind=kind)
+def render_failure(status: int, code: str | None = None) -> dict[str, Any]:
+    """Returns the error object of a status, for a request that has nothing wrong with it."""
+    kind, usual, message = STATUS_ERRORS.get(
+        status, ("invalid_request_error", None, "Rehearsed error.")
+    )
+    return render_error(message, code=code or usual, kind=kind)
 
 
-FAILURES: dict[int, tuple[str, str | None, str]] = {
+STATUS_ERRORS: dict[int, tuple[str, str | None, str]] = {
     400: ("invalid_request_error", "invalid_request", "The request was rejected."),
     401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
     403: ("invalid_request_error", "access_denied", "This project has no access to this."),

@@ -1,4 +1,4 @@
-"""Results: the output and the error file of one batch, written line by line."""
+"""Results: the output and error files of one batch, written line by line."""
 
 from __future__ import annotations
 
@@ -10,36 +10,38 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from enrich.rehearsal.llm import Outcome
-    from enrich.rehearsal.settings import Settings
+    from enrich.rehearsal.llm import ExecutedRequest
+    from enrich.rehearsal.settings import RehearsalSettings
 
-NEVER_RUN = {
+NEVER_RUN_MESSAGES = {
     "batch_expired": "This request could not be executed before the completion window expired.",
     "batch_cancelled": "This request was not executed because the batch was cancelled.",
 }
 
 
-class Results:
-    """Writes result lines in the shapes of the Batch API, or as a quirk has it.
+class ResultFiles:
+    """Writes result lines in the shapes of the Batch API, or as a quirk says.
 
-    Used as a context manager: between uses nothing is open, so that a batch may rest half done.
+    It is a context manager. Outside of it no file is open, because a batch may stay half done.
     """
 
-    def __init__(self, output: Path, errors: Path, *, name: str, settings: Settings) -> None:
+    def __init__(
+        self, output: Path, errors: Path, *, name: str, settings: RehearsalSettings
+    ) -> None:
         quirks = settings.quirks
         self.output = output
         self.errors = output if quirks.one_file else errors
         self._name = name
         self._quirks = quirks
         self._rewrite = settings.rewrite
-        self._again: list[bytes] = []
+        self._doubled: list[bytes] = []
         self._sequence = 0
 
-    def __enter__(self) -> Results:
+    def __enter__(self) -> ResultFiles:
         self._output = self.output.open("ab")
         self._errors = self._output if self._quirks.one_file else self.errors.open("ab")
         if self._quirks.bom:
-            self._mark()
+            self._write_bom()
         return self
 
     def __exit__(
@@ -51,8 +53,8 @@ class Results:
         self._output.close()
         self._errors.close()
 
-    def executed(self, custom_id: str, outcome: Outcome) -> None:
-        """Write the line of an executed request: to the output file if it got HTTP 200."""
+    def write_executed(self, custom_id: str, outcome: ExecutedRequest) -> None:
+        """Write the line of an executed request: to the output file if its status is 200."""
         self._sequence += 1
         response = {
             "status_code": outcome.status,
@@ -61,7 +63,7 @@ class Results:
         }
         if self._quirks.body_as_string:
             response["body"] = json.dumps(outcome.body)
-        line = self._line(custom_id, response=response, error=None)
+        line = self._render_line(custom_id, response=response, error=None)
         if outcome.fault == "bad_byte":
             line = line.replace(b'"batch_req_', b'"batch_\xffreq_', 1)
         if outcome.status != 200:
@@ -69,20 +71,20 @@ class Results:
             return
         self._output.write(line)
         if outcome.fault == "doubled":
-            self._again.append(line)
+            self._doubled.append(line)
 
-    def not_executed(self, custom_id: str, code: str) -> None:
-        """Write the line of a request that never ran, with the batch's reason."""
+    def write_not_executed(self, custom_id: str, code: str) -> None:
+        """Write the line of a request that never ran, with the reason of the batch."""
         self._sequence += 1
-        error = {"code": code, "message": NEVER_RUN[code]}
-        self._errors.write(self._line(custom_id, response=None, error=error))
+        error = {"code": code, "message": NEVER_RUN_MESSAGES[code]}
+        self._errors.write(self._render_line(custom_id, response=None, error=error))
 
     def finish(self) -> None:
-        """Write the lines that are to stand there twice."""
-        self._output.writelines(self._again)
-        self._again = []
+        """Write the lines that are to appear twice."""
+        self._output.writelines(self._doubled)
+        self._doubled = []
 
-    def _line(
+    def _render_line(
         self, custom_id: str, *, response: dict[str, Any] | None, error: dict[str, Any] | None
     ) -> bytes:
         line: dict[str, Any] = {
@@ -95,18 +97,18 @@ class Results:
         if not good or not self._quirks.no_error_key:
             line["error"] = error
         end = b"\r\n" if self._quirks.crlf else b"\n"
-        return self._written(line) + end * (1 + self._quirks.blank_lines)
+        return self._encode_line(line) + end * (1 + self._quirks.blank_lines)
 
-    def _written(self, line: dict[str, Any]) -> bytes:
-        """A line as bytes, or what the rewriting server makes of it."""
+    def _encode_line(self, line: dict[str, Any]) -> bytes:
+        """Returns a line as bytes, or what `rewrite` turns it into."""
         known = line if self._rewrite is None else self._rewrite(line)
         if isinstance(known, bytes):
             return known
         text = json.dumps(known, ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-8", "backslashreplace")
 
-    def _mark(self) -> None:
-        """Begin empty files with a byte order mark."""
+    def _write_bom(self) -> None:
+        """Start empty files with a byte order mark."""
         for file in (self._output, self._errors):
             if not file.tell():
                 file.write(BOM_UTF8)

@@ -1,4 +1,4 @@
-"""Routes: what each call of the Files and Batches API does, free of sockets."""
+"""Routes: what each call of the Files and Batches API does, without any sockets."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from enrich.rehearsal.bodies import Form, too_large
-from enrich.rehearsal.objections import CHAT, RESPONSES
-from enrich.rehearsal.replies import ApiError, Reply
+from enrich.rehearsal.bodies import Form, make_size_error
+from enrich.rehearsal.objections import CHAT_PATH, RESPONSES_PATH
+from enrich.rehearsal.replies import ApiError, HttpReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from enrich.rehearsal.batches import Batches
-    from enrich.rehearsal.bodies import Body, Part
-    from enrich.rehearsal.files import Files
+    from enrich.rehearsal.bodies import FormField, RequestBody
+    from enrich.rehearsal.files import FileStore
     from enrich.rehearsal.llm import Llm
-    from enrich.rehearsal.settings import Settings
+    from enrich.rehearsal.settings import RehearsalSettings
 
 ROUTES = (
     "POST /v1/files",
@@ -33,14 +33,15 @@ ROUTES = (
     "GET /v1/batches/{id}",
     "POST /v1/batches/{id}/cancel",
     "GET /v1/models/{id}",
-    f"POST {CHAT}",
-    f"POST {RESPONSES}",
+    f"POST {CHAT_PATH}",
+    f"POST {RESPONSES_PATH}",
 )
-LARGEST_DOCUMENT = 64_000_000
+MAX_DOCUMENT_BYTES = 64_000_000
+"""The largest JSON body. OpenAI takes about 50 MB of images in one request."""
 
 
-def route_of(method: str, path: str) -> tuple[str, str]:
-    """The route a call takes, "" for none, and the id in its path.
+def find_route(method: str, path: str) -> tuple[str, str]:
+    """Returns the route of a call, or "", and the id in its path.
 
     >>> route_of("GET", "/v1/batches/b1?x=1")
     ('GET /v1/batches/{id}', 'b1')
@@ -66,15 +67,15 @@ class Request:
     id: str
     path: str
     authorization: str
-    body: Body
+    body: RequestBody
 
-    def option(self, name: str, default: str = "") -> str:
+    def get_option(self, name: str, default: str = "") -> str:
         return parse_qs(urlsplit(self.path).query).get(name, [default])[-1]
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object."""
+        """Returns the body, which must be a JSON object."""
         try:
-            document = json.loads(self.body.all(limit=LARGEST_DOCUMENT))
+            document = json.loads(self.body.read_all(limit=MAX_DOCUMENT_BYTES))
         except ValueError as error:
             message = "We could not parse the JSON body of your request."
             raise ApiError(400, message) from error
@@ -86,51 +87,53 @@ class Request:
 class Api:
     """Answers calls; raises ApiError for those it refuses."""
 
-    def __init__(self, settings: Settings, files: Files, batches: Batches, llm: Llm) -> None:
+    def __init__(
+        self, settings: RehearsalSettings, files: FileStore, batches: Batches, llm: Llm
+    ) -> None:
         self._settings = settings
         self._files = files
         self._batches = batches
         self._llm = llm
-        self._short = 0
-        handlers: tuple[Callable[[Request], Reply], ...] = (
+        self._times_short = 0
+        handlers: tuple[Callable[[Request], HttpReply], ...] = (
             self._upload,
             self._list_files,
-            lambda request: Reply(document=files.retrieve(request.id)),
-            lambda request: Reply(document=files.delete(request.id)),
-            self._content,
-            lambda request: Reply(document=batches.create(request.json()).document()),
+            lambda request: HttpReply(document=files.retrieve(request.id)),
+            lambda request: HttpReply(document=files.delete(request.id)),
+            self._send_content,
+            lambda request: HttpReply(document=batches.create(request.json()).render_document()),
             self._list_batches,
             self._retrieve,
             self._cancel,
-            self._model,
+            self._retrieve_model,
             self._complete,
             self._complete,
         )
         self._handlers = dict(zip(ROUTES, handlers, strict=True))
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> HttpReply:
         self._authorize(request.authorization)
         chat_alone = self._settings.quirks.no_batches and "/v1/chat/" not in request.route
         if request.route not in self._handlers or (chat_alone and "models" not in request.route):
             raise ApiError(404, f"Invalid URL ({request.path}).")
         return self._handlers[request.route](request)
 
-    def _model(self, request: Request) -> Reply:
-        """Any llm is there, but those that the settings name."""
+    def _retrieve_model(self, request: Request) -> HttpReply:
+        """Every llm exists, except those that the settings name."""
         if request.id in self._settings.unknown_llms:
             message = f"The model '{request.id}' does not exist or you do not have access to it."
             raise ApiError(404, message, code="model_not_found")
-        return Reply(document={"id": request.id, "object": "model", "owned_by": "rehearsal"})
+        return HttpReply(document={"id": request.id, "object": "model", "owned_by": "rehearsal"})
 
     def _authorize(self, given: str) -> None:
-        """Any key will do unless the settings name one."""
+        """Accept any key, unless the settings name one."""
         key = self._settings.api_key
         if key is None or hmac.compare_digest(given.encode(), f"Bearer {key}".encode()):
             return
         message = "Incorrect API key provided." if given else "You didn't provide an API key."
         raise ApiError(401, message, code="invalid_api_key")
 
-    def _upload(self, request: Request) -> Reply:
+    def _upload(self, request: Request) -> HttpReply:
         path, filename, purpose = self._files.new_path(), "", ""
         for part in Form(request.body):
             if part.name == "file":
@@ -149,88 +152,94 @@ class Api:
             message = f"Invalid file format for Batch API: '{filename}'. Must be .jsonl"
             raise ApiError(400, message, param="file")
         file = self._files.add(path, filename=filename, purpose=purpose)
-        return Reply(document=file.document())
+        return HttpReply(document=file.render_document())
 
-    def _content(self, request: Request) -> Reply:
-        """A file's bytes; of a result file, with this quirk, at first only half of its lines."""
+    def _send_content(self, request: Request) -> HttpReply:
+        """Send a file; with the quirk `short_files`, at first only half of a result file."""
         file = self._files.get(request.id)
-        if file.purpose == "batch" or self._short >= self._settings.quirks.short_files:
-            return Reply(file=file.path)
-        self._short += 1
+        if file.purpose == "batch" or self._times_short >= self._settings.quirks.short_files:
+            return HttpReply(file=file.path)
+        self._times_short += 1
         lines = file.path.read_bytes().splitlines(keepends=True)
         half = self._files.new_path()
         half.write_bytes(b"".join(lines[: len(lines) // 2]))
-        return Reply(file=half)
+        return HttpReply(file=half)
 
-    def _save(self, part: Part, path: Path) -> None:
+    def _save(self, part: FormField, path: Path) -> None:
         size, limit = 0, self._settings.max_bytes
         with path.open("wb") as file:
             for piece in part.content:
                 size += len(piece)
+                # A file that is too large is read to its end anyway: a client that is still sending
+                # would see a broken connection instead of the error.
                 if size <= limit:
                     file.write(piece)
         if size > limit:
             path.unlink()
-            raise too_large(limit)
+            raise make_size_error(limit)
 
-    def _list_files(self, request: Request) -> Reply:
-        found, purpose = self._files.listed(), request.option("purpose")
+    def _list_files(self, request: Request) -> HttpReply:
+        found, purpose = self._files.list_visible(), request.get_option("purpose")
         if purpose:
             found = [file for file in found if file.purpose == purpose]
-        if request.option("order", "desc") == "desc":
+        if request.get_option("order", "desc") == "desc":
             found.reverse()
-        return _page(request, found, limit=10_000, largest=10_000)
+        return _render_page(request, found, limit=10_000, largest=10_000)
 
-    def _list_batches(self, request: Request) -> Reply:
-        """Newest first; reading the list lets no time pass."""
+    def _list_batches(self, request: Request) -> HttpReply:
+        """List the batches, newest first. This does not advance them."""
         if self._settings.quirks.no_list:
             raise ApiError(404, f"Invalid URL ({request.path}).")
-        return _page(request, self._batches.all()[::-1], limit=20, largest=100)
+        return _render_page(request, self._batches.list_all()[::-1], limit=20, largest=100)
 
-    def _retrieve(self, request: Request) -> Reply:
+    def _retrieve(self, request: Request) -> HttpReply:
         batch = self._batches.get(request.id)
         self._batches.advance(batch)
-        return Reply(document=batch.document())
+        return HttpReply(document=batch.render_document())
 
-    def _cancel(self, request: Request) -> Reply:
+    def _cancel(self, request: Request) -> HttpReply:
         batch = self._batches.get(request.id)
         batch.cancel()
-        return Reply(document=batch.document())
+        return HttpReply(document=batch.render_document())
 
-    def _complete(self, request: Request) -> Reply:
-        """One request, answered now; `dropped` means that the paid answer never arrives."""
+    def _complete(self, request: Request) -> HttpReply:
+        """Answer one request now; with `dropped`, the billed answer never arrives."""
         body = request.json()
         if body.get("stream"):
             raise ApiError(400, "A rehearsal does not stream.", param="stream")
         outcome = self._llm.execute(body, endpoint=request.route.removeprefix("POST "))
         if outcome.status == 0:
-            return Reply(status=500, document=outcome.body)
-        return Reply(status=outcome.status, document=outcome.body, lost=outcome.fault == "dropped")
+            return HttpReply(status=500, document=outcome.body)
+        return HttpReply(
+            status=outcome.status, document=outcome.body, lost=outcome.fault == "dropped"
+        )
 
 
 class _Listed(Protocol):
     @property
     def id(self) -> str: ...
 
-    def document(self) -> dict[str, Any]: ...
+    def render_document(self) -> dict[str, Any]: ...
 
 
-def _page(request: Request, items: Sequence[_Listed], *, limit: int, largest: int) -> Reply:
-    """One page of a list, in the form of OpenAI's cursor pages."""
-    size = request.option("limit", str(limit))
+def _render_page(
+    request: Request, items: Sequence[_Listed], *, limit: int, largest: int
+) -> HttpReply:
+    """Returns one page of a list, in the form of OpenAI's cursor pages."""
+    size = request.get_option("limit", str(limit))
     if not size.isdigit() or not 1 <= int(size) <= largest:
         message = f"Invalid 'limit': expected a number from 1 to {largest}."
         raise ApiError(400, message, code="invalid_value", param="limit")
-    after = request.option("after")
+    after = request.get_option("after")
     ids = [item.id for item in items]
     if after and after not in ids:
         raise ApiError(404, f"No item found with id '{after}'.", param="after")
     start = ids.index(after) + 1 if after else 0
     page = items[start : start + int(size)]
-    return Reply(
+    return HttpReply(
         document={
             "object": "list",
-            "data": [item.document() for item in page],
+            "data": [item.render_document() for item in page],
             "first_id": page[0].id if page else None,
             "last_id": page[-1].id if page else None,
             "has_more": start + int(size) < len(items),

@@ -1,4 +1,4 @@
-"""The server: HTTP on loopback, and what a network does to calls when a fault says so."""
+"""The server: HTTP on loopback, and the faults of a network."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from socketserver import TCPServer
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
-from enrich.rehearsal.bodies import CHUNK, Body
-from enrich.rehearsal.replies import ApiError, Reply, failure
-from enrich.rehearsal.routes import Request, route_of
+from enrich.rehearsal.bodies import PIECE_BYTES, RequestBody
+from enrich.rehearsal.replies import ApiError, HttpReply, render_failure
+from enrich.rehearsal.routes import Request, find_route
 
 if TYPE_CHECKING:
     from enrich.rehearsal.calls import Calls
     from enrich.rehearsal.routes import Api
-    from enrich.rehearsal.settings import Settings
+    from enrich.rehearsal.settings import RehearsalSettings
 
 HOST = "127.0.0.1"
-ABORT = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
-"""SO_LINGER: closing sends a reset at once."""
+LINGER_ABORT = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+"""SO_LINGER on, with 0 seconds: closing sends a reset at once. Windows takes shorts here."""
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on 127.0.0.1 only; each connection has a thread that ends with it."""
+    """Listens on 127.0.0.1 only, with a thread for each connection."""
 
     request_queue_size = 128
 
-    def __init__(self, port: int, *, api: Api, calls: Calls, settings: Settings) -> None:
+    def __init__(self, port: int, *, api: Api, calls: Calls, settings: RehearsalSettings) -> None:
         self.api = api
         self.calls = calls
         self.settings = settings
@@ -42,12 +42,12 @@ class Server(ThreadingHTTPServer):
         super().__init__((HOST, port), Handler)
 
     def server_bind(self) -> None:
-        """Bind without asking the name service for this host's name."""
+        """Bind without resolving this host's name, as HTTPServer does, which can be slow."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, int(self.server_address[1])
 
     def process_request(self, request: object, client_address: object) -> None:
-        """Give the connection its thread, known before it starts so that `close` misses none."""
+        """Start a thread for the connection, recorded before it starts so that `close` finds it."""
         args = (request, client_address)
         thread = Thread(target=self.process_request_thread, args=args, daemon=True)
         if isinstance(request, socket.socket):
@@ -60,7 +60,7 @@ class Server(ThreadingHTTPServer):
             self._open.pop(connection, None)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        """A client that goes away is not worth a word."""
+        """Ignore clients that go away, and print what is wrong with the server itself."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             traceback.print_exc()
 
@@ -72,21 +72,21 @@ class Server(ThreadingHTTPServer):
         for connection, _ in left:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:  # it is gone already
+            except OSError:  # the client has closed it
                 continue
         for _, thread in left:
             thread.join()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection: calls come in, `Api` answers, and faults happen on the way."""
+    """One connection: takes calls, lets `Api` answer, and injects the faults of the network."""
 
     server: Server
     protocol_version = "HTTP/1.1"
     server_version = "enrich-rehearsal"
     sys_version = ""
     disable_nagle_algorithm = True
-    wbufsize = -1
+    wbufsize = -1  # buffered, so that the headers and a small body leave in one packet
     error_content_type = "application/json"
     error_message_format = '{"error": {"message": "%(message)s", "code": null}}'
 
@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: `Calls` keeps the log."""
+        """Print nothing, because `Calls` keeps the log."""
 
     def do_GET(self) -> None:
         self._serve()
@@ -107,9 +107,9 @@ class Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def _serve(self) -> None:
-        route, ident = route_of(self.command, self.path)
+        route, ident = find_route(self.command, self.path)
         step = self.server.calls.next_step(route)
-        body = Body(self.rfile, self.headers)
+        body = RequestBody(self.rfile, self.headers)
         if step == "reset":
             self._log(0)
             self._reset()
@@ -122,10 +122,11 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(step, int | tuple):
             status, said = step if isinstance(step, tuple) else (step, None)
             if said is None or isinstance(said, str):
-                said = failure(status, said)
-            reply = Reply(status=status, document=said)
+                said = render_failure(status, said)
+            reply = HttpReply(status=status, document=said)
         else:
             reply = self._answer(route, ident, body)
+        # Unread bytes would make closing reset the connection, and be taken for the next call.
         body.drain()
         lost = reply.lost or step in ("lost", "stall")
         self._log(0 if lost else reply.status)
@@ -136,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send(reply, cut=step == "cut")
 
-    def _answer(self, route: str, ident: str, body: Body) -> Reply:
+    def _answer(self, route: str, ident: str, body: RequestBody) -> HttpReply:
         authorization = self.headers.get("Authorization", "")
         request = Request(
             route=route, id=ident, path=self.path, authorization=authorization, body=body
@@ -144,10 +145,10 @@ class Handler(BaseHTTPRequestHandler):
         try:
             return self.server.api.answer(request)
         except ApiError as error:
-            return Reply(status=error.status, document=error.document)
+            return HttpReply(status=error.status, document=error.document)
 
-    def _send(self, reply: Reply, *, cut: bool) -> None:
-        """The response; a cut one promises its whole length and stops half way."""
+    def _send(self, reply: HttpReply, *, cut: bool) -> None:
+        """Send the response; a cut one announces its whole length and stops halfway."""
         page = isinstance(reply.document, bytes)
         said = reply.document
         content = said if isinstance(said, bytes) else json.dumps(said).encode()
@@ -166,13 +167,13 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[:left])
         else:
             with reply.file.open("rb") as file:
-                while left and (piece := file.read(min(left, CHUNK))):
+                while left and (piece := file.read(min(left, PIECE_BYTES))):
                     self.wfile.write(piece)
                     left -= len(piece)
         self.close_connection = self.close_connection or cut
 
     def _send_patience(self) -> None:
-        """When to ask again, in whole seconds, and in milliseconds as OpenAI's SDK prefers."""
+        """Send when to retry, in seconds, and in milliseconds, which OpenAI's SDK prefers."""
         seconds = self.server.settings.retry_after
         self.send_header("Retry-After", str(max(1, round(seconds))))
         self.send_header("retry-after-ms", str(round(seconds * 1000)))
@@ -181,12 +182,12 @@ class Handler(BaseHTTPRequestHandler):
         self.server.calls.log(self.command, self.path, status)
 
     def _reset(self) -> None:
-        """Close at once, without the goodbye that http.server says on its way out."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+        """Close at once. http.server would shut the connection down in an orderly way."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ABORT)
         socket.close(self.connection.detach())
         self.close_connection = True
 
     def _hang(self) -> None:
-        """Be silent until the client gives up, or for as long as the settings say."""
+        """Send nothing until the client gives up, or for as long as the settings say."""
         select.select([self.connection], [], [], self.server.settings.hang)
         self.close_connection = True

@@ -9,14 +9,14 @@ from typing import Any
 from enrich.rehearsal.faults import Faults
 
 Rewrite = Callable[[dict[str, Any]], dict[str, Any] | bytes]
-"""What a server makes of a result line: another object, or bytes that need not be JSON."""
+"""Turns a result line into another object, or into bytes that need not be JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quirks:
-    """How servers that call themselves compatible differ. All off: as OpenAI answers.
+    """How compatible servers differ from OpenAI. With all of them off, it answers as OpenAI does.
 
-    Each was seen in the documentation or the traffic of a server that speaks the Batch API.
+    Each has been seen in the documentation or the traffic of a server that speaks the Batch API.
     """
 
     body_as_string: bool = False  # response.body is a string that holds JSON
@@ -24,8 +24,8 @@ class Quirks:
     no_response_key: bool = False  # bad lines have no `response` key
     blank_lines: bool = False  # between the lines of result files
     crlf: bool = False  # lines of result files end in \r\n
-    bom: bool = False  # result files begin with a byte order mark
-    one_file: bool = False  # bad lines stand in the output file
+    bom: bool = False  # result files start with a byte order mark
+    one_file: bool = False  # bad lines are in the output file too
     empty_ids: bool = False  # "" instead of null where there is no result file
     empty_error_file: bool = False  # a zero-byte error file when no line is bad
     no_metadata: bool = False  # metadata is accepted and forgotten
@@ -33,16 +33,16 @@ class Quirks:
     no_list: bool = False  # GET /v1/batches is a 404
     no_batches: bool = False  # it speaks chat alone: all of files and batches is a 404
     unknown_status: bool = False  # a batch is "queued" for one step before it runs
-    pending_files: int = 0  # an upload is not ready until it was asked about so often
-    no_file_status: bool = False  # file objects do not tell whether they are ready
-    short_files: int = 0  # the first downloads of result files lack their second half
-    late_list: int = 0  # so many lists of files do not show new ones yet
-    reasoning: int = 0  # tokens an answer takes besides those of its text, in the total alone
+    pending_files: int = 0  # how often a new upload is reported as not ready
+    no_file_status: bool = False  # file objects do not say whether they are ready
+    short_files: int = 0  # how many of the first downloads lack the second half of a result file
+    late_list: int = 0  # how many lists of files do not show a new one yet
+    reasoning: int = 0  # output tokens of an answer that only the total includes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What one rehearsal server is; `Rehearsal` explains each."""
+class RehearsalSettings:
+    """The settings of one server, as `Rehearsal` explains them."""
 
     faults: Faults = field(default_factory=Faults)
     quirks: Quirks = field(default_factory=Quirks)

@@ -1,4 +1,4 @@
-"""Validation: why a batch's input file is refused, as OpenAI does it: the first bad line decides.
+"""Validation: why an input file is refused. As at OpenAI, the first bad line decides.
 
 Codes and parameters are those of the Batch API's `errors.data` entries.
 """
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.rehearsal.settings import Settings
+    from enrich.rehearsal.settings import RehearsalSettings
 
-T = TypeVar("T")
+ValueT = TypeVar("ValueT")
 
 
 class BatchError(Exception):
-    """A batch fails at validation; the entry of its `errors.data`."""
+    """A batch fails at validation; `entry` is what its `errors.data` says."""
 
     def __init__(
         self, code: str, message: str, *, param: str | None = None, line: int | None = None
@@ -29,16 +29,16 @@ class BatchError(Exception):
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """A valid input file: where each of its lines begins, its llm and its estimated tokens."""
+class AcceptedFile:
+    """A valid input file: the offset of each line, its llm and its estimated tokens."""
 
     offsets: array[int]
     llm: str
     tokens: int
 
 
-def accept(path: Path, *, endpoint: str, settings: Settings) -> Accepted:
-    """Read an input file once, line by line; raise BatchError at the first bad line."""
+def accept_file(path: Path, *, endpoint: str, settings: RehearsalSettings) -> AcceptedFile:
+    """Read an input file once, line by line. Raises BatchError at the first bad line."""
     offsets, seen, llm, place = array("Q"), set[str](), "", 0
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
@@ -52,11 +52,11 @@ def accept(path: Path, *, endpoint: str, settings: Settings) -> Accepted:
             place += len(raw)
     if not offsets:
         raise BatchError("empty_file", "The input file is empty.")
-    return Accepted(offsets, llm, place // 4)
+    return AcceptedFile(offsets, llm, place // 4)
 
 
-def parse(raw: bytes) -> dict[str, Any]:
-    """One JSON object of UTF-8 text; ValueError for anything else, NaN and a BOM included."""
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """Returns one JSON object. Raises ValueError for anything else, such as NaN or a BOM."""
     value = _decoder.decode(raw.decode())
     if not isinstance(value, dict):
         raise ValueError("not an object")
@@ -64,39 +64,39 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 
 class _Line:
-    """One line of an input file, under examination."""
+    """One line of an input file, and the checks on it."""
 
     def __init__(self, number: int, raw: bytes) -> None:
         self.number = number
         try:
-            self.request = parse(raw)
+            self.request = parse_object(raw)
         except (ValueError, RecursionError):
             self._fail("invalid_json_line", "This line is not parseable as valid JSON.")
 
     def _fail(self, code: str, message: str, param: str | None = None) -> NoReturn:
         raise BatchError(code, message, param=param, line=self.number) from None
 
-    def _need(self, name: str, kind: type[T]) -> T:
+    def _require(self, name: str, kind: type[ValueT]) -> ValueT:
         value = self.request.get(name)
         if not isinstance(value, kind):
             self._fail("missing_required_parameter", f"Missing required parameter: '{name}'.", name)
         return value
 
     def check_envelope(self, endpoint: str, seen: set[str]) -> None:
-        custom_id = self._need("custom_id", str)
+        custom_id = self._require("custom_id", str)
         if custom_id in seen:
             message = f"The custom_id for this request is a duplicate of another: '{custom_id}'."
             self._fail("duplicate_custom_id", message, "custom_id")
         seen.add(custom_id)
-        if self._need("method", str) != "POST":
+        if self._require("method", str) != "POST":
             self._fail("invalid_method", "The method of a request must be POST.", "method")
-        if self._need("url", str) != endpoint:
+        if self._require("url", str) != endpoint:
             message = f"The URL provided for this request does not match the batch: '{endpoint}'."
             self._fail("invalid_url", message, "url")
 
     def check_body(self, llm: str, unknown: frozenset[str]) -> str:
-        """Gives the line's llm, which must be the one of the lines before."""
-        body = self._need("body", dict)
+        """Returns the line's llm, which must be that of the lines before."""
+        body = self._require("body", dict)
         model = body.get("model")
         if not isinstance(model, str) or not model:
             self._fail("invalid_request", "Missing required parameter: 'model'.", "body.model")
@@ -112,8 +112,8 @@ class _Line:
         return model
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_decoder = json.JSONDecoder(parse_constant=_no_constant)
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)

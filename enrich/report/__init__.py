@@ -1,77 +1,77 @@
 """Reports: what people read. Tables go to stdout, sentences and progress to stderr.
 
-safe      text that can move no cursor: all that is shown
+safe      text that cannot move the cursor; everything that is shown passes through it
 console   rich's console, with the same promise
-text      tables, cells and colours, as a terminal may show them
-screen    what enrich says while it works, and what went wrong, on stderr
-rows      the answer to a query, what was spent, the bill of a rehearsal
-states    where the models stand, and what to type next
+text      tables, cells and colors that fit a terminal
+screen    progress and errors, on stderr or in a notebook
+rows      the result of a query, what has been spent, the bill of a rehearsal
+states    the state of the models, and what to type next
 plans     what a run would do, and why
-graphs    the models, a line each, as a tree and as a diagram
-parts     the tables of the ledger, whole or damaged
-answers   answers beside their rows, beside others, and beside what came before
-verdicts  what tests found, how answers did against labels, what debug saw
+graphs    the models as a list, as a tree and as a diagram
+parts     the tables of the ledger, intact or damaged
+answers   answers beside their rows, beside other answers, and over time
+verdicts  the results of tests, evaluations and `debug`
 """
 
 from __future__ import annotations
 
 from enrich.report.answers import (
-    comparison,
-    comparison_json,
-    failures,
-    failures_json,
-    history,
-    preview,
-    preview_json,
+    print_comparison,
+    print_comparison_json,
+    print_failures,
+    print_failures_json,
+    print_history,
+    print_preview,
+    print_preview_json,
 )
-from enrich.report.graphs import graph, mermaid, models, models_json
-from enrich.report.parts import exported, ledger_damaged, parts, parts_json
-from enrich.report.plans import plans, plans_json
-from enrich.report.rows import bill, bill_json, costs, rows, rows_json
-from enrich.report.screen import Screen, error
-from enrich.report.states import closing, results, states, states_json
+from enrich.report.graphs import print_graph, print_mermaid, print_models, print_models_json
+from enrich.report.parts import print_export, print_ledger_damage, print_parts, print_parts_json
+from enrich.report.plans import print_plans, print_plans_json
+from enrich.report.rows import print_bill, print_bill_json, print_costs, print_rows, print_rows_json
+from enrich.report.screen import Screen, print_error
+from enrich.report.states import build_results, print_next_steps, print_states, print_states_json
 from enrich.report.verdicts import (
-    evaluation,
-    evaluation_json,
-    findings,
-    findings_json,
-    tests,
-    tests_json,
+    print_evaluation,
+    print_evaluation_json,
+    print_findings,
+    print_findings_json,
+    print_tests,
+    print_tests_json,
 )
 
 __all__ = [
     "Screen",
-    "bill",
-    "bill_json",
-    "closing",
-    "comparison",
-    "comparison_json",
-    "costs",
-    "error",
-    "evaluation",
-    "evaluation_json",
-    "exported",
-    "failures",
-    "failures_json",
-    "findings",
-    "findings_json",
-    "graph",
-    "history",
-    "ledger_damaged",
-    "mermaid",
-    "models",
-    "models_json",
-    "parts",
-    "parts_json",
-    "plans",
-    "plans_json",
-    "preview",
-    "preview_json",
-    "results",
-    "rows",
-    "rows_json",
-    "states",
-    "states_json",
-    "tests",
-    "tests_json",
+    "build_results",
+    "print_bill",
+    "print_bill_json",
+    "print_comparison",
+    "print_comparison_json",
+    "print_costs",
+    "print_error",
+    "print_evaluation",
+    "print_evaluation_json",
+    "print_export",
+    "print_failures",
+    "print_failures_json",
+    "print_findings",
+    "print_findings_json",
+    "print_graph",
+    "print_history",
+    "print_ledger_damage",
+    "print_mermaid",
+    "print_models",
+    "print_models_json",
+    "print_next_steps",
+    "print_parts",
+    "print_parts_json",
+    "print_plans",
+    "print_plans_json",
+    "print_preview",
+    "print_preview_json",
+    "print_rows",
+    "print_rows_json",
+    "print_states",
+    "print_states_json",
+    "print_tests",
+    "print_tests_json",
 ]

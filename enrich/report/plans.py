@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.pricing.price import usd
-from enrich.report.safe import as_json, clean, to_stdout
-from enrich.report.text import coloured, size, terminal
+from enrich.pricing.price import format_usd
+from enrich.report.safe import clean_text, format_json, write_stdout
+from enrich.report.text import format_bytes, open_console, print_diff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 
     from enrich.pipeline.plan import Plan
 
-HINTS = {
-    "kept": "as on_change says: an earlier version's answers stay",
-    "given up": "failed before; `enrich run --retry` asks them again",
+STATE_HINTS = {
+    "kept": "as on_change says: they keep the answers of an earlier version",
+    "given up": "failed before; `enrich run --retry` asks about them again",
     "unsendable": "`enrich run` says why, row by row, in the table's provenance",
 }
-"""What to know of rows that are not asked."""
+"""Why rows in a state are not asked about, and what to do."""
 
 
-def plans(found: Sequence[Plan]) -> None:
-    """What a run would do, a block for each model, and in all."""
-    console = terminal(stderr=False)
-    for number, plan in enumerate(found):
+def print_plans(plans: Sequence[Plan]) -> None:
+    """Print what a run would do, a block for each model, and the total."""
+    console = open_console(stderr=False)
+    for number, plan in enumerate(plans):
         if number:
             console.print()
-        _plan(console, plan)
-    asking = [plan for plan in found if plan.requests]
+        _print_plan(console, plan)
+    asking = [plan for plan in plans if plan.requests]
     if len(asking) > 1:
         requests = sum(plan.requests for plan in asking)
         costs = [plan.estimate.usd for plan in asking if plan.estimate]
         known = [cost for cost in costs if cost is not None]
-        more = "" if len(known) == len(costs) else " and what has an unknown price"
-        console.print(f"\nin all: {requests:,} requests, about {usd(sum(known))}{more}")
+        more = "" if len(known) == len(costs) else " plus what has no known price"
+        console.print(f"\nin total: {requests:,} requests, about {format_usd(sum(known))}{more}")
 
 
-def _plan(console: Console, plan: Plan) -> None:
+def _print_plan(console: Console, plan: Plan) -> None:
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -48,7 +48,7 @@ def _plan(console: Console, plan: Plan) -> None:
     whose = f"  {plan.llm} ({plan.provider})" if plan.llm else f"  a {plan.kind}" if plain else ""
     console.print(Text.assemble((plan.model, "bold"), whose))
     if plan.after:
-        why = "made" if plain else "what it asks depends on answers that are not in yet:"
+        why = "created" if plain else "what it asks depends on answers that have not arrived yet:"
         console.print(f"  {why} after {', '.join(plan.after)}")
     if not plan.llm:
         return
@@ -56,21 +56,21 @@ def _plan(console: Console, plan: Plan) -> None:
     for side in ("left", "right"):
         table.add_column(justify=side, no_wrap=True)
     table.add_column(overflow="fold")
-    for cells in _plan_lines(plan):
-        table.add_row(*map(clean, cells))
+    for cells in _list_figures(plan):
+        table.add_row(*map(clean_text, cells))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     for note in plan.notes:
-        console.print(f"  note: {clean(note)}", markup=False, highlight=False)
+        console.print(f"  note: {clean_text(note)}", markup=False, highlight=False)
     if plan.diff:
         console.print(f"\n  {', '.join(plan.changed)} changed since the last run:\n")
-        coloured(console, plan.diff)
+        print_diff(console, plan.diff)
 
 
-def _plan_lines(plan: Plan) -> Iterator[tuple[str, str, str]]:
-    """What is counted, how many, and what there is to say about it."""
+def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    """Yields a name, a figure and a note for each line of a plan."""
     yield "rows", f"{plan.rows:,}", ""
     for state, many in plan.states.items():
-        yield f"  {state}", f"{many:,}", HINTS.get(state, "")
+        yield f"  {state}", f"{many:,}", STATE_HINTS.get(state, "")
     why = ", ".join(f"{many:,} {reason}" for reason, many in plan.reasons.items())
     yield "  to ask", f"{plan.to_ask:,}", why
     if plan.gone:
@@ -79,15 +79,15 @@ def _plan_lines(plan: Plan) -> Iterator[tuple[str, str, str]]:
         yield "last run", "", f"it {plan.held_back}; `enrich run {plan.model}` tests it again"
     if not plan.requests or plan.estimate is None:
         return
-    shared = f"{plan.folded:,} rows ask what another row asks" if plan.folded else ""
+    shared = f"{plan.folded:,} rows ask the same as another row" if plan.folded else ""
     yield "requests", f"{plan.requests:,}", shared
-    yield "batches", f"{plan.batches:,}", f"{size(plan.bytes)} in all"
-    learnt = "from the bytes, by a rule of thumb: a preview makes it sound"
+    yield "batches", f"{plan.batches:,}", f"{format_bytes(plan.bytes)} in total"
+    basis = "a rule of thumb from the bytes: a preview makes it reliable"
     if plan.estimate.answers:
         many = plan.estimate.answers
-        learnt = f"as seen in {many:,} {'answer' if many == 1 else 'answers'}"
+        basis = f"as seen in {many:,} {'answer' if many == 1 else 'answers'}"
     for word, tokens, note in (
-        ("input tokens", plan.estimate.input, learnt),
+        ("input tokens", plan.estimate.input, basis),
         ("output tokens", plan.estimate.output, ""),
     ):
         between = f"{tokens.low:,.0f} to {tokens.high:,.0f}"
@@ -97,18 +97,19 @@ def _plan_lines(plan: Plan) -> Iterator[tuple[str, str, str]]:
     if cost is None:
         yield "cost", "unknown", source
     elif cost.high:
-        yield "cost", usd(cost.likely), f"{usd(cost.low)} to {usd(cost.high)}, {source}"
+        between = f"{format_usd(cost.low)} to {format_usd(cost.high)}"
+        yield "cost", format_usd(cost.likely), f"{between}, {source}"
     else:
-        yield "cost", usd(0), source
+        yield "cost", format_usd(0), source
     if plan.probes:
-        yield "first", f"{plan.first:,}", "requests go ahead, to see what they cost"
+        yield "first", f"{plan.first:,}", "requests are sent first, to see what they cost"
     if plan.paid < plan.requests:
         yield "within budget", f"{plan.paid:,}", f"requests: {plan.budget} pays for no more"
 
 
-def plans_json(found: Sequence[Plan]) -> None:
-    """The same for machines: one JSON array."""
+def print_plans_json(plans: Sequence[Plan]) -> None:
+    """Print one JSON array."""
     from dataclasses import asdict
 
-    listed = [asdict(plan) | {"to_ask": plan.to_ask, "folded": plan.folded} for plan in found]
-    to_stdout(as_json(listed, indent=2) + "\n")
+    listed = [asdict(plan) | {"to_ask": plan.to_ask, "folded": plan.folded} for plan in plans]
+    write_stdout(format_json(listed, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""The screen: what enrich says while it works, and what went wrong, on stderr or in a notebook."""
+"""The screen: progress and errors, on stderr or in a notebook."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from enrich.pricing.price import usd
-from enrich.report.safe import clean, to_stderr
-from enrich.report.text import terminal
+from enrich.pricing.price import format_usd
+from enrich.report.safe import clean_text, write_stderr
+from enrich.report.text import open_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
     from enrich.errors import EnrichError
     from enrich.pipeline.listener import Progress
 
-STEADY = 600.0
-"""Seconds over which speed is measured: answers of batches come in lumps."""
+SPEED_WINDOW = 600.0
+"""Seconds over which the speed is measured: long, because the answers of batches come in bursts."""
 
 
-def error(problem: EnrichError) -> None:
-    """An error as people see it: one sentence, a blank line, a hint."""
-    to_stderr(f"error: {problem.message}\n")
+def print_error(problem: EnrichError) -> None:
+    """Print an error: one sentence, a blank line, a hint."""
+    write_stderr(f"error: {problem.message}\n")
     if problem.hint:
-        to_stderr(f"\nhint: {problem.hint}\n")
+        write_stderr(f"\nhint: {problem.hint}\n")
 
 
-def in_notebook() -> bool:
-    """Whether this process serves a notebook, which shows what is displayed, also what changes."""
+def is_in_notebook() -> bool:
+    """Whether this process serves a notebook, which can show progress that changes in place."""
+    # Rich, which knows for sure, is slow to import, so it is asked only if this may be one.
     if "IPython" not in sys.modules:
         return False
     from rich.console import Console
@@ -40,8 +41,8 @@ def in_notebook() -> bool:
 
 
 class Screen:
-    """What enrich says while it works: live bars on a terminal and in a notebook, else plain lines
-    on stderr."""
+    """Shows what enrich does: live bars on a terminal and in a notebook, otherwise plain lines on
+    stderr."""
 
     def __init__(
         self, *, quiet: bool = False, note: Callable[[str], None] = lambda _: None
@@ -50,46 +51,50 @@ class Screen:
         self.note = note
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._told: dict[str, tuple[int, str]] = {}
-        self._shown: Any = None  # IPython's handle of what a notebook shows
+        self._noted: dict[str, tuple[int, str]] = {}
+        self._handle: Any = None  # IPython's handle for what the notebook shows
 
     def say(self, sentence: str) -> None:
-        """One sentence; bars stay below it."""
+        """Print one sentence, above the bars if there are any."""
         self.note(sentence)
         if self.quiet:
             return
-        if in_notebook():
-            sys.stdout.write(f"{clean(sentence)}\n")
+        if is_in_notebook():
+            sys.stdout.write(
+                f"{clean_text(sentence)}\n"
+            )  # Jupyter shows stderr as a failure, in red
         elif self._bars is not None:
-            self._bars.console.print(clean(sentence), markup=False, highlight=False)
+            # Without markup, because a name or a reason may hold square brackets.
+            self._bars.console.print(clean_text(sentence), markup=False, highlight=False)
         else:
-            to_stderr(f"{sentence}\n")
+            write_stderr(f"{sentence}\n")
 
     def progress(self, progress: Progress) -> None:
-        """How far a model is."""
-        tenth = 10 * progress.answered // max(progress.total, 1)  # so that a log stays short
-        is_new = self._told.get(progress.model) != (tenth, progress.state)
-        self._told[progress.model] = (tenth, progress.state)
+        """Show how far a model is."""
+        # A plain log gets a line for each tenth only, so that it stays short.
+        tenth = 10 * progress.answered // max(progress.total, 1)
+        is_new = self._noted.get(progress.model) != (tenth, progress.state)
+        self._noted[progress.model] = (tenth, progress.state)
         if is_new:
             self.note(str(progress))
         if self.quiet:
             return
-        if in_notebook():
-            self._bar(progress)
-            self._display()
+        if is_in_notebook():
+            self._update_bar(progress)
+            self._display_bars()
         elif sys.stderr.isatty():
-            self._bar(progress).start()
+            self._update_bar(progress).start()
         elif is_new:
-            to_stderr(f"{progress}\n")
+            write_stderr(f"{progress}\n")
 
     def close(self) -> None:
-        """Leave the bars as they stand."""
+        """Stop the bars and leave them on the screen."""
         if self._bars is not None:
             self._bars.stop()
-        self._bars, self._shown = None, None
+        self._bars, self._handle = None, None
         self._tasks.clear()
 
-    def _bar(self, found: Progress) -> Bars:
+    def _update_bar(self, found: Progress) -> Bars:
         from rich import progress
 
         if self._bars is None:
@@ -100,14 +105,14 @@ class Screen:
                 progress.TextColumn("{task.fields[more]}", markup=False),
                 progress.TimeElapsedColumn(),
                 progress.TimeRemainingColumn(),
-                console=terminal(stderr=True),
-                speed_estimate_period=STEADY,
-                auto_refresh=not in_notebook(),
+                console=open_console(stderr=True),
+                speed_estimate_period=SPEED_WINDOW,
+                auto_refresh=not is_in_notebook(),
             )
         if found.model not in self._tasks:
             self._tasks[found.model] = self._bars.add_task(found.model, total=found.total, more="")
         more = [f"{found.failed:,} failed"] if found.failed else []
-        more += [usd(found.spent)] if found.spent else []
+        more += [format_usd(found.spent)] if found.spent else []
         self._bars.update(
             self._tasks[found.model],
             completed=found.answered,
@@ -116,9 +121,9 @@ class Screen:
         )
         return self._bars
 
-    def _display(self) -> None:
-        if self._shown is None:
+    def _display_bars(self) -> None:
+        if self._handle is None:
             ipython: Any = import_module("IPython.display")
-            self._shown = ipython.display(self._bars, display_id=True)
+            self._handle = ipython.display(self._bars, display_id=True)
         else:
-            self._shown.update(self._bars)
+            self._handle.update(self._bars)

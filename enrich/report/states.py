@@ -1,17 +1,23 @@
-"""States: where the models stand, and what to type next."""
+"""States: the state of the models, and what to type next."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.quote import readable
-from enrich.ledger.batch import standing
-from enrich.pricing.price import usd
-from enrich.report.answers import by
-from enrich.report.safe import ADVICE, as_json, query, to_stderr, to_stdout
-from enrich.report.text import tabulate
-from enrich.report.verdicts import tests_plain
+from enrich.db.quote import quote_readably
+from enrich.ledger.batch import describe_standing
+from enrich.pricing.price import format_usd
+from enrich.report.answers import render_provider_option
+from enrich.report.safe import (
+    OUTCOME_ADVICE,
+    format_json,
+    format_query_command,
+    write_stderr,
+    write_stdout,
+)
+from enrich.report.text import print_table
+from enrich.report.verdicts import list_test_results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,16 +27,16 @@ if TYPE_CHECKING:
     from enrich.pipeline.test import Result
 
 
-def states(found: Sequence[State], *, unfold: bool = False) -> None:
-    """Where the models stand, a line each; with `unfold` each open batch below its model."""
+def print_states(states: Sequence[State], *, unfold: bool = False) -> None:
+    """Print a line for each model; with `unfold` also one for each of its open batches."""
     columns = ["model", "rows", "ok", "not ok", "pending", "in progress", "llm", "published"]
     rows: list[list[str]] = []
-    for state in found:
-        published = "held back" if state.held_back else _ago(state.published_at)
+    for state in states:
+        published = "held back" if state.held_back else _format_when(state.published_at)
         if not state.run:
             kind = "" if state.kind == "enrichment" else state.kind
             made = "" if state.after else published
-            rows.append([state.model, "", "", "", "", _under_way(state), kind, made])
+            rows.append([state.model, "", "", "", "", _describe_progress(state), kind, made])
             continue
         rows.append(
             [
@@ -39,79 +45,93 @@ def states(found: Sequence[State], *, unfold: bool = False) -> None:
                 f"{state.ok:,}",
                 f"{state.failed:,}",
                 f"{state.pending:,}",
-                _under_way(state),
+                _describe_progress(state),
                 state.llm,
                 published,
             ]
         )
         for batch in state.batches if unfold else ():
-            counts = f"{batch.answered:,} of {batch.requests:,} {standing(batch)}"
+            counts = f"{batch.answered:,} of {batch.requests:,} {describe_standing(batch)}"
             rows.append([f"  {batch.id}", f"{batch.requests:,}", "", "", "", counts, "", ""])
-    tabulate(columns, rows, right={1, 2, 3, 4}, dull=(5, 4, 3), spare=(6,))
+    print_table(columns, rows, right={1, 2, 3, 4}, dull=(5, 4, 3), spare=(6,))
 
 
-def closing(found: Sequence[State], *, usual: str) -> None:
-    """After the table: what did not come out, and what to type next; `usual` is the provider that
-    a command takes by itself."""
-    for state in found:
+def print_next_steps(states: Sequence[State], *, usual: str) -> None:
+    """Print what went wrong, and what to type next; `usual` is the default provider."""
+    for state in states:
         if state.failed:
-            words = ", ".join(
-                f"{many:,} {word}" for word, many in state.outcomes.items() if word != "ok"
-            )
-            to_stderr(f"\n{state.model}: {words}. See why:\n  enrich failures {state.model}\n")
-            for outcome in ADVICE.keys() & state.outcomes.keys():
-                to_stderr(f"\nhint: {ADVICE[outcome]}\n")
+            _print_failed(state)
         if state.stopped:
-            to_stderr(
+            write_stderr(
                 f"\n{state.model} is stopped, and no more of it is sent: {state.stopped}. "
-                f"Mend what is wrong, or send it all the same:\n"
-                f"  enrich run {state.model} --retry{by(state.provider, usual)}\n"
+                f"Fix what is wrong, or send it anyway:\n"
+                f"  {_render_run_command(state, usual, ' --retry')}\n"
             )
         overdue = [batch for batch in state.batches if batch.overdue]
         if overdue:
-            to_stderr(
+            write_stderr(
                 f"\n{state.model}: {overdue[0].id} is overdue: it was submitted "
-                f"{_age(overdue[0].submitted_at)} ago, and a batch ends within 24 hours. "
+                f"{_format_age(overdue[0].submitted_at)} ago, and a batch ends within 24 hours. "
                 f"Wait, or give it up, so that its rows can be asked again:\n"
                 f"  enrich cancel --forget {state.model}\n"
             )
         if state.held_back:
-            to_stderr(
-                f"\n{state.model} is held back by {', '.join(state.held_back)}: its table is as it "
-                "was. See the rows, mend prompt or tests, and publish what is there:\n"
+            write_stderr(
+                f"\n{state.model} is held back by {', '.join(state.held_back)}: its table has not "
+                "changed. See the rows, fix the prompt or the tests, and publish what is there:\n"
                 f"  enrich test {state.model} --show\n"
-                f"  enrich run {state.model}{by(state.provider, usual)}{_meant(state)}\n"
+                f"  {_render_run_command(state, usual, _render_drift_option(state))}\n"
             )
         if state.held:
-            left = sum(batch.requests for batch in state.held)
-            costs = usd(sum(batch.reserved or 0 for batch in state.held))
-            to_stderr(
-                f"\n{state.model}: {state.held[0].held} pays for no more: {left:,} requests are "
-                f"left, for about {costs}. "
-            )
-            if state.held == state.batches:
-                again = f"enrich run {state.model}{by(state.provider, usual)}"
-                to_stderr(f"Raise it in `budget:` or by --max-cost, then:\n  {again}\n")
-            else:
-                to_stderr("What is under way may leave enough for some of them.\n")
-    going = any(batch for state in found for batch in state.batches if not batch.held)
-    there = [s for s in found if s.published_at and not s.held_back and not s.failed]
-    asked = [s for s in there if s.kind == "enrichment"]
-    shown = next(iter([*asked[-1:], *there[-1:]]), None)
+            _print_held(state, usual)
+    going = any(batch for state in states for batch in state.batches if not batch.held)
+    there = [s for s in states if s.published_at and not s.held_back and not s.failed]
+    # Among views and tables, the answers are what the run was for.
+    answers = [s for s in there if s.kind == "enrichment"]
+    shown = next(iter([*answers[-1:], *there[-1:]]), None)
     if going:
-        to_stderr("\nnext:\n  enrich status\n")
+        write_stderr("\nnext:\n  enrich status\n")
     elif shown:
-        select = f"SELECT * FROM {readable(shown.model)} LIMIT 10"
-        to_stderr(f"\nnext:\n  {query(select)}\n")
+        select = f"SELECT * FROM {quote_readably(shown.model)} LIMIT 10"
+        write_stderr(f"\nnext:\n  {format_query_command(select)}\n")
 
 
-def states_json(found: Sequence[State]) -> None:
-    """The same for machines: one JSON array."""
-    to_stdout(as_json(states_plain(found), indent=2) + "\n")
+def _print_failed(state: State) -> None:
+    """Print how many rows are not ok, by outcome, and where to see them."""
+    words = ", ".join(f"{many:,} {word}" for word, many in state.outcomes.items() if word != "ok")
+    write_stderr(f"\n{state.model}: {words}. See why:\n  enrich failures {state.model}\n")
+    for outcome in OUTCOME_ADVICE.keys() & state.outcomes.keys():
+        write_stderr(f"\nhint: {OUTCOME_ADVICE[outcome]}\n")
 
 
-def states_plain(found: Sequence[State]) -> list[dict[str, Any]]:
-    """The states as JSON can say them."""
+def _print_held(state: State, usual: str) -> None:
+    """Print what a budget holds back. Raising it helps only if nothing else is under way."""
+    left = sum(batch.requests for batch in state.held)
+    costs = format_usd(sum(batch.reserved or 0 for batch in state.held))
+    write_stderr(
+        f"\n{state.model}: {state.held[0].held} pays for no more: {left:,} requests are "
+        f"left, for about {costs}. "
+    )
+    if state.held == state.batches:
+        again = _render_run_command(state, usual)
+        write_stderr(f"Raise it in `budget:` or by --max-cost, then:\n  {again}\n")
+    else:
+        write_stderr("What is under way may leave enough for some of them.\n")
+
+
+def _render_run_command(state: State, usual: str, option: str = "") -> str:
+    """Returns the command that runs a model again, with the provider that it ran with."""
+    provider = render_provider_option(state.provider, usual)
+    return f"enrich run {state.model}{option}{provider}"
+
+
+def print_states_json(states: Sequence[State]) -> None:
+    """Print one JSON array."""
+    write_stdout(format_json(list_states(states), indent=2) + "\n")
+
+
+def list_states(states: Sequence[State]) -> list[dict[str, Any]]:
+    """Returns the states as JSON can hold them."""
     return [
         {
             "model": state.model,
@@ -144,28 +164,28 @@ def states_plain(found: Sequence[State]) -> list[dict[str, Any]]:
                 for batch in state.batches
             ],
         }
-        for state in found
+        for state in states
     ]
 
 
-def results(
-    found: Sequence[State], tests: Sequence[Result], problems: Sequence[EnrichError]
+def build_results(
+    states: Sequence[State], tests: Sequence[Result], problems: Sequence[EnrichError]
 ) -> dict[str, Any]:
-    """What a command found, as the results file holds it."""
+    """Returns what a command has found, as `run_results.json` holds it."""
     return {
-        "models": states_plain(found),
-        "tests": tests_plain(tests),
+        "models": list_states(states),
+        "tests": list_test_results(tests),
         "problems": [f"{problem.message} ({problem.hint})" for problem in problems],
     }
 
 
-def _meant(state: State) -> str:
-    """The option that publishes what only a test of drift holds back."""
+def _render_drift_option(state: State) -> str:
+    """Returns the option that publishes a table which only drift tests hold back; or ""."""
     drifts = all(test.startswith("drift_") for test in state.held_back)
     return " --accept-drift" if drifts else ""
 
 
-def _under_way(state: State) -> str:
+def _describe_progress(state: State) -> str:
     if state.after:
         return f"waits for {', '.join(state.after)}"
     if not state.batches:
@@ -173,21 +193,21 @@ def _under_way(state: State) -> str:
     done = sum(batch.answered for batch in state.batches)
     total = sum(batch.requests for batch in state.batches)
     many = f" in {len(state.batches)} batches" if len(state.batches) > 1 else ""
-    words = ", ".join(sorted({standing(batch) for batch in state.batches}))
+    words = ", ".join(sorted({describe_standing(batch) for batch in state.batches}))
     times = [batch.submitted_at or state.started_at for batch in state.batches]
-    since = _age(min(time for time in times if time))
+    since = _format_age(min(time for time in times if time))
     return f"{done:,} of {total:,}{many} ({words}, {since})"
 
 
-def _ago(when: datetime | None) -> str:
+def _format_when(when: datetime | None) -> str:
     if when is None:
         return "not yet"
-    age = _age(when)
+    age = _format_age(when)
     return "just now" if age.endswith(" s") else f"{age} ago"
 
 
-def _age(when: datetime | None) -> str:
-    """How long ago a time (UTC) is, in its largest unit."""
+def _format_age(when: datetime | None) -> str:
+    """Returns how long ago a time (UTC) is, in the largest unit that fits."""
     if when is None:
         return "some time"
     seconds = max(0, int((datetime.now(UTC).replace(tzinfo=None) - when).total_seconds()))

@@ -1,4 +1,4 @@
-"""Text as a terminal may show it: tables, cells, colours."""
+"""Text that fits a terminal: tables, cells and colors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from enrich.pricing.price import usd
-from enrich.report.safe import clean
+from enrich.pricing.price import format_usd
+from enrich.report.safe import clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,77 +18,81 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-LONG = 500
-"""Letters of a cell that a preview shows."""
-NARROW = 14
-"""Letters that a column of a table needs to be read, if it has as many."""
+MAX_CELL = 500
+"""The letters of a cell that are shown; the rest is cut off."""
+MIN_COLUMN = 14
+"""The letters that a column must have room for, if its cells are that long, to be readable."""
+MAX_UNBROKEN_NAME = 40
+"""The letters up to which a name in the first column is not broken, so that it can be copied."""
+DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
-LONGEST_NAME = 40
-"""Letters of the first column, which names things, that are not broken."""
-DIFF = {"+": "green", "-": "red", "@": "cyan"}
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401  # any SQL value, as JSON can say it
+def simplify_value(value: Any) -> Any:  # noqa: ANN401  # any SQL value
+    """Returns a value that JSON can hold; NaN and infinities, which it cannot, become None."""
     if isinstance(value, dict):
-        return {str(name): plain(item) for name, item in value.items()}
+        return {str(name): simplify_value(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [simplify_value(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def as_text(value: Any) -> str:  # noqa: ANN401  # any SQL value
+def format_value(value: Any) -> str:  # noqa: ANN401  # any SQL value
+    """Returns a value as one line of text."""
     if value is None:
         return "NULL"
     if isinstance(value, list):
-        return f"[{', '.join(as_text(item) for item in value)}]"
+        return f"[{', '.join(format_value(item) for item in value)}]"
     if isinstance(value, (datetime, date)):
         return str(value)
-    return clean(str(value)).replace("\n", " ")
+    return clean_text(str(value)).replace("\n", " ")
 
 
-def as_lines(row: Mapping[str, Any]) -> Text:
-    """Named values, a line each; what is long is cut."""
+def format_fields(row: Mapping[str, Any]) -> Text:
+    """Returns a line for each named value; long ones are cut off."""
     from rich.text import Text
 
     lines = []
     for name, value in row.items():
         if value is not None or name not in ("error", "answer"):
-            shown = f"{len(value):,} bytes" if isinstance(value, bytes) else as_text(value)
-            cut = shown if len(shown) <= LONG else f"{shown[:LONG]} ..."
-            lines.append(Text.assemble((f"{clean(name)}: ", "dim"), cut))
+            shown = f"{len(value):,} bytes" if isinstance(value, bytes) else format_value(value)
+            cut = shown if len(shown) <= MAX_CELL else f"{shown[:MAX_CELL]} ..."
+            lines.append(Text.assemble((f"{clean_text(name)}: ", "dim"), cut))
     return Text("\n").join(lines)
 
 
-def amount(amount: float | None) -> str:
-    return "unknown" if amount is None else usd(amount)
+def format_cost(cost: float | None) -> str:
+    """Returns USD as people read them."""
+    return "unknown" if cost is None else format_usd(cost)
 
 
-def size(many: int) -> str:
-    """Bytes as people read them, in the units of providers' limits.
+def format_bytes(count: int) -> str:
+    """Returns bytes as people read them, in powers of 1,000 as providers state their limits.
 
-    >>> size(999), size(1_500_000)
+    >>> format_bytes(999), format_bytes(1_500_000)
     ('999 bytes', '1.5 MB')
     """
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if many >= size:
-            return f"{many / size:,.1f} {unit}"
-    return f"{many:,} bytes"
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count:,} bytes"
 
 
-def coloured(console: Console, diff: str) -> None:
-    """A unified diff in its colours."""
+def print_diff(console: Console, diff: str) -> None:
+    """Print a unified diff in its colors; nothing for an empty one."""
     from rich.text import Text
 
     for line in diff.split("\n") if diff else ():
-        console.print(Text(f"  {clean(line)}", style=DIFF.get(line[:1], "")), soft_wrap=True)
+        # Rich must not break a line, because its sign and color belong to all of it.
+        console.print(
+            Text(f"  {clean_text(line)}", style=DIFF_STYLES.get(line[:1], "")), soft_wrap=True
+        )
     if diff:
         console.print()
 
 
-def tabulate(
+def print_table(
     columns: list[str],
     cells: Iterable[list[str]],
     *,
@@ -96,38 +100,33 @@ def tabulate(
     dull: Sequence[int] = (),
     spare: Sequence[int] = (),
 ) -> None:
-    """A table, whose first column names things and is not broken.
+    """Print a table. Its first column names things and is not broken.
 
-    Where its columns would not fit side by side, those of `dull` go that say nothing but 0, then
-    those of `spare`, in this order; if that does not help, each row becomes a block of lines.
+    If the columns do not fit side by side, those of `dull` that hold nothing but 0 are left out,
+    then those of `spare`, in this order. If that is not enough, each row becomes a block of lines.
+    The columns in `right` are aligned to the right.
     """
     from rich.table import Table
     from rich.text import Text
 
     listed = list(cells)
-    console = terminal(stderr=False)
-    least = [
-        min(
-            max(map(len, (column, *(row[number] for row in listed)))),
-            max(len(column), NARROW if number else LONGEST_NAME),
-        )
-        for number, column in enumerate(columns)
-    ]
+    console = open_console(stderr=False)
+    least = _find_widths(columns, listed)
     empty = [n for n in dull if all(row[n] in ("", "0") for row in listed)]
     shown = list(range(len(columns)))
     for number in (*empty, *spare):
-        if _width(least, shown) > console.width:
+        if _measure_width(least, shown) > console.width:
             shown.remove(number)
-    if _width(least, shown) > console.width and listed:
-        _blocks(console, columns, listed)
+    if _measure_width(least, shown) > console.width and listed:
+        _print_blocks(console, columns, listed)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number in shown:
         table.add_column(
             columns[number],
             justify="right" if number in right else "left",
-            overflow="fold",
-            no_wrap=number in right,
+            overflow="fold",  # rich would cut a long cell with an ellipsis
+            no_wrap=number in right,  # a figure on two lines would be misread
             min_width=least[number],
         )
     for row in listed:
@@ -135,13 +134,24 @@ def tabulate(
     console.print(table)
 
 
-def _width(least: Sequence[int], shown: Sequence[int]) -> int:
-    """The letters of a line that these columns need, with two between each."""
+def _find_widths(columns: list[str], cells: list[list[str]]) -> list[int]:
+    """Returns the letters that each column needs at least; longer cells are folded."""
+    return [
+        min(
+            max(map(len, (column, *(row[number] for row in cells)))),
+            max(len(column), MIN_COLUMN if number else MAX_UNBROKEN_NAME),
+        )
+        for number, column in enumerate(columns)
+    ]
+
+
+def _measure_width(least: Sequence[int], shown: Sequence[int]) -> int:
+    """Returns the letters that a line of these columns needs, with two spaces between them."""
     return sum(least[number] for number in shown) + 2 * (len(shown) - 1)
 
 
-def _blocks(console: Console, columns: list[str], cells: list[list[str]]) -> None:
-    """Rows one below the other, a line for each column that is not empty."""
+def _print_blocks(console: Console, columns: list[str], cells: list[list[str]]) -> None:
+    """Print the rows one below the other, with a line for each column that is not empty."""
     from rich.table import Table
     from rich.text import Text
 
@@ -153,14 +163,17 @@ def _blocks(console: Console, columns: list[str], cells: list[list[str]]) -> Non
         block.add_column(overflow="fold")
         for column, cell in zip(columns, row, strict=True):
             if cell:
-                cut = cell if len(cell) <= LONG else f"{cell[:LONG]} ..."
-                block.add_row(Text(clean(column)), Text(cut))
+                cut = cell if len(cell) <= MAX_CELL else f"{cell[:MAX_CELL]} ..."
+                block.add_row(Text(clean_text(column)), Text(cut))
         console.print(block)
 
 
-def terminal(*, stderr: bool) -> Console:
+def open_console(*, stderr: bool) -> Console:
+    """Returns a console for stdout or stderr."""
     from enrich.report.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
+    # Rich assumes 80 columns if there is no terminal, which would fold the tables in a log.
     width = None if stream.isatty() or "COLUMNS" in os.environ else 160
+    # Rich's highlighter would color numbers and quoted words in the texts of users.
     return Console(stderr=stderr, width=width, highlight=False)

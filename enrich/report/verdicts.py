@@ -1,13 +1,19 @@
-"""Verdicts: what tests found, how answers did against labels, what debug saw."""
+"""Verdicts: the results of tests, evaluations and `debug`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.quote import readable
-from enrich.report.rows import rows
-from enrich.report.safe import as_json, clean, query, to_stderr, to_stdout
-from enrich.report.text import plain, tabulate, terminal
+from enrich.db.quote import quote_readably
+from enrich.report.rows import print_rows
+from enrich.report.safe import (
+    clean_text,
+    format_json,
+    format_query_command,
+    write_stderr,
+    write_stdout,
+)
+from enrich.report.text import open_console, print_table, simplify_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,10 +23,10 @@ if TYPE_CHECKING:
     from enrich.results import Evaluation, Rows
 
 
-def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:
-    """What tests found, a line each; below, the rows that are to be shown."""
-    if not found:
-        to_stderr("there are no tests\n\nhint: `tests:` in a prompt, or tests/NAME.sql\n")
+def print_tests(results: Sequence[Result], shown: Mapping[str, Rows]) -> None:
+    """Print a line for each test, and below them the failing rows in `shown`, by table."""
+    if not results:
+        write_stderr("there are no tests\n\nhint: `tests:` in a prompt, or tests/NAME.sql\n")
         return
     columns = ["model", "test", "result", "rows", "where they are"]
     cells = [
@@ -29,84 +35,86 @@ def tests(found: Sequence[Result], shown: Mapping[str, Rows]) -> None:
             result.test,
             result.verdict,
             "" if result.error else f"{result.failures:,}",
-            result.table or clean(result.error),
+            result.table or clean_text(result.error),
         ]
-        for result in found
+        for result in results
     ]
-    tabulate(columns, cells, right={3})
+    print_table(columns, cells, right={3})
     for table, listed in shown.items():
-        many = next(result.failures for result in found if result.table == table)
+        many = next(result.failures for result in results if result.table == table)
         more = f": the first {len(listed):,} of {many:,} rows" if many > len(listed) else ""
-        to_stdout(f"\n{table}{more}\n")
-        rows(listed)
-    worst = sorted(found, key=lambda result: result.verdict != "fail")
+        write_stdout(f"\n{table}{more}\n")
+        print_rows(listed)
+    # The next step shows one table, so it is one of a test that fails rather than one that warns.
+    worst = sorted(results, key=lambda result: result.verdict != "fail")
     left = [result.table for result in worst if result.table and result.table not in shown]
     if left:
-        table = readable(*left[0].split("."))
-        to_stderr(f"\nnext:\n  {query(f'FROM {table}')}\n")
+        table = quote_readably(*left[0].split("."))
+        write_stderr(f"\nnext:\n  {format_query_command(f'FROM {table}')}\n")
 
 
-def tests_json(found: Sequence[Result]) -> None:
-    """The same for machines: one JSON array."""
-    to_stdout(as_json(tests_plain(found), indent=2) + "\n")
+def print_tests_json(results: Sequence[Result]) -> None:
+    """Print one JSON array."""
+    write_stdout(format_json(list_test_results(results), indent=2) + "\n")
 
 
-def tests_plain(found: Sequence[Result]) -> list[dict[str, Any]]:
-    """What tests found, as JSON can say it."""
+def list_test_results(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Returns the results of tests as JSON can hold them."""
     from dataclasses import asdict
 
-    listed = [asdict(result) | {"result": result.verdict} for result in found]
+    listed = [asdict(result) | {"result": result.verdict} for result in results]
     for each in listed:
         del each["columns"]
     return listed
 
 
-def evaluation(found: Evaluation) -> None:
-    """How each version did in all, and the latest one label by label."""
-    _figures(found.figures)
-    if found.labels.rows:
-        to_stdout(f"\nprompt {found.prompt}, label by label\n")
-        _figures(found.labels)
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print how each version scored overall, and the latest one label by label."""
+    _print_figures(evaluation.figures)
+    if evaluation.labels.rows:
+        write_stdout(f"\nprompt {evaluation.prompt}, label by label\n")
+        _print_figures(evaluation.labels)
 
 
-def evaluation_json(found: Evaluation) -> None:
-    """The same for machines: one JSON object."""
+def print_evaluation_json(evaluation: Evaluation) -> None:
+    """Print one JSON object."""
     figures, labels = (
-        [dict(zip(part.columns, map(plain, row), strict=True)) for row in part]
-        for part in (found.figures, found.labels)
+        [dict(zip(part.columns, map(simplify_value, row), strict=True)) for row in part]
+        for part in (evaluation.figures, evaluation.labels)
     )
-    listed = {"figures": figures, "prompt": found.prompt, "labels": labels}
-    to_stdout(as_json(listed, indent=2) + "\n")
+    listed = {"figures": figures, "prompt": evaluation.prompt, "labels": labels}
+    write_stdout(format_json(listed, indent=2) + "\n")
 
 
-def _figures(found: Rows) -> None:
-    """Rows of which nobody needs the columns that are NULL throughout; shares with three places."""
+def _print_figures(rows: Rows) -> None:
+    """Print scores, without the columns that are NULL in every row."""
     shown = [
         number
-        for number in range(len(found.columns))
-        if any(row[number] is not None for row in found)
+        for number in range(len(rows.columns))
+        if any(row[number] is not None for row in rows)
     ]
-    tabulate(
-        [found.columns[number] for number in shown],
-        [[_figure(row[number]) for number in shown] for row in found],
+    print_table(
+        [rows.columns[number] for number in shown],
+        [[_format_figure(row[number]) for number in shown] for row in rows],
         right={
             place
             for place, number in enumerate(shown)
-            if not any(isinstance(row[number], str) for row in found)
+            if not any(isinstance(row[number], str) for row in rows)
         },
     )
 
 
-def _figure(value: Any) -> str:  # noqa: ANN401  # any SQL value
+def _format_figure(value: Any) -> str:  # noqa: ANN401  # any SQL value
+    """Returns a value for a cell; scores have three decimal places."""
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else clean(str(value))
+    return f"{value:,}" if isinstance(value, int) else clean_text(str(value))
 
 
-def findings(found: Sequence[Finding]) -> None:
-    """What was looked at, a line each, and what to do about it."""
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print a line for each check, and what to do if it is not ok."""
     from rich.table import Table
     from rich.text import Text
 
@@ -114,15 +122,15 @@ def findings(found: Sequence[Finding]) -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
     for wraps in (False, False, True):
         table.add_column(overflow="fold", no_wrap=not wraps)
-    for each in found:
+    for each in findings:
         table.add_row(Text(each.verdict, style=colors[each.verdict]), each.what, Text(each.detail))
         if each.verdict != "ok" and each.hint:
             table.add_row("", "", Text(f"hint: {each.hint}", style="dim"))
-    terminal(stderr=False).print(table)
+    open_console(stderr=False).print(table)
 
 
-def findings_json(found: Sequence[Finding]) -> None:
-    """The same for machines: one JSON array."""
+def print_findings_json(findings: Sequence[Finding]) -> None:
+    """Print one JSON array."""
     from dataclasses import asdict
 
-    to_stdout(as_json([asdict(each) for each in found]) + "\n")
+    write_stdout(format_json([asdict(each) for each in findings]) + "\n")

@@ -1,6 +1,6 @@
--- How the answers to version $prompt failed: of all that came of it, the last of each request, the
--- outcome that most of them have, how many they are, how many there are in all, and why most failed.
--- What passes by itself (an outage, a full queue, a request that was not run) tells nothing.
+-- How the answers to version $prompt failed: the most frequent outcome among the last answers to each
+-- request, how many have it, how many answers there are in all, and the most frequent reason. Temporary
+-- failures (an outage, a full queue, a request that was not run) say nothing about the version.
 WITH told AS (
     SELECT fingerprint, arg_max(outcome, (attempt, received_at)) AS outcome,
         arg_max(reason, (attempt, received_at)) AS reason

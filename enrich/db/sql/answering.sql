@@ -1,3 +1,3 @@
--- Batch $batch is under way as a preview, and is never submitted.
+-- Batch $batch is in progress as a preview, and is never submitted.
 UPDATE ledger.batches SET remote = 'now', status = 'in_progress', submitted_at = now()::TIMESTAMP
 WHERE batch = $batch

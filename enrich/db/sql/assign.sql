@@ -1,4 +1,4 @@
--- Requests enter the ledger, each with the batch whose cut begins last before it.
+-- Requests enter the ledger, each in the last batch that starts at or before it.
 INSERT INTO ledger.requests
 SELECT batch, custom_id, fingerprint, attempt, tail, bytes
 FROM temp._enrich_asked AS asked JOIN (

@@ -1,5 +1,5 @@
--- What was spent: one row for each batch and preview that was sent; `cost` NULL: under way, or of an
--- unknown price.
+-- What was spent: one row for each batch and preview that was sent. `cost` is NULL while it is in progress,
+-- or if its price is unknown.
 CREATE OR REPLACE TABLE warehouse.enrich.costs AS
 SELECT batch.model, prompt.llm, batch.provider, batch.prompt,
     coalesce(submitted_at, intended_at, planned_at)::DATE AS day, batch.batch,

@@ -1,3 +1,3 @@
--- Whose the functions of a name are, and the SQL of those that are macros of the user's own.
+-- Which databases have functions of this name, and the SQL of those that are the user's own macros.
 SELECT DISTINCT database_name, CASE WHEN NOT internal THEN macro_definition END
 FROM duckdb_functions() WHERE lower(function_name) = $name

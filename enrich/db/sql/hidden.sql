@@ -1,5 +1,5 @@
--- The user's own macros and views in the warehouse, in lower case, and their SQL; $mark begins the comments
--- of those that enrich made.
+-- The user's own macros and views in the warehouse, in lower case, and their SQL. The comments of views that
+-- enrich created match $mark.
 SELECT lower(function_name), macro_definition FROM duckdb_functions()
 WHERE database_name = 'warehouse' AND function_type IN ('macro', 'table_macro')
 UNION ALL

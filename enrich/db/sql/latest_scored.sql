@@ -1,3 +1,3 @@
--- The version that was scored last against $labels; of several, the one with the most rows.
+-- The version that was last scored against $labels; of several, the one with the most rows.
 SELECT prompt FROM ledger.evaluations WHERE model = $model AND labels = $labels AND label IS NULL
 ORDER BY evaluated_at DESC, "rows" DESC LIMIT 1

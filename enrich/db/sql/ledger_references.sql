@@ -1,4 +1,4 @@
--- What in the ledger belongs to nothing: the table, the fault, and how many rows have it.
+-- What in the ledger refers to something that is not there: the table, the fault, and how many rows have it.
 WITH faults AS (
     SELECT 'batches' AS "table", 'name no prompt that is there' AS fault, count(*) AS many
     FROM ledger.batches ANTI JOIN ledger.prompts USING (prompt)

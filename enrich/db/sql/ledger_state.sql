@@ -1,5 +1,5 @@
--- A word that changes with what the ledger holds. Requests and responses only come and go with their
--- batches.
+-- A hash that changes with the contents of the ledger. Requests and responses only come and go with their
+-- batches, so counting them is enough.
 SELECT md5(concat_ws(' ',
     (SELECT bit_xor(hash(prompts)) FROM ledger.prompts),
     (SELECT bit_xor(hash(runs)) FROM ledger.runs),

@@ -1,4 +1,4 @@
--- Why the latest run of a model does not let others go on: it was stopped, its batches failed or were
+-- Why the latest run of a model keeps other models waiting: it was stopped, its batches failed or were
 -- cancelled, or a test holds its table back.
 SELECT CASE
     WHEN stopped IS NOT NULL THEN 'was stopped: ' || stopped

@@ -1,2 +1,2 @@
--- The versions of which any answer was read.
+-- The versions from which any answer has been read.
 SELECT DISTINCT prompt FROM ledger.batches WHERE read_at IS NOT NULL AND outcomes <> '{}'

@@ -1,5 +1,5 @@
--- Keep with run $run what came of it so far, so that nobody has to count again; $held are the tests
--- that did not let its table be published.
+-- Keep the results of run $run with it, so that they need not be counted again. $held holds the tests that
+-- kept its table from being published.
 UPDATE ledger.runs SET
     published_at = CASE WHEN $kept THEN now()::TIMESTAMP ELSE published_at END,
     published_number = (SELECT coalesce(max(read_number), 0) FROM ledger.batches),

@@ -1,5 +1,5 @@
--- Where the rows of temp._enrich_snapshot stand, and why those in temp._enrich_todo are asked; 'moved' with the
--- version that asked them before.
+-- The state of the rows of temp._enrich_snapshot, and why those in temp._enrich_todo are asked; for 'moved',
+-- also the version that asked them before.
 WITH asked AS (SELECT fingerprint FROM temp._enrich_todo), heard AS (
     SELECT fingerprint, bool_or(outcome = 'ok') AS ok FROM ledger.responses
     WHERE fingerprint IN (SELECT fingerprint FROM temp._enrich_snapshot) GROUP BY fingerprint

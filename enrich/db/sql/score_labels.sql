@@ -1,4 +1,4 @@
--- How labels were met, by version: for each label, and averaged over labels (macro) and over all that
+-- How well labels were matched, by version: for each label, averaged over labels (macro), and over all that
 -- was said (micro).
 INSERT INTO ledger.evaluations
 WITH said AS (

@@ -1,5 +1,5 @@
--- How many texts are as expected, by version: letter for letter, and without regard to case, accents,
--- punctuation and spaces.
+-- How many texts are as expected, by version: exactly, and without regard to case, accents, punctuation and
+-- spaces.
 INSERT INTO ledger.evaluations
 WITH texts AS (
     SELECT prompt, answered, said[1] AS said, expected[1] AS expected,

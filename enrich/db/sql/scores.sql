@@ -1,4 +1,4 @@
--- The figures of a model against $labels, each version's in all, the earliest version first.
+-- The figures of a model against $labels, over all labels, for each version, the earliest version first.
 SELECT prompt, evaluation.llm, "column", average, "rows", answered, accuracy, "precision", recall, f1,
     exact, normalized
 FROM ledger.evaluations AS evaluation JOIN ledger.prompts AS version USING (prompt)

@@ -1,6 +1,6 @@
--- Every request of the batches being read gets its response; what no file holds did not come back. An
--- answer that is cut off at its limit is whole all the same if it is the JSON that was asked for: what
--- follows it is white space.
+-- Every request of the batches being read gets its response; what is in no file did not come back. An answer
+-- that was cut off at its limit is complete all the same if it is the JSON that was asked for: only white
+-- space can follow it.
 INSERT INTO ledger.responses
 SELECT run, request.batch, request.custom_id, request.fingerprint, request.attempt,
     CASE

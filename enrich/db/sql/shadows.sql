@@ -1,4 +1,4 @@
--- Macros of the user's own that are called like functions of DuckDB.
+-- The user's own macros that have the names of DuckDB's functions.
 SELECT DISTINCT own.function_name FROM duckdb_functions() AS own SEMI JOIN (
     SELECT lower(function_name) AS name FROM duckdb_functions() WHERE internal
 ) AS known ON lower(own.function_name) = known.name

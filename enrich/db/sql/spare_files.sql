@@ -1,5 +1,5 @@
--- Batch $batch is uploaded a second time, for nobody heard how the first upload ended: any copy but the
--- one that it uses is of no use.
+-- Batch $batch is uploaded a second time, because the answer to the first upload was lost: any copy but the
+-- one that it uses is useless.
 INSERT INTO ledger.unused_files
 SELECT batch.provider, prompt.identity, batch.batch, NULL, batch.uploading_at
 FROM ledger.batches AS batch JOIN ledger.prompts AS prompt USING (prompt)

@@ -1,6 +1,6 @@
--- USD spent, or reserved for what is under way, by budget: of a command, of a model in its run, of
--- this month (UTC), of a model in it. $planned: what the command planned and
--- did not send counts, unless a budget holds it. Previews (run 0) are no run.
+-- USD spent, or reserved for what is in progress, by budget: of a command, of a model in its run, of this
+-- month (UTC), and of a model in this month. With $planned, what the command has planned and not sent counts
+-- as well, unless a budget holds it. Previews (run 0) belong to no run.
 WITH spent AS (
     SELECT coalesce(cost, reserved, 0) AS usd, batch.model, batch.run, invocation,
         date_trunc('month', coalesce(submitted_at, intended_at, planned_at))

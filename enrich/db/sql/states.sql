@@ -1,4 +1,4 @@
--- Where each enrichment model stands after its latest run.
+-- The state of each enrichment model after its latest run.
 SELECT run.model, run.provider, prompt.llm, run.run, run."rows", run.requests, run.outcomes,
     coalesce(run.stale, 0) AS stale, run.held, coalesce(run.stopped, '') AS stopped, run.started_at, run.published_at,
     coalesce((

@@ -1,7 +1,8 @@
 -- Which requests of temp._enrich_asked to send: one for each fingerprint that has no ok answer, is not in
--- flight and has tries left; `line` is its place there. $again forgives what failed before run $run,
--- only what was read after the $since-th batch counts as answered. What failed twice for the same reason
--- that lies in the request is not sent a third time, and what a person cancelled not by the same run.
+-- flight and has attempts left; `line` is its place there. $again forgives what failed before run $run, and
+-- only what was read after the $since-th batch counts as answered. A request that has failed twice for the
+-- same reason, one that lies in the request itself, is not sent a third time; and one that somebody has
+-- cancelled is not sent again by the same run.
 CREATE OR REPLACE TEMP TABLE _enrich_todo AS
 WITH wanted AS (
     SELECT fingerprint, min(line) AS first FROM temp._enrich_asked

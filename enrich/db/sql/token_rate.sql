@@ -1,5 +1,6 @@
--- Tokens seen for version $prompt, or else for earlier ones of its model by the same llm: how many
--- answers, input tokens a byte and a request, how far single ones are off, and so on.
+-- The tokens of answers to version $prompt or, without any, to earlier versions of its model by the same llm:
+-- the number of answers, input tokens per byte and per request, the deviation of both, the cached share, and
+-- output tokens with their deviation.
 WITH alike AS (
     SELECT prompt, prompt = $prompt AS same FROM ledger.prompts SEMI JOIN (
         SELECT model, llm, identity FROM ledger.prompts WHERE prompt = $prompt

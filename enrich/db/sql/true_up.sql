@@ -1,6 +1,6 @@
--- What batch $batch took, now that it is read: its tokens, and their cost in USD instead of what was
--- reserved. An answer that is missing, or whose tokens nobody told, counts as estimated; so does, where it may be $billed
--- all the same, one that was not waited for.
+-- What batch $batch took, now that it has been read: its tokens, and their cost in USD instead of what was
+-- reserved. A missing answer, or one without its tokens, counts as estimated; with $billed, so does one that
+-- was not waited for, because it may be billed all the same.
 UPDATE ledger.batches AS batch SET
     input_tokens = seen.input_tokens, cached_tokens = seen.cached_tokens,
     output_tokens = seen.output_tokens, reasoning_tokens = seen.reasoning_tokens,

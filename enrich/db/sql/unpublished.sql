@@ -1,5 +1,5 @@
--- Models whose batches were read since their table was made last; or anybody's, where rows wait for
--- what another model asked.
+-- Models with batches that have been read since their table was last created; also other models, if any of
+-- their rows wait for a request that another model has asked.
 SELECT run.model FROM ledger.runs AS run
 WHERE run.run = (SELECT max(latest.run) FROM ledger.runs AS latest WHERE latest.model = run.model)
     AND EXISTS (

@@ -1,3 +1,3 @@
--- How many batches of a model were planned and not sent.
+-- How many batches of a model have been planned and not sent.
 SELECT count(*) FROM ledger.batches
 WHERE model = $model AND intended_at IS NULL AND remote IS NULL AND read_at IS NULL

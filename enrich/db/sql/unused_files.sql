@@ -1,4 +1,4 @@
--- Files that were uploaded for batches which were never made are of no use.
+-- Files that were uploaded for batches that were never created are useless.
 INSERT INTO ledger.unused_files
 SELECT batch.provider, prompt.identity, batch.batch, batch.input_file, batch.uploading_at
 FROM ledger.batches AS batch JOIN ledger.prompts AS prompt USING (prompt)

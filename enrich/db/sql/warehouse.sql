@@ -1,2 +1,2 @@
--- Where the provenance of each model stands.
+-- The schema for the provenance of each model.
 CREATE SCHEMA IF NOT EXISTS warehouse.enrich

@@ -18,7 +18,7 @@ from enrich.providers.chat.level import MOST_AT_ONCE, Level
 from enrich.providers.chat.pacing import MinuteLimit, Pacing, read_pause
 from enrich.providers.chat.verdict import Verdict, judge_answer
 from enrich.providers.executor.engine import EngineFailed
-from enrich.providers.executor.reply import Reply
+from enrich.providers.executor.reply import EngineReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -157,7 +157,7 @@ class _Conversation:
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
             words = self.engine.hide(str(problem) or type(problem).__name__)
             said = {"error": {"message": words, "code": "connection_lost"}}
-            return Verdict(meaning="faulty", reply=Reply(504, said), words=words), None
+            return Verdict(meaning="faulty", reply=EngineReply(504, said), words=words), None
         self.engine.note = ""
         now = loop.time()
         verdict = judge_answer(status, content)

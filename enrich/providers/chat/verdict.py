@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from enrich.providers.executor.reply import Reply
+from enrich.providers.executor.reply import EngineReply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Verdict:
     """What an answer means, in words, and the reply that it makes of its row, if it makes one."""
 
     meaning: Meaning
-    reply: Reply
+    reply: EngineReply
     words: str = ""
     tokens: int = 0
 
@@ -46,10 +46,10 @@ def judge_answer(status: int, body: bytes) -> Verdict:
         usage = document.get("usage")
         tokens = usage.get("total_tokens") if isinstance(usage, dict) else 0
         counted = tokens if isinstance(tokens, int) and tokens > 0 else 0
-        return Verdict(meaning="answer", reply=Reply(200, document), tokens=counted)
+        return Verdict(meaning="answer", reply=EngineReply(200, document), tokens=counted)
     words, code = _words(document, body)
     said = {"error": {"message": words, "code": code}}
-    reply = Reply(status if status != 200 else 500, said)
+    reply = EngineReply(status if status != 200 else 500, said)
     if status in BUSY_STATUSES and code not in NO_MONEY_CODES:
         return Verdict(meaning="busy", reply=reply, words=words)
     if status in HOPELESS_STATUSES or status == 429 or 300 <= status < 400:

@@ -20,8 +20,8 @@ def open_engines(folder: Folder) -> list[ChatEngine]:
         ChatEngine(
             settings=ChatSettings(**folder.job.settings),
             headers=found.headers,
-            hide=Secrets.of(found.hidden).redacted,
-            clean=Secrets.of(found.sure).redacted,
+            hide=Secrets.from_values(found.hidden).redact,
+            clean=Secrets.from_values(found.sure).redact,
         )
     ]
 

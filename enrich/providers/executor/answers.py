@@ -1,4 +1,4 @@
-"""Answers: the rows of a batch that are still to answer, and the file the answers go to."""
+"""Answers: the rows of a batch that have no answer yet, and the file that answers go to."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from enrich.providers.executor.folder import Folder
-    from enrich.providers.executor.reply import Reply
+    from enrich.providers.executor.reply import EngineReply
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """How many requests have been answered, well and badly."""
+    """How many requests have been answered, and how many of them failed."""
 
     completed: int
     failed: int
 
-    def plus(self, reply: Reply) -> Tally:
-        """The tally after one more."""
+    def plus(self, reply: EngineReply) -> Tally:
+        """Returns the tally with one more answer."""
         good = reply.status == 200
         return Tally(completed=self.completed + good, failed=self.failed + (not good))
 
 
 class Answers:
-    """What is left to do of a batch; shared by all threads that answer it."""
+    """The rest of a batch; shared by all threads that answer it."""
 
     def __init__(self, folder: Folder) -> None:
-        """Cuts off a torn last line. Raises OSError."""
-        self._seen, completed, failed = folder.answered()
+        """Cuts off an incomplete last line. Raises OSError."""
+        self._seen, completed, failed = folder.read_answered()
         self.tally = Tally(completed=completed, failed=failed)
         self._input = folder.input
         self._queue = read_requests(folder.input)
@@ -47,8 +47,8 @@ class Answers:
         self._unsynced = False
         self.stop = Event()
 
-    def ahead(self, number: int) -> list[dict[str, Any]]:
-        """Up to `number` of the rows that are not answered yet; they stay where they are."""
+    def peek(self, number: int) -> list[dict[str, Any]]:
+        """Returns up to `number` of the rows without an answer, without taking them."""
         rows = read_requests(self._input)
         return list(islice((r for r in rows if r["custom_id"] not in self._seen), number))
 
@@ -59,24 +59,25 @@ class Answers:
                 return None
             return next((r for r in self._queue if r["custom_id"] not in self._seen), None)
 
-    def put(self, custom_id: str, reply: Reply, clean: Callable[[str], str] = str) -> None:
+    def put(self, custom_id: str, reply: EngineReply, clean: Callable[[str], str] = str) -> None:
         """Append an answer, as a line that `clean` has taken secrets out of."""
         text = clean(json.dumps(make_line(custom_id, reply))).encode() + b"\n"
         with self._lock:
             self._file.write(text)
+            # Flushed, so that the answer outlives this process; `sync` is for a power cut.
             self._file.flush()
             self._unsynced = True
             self.tally = self.tally.plus(reply)
 
     def sync(self) -> bool:
-        """Bring what was answered to the disk; whether there was something."""
+        """Forces new answers to disk; returns whether there were any."""
         unsynced, self._unsynced = self._unsynced, False
         if unsynced:
             os.fsync(self._file.fileno())
         return unsynced
 
     def close(self) -> Tally:
-        """What was answered in all: no answer is written from here on."""
+        """Ends the work: no more answers are written. Returns the final tally."""
         with self._lock:
             self.stop.set()
             self.sync()
@@ -84,8 +85,8 @@ class Answers:
             return self.tally
 
 
-def make_line(custom_id: str, reply: Reply) -> dict[str, Any]:
-    """A line of a result file in the Batch API's form."""
+def make_line(custom_id: str, reply: EngineReply) -> dict[str, Any]:
+    """Returns a line of a result file in the form of the Batch API."""
     number = uuid.uuid4().hex
     return {
         "id": f"batch_req_{number}",

@@ -1,4 +1,4 @@
-"""The batches below a folder, as a provider speaks of them."""
+"""The batches below a folder, as a provider reports them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from enrich.errors import DiskError, ProviderError
 from enrich.providers import Remote
 from enrich.providers.executor.folder import Folder
-from enrich.providers.executor.launch import run_worker_here, tend
+from enrich.providers.executor.launch import run_worker_here, tend_batch
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 def make_batch_id(kind: str, intent: str | None) -> str:
-    """A batch's id: the same for the same intent, so that it is found and made once.
-
+    """Returns the id of a batch, which is the same for the same intent: so a batch is created only
+    once, and can be found.
     >>> make_batch_id("local", "one")
     'local-7692c3ad3540bb803c020b3a'
     """
@@ -46,46 +46,48 @@ class FolderBatches:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def upload(self, path: Path) -> str:
-        """Nothing is sent: the file's own path is its id."""
-        with self._disk():
+        """Returns the path of the file as its id; nothing is sent."""
+        with self._translate_errors():
             return str(path.resolve(strict=True))
 
     def submit(self, file: str, job: Job) -> Remote:
-        """Make the batch's folder and start its worker; the same job makes it once."""
-        with self._disk():
-            return self._tended(Folder.create(self.root, job, Path(file)))
+        """Creates the folder of a batch, unless it exists already, and starts its worker."""
+        with self._translate_errors():
+            return self._tend(Folder.create(self.root, job, Path(file)))
 
     def find(self, batch: str) -> Remote | None:
-        """The batch of this id, whenever it was made."""
-        with self._disk():
+        """Returns the batch with this id; None if there is none."""
+        with self._translate_errors():
             folder = Folder(self.root / batch)
-            return self._tended(folder) if folder.exists else None
+            return self._tend(folder) if folder.exists else None
 
     def poll(self, batch: str) -> Remote:
-        """How the batch stands; a worker that died is started again where it was."""
-        with self._disk():
-            return self._tended(self._folder(batch))
+        """Returns the state of a batch; a worker that died is started again, and continues."""
+        with self._translate_errors():
+            return self._tend(self._find_folder(batch))
 
     def fetch(self, file: str, path: Path) -> None:
-        """Copy an ended batch's answers to `path`, whole or not at all."""
-        with self._disk():
-            folder = self._folder(file.removesuffix("/output.jsonl"))
+        """Copies the answers of an ended batch to `path`, either all of them or nothing."""
+        with self._translate_errors():
+            folder = self._find_folder(file.removesuffix("/output.jsonl"))
             draft = path.with_name(f"{path.name}.new")
-            _copy(folder.output, draft)
+            _copy_private(folder.output, draft)
             draft.replace(path)
 
     def cancel(self, batch: str) -> Remote:
-        """Ask the worker to stop; what was answered is kept."""
-        with self._disk():
-            folder = self._folder(batch)
+        """Asks the worker to stop; answers so far are kept."""
+        with self._translate_errors():
+            folder = self._find_folder(batch)
             if not folder.state.ended:
                 folder.ask_cancel()
-            return self._tended(folder)
+            return self._tend(folder)
 
     def answer_now(self, requests: Path, results: Path, job: Job) -> None:
-        """Answer them in a child process that ends with them; batches are not waited for."""
-        with self._disk():
+        """Answers requests in a child process, without waiting for batches. Raises
+        ProviderError."""
+        with self._translate_errors():
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # In a folder of its own, whose engine.lock no batch holds.
             with TemporaryDirectory(dir=self.root, prefix="now-") as place:
                 folder = Folder.create(Path(place), job, requests)
                 run_worker_here(folder, self.worker, self.environment)
@@ -93,40 +95,41 @@ class FolderBatches:
                 if state.status != "completed":
                     words = folder.log.read_text(errors="replace").strip().splitlines()
                     died = f"the engine died: {words[-1] if words else 'no word'}"
-                    hint = "`enrich debug` looks at the set-up"
+                    hint = "`enrich debug` checks the setup"
                     raise ProviderError(state.error or died, hint=hint)
-                _copy(folder.output, results)
+                _copy_private(folder.output, results)
 
-    def _folder(self, batch: str) -> Folder:
-        """The folder of a batch that is there."""
+    def _find_folder(self, batch: str) -> Folder:
+        """Returns the folder of an existing batch. Raises ProviderError."""
         folder = Folder(self.root / batch)
+        # An id that is a path would lead out of `root`.
         if Path(batch).name != batch or not folder.exists:
             hint = f"its folder under {self.root} was removed; ask for the rows again"
             raise ProviderError(f"{self.name} has no batch {batch!r}", hint=hint)
         return folder
 
-    def _tended(self, folder: Folder) -> Remote:
+    def _tend(self, folder: Folder) -> Remote:
         """How a batch stands, with a worker if it needs one."""
-        return _report(folder, tend(folder, self.worker, self.environment))
+        return _make_remote(folder, tend_batch(folder, self.worker, self.environment))
 
     @contextmanager
-    def _disk(self) -> Iterator[None]:
-        """Translate what the file system says."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Translates errors of the file system to DiskError."""
         try:
             yield
         except OSError as error:
             where = error.filename or f"a file of the {self.name} provider"
-            hint = "see that it exists, is yours, and has room"
+            hint = "check that it exists, that you may write it, and that the disk has room"
             raise DiskError(f"{where}: {error.strerror or error}", hint=hint) from error
 
 
-def _report(folder: Folder, state: BatchState) -> Remote:
-    """A batch as its provider reports it."""
+def _make_remote(folder: Folder, state: BatchState) -> Remote:
+    """Returns a batch as its provider reports it."""
     batch = folder.path.name
     answered = state.completed + state.failed
     return Remote(
         id=batch,
-        status="cancelling" if not state.ended and folder.cancelling else state.status,
+        status="cancelling" if not state.ended and folder.is_cancelling else state.status,
         completed=state.completed,
         failed=state.failed,
         total=state.total,
@@ -136,7 +139,7 @@ def _report(folder: Folder, state: BatchState) -> Remote:
     )
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file of answers, for its owner alone."""
+def _copy_private(source: Path, target: Path) -> None:
+    """Copies a file of answers so that only its owner may read it."""
     with source.open("rb") as answers, open_private(target, "wb") as copy:
         shutil.copyfileobj(answers, copy)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from enrich.providers.executor.answers import Answers
     from enrich.providers.executor.folder import Folder
-    from enrich.providers.executor.reply import Reply
+    from enrich.providers.executor.reply import EngineReply
 
     OpenEngines = Callable[[Folder], Sequence["Engine"]]
-    """Opens the engines of a batch, which may keep files in its folder; raises EngineFailed."""
+    """Opens the engines of a batch, which may keep files in its folder. Raises EngineFailed."""
 
 
 class EngineFailed(Exception):
@@ -39,7 +39,7 @@ class Engine(Protocol):
 
 
 def _stay_cold(body: Mapping[str, Any]) -> None:
-    """An engine that need not be warmed."""
+    """Does nothing, for engines that need no warming."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class ThreadedEngine:
     `slots` threads at once. `warm` is called once before, with the body of the first of several
     requests."""
 
-    answer: Callable[[Mapping[str, Any]], Reply]
+    answer: Callable[[Mapping[str, Any]], EngineReply]
     slots: int = 1
     warm: Callable[[Mapping[str, Any]], None] = _stay_cold
     # Native code cannot be interrupted, so a long row must not hold up the end for long.
@@ -58,7 +58,7 @@ class ThreadedEngine:
     def run(self, answers: Answers) -> None:
         """Warm up while the other slots wait, then answer with all of them."""
         ready = Event()
-        ahead = answers.ahead(2)
+        ahead = answers.peek(2)
         pool = ThreadPoolExecutor(self.slots)
         slots = [pool.submit(self._answer_rows, answers, ready) for _ in range(self.slots)]
         try:

@@ -1,4 +1,4 @@
-"""The folder of a batch: the only thing that its provider and its worker share."""
+"""The folder of a batch, which is all that its provider and its worker share."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-Found = TypeVar("Found")
+CallResult = TypeVar("CallResult")
 
 SHARING_TRIES = 20 if sys.platform == "win32" else 0
 SHARING_PAUSE = 0.05
-"""Seconds between two tries to replace a file that another process has open, on Windows only."""
+"""Seconds between two tries to use a file that another process has open, only on Windows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a batch was asked for; never changes. `settings` are its worker's own, as JSON."""
+    """What a batch is to do; never changes. `settings` are those of its worker, as JSON."""
 
     id: str
     llm: str
@@ -41,7 +41,8 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchState:
-    """How a batch stands. `starts` counts those since the output was `size` bytes long."""
+    """The state of a batch. `starts` counts the starts of its worker since the output has had
+    `size` bytes."""
 
     status: str = "validating"
     total: int = 0
@@ -54,7 +55,7 @@ class BatchState:
 
     @property
     def ended(self) -> bool:
-        """Whether it never changes again."""
+        """Whether the state never changes again."""
         return self.status in ENDED_STATUSES
 
 
@@ -76,7 +77,7 @@ class Folder:
 
     @property
     def log(self) -> Path:
-        """What the worker says when something is wrong."""
+        """What the worker writes if something is wrong."""
         return self.path / "log"
 
     @property
@@ -86,26 +87,27 @@ class Folder:
 
     @property
     def exists(self) -> bool:
-        """Whether it is a batch's."""
+        """Whether it is the folder of a batch."""
         return (self.path / "batch.json").is_file()
 
     @property
-    def cancelling(self) -> bool:
-        """Whether somebody asked for it to be cancelled."""
+    def is_cancelling(self) -> bool:
+        """Whether somebody has asked for the batch to be cancelled."""
         return (self.path / "cancel").exists()
 
     @classmethod
     def create(cls, root: Path, job: Job, requests: Path) -> Folder:
-        """The folder of this job under `root`: made at one stroke, or the one already there."""
+        """Creates the folder of a job below `root`, or returns the one that exists already."""
         folder = cls(root / job.id)
         if folder.exists:
             return folder
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Filled under another name and renamed, so that nobody ever sees half of a batch.
         draft = cls(root / f".{job.id}-{uuid.uuid4().hex}")
         draft.path.mkdir(mode=0o700)
         try:
-            _link(requests, draft.input)
-            draft._write("batch.json", asdict(job))
+            _link_file(requests, draft.input)
+            draft._write_json("batch.json", asdict(job))
             draft.path.rename(folder.path)
         except OSError:
             shutil.rmtree(draft.path, ignore_errors=True)
@@ -115,43 +117,44 @@ class Folder:
 
     @property
     def job(self) -> Job:
-        """What was asked for."""
+        """What the batch is to do."""
         return Job(**json.loads((self.path / "batch.json").read_bytes()))
 
     @property
     def state(self) -> BatchState:
-        """How it stands; as new where no worker has written it yet."""
+        """The state of the batch; that of a new one if no worker has written it yet."""
         try:
-            text = _patiently((self.path / "state.json").read_bytes)
+            text = _retry_sharing((self.path / "state.json").read_bytes)
         except FileNotFoundError:
             return BatchState()
         return BatchState(**json.loads(text))
 
     def save(self, state: BatchState) -> None:
-        """Replace the state; only the lock's holder may."""
-        self._write("state.json", asdict(state))
+        """Replaces the state; only whoever holds the lock may do that."""
+        self._write_json("state.json", asdict(state))
 
-    def _write(self, name: str, values: dict[str, Any]) -> None:
-        """Write a JSON file, whole or not at all, that outlives a power cut."""
+    def _write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Writes a JSON file, either whole or not at all, so that it survives a power cut."""
         draft = self.path / f"{name}.new"
         with open_private(draft, "wb") as file:
             file.write(json.dumps(values).encode())
+            # Before the rename: file systems may store that first, and leave an empty file.
             file.flush()
             os.fsync(file.fileno())
-        _patiently(lambda: draft.replace(self.path / name))
+        _retry_sharing(lambda: draft.replace(self.path / name))
 
     def ask_cancel(self) -> None:
-        """Leave word that it is to be cancelled."""
+        """Asks the worker to cancel the batch."""
         open_private(self.path / "cancel", "wb").close()
 
     def say_pid(self) -> None:
-        """Write down which process works, for people who look."""
+        """Writes down the process id of the worker, for people who are looking for it."""
         with open_private(self.path / "pid", "wb") as file:
             file.write(b"%d\n" % os.getpid())
 
     @property
-    def busy(self) -> bool:
-        """Whether its worker lives."""
+    def is_busy(self) -> bool:
+        """Whether a worker is alive."""
         try:
             with hold_lock(self.lock) as free:
                 return not free
@@ -160,28 +163,28 @@ class Folder:
 
     @property
     def age(self) -> tuple[int, str]:
-        """What batches are sorted by, the oldest first; one that is gone is the youngest."""
+        """The key that sorts batches by age; a batch that is gone counts as the youngest."""
         try:
             return (self.path / "batch.json").stat().st_mtime_ns, self.path.name
         except FileNotFoundError:
             return sys.maxsize, self.path.name
 
-    def older(self) -> list[Folder]:
-        """The batches beside this one that were submitted before it."""
+    def list_older(self) -> list[Folder]:
+        """Returns the batches beside this one that were submitted before it."""
         beside = [Folder(path.parent) for path in self.path.parent.glob("*/batch.json")]
         return [folder for folder in beside if folder.age < self.age]
 
-    def answered(self) -> tuple[set[str], int, int]:
-        """The custom_ids answered so far, and how many of them well and badly.
+    def read_answered(self) -> tuple[set[str], int, int]:
+        """Returns the custom_ids with an answer, and how many of these are good and bad.
 
-        Whatever follows the last whole line, after a crash while writing, is cut off.
+        Cuts off whatever follows the last whole line, after a crash while it was written.
         """
         seen: set[str] = set()
         failed = end = 0
-        open_private(self.output, "ab").close()
+        open_private(self.output, "ab").close()  # "r+b" does not create a file
         with self.output.open("r+b") as file:
             for line in file:
-                answer = _parsed(line)
+                answer = _parse_line(line)
                 if answer is None:
                     break
                 end += len(line)
@@ -191,8 +194,8 @@ class Folder:
         return seen, len(seen) - failed, failed
 
     def finish(self, status: str, *, code: str = "", error: str = "") -> BatchState:
-        """Write the last state; only the lock's holder may."""
-        _, completed, failed = self.answered()
+        """Writes the final state and returns it; only whoever holds the lock may do that."""
+        _, completed, failed = self.read_answered()
         state = replace(
             self.state, status=status, completed=completed, failed=failed, code=code, error=error
         )
@@ -200,8 +203,8 @@ class Folder:
         return state
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A line of answers; None where it is torn."""
+def _parse_line(line: bytes) -> dict[str, Any] | None:
+    """Returns a line of answers; None if it is incomplete."""
     if not line.endswith(b"\n"):
         return None
     try:
@@ -211,8 +214,10 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return answer
 
 
-def _link(source: Path, target: Path) -> None:
-    """The same file under a second name, or a copy where the file system cannot."""
+def _link_file(source: Path, target: Path) -> None:
+    """Gives a file a second name, or copies it if the file system has no hard links."""
+    # With a second name the batch keeps its requests even if the file is removed elsewhere, and
+    # needs no copy of up to 200 MB.
     try:
         target.hardlink_to(source)
     except OSError:
@@ -220,9 +225,10 @@ def _link(source: Path, target: Path) -> None:
         target.chmod(0o600)
 
 
-def _patiently(call: Callable[[], Found]) -> Found:
-    """What `call` gives. Windows refuses to replace a file while another process reads it, and to
-    read one while it is replaced; both pass."""
+def _retry_sharing(call: Callable[[], CallResult]) -> CallResult:
+    """Returns the result of `call`, repeated while another process has the file open."""
+    # Windows refuses to replace a file while another process reads it, and to read a file while it
+    # is being replaced. Both last only a moment.
     for _ in range(SHARING_TRIES):
         with suppress(PermissionError):
             return call()

@@ -1,4 +1,4 @@
-"""Launching: a batch that has no worker gets one, which outlives the command that starts it."""
+"""Launching: a batch without a worker gets one, which outlives the command that starts it."""
 
 from __future__ import annotations
 
@@ -18,29 +18,33 @@ if TYPE_CHECKING:
     from enrich.providers.executor.folder import BatchState, Folder
 
 MOST_STARTS = 3
-"""How often a worker is started without a new answer before its batch has failed."""
+"""How often a worker is started without producing an answer before its batch fails."""
 
 
-def tend(folder: Folder, worker: str, environment: Mapping[str, str]) -> BatchState:
+def tend_batch(folder: Folder, worker: str, environment: Mapping[str, str]) -> BatchState:
     """How a batch stands. One that has not ended and has no worker is ended, or gets one: the
     module `worker`."""
     if (state := folder.state).ended:
         return state
+    # Two commands may poll at the same time, and only one of them may start a worker. This needs a
+    # second lock: the worker takes the folder's own, which cannot be handed down to it.
     with hold_lock(folder.path / "start.lock") as mine:
-        if mine and _is_due(folder):
+        if mine and _claim_start(folder):
             start_worker(folder, worker, environment)
     return folder.state
 
 
-def _is_due(folder: Folder) -> bool:
-    """Whether a worker is to be started, which is then counted; ends a batch that needs none."""
+def _claim_start(folder: Folder) -> bool:
+    """Returns whether to start a worker, and counts the start; ends a batch that needs none."""
     with hold_lock(folder.lock) as free:
         state = folder.state
         if not free or state.ended:
             return False
-        if folder.cancelling:
+        if folder.is_cancelling:
             folder.finish("cancelled")
             return False
+        # Starts only count while the output does not grow: a worker that is killed now and then, as
+        # by a reboot, must not end its batch.
         size = folder.output.stat().st_size if folder.output.exists() else 0
         starts = state.starts + 1 if size <= state.size else 1
         if starts > MOST_STARTS:
@@ -54,19 +58,20 @@ def _is_due(folder: Folder) -> bool:
 def start_worker(folder: Folder, worker: str, environment: Mapping[str, str]) -> None:
     """Start a worker that goes on by itself, and wait until it holds the folder's lock or died.
 
-    Ctrl-C and the end of the terminal do not reach it.
+    The worker goes on by itself: Ctrl-C and the end of the terminal do not reach it.
     """
     with open_private(folder.log, "ab") as log:
         process = subprocess.Popen(
-            [*_command(folder, worker), "--tell"],
+            [*_build_command(folder, worker), "--tell"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
             env={**os.environ, **environment},
-            **_detached(),
+            **_detach_options(),
         )
-    # A process that nobody waits for would stay in the list of processes after its end.
+    # On POSIX, a process that nobody waits for remains as a zombie after its end.
     Thread(target=process.wait, daemon=True).start()
+    # `read` returns with the byte that the worker writes, or with nothing when it dies.
     if process.stdout:
         with process.stdout as told:
             told.read(1)
@@ -76,7 +81,7 @@ def run_worker_here(folder: Folder, worker: str, environment: Mapping[str, str])
     """Run a worker to its end; Ctrl-C ends it as well."""
     with open_private(folder.log, "ab") as log:
         subprocess.run(
-            _command(folder, worker),
+            _build_command(folder, worker),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -85,13 +90,13 @@ def run_worker_here(folder: Folder, worker: str, environment: Mapping[str, str])
         )
 
 
-def _command(folder: Folder, worker: str) -> list[str]:
-    """How a worker is started."""
+def _build_command(folder: Folder, worker: str) -> list[str]:
+    """Returns the command that starts a worker."""
     return [sys.executable, "-m", worker, str(folder.path)]
 
 
-def _detached() -> dict[str, Any]:
-    """What Popen takes so that a process goes on without its parent (Python's `subprocess`)."""
+def _detach_options() -> dict[str, Any]:
+    """Returns the arguments of Popen that let a process go on without its parent."""
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
         return {"creationflags": flags}

@@ -1,4 +1,4 @@
-"""Locks: files that one process holds, and that the operating system frees when it dies."""
+"""Locks: files that one process holds, and that the operating system releases when it dies."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def take_lock(path: Path, *, wait: float = 0.0) -> BaseFileLock | None:
-    """Lock a file: the lock, held until it is released or the process ends; None if somebody else
-    holds it for longer than `wait` seconds. Raises FileNotFoundError where its folder is gone."""
+    """Locks a file and returns the lock, which is held until it is released or the process ends;
+    None if another process holds it for longer than `wait` seconds. Raises FileNotFoundError if the
+    folder is gone."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path, mode=0o600)
@@ -27,7 +28,7 @@ def take_lock(path: Path, *, wait: float = 0.0) -> BaseFileLock | None:
 
 @contextmanager
 def hold_lock(path: Path) -> Iterator[bool]:
-    """Hold a lock inside; whether it was free."""
+    """Holds a lock while the block runs; yields whether the lock was free."""
     lock = take_lock(path)
     try:
         yield lock is not None

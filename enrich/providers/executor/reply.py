@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Reply(NamedTuple):
+class EngineReply(NamedTuple):
     """What came of a request: an HTTP status, and a body; a refusal is a reply, too."""
 
     status: int

@@ -1,4 +1,4 @@
-"""Requests: the lines of a request file, and what makes the whole file invalid."""
+"""Requests: the lines of a request file, and what makes a whole file invalid."""
 
 from __future__ import annotations
 
@@ -11,41 +11,43 @@ if TYPE_CHECKING:
 
 
 class InvalidFile(Exception):
-    """A line that makes the whole file invalid, with the Batch API's code for it."""
+    """A line makes the whole file invalid; `code` is the code of the Batch API for it."""
 
     def __init__(self, code: str, message: str) -> None:
-        """`code` is a machine's word, `message` a clause for people."""
+        """`code` is for machines, `message` is a clause for people."""
         super().__init__(message)
         self.code = code
 
 
 def read_requests(path: Path) -> Iterator[dict[str, Any]]:
-    """The requests of a checked file, one at a time."""
+    """Yields the requests of a checked file."""
     with path.open("rb") as file:
         for text in file:
             yield json.loads(text)
 
 
 def count_requests(path: Path, endpoint: str) -> int:
-    """The number of requests. Raises InvalidFile at the first line the Batch API would refuse."""
+    """Returns the number of requests. Raises InvalidFile for the first line that the Batch API
+    would refuse."""
+    # The API stops at the first bad line, too, and fails the batch before anything is answered.
     seen: set[str] = set()
     with path.open("rb") as file:
         for number, text in enumerate(file, start=1):
             try:
-                custom_id = _checked_id(text, endpoint)
+                custom_id = _check_line(text, endpoint)
                 if custom_id in seen:
-                    message = f"custom_id {custom_id!r} is there twice"
+                    message = f"custom_id {custom_id!r} occurs twice"
                     raise InvalidFile("duplicate_custom_id", message)
             except InvalidFile as error:
                 raise InvalidFile(error.code, f"line {number}: {error}") from error
             seen.add(custom_id)
     if not seen:
-        raise InvalidFile("empty_file", "there is no request in the file")
+        raise InvalidFile("empty_file", "the file has no requests")
     return len(seen)
 
 
-def _checked_id(text: bytes, endpoint: str) -> str:
-    """The custom_id of a line; raises InvalidFile where the line is no request."""
+def _check_line(text: bytes, endpoint: str) -> str:
+    """Returns the custom_id of a line. Raises InvalidFile if the line is not a request."""
     try:
         request = json.loads(text)
     except ValueError as error:
@@ -54,13 +56,13 @@ def _checked_id(text: bytes, endpoint: str) -> str:
         raise InvalidFile("invalid_json_line", "this is not a JSON object")
     custom_id = request.get("custom_id")
     if not isinstance(custom_id, str):
-        raise InvalidFile("missing_required_parameter", "`custom_id` is missing or no text")
+        raise InvalidFile("missing_required_parameter", "`custom_id` is missing or not text")
     if request.get("method") != "POST":
         raise InvalidFile("invalid_method", "`method` is not POST")
     if request.get("url") != endpoint:
         raise InvalidFile("invalid_url", f"`url` is not the batch's endpoint, {endpoint}")
     if not isinstance(request.get("body"), dict):
-        raise InvalidFile("missing_required_parameter", "`body` is missing or no object")
+        raise InvalidFile("missing_required_parameter", "`body` is missing or not an object")
     if request["body"].get("stream"):
-        raise InvalidFile("streaming_unsupported", "`stream` is not for batches")
+        raise InvalidFile("streaming_unsupported", "batches do not support `stream`")
     return custom_id

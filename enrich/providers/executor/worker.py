@@ -1,4 +1,4 @@
-"""The worker of one batch: a process that a provider's own module runs, with its engines.
+"""The worker of one batch: a process that a provider's module runs with its engines.
 
 It reads requests as they are needed, has its engines answer them,
 appends each answer at once, and leaves when the batch has ended, was cancelled or its folder has
@@ -36,27 +36,27 @@ if TYPE_CHECKING:
 BEAT_SECONDS = 0.25
 """Between two looks at the folder, and between two fsyncs."""
 LOOKERS_SECONDS = 1.0
-"""For so long the lock may be held by others: whoever polls holds it for a moment, to look."""
+"""Seconds for which others may hold the lock: whoever polls holds it for a moment."""
 
 
 def run_worker(open_engines: OpenEngines) -> None:
-    """Work on the folder named on the command line, unless another worker does."""
+    """Works on the folder in the command line, unless another worker does."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--tell", action="store_true", help="write a line once it has begun")
+    parser.add_argument("--tell", action="store_true", help="write a line once it has started")
     options = parser.parse_args()
-    sys.excepthook = _leave
+    sys.excepthook = _exit_at_once
     faulthandler.enable()
     os.umask(0o077)
     folder = Folder(options.folder)
     lock = take_lock(folder.lock, wait=LOOKERS_SECONDS)
     if lock is None:
-        sys.exit("another worker is at it")
+        sys.exit("another worker has this batch")
     folder.say_pid()
     if options.tell:
-        _tell()
+        _report_start()
     try:
-        _work(folder, open_engines)
+        _work_off(folder, open_engines)
     except OSError as error:
         if folder.exists:
             folder.finish("failed", code="disk_failed", error=str(error))
@@ -64,22 +64,26 @@ def run_worker(open_engines: OpenEngines) -> None:
     lock.release()
 
 
-def _tell() -> None:
-    """Say to whoever started it that it holds the lock, and speak to the log from here on."""
-    with suppress(OSError):  # they may have gone
+def _report_start() -> None:
+    """Tells whoever started the worker that it holds the lock, and sends later output to the
+    log."""
+    with suppress(OSError):  # they may have exited
         os.write(sys.stdout.fileno(), b"\n")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
-def _leave(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Leave at once after an error nobody foresaw, without waiting for rows in native code."""
+def _exit_at_once(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Exits at once after an unexpected error, without waiting for rows in native code."""
     sys.__excepthook__(kind, error, trace)
     sys.stderr.flush()
     os._exit(1)
 
 
-def _work(folder: Folder, open_engines: OpenEngines) -> None:
-    """Bring a batch to its end. The caller holds its lock. Raises OSError, also when it is gone."""
+def _work_off(folder: Folder, open_engines: OpenEngines) -> None:
+    """Brings a batch to its end; the caller holds its lock. Raises OSError, also if the folder is
+    gone."""
     if folder.state.ended:
         return
     try:
@@ -98,29 +102,30 @@ def _work(folder: Folder, open_engines: OpenEngines) -> None:
         folder.finish("failed", code="engine_failed", error=str(error))
         turn.release()
         return
-    _answer(folder, engines)
+    _answer_all(folder, engines)
     os._exit(0)  # rows of a cancelled batch may still be in native code
 
 
 def _await_turn(folder: Folder) -> BaseFileLock | None:
-    """Wait for the engine: its lock, or None where the batch was cancelled before."""
-    while not folder.cancelling:
+    """Waits for the engine and returns its lock; None if the batch was cancelled before."""
+    while not folder.is_cancelling:
         if not folder.exists:
             raise FileNotFoundError(folder.path)
         turn = take_lock(folder.path.parent / "engine.lock")
         if turn is not None:
-            if not any(other.busy for other in folder.older()):
+            # Locks know no order, so a younger batch gives way to an older one that waits.
+            if not any(other.is_busy for other in folder.list_older()):
                 return turn
             turn.release()
         time.sleep(BEAT_SECONDS)
     return None
 
 
-def _answer(folder: Folder, engines: Sequence[Engine]) -> None:
-    """Answer what is not answered yet, and say how it stands as it goes."""
+def _answer_all(folder: Folder, engines: Sequence[Engine]) -> None:
+    """Answers the remaining rows, and saves the state while it does."""
     answers = Answers(folder)
     state = replace(folder.state, status="in_progress")
-    folder.save(_counted(state, answers.tally))
+    folder.save(_add_tally(state, answers.tally))
     pool = ThreadPoolExecutor(len(engines))
     pending = {pool.submit(engine.run, answers) for engine in engines}
     leave: float | None = None
@@ -135,14 +140,14 @@ def _answer(folder: Folder, engines: Sequence[Engine]) -> None:
                 return
         note = "; ".join(dict.fromkeys(engine.note for engine in engines if engine.note))
         if answers.sync() or note != shown:
-            folder.save(_counted(replace(state, status=note or "in_progress"), answers.tally))
+            folder.save(_add_tally(replace(state, status=note or "in_progress"), answers.tally))
             shown = note
         if not folder.exists:
             os._exit(0)
-        if folder.cancelling and leave is None:
+        if folder.is_cancelling and leave is None:
             answers.stop.set()
             leave = time.monotonic() + max(engine.grace for engine in engines)
-    final = _counted(state, answers.close())
+    final = _add_tally(state, answers.close())
     whole = final.completed + final.failed == state.total
     folder.save(replace(final, status="completed" if whole else "cancelled"))
 
@@ -154,6 +159,6 @@ def _fail(folder: Folder, answers: Answers, error: str) -> None:
     folder.finish("failed", code="engine_failed", error=error)
 
 
-def _counted(state: BatchState, tally: Tally) -> BatchState:
-    """The state with what has been answered."""
+def _add_tally(state: BatchState, tally: Tally) -> BatchState:
+    """Returns the state with the counts of a tally."""
     return replace(state, completed=tally.completed, failed=tally.failed)

@@ -1,4 +1,4 @@
-"""The hub: weights of Hugging Face, by name."""
+"""The hub: weights from Hugging Face, by name."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ HUB_EXAMPLE = "for example Qwen/Qwen2.5-1.5B-Instruct-GGUF:Q4_K_M"
 
 
 def find_weights(spec: str) -> Path:
-    """The GGUF that `org/repo:QUANTISATION` names on the Hugging Face hub; downloaded once.
-
-    What was downloaded before is used without asking the hub again, so that an llm stays the same
-    until its files are removed from the hub's cache. A new one is checked against the hub's sha256.
-    """
+    """Returns the GGUF that `org/repo:QUANTISATION` names on the Hugging Face hub, after
+    downloading it if necessary. Raises ProviderError or Unavailable."""
+    # A file that was downloaded before is used without asking the hub, so that an llm stays the
+    # same until its files are removed from the cache: the weights are part of every fingerprint.
     repo, _, quantisation = spec.partition(":")
     if repo.count("/") != 1 or not quantisation:
         raise ProviderError(
@@ -38,25 +37,25 @@ def find_weights(spec: str) -> Path:
     except ImportError as error:
         raise ProviderError("`hf:` needs huggingface_hub", hint=INSTALL_HUB) from error
     try:
-        return _cached(repo, quantisation) or _downloaded(repo, quantisation)
+        return _find_cached(repo, quantisation) or _download(repo, quantisation)
     except HFValidationError as error:
         raise ProviderError(
-            f"`hf: {spec}`: no such name of a repository", hint=HUB_EXAMPLE
+            f"`hf: {spec}` is not a valid name of a repository", hint=HUB_EXAMPLE
         ) from error
     except RepositoryNotFoundError as error:
         raise ProviderError(
-            f"the hub has no repository {repo}, or not for you",
-            hint="see its name; one that asks for a licence or is private needs HF_TOKEN",
+            f"the hub has no repository {repo}, or you have no access to it",
+            hint="check its name; a repository that is private or gated needs HF_TOKEN",
         ) from error
     except (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         raise Unavailable(
             f"the hub cannot be reached for {repo}: {error}",
-            hint="try again, or name a file that is here by `path:`",
+            hint="try again, or set `path:` to a file on this machine",
         ) from error
 
 
-def _cached(repo: str, quantisation: str) -> Path | None:
-    """The file as it was downloaded before, or None."""
+def _find_cached(repo: str, quantisation: str) -> Path | None:
+    """Returns the file if it was downloaded before, or None."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -65,41 +64,45 @@ def _cached(repo: str, quantisation: str) -> Path | None:
     except LocalEntryNotFoundError:
         return None
     names = [str(path.relative_to(folder)) for path in folder.rglob("*.gguf")]
-    found = _matching(names, quantisation)
+    found = _match_quantisation(names, quantisation)
     return folder / found[0] if len(found) == 1 else None
 
 
-def _downloaded(repo: str, quantisation: str) -> Path:
-    """The file from the hub, checked against the hash that the hub lists."""
+def _download(repo: str, quantisation: str) -> Path:
+    """Downloads the file, and checks it against the hash that the hub lists. Raises ProviderError
+    or Unavailable."""
     from huggingface_hub import HfApi, hf_hub_download
 
     files = HfApi().model_info(repo, files_metadata=True).siblings or []
     sums = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in files}
-    found = _matching(sums, quantisation)
+    found = _match_quantisation(sums, quantisation)
     if len(found) != 1:
         there = [name for name in sums if name.endswith(".gguf")]
         trouble = "several files" if found else "no GGUF"
         raise ProviderError(
             f"{repo} has {trouble} of quantisation {quantisation!r}",
-            hint=f"there are: {', '.join(found or there) or 'no GGUF files at all'}",
+            hint=f"it has: {', '.join(found or there) or 'no GGUF files at all'}",
         )
     path = Path(hf_hub_download(repo, found[0]))
     if (expected := sums[found[0]]) and hash_file(path) != expected:
+        # The cache keeps files under their hashes, with links to them: both go, or the next try
+        # would find the damaged file again.
         path.resolve().unlink()
         path.unlink(missing_ok=True)
-        raise Unavailable(f"{repo}: {found[0]} arrived damaged", hint="run the same again")
+        raise Unavailable(f"{repo}: {found[0]} arrived damaged", hint="run the command again")
     return path
 
 
-def _matching(names: Iterable[str], quantisation: str) -> list[str]:
-    """The llms among the files whose name holds the quantisation, best as a word of its own.
-
-    >>> _matching(["m-Q4_K_M.gguf", "m-Q4_K_S.gguf", "m-bf16.gguf", "m-f16.gguf"], "F16")
+def _match_quantisation(names: Iterable[str], quantisation: str) -> list[str]:
+    """Returns the llms among these files whose name contains the quantisation, preferably as a
+    separate word.
+    >>> _match_quantisation(["m-Q4_K_M.gguf", "m-Q4_K_S.gguf", "m-bf16.gguf", "m-f16.gguf"], "F16")
     ['m-f16.gguf']
-    >>> _matching(["m.Q4_K_M.gguf", "mmproj-Q4_K_M.gguf", "README.md"], "q4_k_m")
+    >>> _match_quantisation(["m.Q4_K_M.gguf", "mmproj-Q4_K_M.gguf", "README.md"], "q4_k_m")
     ['m.Q4_K_M.gguf']
     """
     word = re.escape(quantisation.lower())
+    # An mmproj file is the projector of an llm that sees, not an llm.
     llms = sorted(name for name in names if name.endswith(".gguf") and "mmproj" not in name)
     near = [name for name in llms if quantisation.lower() in name.lower()]
     own = [name for name in near if re.search(rf"(?<![a-z0-9]){word}(?![a-z0-9_])", name.lower())]

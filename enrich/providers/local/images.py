@@ -1,4 +1,4 @@
-"""Images: those of the web are fetched, for the engine takes data URLs."""
+"""Images: those on the web are fetched, because the engine takes data URLs."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 MOST_IMAGE_BYTES = 20_000_000
 MOST_IMAGE_SECONDS = 60
 SILENT_SECONDS = 20
-"""For how long an image's server may say nothing."""
+"""Seconds for which the server of an image may send nothing."""
 WEB_SCHEMES = ("http://", "https://")
 
 
 class RejectedRequest(Exception):
-    """A request that the engine cannot answer; the text says why, and its row gets a 400."""
+    """A request that the engine cannot answer; the message says why, and its row gets a 400."""
 
 
 def inline_images(message: object) -> object:
-    """A message whose images of the web are data URLs. Raises RejectedRequest for one that cannot
-    be fetched."""
+    """Returns a message with its images on the web as data URLs. Raises RejectedRequest if one
+    cannot be fetched."""
     if not isinstance(message, dict) or not isinstance(message.get("content"), list):
         return message
     return {**message, "content": [_inline_part(part) for part in message["content"]]}
 
 
 def _inline_part(part: object) -> object:
-    """A part of a message, with its image fetched if it has one of the web."""
+    """Returns a part of a message, with its image as a data URL if it is on the web."""
     if not isinstance(part, dict) or part.get("type") != "image_url":
         return part
     image = part.get("image_url")
@@ -39,15 +39,16 @@ def _inline_part(part: object) -> object:
 
 
 def fetch_image(url: str) -> str:
-    """The image at `url` as a data URL. Raises RejectedRequest when there is none."""
+    """Returns the image at `url` as a data URL. Raises RejectedRequest if it cannot be fetched."""
     from http.client import HTTPException
     from urllib.request import Request, urlopen
 
     try:
+        # Some servers refuse the default user agent of urllib.
         request = Request(url, headers={"User-Agent": "enrich"})  # noqa: S310
         with urlopen(request, timeout=SILENT_SECONDS) as source:  # noqa: S310
             media = source.headers.get_content_type()
-            data = _read(source, time.monotonic() + MOST_IMAGE_SECONDS)
+            data = _read_all(source, time.monotonic() + MOST_IMAGE_SECONDS)
     except (OSError, ValueError, HTTPException) as error:
         raise RejectedRequest(f"the image {url} cannot be fetched: {error}") from error
     if len(data) > MOST_IMAGE_BYTES:
@@ -56,8 +57,10 @@ def fetch_image(url: str) -> str:
     return f"data:{media};base64,{base64.b64encode(data).decode()}"
 
 
-def _read(source: HTTPResponse, deadline: float) -> bytes:
-    """All there is, or a little more than an image may have."""
+def _read_all(source: HTTPResponse, deadline: float) -> bytes:
+    """Returns all bytes of an image, or a few more than an image may have. Raises TimeoutError."""
+    # `read1` returns what has arrived. `read` would wait for a whole chunk, and the deadline with
+    # it.
     data = bytearray()
     while len(data) <= MOST_IMAGE_BYTES and (some := source.read1(1 << 20)):
         data += some

@@ -1,4 +1,4 @@
-"""llama.cpp, loaded in a worker's own process."""
+"""llama.cpp, which is loaded in a worker's own process."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.providers.executor.folder import Folder, Job
-    from enrich.providers.executor.reply import Reply
+    from enrich.providers.executor.reply import EngineReply
 
 SMALL_WEIGHTS = 512_000_000
-"""Bytes of weights that are opened once for each core, see `plan_engines`."""
+"""Weights of up to this many bytes are opened once for each core: see `plan_engines`."""
 SLOT_TIMEOUT = 60
 """Seconds that saving or restoring a slot may take."""
 
 
 class LlamaServer(Protocol):
-    """The part of xllamacpp.Server that is used."""
+    """The part of xllamacpp.Server that enrich uses."""
 
     listening_address: str
 
     def handle_chat_completions(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a request of the chat API."""
+        """Returns the answer to a request of the chat API."""
 
 
 def open_engines(folder: Folder) -> list[ThreadedEngine]:
@@ -51,53 +51,51 @@ def open_engines(folder: Folder) -> list[ThreadedEngine]:
         for slots, threads in plan:
             with pin_to(list(islice(free, threads)) if whole else cores):
                 llama = Llama(settings, slots=slots, threads=threads, scratch=folder.path)
-            answer = partial(_reply, llama, job)
+            answer = partial(_answer_job, llama, job)
             found.append(ThreadedEngine(answer=answer, slots=slots, warm=llama.warm))
     except ImportError as error:
         hint = "apt-get install libgomp1 libstdc++6" if sys.platform == "linux" else "install it"
         raise EngineFailed(f"{error} ({hint})") from error
-    except RuntimeError as error:  # its reason is in the log
+    except RuntimeError as error:  # llama.cpp writes the reason to the log
         what = f"llama.cpp cannot load {settings.path}; see {folder.log}"
         raise EngineFailed(what) from error
     return found
 
 
-def _reply(llama: Llama, job: Job, body: Mapping[str, Any]) -> Reply:
-    """The reply of an engine to one body."""
+def _answer_job(llama: Llama, job: Job, body: Mapping[str, Any]) -> EngineReply:
+    """Returns the reply of an engine to one body."""
     return answer_body(llama, body, job)
 
 
 def plan_engines(settings: EngineSettings, size: int) -> list[tuple[int, int]]:
-    """The engines to open for weights of `size` bytes, as (slots, threads) of each.
-
-    Small weights are computed, not waited for: one engine a core, each with one thread, beats one
-    engine whose threads meet at a barrier after each operation, the more so when a core is busy.
-    Large ones are worth reading from memory once for all slots, and are not to be held twice; nor
-    is the projector of an llm that sees.
-    """
+    """Returns the engines to open for weights of `size` bytes, as (slots, threads) of each."""
+    # With small weights, computing takes longer than reading them from memory. One engine for each
+    # core, with one thread, is then faster than one engine whose threads wait for each other after
+    # each operation, and all the more if a core is busy. Large weights are better read once for all
+    # slots, and should not be in memory twice; nor should the projector of an llm that sees.
     if settings.mmproj or size > SMALL_WEIGHTS:
         return [(settings.slots, settings.threads)]
     number = min(settings.slots, settings.threads)
     return [
-        (_share(settings.slots, number, i), _share(settings.threads, number, i))
+        (_take_share(settings.slots, number, i), _take_share(settings.threads, number, i))
         for i in range(number)
     ]
 
 
-def _share(whole: int, number: int, index: int) -> int:
-    """One of `number` shares of a whole, as equal as they can be."""
+def _take_share(whole: int, number: int, index: int) -> int:
+    """Returns one of `number` shares of a whole, which are as equal as possible."""
     return whole // number + (index < whole % number)
 
 
 class Llama:
-    """llama.cpp with its weights loaded: answers as many requests at once as it has slots."""
+    """llama.cpp with its weights; answers as many requests at the same time as it has slots."""
 
     def __init__(
         self, settings: EngineSettings, *, slots: int, threads: int, scratch: Path
     ) -> None:
-        """Raises RuntimeError when the weights do not load; it gives no reason."""
-        # Idle OpenMP threads spin by default, and a machine with one busy core then nearly stands
-        # still (libgomp manual, GOMP_SPINCOUNT). It is read when the library loads.
+        """Raises RuntimeError without a reason if the weights do not load."""
+        # Idle OpenMP threads spin by default, which slows everything down if a core is busy
+        # (libgomp manual, GOMP_SPINCOUNT). The variable is read when the library loads.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         import xllamacpp
 
@@ -110,13 +108,15 @@ class Llama:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         params.verbosity = 1  # errors only
         params.warmup = False
-        params.cache_ram_mib = 0  # else prompts of old rows pile up, to 8 GB
+        params.cache_ram_mib = 0  # otherwise it keeps the prompts of old rows, up to 8 GB
         params.slot_save_path = f"{scratch}{os.sep}"
-        self._key = secrets.token_hex(16)  # it listens on a port of this machine too
+        # The server also listens on a port, which every user of the machine can reach.
+        self._key = secrets.token_hex(16)
         params.api_keys = [self._key]
         if all(device["type"].value == 0 for device in xllamacpp.get_device_info()):  # no GPU
-            params.fit_params = False  # what fits into a GPU's memory: half of the time to load
-            # the plain kernels save a row 7 % of its time on a processor
+            # Finding out what fits into a GPU's memory takes half of the time to load.
+            params.fit_params = False
+            # On a processor, the plain kernels answer a row in 7 % less time.
             params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.slots = slots
         self._saved = scratch / f"slot-{id(self)}"
@@ -124,10 +124,9 @@ class Llama:
         self._server: LlamaServer = xllamacpp.Server(params)
 
     def warm(self, body: Mapping[str, Any]) -> None:
-        """Read the beginning that all requests share once, and give it to every slot.
-
-        Without it each slot reads it for itself, at a cost of seconds. Nothing depends on it.
-        """
+        """Reads the prefix that all requests share once, and copies it to all slots."""
+        # Otherwise each slot would read it for itself, which takes seconds. Answers do not depend
+        # on it, so errors are ignored.
         if self.slots == 1 or self._sees:  # llama.cpp does not save the slots of llms that see
             return
         with suppress(ValueError, RuntimeError, OSError):
@@ -138,7 +137,7 @@ class Llama:
         self._saved.unlink(missing_ok=True)
 
     def _move_slot(self, slot: int, action: str) -> None:
-        """Save or restore a slot (llama.cpp's server README, `POST /slots/{id}?action=`)."""
+        """Saves or restores a slot (llama.cpp's server README, `POST /slots/{id}?action=`)."""
         from urllib.request import Request, urlopen
 
         url = f"{self._server.listening_address}/slots/{slot}?action={action}"
@@ -148,5 +147,6 @@ class Llama:
             answer.read()
 
     def ask(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The engine's own answer: a completion or `{"error": ...}`; may raise instead of that."""
+        """Returns the engine's own answer, a completion or `{"error": ...}`. It may raise
+        ValueError or RuntimeError instead."""
         return self._server.handle_chat_completions(body)

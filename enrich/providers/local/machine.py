@@ -1,4 +1,4 @@
-"""The machine: whether the engine runs here, and on how many cores."""
+"""The machine: whether the engine runs on it, and on how many cores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_engine() -> None:
-    """Raise ProviderError unless xllamacpp is installed and this machine can run it."""
+    """Raises ProviderError unless xllamacpp is installed and this machine can run it."""
     import ctypes
     from importlib.util import find_spec
 
@@ -31,15 +31,16 @@ def check_engine() -> None:
             raise ProviderError(
                 f"the embedded engine needs {library}", hint=f"apt-get install {package}"
             ) from error
-    if os.uname().machine == "x86_64" and " avx2 " not in _processor():
+    # The wheels are compiled for AVX2. Without it, the process would die of an illegal instruction.
+    if os.uname().machine == "x86_64" and " avx2 " not in _read_processor():
         raise ProviderError(
             "the embedded engine needs a processor with AVX2",
-            hint="choose a provider of `type: openai`",
+            hint="use a provider of `type: openai`",
         )
 
 
-def _processor() -> str:
-    """What the processor can do; AVX2 if nobody knows."""
+def _read_processor() -> str:
+    """Returns what the processor supports; AVX2 if that is not known."""
     try:
         return Path("/proc/cpuinfo").read_text(errors="replace").replace("\n", " ")
     except OSError:
@@ -47,7 +48,8 @@ def _processor() -> str:
 
 
 def list_cores() -> list[int]:
-    """The cores this process may use, by number; on Linux those of its affinity."""
+    """Returns the numbers of the cores that this process may use; on Linux those of its affinity,
+    which containers and batch systems restrict."""
     if sys.platform == "linux":
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
@@ -55,10 +57,9 @@ def list_cores() -> list[int]:
 
 @contextmanager
 def pin_to(cores: Collection[int]) -> Iterator[None]:
-    """Threads begun inside stay on these cores: on Linux, where the system lets a process say so.
-
-    Without it the kernel may leave two engines on one core for as long as another process is busy.
-    """
+    """Keeps threads that are started inside the block on these cores; only on Linux."""
+    # Otherwise the kernel may leave two engines on one core for as long as another process is busy.
+    # New threads inherit the affinity of the thread that starts them.
     if sys.platform != "linux":
         yield
         return

@@ -1,4 +1,4 @@
-"""The provider: batches of folders, answered by llama.cpp in a worker."""
+"""The provider: batches in folders, answered by llama.cpp in a worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enrich.errors import ProviderError
-from enrich.pricing.price import FREE
+from enrich.pricing.price import FREE_PRICE
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.executor.batches import FolderBatches, make_batch_id
 from enrich.providers.executor.folder import Job
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from enrich.providers.opening import Opening
 
 INTENT_KEY = "enrich_batch"
-"""The metadata that says which intent a batch belongs to."""
+"""The key of the metadata that says which intent a batch belongs to."""
 WORKER = "enrich.providers.local.worker"
 BUNDLED_NOTICE = (
     "smollm2-135m-instruct is for trying things out, and its answers are poor: for ones to rely "
@@ -44,10 +44,13 @@ BUNDLED_NOTICE = (
 class LocalProvider:
     """Answers batches with an llm in a worker process on this machine; nothing leaves it.
 
-    `root` is the folder of its batches. The weights are a GGUF (`path`), a file of the Hugging Face
-    hub (`hf`, "org/repo:quantisation", downloaded when first needed) or, with neither, SmolLM2.
-    `slots` rows are answered at once, each with at most `context` tokens of prompt and answer.
+    `root` is the folder of its batches. The weights are a GGUF (`path`), a file on the Hugging Face
+    hub (`hf`, "org/repo:quantisation", downloaded when it is first needed) or, with neither,
+    SmolLM2. `slots` rows are answered at the same time, each with at most `context` tokens of
+    prompt and answer together.
     """
+
+    # Nothing is lost on the way to this machine, so a batch that is not found was never created.
 
     timing = Timing(first_poll=0.2, longest_poll=2.0, lost_after=0.0)
 
@@ -64,12 +67,12 @@ class LocalProvider:
         threads: int | None = None,
         limits: Limits | None = None,
     ) -> None:
-        """Raises ProviderError for settings that do not go together; looks at no file."""
+        """Raises ProviderError for settings that contradict each other; opens no file."""
         if path and hf:
-            raise ProviderError(f"{name}: `path` and `hf` are both given", hint="keep one of them")
+            raise ProviderError(f"{name}: `path` and `hf` are both set", hint="keep one of them")
         if mmproj and not (path or hf):
             raise ProviderError(
-                f"{name}: `mmproj` without the llm it belongs to", hint="name it by `path` or `hf`"
+                f"{name}: `mmproj` without the llm it belongs to", hint="set `path` or `hf` too"
             )
         check_least(name, slots=(slots, 1), context=(context, 256), threads=(threads, 1))
         self.name = name
@@ -80,24 +83,25 @@ class LocalProvider:
 
     @classmethod
     def from_settings(cls, opening: Opening) -> LocalProvider:
-        """The provider that `providers:` describes. Raises ProjectError for what is not right."""
+        """Returns the provider that project.yml describes. Raises ProjectError or
+        ProviderError."""
         settings = opening.settings
-        opening.known(*LOCAL_KEYS)
+        opening.check_keys(*LOCAL_KEYS)
         return cls(
             name=opening.name,
             root=opening.work / "local",
             path=read_path(opening, "path"),
             mmproj=read_path(opening, "mmproj"),
-            hf=settings.text("hf") or None,
-            slots=settings.integer("slots") or USUAL_SLOTS,
-            context=settings.integer("context") or USUAL_CONTEXT,
-            threads=settings.integer("threads"),
+            hf=settings.read_text("hf") or None,
+            slots=settings.read_integer("slots") or USUAL_SLOTS,
+            context=settings.read_integer("context") or USUAL_CONTEXT,
+            threads=settings.read_integer("threads"),
             limits=opening.limits,
         )
 
     @cached_property
     def _weights(self) -> Path:
-        """The file of the llm, which is downloaded if it has to be."""
+        """The file of the llm, which is downloaded if necessary."""
         if self._path:
             return weights.make_absolute(self._path)
         return hub.find_weights(self._hf) if self._hf else weights.find_bundled()
@@ -129,12 +133,12 @@ class LocalProvider:
         return BUNDLED_NOTICE if self._is_bundled else ""
 
     def check(self, *, images: bool, endpoint: str = CHAT_ENDPOINT) -> None:
-        """Raise ProviderError unless the engine runs here and has weights that fit the task."""
+        """Raises ProviderError unless the engine runs here and has weights that fit the task."""
         check_engine()
         if endpoint != CHAT_ENDPOINT:
             raise ProviderError(
-                f"{self.name} answers {CHAT_ENDPOINT} only, not {endpoint}",
-                hint="leave `endpoint` out, or choose a provider of `type: openai`",
+                f"{self.name} only answers {CHAT_ENDPOINT}, not {endpoint}",
+                hint="remove `endpoint`, or use a provider of `type: openai`",
             )
         if self._is_bundled:
             weights.verify_bundled(self._weights)
@@ -144,28 +148,28 @@ class LocalProvider:
         elif images:
             raise ProviderError(
                 f"{self.name}'s llm cannot see images",
-                hint="name an llm that can by `path:`, and its projector by `mmproj:`",
+                hint="set `path:` to an llm that can, and `mmproj:` to its projector",
             )
 
     def offers(self, llm: str) -> bool:  # noqa: ARG002  # the weights answer by any name
-        """It has its weights."""
+        """Returns True: it always has its weights."""
         return True
 
     def price(self, llm: str, *, now: bool = False) -> Price:  # noqa: ARG002  # here or there
-        """It costs nothing."""
-        return FREE
+        """Returns a price of nothing."""
+        return FREE_PRICE
 
     def upload(self, path: Path) -> str:
-        """Nothing is sent: the file's own path is its id."""
+        """Returns the path of the file as its id; nothing is sent."""
         return self.batches.upload(path)
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
-        """Make the batch's folder and start its worker; the same intent makes it once."""
+        """Creates the folder of a batch and starts its worker; only once for the same intent."""
         batch = make_batch_id("local", metadata.get(INTENT_KEY))
-        return self.batches.submit(file, self._job(batch, endpoint, metadata, self._slots))
+        return self.batches.submit(file, self._make_job(batch, endpoint, metadata, self._slots))
 
-    def _job(self, batch: str, endpoint: str, metadata: Mapping[str, str], slots: int) -> Job:
-        """What a worker is told."""
+    def _make_job(self, batch: str, endpoint: str, metadata: Mapping[str, str], slots: int) -> Job:
+        """Returns what a worker has to do."""
         settings = EngineSettings(
             path=str(self._weights),
             mmproj=str(self._projector) if self._projector else None,
@@ -183,23 +187,24 @@ class LocalProvider:
         )
 
     def find(self, intent: str, *, file: str = "") -> Remote | None:  # noqa: ARG002
-        """The batch of this intent: its folder is named for it, whenever it was made."""
+        """Returns the batch of this intent, which the name of its folder tells."""
         return self.batches.find(make_batch_id("local", intent))
 
     def poll(self, remote: str) -> Remote:
-        """How the batch stands; a worker that died is started again where it was."""
+        """Returns the state of a batch; a worker that died is started again, and continues."""
         return self.batches.poll(remote)
 
     def fetch(self, file: str, path: Path) -> None:
-        """Copy an ended batch's answers to `path`, whole or not at all."""
+        """Copies the answers of an ended batch to `path`, either all of them or nothing."""
         self.batches.fetch(file, path)
 
     def cancel(self, remote: str) -> Remote:
-        """Ask the worker to stop; what was answered is kept."""
+        """Asks the worker to stop; answers so far are kept."""
         return self.batches.cancel(remote)
 
     def complete(self, requests: Path, results: Path) -> None:
-        """Answer them in a child process that ends with them; batches are not waited for."""
+        """Answers requests in a child process, without waiting for batches."""
+        # More slots than rows would only take memory: each has a context of its own.
         slots = min(self._slots, requests.read_bytes().count(b"\n"))
-        job = self._job("now", CHAT_ENDPOINT, {}, slots)
+        job = self._make_job("now", CHAT_ENDPOINT, {}, slots)
         self.batches.answer_now(requests, results, job)

@@ -1,4 +1,4 @@
-"""Settings: which weights, and how the engine is opened with them."""
+"""Settings: which weights to use, and how to open the engine with them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from enrich.providers.opening import Opening
 
 LOCAL_KEYS = ("path", "mmproj", "hf", "slots", "context", "threads")
-"""The settings of this provider, besides those that all share."""
+"""The settings of this provider, besides those that all providers share."""
 CHAT_ENDPOINT = "/v1/chat/completions"
-"""The one endpoint that llama.cpp is asked through here."""
+"""The only endpoint of llama.cpp that enrich uses."""
 USUAL_SLOTS = 4
 USUAL_CONTEXT = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """How the engine is opened: what a worker is told of its provider's settings."""
+    """How a worker opens the engine: the part of a provider's settings that it needs."""
 
     path: str
     mmproj: str | None
@@ -31,13 +31,13 @@ class EngineSettings:
 
 
 def read_path(opening: Opening, key: str) -> Path | None:
-    """A path of the settings, which begins at the project's folder; None where there is none."""
-    text = opening.settings.text(key)
+    """Returns a path from the settings, relative to the project's folder; None if not set."""
+    text = opening.settings.read_text(key)
     return opening.root / Path(text).expanduser() if text else None
 
 
 def check_least(name: str, **numbers: tuple[int | None, int]) -> None:
-    """Raise ProviderError for a number, given as (number, least), that is too small."""
+    """Raises ProviderError for a number that is too small; each is given as (number, least)."""
     for word, (number, least) in numbers.items():
         if number is not None and number < least:
             raise ProviderError(f"{name}: `{word}` is {number}", hint=f"at least {least}")

@@ -1,7 +1,7 @@
-"""Weights: where an llm's GGUF lies, that it is one, and what it is called.
+"""Weights: where the GGUF of an llm is, and whether it is whole.
 
-Three sources: the small llm that comes as a package (used as a file, never imported), a path of
-the user's, and a repository on the Hugging Face hub (see `hub`).
+There are three sources: a small llm that comes as a package, which is used as a file and never
+imported; a path of the user's; and a repository on the Hugging Face hub (see `hub`).
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ _MIB = 1 << 20
 
 
 def find_bundled() -> Path:
-    """The weights of SmolLM2-135M-Instruct, from their package's files.
-
-    The package is never imported: its module wants libraries that enrich does not use.
-    """
+    """Returns the weights of SmolLM2-135M-Instruct from the files of their package. Raises
+    ProviderError."""
+    # The package is never imported, because its module needs libraries that enrich does not use.
     from importlib.metadata import PackageNotFoundError, files
 
     try:
@@ -44,35 +43,33 @@ def find_bundled() -> Path:
 
 
 def verify_bundled(path: Path) -> None:
-    """Raise ProviderError unless `path` is byte for byte the bundled llm; reads all of it."""
+    """Raises ProviderError unless `path` is exactly the bundled llm; reads all of it."""
     if path.stat().st_size != BUNDLED_SIZE or hash_file(path) != BUNDLED_SHA256:
         raise ProviderError(f"{path} is damaged: it is not the published SmolLM2", hint=INSTALL)
 
 
 def make_absolute(path: Path) -> Path:
-    """A path as somebody wrote it, made absolute; `~` is their home."""
+    """Returns an absolute path; `~` is the user's home. Raises ProviderError."""
     try:
         return path.expanduser().absolute()
     except RuntimeError as error:
         raise ProviderError(
-            f"{path}: no such home folder", hint="write the path in full"
+            f"{path}: this home folder does not exist", hint="write the full path"
         ) from error
 
 
 def check_gguf(path: Path) -> None:
-    """Raise ProviderError unless `path` is a GGUF file and all of it is there.
-
-    The engine gives no reason when it cannot load one, so it is looked at here.
-    """
+    """Raises ProviderError unless `path` is a complete GGUF file."""
+    # The engine gives no reason if it cannot load a file, so the usual ones are found here.
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            needed = _needed(file)
+            needed = _find_last_tensor(file)
     except FileNotFoundError as error:
         raise ProviderError(f"{path}: no such file", hint="`path:` names a GGUF file") from error
     except OSError as error:
         raise ProviderError(
-            f"{path} cannot be read: {error.strerror}", hint="see that it is a file, and yours"
+            f"{path} cannot be read: {error.strerror}", hint="check that it is a file you may read"
         ) from error
     except _ForeignError as error:
         raise ProviderError(f"{path} {error}", hint="llama.cpp reads GGUF files only") from error
@@ -86,44 +83,46 @@ def check_gguf(path: Path) -> None:
 
 
 class _ForeignError(Exception):
-    """This is no GGUF file, or one of a kind nobody knew when this was written."""
+    """Not a GGUF file, or one of a version that is not known here; the message is a clause."""
 
 
-def _needed(file: BinaryIO) -> int:
-    """Where the last tensor begins: the file ends after that (GGUF specification, ggml)."""
+def _find_last_tensor(file: BinaryIO) -> int:
+    """Returns where the last tensor starts, by ggml's GGUF specification: the file must end after
+    that. Raises EOFError or _ForeignError."""
+    # Where it ends depends on its type, and ggml keeps adding types.
     if file.read(4) != b"GGUF":
         raise _ForeignError("is not a GGUF file")
-    (version,) = _numbers(file, "<I")
+    (version,) = _read_numbers(file, "<I")
     if version not in (2, 3):
         raise _ForeignError(f"is a GGUF file of version {version}, not 2 or 3")
-    tensors, pairs = _numbers(file, "<QQ")
+    tensors, pairs = _read_numbers(file, "<QQ")
     alignment = 32
     for _ in range(pairs):
-        name = _text(file)
-        (kind,) = _numbers(file, "<I")
+        name = _read_text(file)
+        (kind,) = _read_numbers(file, "<I")
         if name == b"general.alignment" and kind == _UINT32:
-            (alignment,) = _numbers(file, "<I")
+            (alignment,) = _read_numbers(file, "<I")
         else:
-            _skip(file, kind)
+            _skip_value(file, kind)
     last = 0
     for _ in range(tensors):
-        _text(file)
-        (dimensions,) = _numbers(file, "<I")
+        _read_text(file)
+        (dimensions,) = _read_numbers(file, "<I")
         if dimensions > 8:
             raise _ForeignError(f"is damaged: it has a tensor of {dimensions} dimensions")
-        *_, offset = _numbers(file, f"<{dimensions}QIQ")
+        *_, offset = _read_numbers(file, f"<{dimensions}QIQ")
         last = max(last, offset)
     return -(-file.tell() // alignment) * alignment + last
 
 
 _SIZES = (1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)
-"""Bytes of a metadata value by its type; strings (8) and arrays (9) say theirs themselves."""
+"""Bytes of a metadata value by its type; strings (8) and arrays (9) contain their own lengths."""
 
 _UINT32, _STRING, _ARRAY = 4, 8, 9
 
 
-def _numbers(file: BinaryIO, form: str) -> tuple[int, ...]:
-    """The numbers of a `struct` format that stand next."""
+def _read_numbers(file: BinaryIO, form: str) -> tuple[int, ...]:
+    """Reads the numbers of a `struct` format. Raises EOFError."""
     data = file.read(struct.calcsize(form))
     try:
         return struct.unpack(form, data)
@@ -131,51 +130,50 @@ def _numbers(file: BinaryIO, form: str) -> tuple[int, ...]:
         raise EOFError from error
 
 
-def _text(file: BinaryIO) -> bytes:
-    """The text that stands next; empty where it is too long to be a name."""
-    (length,) = _numbers(file, "<Q")
+def _read_text(file: BinaryIO) -> bytes:
+    """Reads a text; returns an empty one if it is too long to be a name."""
+    (length,) = _read_numbers(file, "<Q")
     if length > _MIB:
-        _pass(file, length)
+        _skip_bytes(file, length)
         return b""
     return file.read(length)
 
 
-def _skip(file: BinaryIO, kind: int) -> None:
-    """Pass over a metadata value."""
+def _skip_value(file: BinaryIO, kind: int) -> None:
+    """Skips a metadata value."""
     if kind == _STRING:
-        _text(file)
+        _read_text(file)
     elif kind == _ARRAY:
-        inner, length = _numbers(file, "<IQ")
+        inner, length = _read_numbers(file, "<IQ")
         if inner == _STRING:
             for _ in range(length):
-                _text(file)
+                _read_text(file)
         else:
-            _pass(file, _size(inner) * length)
+            _skip_bytes(file, _find_size(inner) * length)
     else:
-        _pass(file, _size(kind))
+        _skip_bytes(file, _find_size(kind))
 
 
-def _size(kind: int) -> int:
-    """Bytes of a metadata value of this type."""
+def _find_size(kind: int) -> int:
+    """Returns the bytes of a metadata value of this type. Raises _ForeignError."""
     if kind >= len(_SIZES) or not _SIZES[kind]:
         raise _ForeignError(f"is damaged: it has a value of type {kind}")
     return _SIZES[kind]
 
 
-def _pass(file: BinaryIO, length: int) -> None:
-    """Pass over so many bytes."""
+def _skip_bytes(file: BinaryIO, length: int) -> None:
+    """Skips bytes. Raises EOFError."""
+    # A damaged length can be larger than what `seek` takes.
     if length >> 50:
         raise EOFError
     file.seek(length, SEEK_CUR)
 
 
 def digest_files(paths: Iterable[Path]) -> str:
-    """A short digest of weights: of each file its size, first MiB and last MiB.
-
-    The header with every hyper-parameter and the vocabulary is in the first MiB, the last tensors
-    are in the last, so files that differ in training or quantisation differ here; and gigabytes
-    are not read for it.
-    """
+    """Returns a short digest of weights: of the size, the first and the last MiB of each file."""
+    # Reading gigabytes in each command would be too slow. The first MiB has the header with all
+    # hyperparameters and the vocabulary, the last MiB has the last tensors, so files that differ in
+    # training or quantization differ here.
     total = hashlib.sha256()
     for path in paths:
         check_gguf(path)
@@ -189,6 +187,6 @@ def digest_files(paths: Iterable[Path]) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
+    """Returns the SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,9 @@
-"""The openai provider: OpenAI's Batch API through its official SDK, and whoever speaks the same.
+"""The openai provider: OpenAI's Batch API through its official SDK, and servers that speak it too.
 
-Facts it rests on, from OpenAI's Batch API guide, its OpenAPI file and the SDK's source: a create
-has no idempotency key, so one whose answer was lost may have taken effect; the list takes no filter
-but shows each batch's metadata; result file ids are null, or empty, where there is no file.
+It relies on these facts from OpenAI's Batch API guide, its OpenAPI file and the source of the SDK:
+creating a batch has no idempotency key, so a create whose answer was lost may have taken effect;
+the list of batches has no filter, but shows the metadata of each; the id of a result file is null
+or empty if there is no such file.
 """
 
 from enrich.providers.openai.account import OPENAI_URL, Account

@@ -1,4 +1,4 @@
-"""The account: where to connect and as whom, and which of it is secret."""
+"""The account: where to connect and as whom, and which parts of it are secret."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 OPENAI_URL = "https://api.openai.com/v1"
 SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|pass", re.I)
-"""Headers that carry a secret, by their names."""
+"""The names of headers that contain a secret."""
 SURE_LENGTH = 8
-"""A secret of so many letters is no word that an answer holds by chance."""
+"""A secret of at least this many characters does not occur in an answer by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """Where to connect and as whom; `timeout` is in seconds. `named` are environment variables that
-    its settings name, with their values. Never written anywhere."""
+    """Where to connect and as whom. `timeout` is in seconds. `named` are the environment variables
+    that the settings name, with their values. Never written to any file."""
 
     api_key: str = field(repr=False)
     base_url: str = ""
@@ -39,8 +39,10 @@ class Account:
 
     @property
     def url(self) -> str:
-        """Where requests go, without a name or password that the address may hold. The value of a
-        variable in its path is known by its hash: it may be a secret."""
+        """Where requests go, without a user name or password. A variable's value in the path is
+        replaced by a hash."""
+        # The URL is part of every fingerprint and is shown to people. The value may be secret, but
+        # another value may be another deployment, so it cannot just be left out.
         parts = urlsplit(self.azure_endpoint or self.base_url or OPENAI_URL)
         host = parts.netloc.rpartition("@")[2]
         path = parts.path.rstrip("/")
@@ -51,15 +53,16 @@ class Account:
 
     @cached_property
     def secrets(self) -> Secrets:
-        """All that is configured and may be one: what a server's words are shown without."""
-        return Secrets.of((self.api_key, *self.headers.values(), *self.named.values()))
+        """Everything configured that may be secret: messages show a server's words without it."""
+        return Secrets.from_values((self.api_key, *self.headers.values(), *self.named.values()))
 
     @cached_property
     def sure_secrets(self) -> Secrets:
-        """What is one for sure, and no word that an answer could hold by chance."""
+        """What is certainly secret, and too long to occur in an answer by chance."""
+        # Answers are data: a header such as `x-team: movies` must not cut words out of them.
         headers = (value for name, value in self.headers.items() if SECRET_HEADER.search(name))
         found = (self.api_key, *headers, *self.named.values())
-        return Secrets.of(value for value in found if len(value) >= SURE_LENGTH)
+        return Secrets.from_values(value for value in found if len(value) >= SURE_LENGTH)
 
     @property
     def chat_headers(self) -> dict[str, str]:
@@ -68,13 +71,13 @@ class Account:
         key = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         return {**key, **{name: value for name, value in named.items() if value}, **self.headers}
 
-    def redacted(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """`text` without any secret of this account."""
-        return self.secrets.redacted(text)
+        return self.secrets.redact(text)
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is an address that HTTP can be spoken to.
+    """Whether a text is the URL of an HTTP server.
 
     >>> is_url("https://host/v1"), is_url("host/v1"), is_url("https://host:0")
     (True, False, False)

@@ -1,4 +1,4 @@
-"""Batches: they are created once, found by their metadata, asked after and cancelled."""
+"""Batches: they are created once, found by their metadata, polled and cancelled."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 NOT_READY = re.compile(
     r"not (yet )?(ready|processed|available)|still (being )?process|pending", re.I
 )
-"""How servers refuse a batch of a file that is not ready yet."""
+"""What servers say if the file of a batch is not ready yet."""
 
 
 def create_batch(
     connection: Connection, file: str, *, endpoint: str, metadata: Mapping[str, str]
 ) -> Remote:
-    """Create a batch, once. A refusal because the file is not ready is one for now."""
+    """Creates a batch, once. Raises Unavailable if it was refused because its file is not ready,
+    Unclear if the answer was lost, and ProviderError."""
     try:
-        return _created(connection, file, endpoint, metadata)
+        return _create_once(connection, file, endpoint, metadata)
     except (Unavailable, Unclear):
         raise
     except ProviderError as problem:
@@ -37,11 +38,13 @@ def create_batch(
         raise
 
 
-def _created(
+def _create_once(
     connection: Connection, file: str, endpoint: str, metadata: Mapping[str, str]
 ) -> Remote:
-    """Make the one call; an answer that cannot be used is a lost one."""
-    with connection.translated(creating=True):
+    """Makes the one call. An answer that cannot be used counts as lost."""
+    with connection.translate_errors(creating=True):
+        # The SDK repeats a POST after a timeout, and OpenAI ignores idempotency keys: a repeated
+        # create would be a second batch, and a second bill.
         batch = connection.ask(
             lambda client: client.with_options(max_retries=0).batches.create(
                 input_file_id=file,
@@ -51,34 +54,37 @@ def _created(
             ),
             creating=True,
         )
-        return _read_clean(connection, batch.to_dict(warnings=False))
+        return _read_redacted(connection, batch.to_dict(warnings=False))
 
 
 def find_batch(connection: Connection, intent: str, *, file: str) -> Remote | None:
-    """The batch of an intent. Where servers keep no metadata, the one made of its file."""
-    for batch in connection.items(lambda client: client.batches.list(limit=100)):
-        with connection.translated():
+    """Returns the batch of an intent; from servers that keep no metadata, the one that was created
+    from its file. None if there is none."""
+    # The list has no filter, so all of it is read. It is sorted by the newest first.
+    for batch in connection.list_items(lambda client: client.batches.list(limit=100)):
+        with connection.translate_errors():
             known = getattr(batch, "metadata", None)
             known = known if isinstance(known, dict) else {}
             made_of, status = (getattr(batch, name, "") for name in ("input_file_id", "status"))
             mine = made_of == file and status != "failed"
             if known.get("enrich_batch") == intent or (mine and not known):
-                return _read_clean(connection, batch.to_dict(warnings=False))
+                return _read_redacted(connection, batch.to_dict(warnings=False))
     return None
 
 
 def retrieve_batch(connection: Connection, remote_id: str) -> Remote:
-    """How a batch stands."""
-    with connection.translated():
+    """Returns the present state of a batch."""
+    with connection.translate_errors():
         found = connection.ask(lambda client: client.batches.retrieve(remote_id))
-        return _read_clean(connection, found.to_dict(warnings=False), asked=remote_id)
+        return _read_redacted(connection, found.to_dict(warnings=False), asked=remote_id)
 
 
-def cancel_batch(connection: Connection, remote_id: str) -> Remote:
-    """Ask for it; a batch that has ended meanwhile (409) is shown as it ended."""
+def request_cancel(connection: Connection, remote_id: str) -> Remote:
+    """Asks for a batch to be cancelled, and returns its state. One that has ended in the meantime,
+    which is a 409, is returned as it ended."""
     import openai
 
-    with connection.translated():
+    with connection.translate_errors():
         try:
             found = connection.ask(
                 lambda client: client.with_options(max_retries=0).batches.cancel(remote_id)
@@ -87,25 +93,24 @@ def cancel_batch(connection: Connection, remote_id: str) -> Remote:
             if not isinstance(problem.__context__, openai.ConflictError):
                 raise
             return retrieve_batch(connection, remote_id)
-        return _read_clean(connection, found.to_dict(warnings=False), asked=remote_id)
+        return _read_redacted(connection, found.to_dict(warnings=False), asked=remote_id)
 
 
-def _read_clean(connection: Connection, batch: Mapping[str, Any], *, asked: str = "") -> Remote:
-    """A batch object without any secret that the server repeats in it; `asked` is its id."""
+def _read_redacted(connection: Connection, batch: Mapping[str, Any], *, asked: str = "") -> Remote:
+    """Returns a batch object without any secret that the server repeats in it. Raises Unreadable if
+    it is not the batch with the id `asked`."""
     from enrich.providers.bounds import Unreadable
 
     found = read_batch(batch)
     if asked and found.id != asked:
-        raise Unreadable("it was asked for one batch, and speaks of another")
-    redacted = connection.account.redacted
+        raise Unreadable("it was asked about one batch, and speaks of another")
+    redacted = connection.account.redact
     return replace(found, code=redacted(found.code), error=redacted(found.error))
 
 
 def read_batch(batch: Mapping[str, Any]) -> Remote:
-    """A batch object of the API as a Remote; fields that compatible servers leave out are empty.
-
-    Raises Unreadable where it could not be asked for again, or does not say how it stands.
-    """
+    """Returns a batch object of the API as a Remote; fields that compatible servers leave out are
+    empty. Raises Unreadable if the batch has no id or no status."""
     from enrich.providers import bounds
 
     counts = batch.get("request_counts")
@@ -122,6 +127,8 @@ def read_batch(batch: Mapping[str, Any]) -> Remote:
         failed=failed,
         total=bounds.read_count(counts.get("total")),
         files=tuple(bounds.read_id(file, "a result file") for file in (output, errors) if file),
+        # The id of a result file can come a moment after the status `completed`. Some servers put
+        # failed lines into the output file, so an error file is only missed without one.
         late=ended and bool((completed and not output) or (failed and not (errors or output))),
         code=code,
         error=message,

@@ -54,18 +54,20 @@ class ChatApi:
     @classmethod
     def from_opening(cls, opening: Opening, connection: Connection) -> ChatApi:
         """What `api:`, `concurrency:` and `rate:` say. Raises ProjectError."""
-        settings = opening.settings
-        rate = settings.mapping("rate")
+        settings, usual = opening.settings, PRESETS[opening.kind].api
+        rate = settings.read_mapping("rate")
         for key, value in rate.items():
             is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
             if key not in ("requests", "tokens") or not is_count:
                 hint = "rate: {requests: 500, tokens: 200000}, for a minute"
-                raise settings.wrong("rate", f"has no limit of '{key}'", hint=hint)
+                raise settings.make_error("rate", f"has no limit of '{key}'", hint=hint)
         return cls(
             connection=connection,
             root=opening.work / KIND / opening.name,
-            wanted=cast("Api", settings.choice("api", get_args(Api), PRESETS[opening.kind].api)),
-            concurrency=settings.integer("concurrency"),
+            wanted=cast(
+                "Api", settings.read_choice("api", get_args(Api), PRESETS[opening.kind].api)
+            ),
+            concurrency=settings.read_integer("concurrency"),
             rate=rate,
         )
 
@@ -95,7 +97,7 @@ class ChatApi:
 
         from enrich.providers.bounds import call_within
 
-        with self.connection.translated():
+        with self.connection.translate_errors():
             try:
                 client = self.connection.client.with_options(max_retries=1, timeout=PROBE_TIMEOUT)
                 call_within(PROBE_TIMEOUT, lambda: client.batches.list(limit=1))

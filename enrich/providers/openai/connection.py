@@ -1,4 +1,4 @@
-"""The connection: calls of the SDK that are bounded in time, with its errors as ours."""
+"""The connection: calls of the SDK that are bounded in time and raise enrich's errors."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
 
 AskedFor = TypeVar("AskedFor")
 
+# 100,000 batches: a list that is longer most likely repeats itself.
 MOST_PAGES = 1_000
 LISTING_TIMEOUTS = 10
 """How many timeouts a whole list may take."""
 AZURE_VERSION = "2024-10-21"
-"""The first version of Azure's API that has batches and is no preview."""
+"""The first version of Azure's API with batches that is not a preview."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connection(Translator):
-    """The way to one account: opened at the first call, closed with this object."""
+    """The connection to one account: opened by the first call, closed with this object."""
 
     def check_key(self) -> None:
-        """Raise ProviderError where there is no key to connect with."""
+        """Raises ProviderError if there is no key to connect with."""
         if not self.account.api_key:
             hint = (
                 f"export {self.account.key_variable}=..., or set api_key: ${{MY_KEY}} under "
@@ -41,7 +42,7 @@ class Connection(Translator):
 
     @cached_property
     def client(self) -> openai.OpenAI:
-        """The SDK's client; it retries what is safe to repeat."""
+        """The client of the SDK, which repeats calls that are safe to repeat."""
         self.check_key()
         client = self._made_client()
         weakref.finalize(self, client.close)
@@ -85,20 +86,22 @@ class Connection(Translator):
         creating: bool = False,
         sent: int = 0,
     ) -> AskedFor:
-        """What one call gives, within the timeout, and what `sent` bytes take at the slowest."""
+        """Returns the result of a call, which may take the timeout, and the time that `sent` bytes
+        take at the slowest rate. Raises ProviderError."""
         from enrich.providers.bounds import SLOWEST_RATE, call_within
 
-        with self.translated(creating=creating):
+        with self.translate_errors(creating=creating):
             client = self.client
             return call_within(self.account.timeout + sent / SLOWEST_RATE, lambda: call(client))
 
-    def items(self, first: Callable[[openai.OpenAI], Any]) -> Iterator[Any]:
-        """The items of a list, page by page; ProviderError where its pages do not end."""
+    def list_items(self, first: Callable[[openai.OpenAI], Any]) -> Iterator[Any]:
+        """Yields the items of a list, page by page. Raises ProviderError if the pages do not
+        end."""
         deadline = time.monotonic() + LISTING_TIMEOUTS * self.account.timeout
         seen: set[str] = set()
         page = self.ask(first)
         for _ in range(MOST_PAGES):
-            with self.translated():
+            with self.translate_errors():
                 items = list(page.data or ())
                 last = str(getattr(items[-1], "id", "")) if items else ""
             yield from items
@@ -108,5 +111,5 @@ class Connection(Translator):
                 break
             seen.add(last)
             page = self.ask(lambda _, page=page: page.get_next_page())  # type: ignore[misc]
-        what = f"{self.name} gives a list that does not end, or repeats itself"
+        what = f"{self.name} returned a list that does not end, or repeats itself"
         raise ProviderError(what, hint=f"check base_url: {self.account.url}")

@@ -1,4 +1,4 @@
-"""Files: request files are sent, found and deleted, result files are streamed to disk."""
+"""DatabaseFiles: request files are sent, found and deleted; result files are streamed to disk."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from enrich.providers.openai.connection import Connection
 
 PENDING_WORDS = frozenset({"pending", "uploading", "processing", "queued", "running", "notrunning"})
-"""The words for a file that is not ready for a batch yet: Azure's, and of servers like it."""
+"""Statuses of a file that is not ready for a batch yet, on Azure and on similar servers."""
 DOWNLOAD_CHUNK = 1 << 20
 
 
 def send_file(connection: Connection, path: Path) -> str:
-    """Upload a request file, once: what the SDK repeats by itself, nobody would know of."""
+    """Uploads a request file once and returns its id. Raises ProviderError."""
     from enrich.providers.bounds import read_id
 
-    with connection.translated(), path.open("rb") as lines:
+    # Without the SDK's retries: enrich would not know of the file of a try that seemed to fail, and
+    # could never delete it.
+    with connection.translate_errors(), path.open("rb") as lines:
         named = (path.name, lines, "application/jsonl")
         made = connection.ask(
             lambda client: client.with_options(max_retries=0).files.create(
@@ -35,9 +37,12 @@ def send_file(connection: Connection, path: Path) -> str:
 
 
 def list_named(connection: Connection, name: str) -> tuple[str, ...]:
-    """The ids of the files of this name, newest first; none where a server has no such list."""
+    """Returns the ids of the files of this name, newest first; none if a server has no such
+    list."""
     try:
-        files = connection.items(lambda client: client.files.list(purpose="batch", order="desc"))
+        files = connection.list_items(
+            lambda client: client.files.list(purpose="batch", order="desc")
+        )
         found = (file for file in files if getattr(file, "filename", "") == name)
         return tuple(str(file.id) for file in found)
     except Unavailable:
@@ -47,7 +52,8 @@ def list_named(connection: Connection, name: str) -> tuple[str, ...]:
 
 
 def is_processed(connection: Connection, file: str) -> bool:
-    """Whether a file is ready, as `GET /v1/files/{id}` says where a server has that route."""
+    """Whether a file is ready, according to `GET /v1/files/{id}`; True if a server does not have
+    that route."""
     try:
         found = connection.ask(lambda client: client.files.retrieve(file))
     except Unavailable:
@@ -59,34 +65,35 @@ def is_processed(connection: Connection, file: str) -> bool:
 
 
 def delete_file(connection: Connection, file: str) -> None:
-    """Delete a file; one that is gone is no error."""
+    """Deletes a file; does nothing if it is gone."""
     import openai
 
     from enrich.providers.bounds import call_within
 
-    with connection.translated(), suppress(openai.NotFoundError):
+    with connection.translate_errors(), suppress(openai.NotFoundError):
         call_within(connection.account.timeout, lambda: connection.client.files.delete(file))
 
 
 def download_file(connection: Connection, file: str, path: Path) -> None:
-    """Stream a result file to `path`, whole or not at all; one that is gone will not come back."""
+    """Streams a result file to `path`, either all of it or nothing. Raises ProviderError, also for
+    a file that is gone for good."""
     import openai
 
     try:
-        _stream(connection, file, path)
+        _stream_file(connection, file, path)
     except ProviderError as problem:
         if not isinstance(problem.__context__, openai.NotFoundError):
             raise
-        what = f"{connection.name} does not have the result file {file} any more"
-        hint = "give the batch up, and its rows can be asked again: enrich cancel --forget"
+        what = f"{connection.name} no longer has the result file {file}"
+        hint = "give up the batch, so that its rows can be asked again: enrich cancel --forget"
         raise ProviderError(what, hint=hint) from problem
 
 
-def _stream(connection: Connection, file: str, path: Path) -> None:
-    """Write a file beside `path`, rename it, and take out what is secret."""
+def _stream_file(connection: Connection, file: str, path: Path) -> None:
+    """Writes a file beside `path`, renames it, and removes secrets from it."""
     part = path.with_suffix(".part")
     coming = connection.client.files.with_streaming_response.content(file)
-    with connection.translated(), ExitStack() as stack:
+    with connection.translate_errors(), ExitStack() as stack:
         answer = connection.ask(lambda _: coming.__enter__())
         stack.push(coming)
         out = stack.enter_context(open_private(part, "wb"))

@@ -24,28 +24,30 @@ if TYPE_CHECKING:
     from enrich.providers.openai.connection import Connection
 
 SIDE_BY_SIDE = 8
-"""How many requests are asked at once without the Batch API."""
+"""How many requests are asked at the same time without the Batch API."""
 RETRY_PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before each further try of a call that was turned away, unless the provider says."""
+"""Seconds before each further try of a call that was refused for now, unless the provider says how
+long to wait."""
 LONGEST_PAUSE = 20.0
 DIGITS = re.compile(r"\d+")
 
 
 class _Refusal(ProviderError):
-    """A request of a preview was refused; `response` is the line that says so."""
+    """A request of a preview was refused; `response` is what its result line says."""
 
     def __init__(self, message: str, response: dict[str, Any]) -> None:
-        """Nothing was paid for it."""
-        super().__init__(message, hint="change the prompt, its params or the llm: nothing was paid")
+        """A refused request costs nothing."""
+        hint = "change the prompt, its params or the llm; nothing was charged"
+        super().__init__(message, hint=hint)
         self.response = response
 
 
 def answer_requests(connection: Connection, requests: Path, results: Path) -> None:
-    """Ask one by one, a few side by side. What was asked is waited for, even after Ctrl-C: it is
-    paid for. A call whose answer was lost is not repeated, and has no line.
+    """Asks the requests one by one, a few at the same time, and writes a line for each answer.
 
-    Raises what went wrong only where no request was answered, or all were refused alike: that lies
-    in what they share.
+    A call whose answer was lost is not repeated and gets no line. Raises ProviderError only if no
+    request was answered, or if all were refused in the same way: the cause is then in what they
+    share.
     """
     lines = [json.loads(line) for line in requests.read_bytes().split(b"\n") if line]
     with open_private(results, "ab") as out:
@@ -55,8 +57,9 @@ def answer_requests(connection: Connection, requests: Path, results: Path) -> No
             for asked in [pool.submit(preview.ask, line) for line in lines]:
                 asked.result()
         finally:
+            # Waits for the calls that have started, even after Ctrl-C: they are paid for.
             pool.shutdown(cancel_futures=True)
-    preview.raise_what_all_share(len(lines))
+    preview.raise_shared_refusal(len(lines))
 
 
 @dataclass(kw_only=True)
@@ -70,9 +73,9 @@ class _Preview:
     lock: Lock = field(default_factory=Lock)
 
     def ask(self, line: Mapping[str, Any]) -> None:
-        """Answer one request, and write its line if it has one."""
+        """Answers one request, and writes its line if it has one."""
         try:
-            answered = {"response": self._answered(line), "error": None}
+            answered = {"response": self._answer_line(line), "error": None}
         except _Refusal as problem:
             self.refusals.append(problem)
             answered = {"response": problem.response, "error": None}
@@ -84,56 +87,62 @@ class _Preview:
             error = {"code": "not_answered", "message": problem.message}
             answered = {"response": None, "error": error}
         known = {"custom_id": line["custom_id"], **answered}
-        text = self.connection.account.sure_secrets.redacted(json.dumps(known))
+        text = self.connection.account.sure_secrets.redact(json.dumps(known))
         with self.lock:
             self.out.write(text.encode() + b"\n")
             self.out.flush()
 
-    def raise_what_all_share(self, requests: int) -> None:
-        """Raise what went wrong with all of them, if nothing was answered or may have been."""
+    def raise_shared_refusal(self, requests: int) -> None:
+        """Raises what went wrong with all requests, unless one was answered or may have been."""
         lost = any(isinstance(problem, Unclear) for problem in self.problems)
         if len(self.problems) == requests and not lost:
             raise self.problems[0]
+        # Digits are ignored, because messages name positions, numbers of tokens and ids.
         alike = len({DIGITS.sub("", str(problem)) for problem in self.refusals}) == 1
         if len(self.refusals) == requests and alike:
             raise ProviderError(self.refusals[0].message, hint=self.refusals[0].hint)
 
-    def _answered(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """`_response`, tried again where the provider was busy, or could not be reached at all."""
+    def _answer_line(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the result of `_post_line`, with further tries while the provider is busy or
+        cannot be reached."""
         for pause in RETRY_PAUSES:
             try:
-                return self._response(line)
+                return self._post_line(line)
             except Unavailable as problem:
-                time.sleep(min(_asked_pause(problem, pause), LONGEST_PAUSE))
-        return self._response(line)
+                time.sleep(min(_read_pause(problem, pause), LONGEST_PAUSE))
+        return self._post_line(line)
 
-    def _response(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """A result line's `response`; what is wrong with this one request is an answer, too."""
+    def _post_line(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the `response` of a result line, also if only this request was refused. Raises
+        ProviderError."""
         import openai
 
         from enrich.providers.bounds import call_within
 
+        # Without the SDK's retries: a repeated request is paid for twice if the first answer was
+        # lost, and `RETRY_PAUSES` covers the calls that are safe to repeat.
         client = self.connection.client.with_options(max_retries=0)
         path = line["url"].removeprefix("/v1")
-        with self.connection.translated(creating=True):
+        with self.connection.translate_errors(creating=True):
             try:
                 body: Any = call_within(
                     self.connection.account.timeout,
                     lambda: client.post(path, body=line["body"], cast_to=object),
                 )
             except openai.APIStatusError as problem:
-                return self._refused(problem)
+                return self._judge_refusal(problem)
         return {"status_code": 200, "body": body}
 
-    def _refused(self, problem: openai.APIStatusError) -> dict[str, Any]:
-        """The response of a request that a content filter refused: that lies in this row. Raises
-        _Refusal where it may lie in what all rows share, and else what the status means."""
+    def _judge_refusal(self, problem: openai.APIStatusError) -> dict[str, Any]:
+        """Returns the response of a request that a content filter refused, because the cause is in
+        its row. Raises _Refusal if the cause may be in what all rows share, and otherwise what the
+        status means."""
         status, connection = problem.status_code, self.connection
         if status == 503 or (status == 429 and not is_out_of_money(problem)):
             connection.raise_refused(problem, creating=False)
         if status not in (400, 413, 422):
             raise problem
-        words = connection.account.redacted(extract_words(problem))
+        words = connection.account.redact(extract_words(problem))
         said = {"message": words, "code": problem.code}
         response = {"status_code": status, "body": {"error": said}}
         if "content" in str(problem.code or ""):
@@ -141,8 +150,8 @@ class _Preview:
         raise _Refusal(f"{connection.name} answered {status}: {words}", response) from problem
 
 
-def _asked_pause(problem: ProviderError, usual: float) -> float:
-    """The seconds that a provider asks to wait (Retry-After), or the usual ones."""
+def _read_pause(problem: ProviderError, usual: float) -> float:
+    """Returns the seconds that a provider asks to wait (Retry-After), or the usual ones."""
     response = getattr(problem.__context__, "response", None)
     try:
         asked = float(response.headers["retry-after"]) if response is not None else usual

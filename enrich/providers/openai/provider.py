@@ -1,11 +1,11 @@
-"""The provider: OpenAI's Files and Batches API behind the protocol of all providers."""
+"""The provider: OpenAI's DatabaseFiles and Batches API behind the protocol of all providers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from enrich.pricing.price import DISCOUNT, FREE, Price, listed
+from enrich.pricing.price import BATCH_DISCOUNT, FREE_PRICE, Price, find_price
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.openai import batches, files, immediate
 from enrich.providers.openai.chat_api import CHAT_TIMING, ChatApi, is_here
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 FIRST_POLL = 2.0
 PROBE_TIMEOUT = 10.0
-"""Seconds to wait for a server that is only asked whether it is there."""
+"""Seconds to wait for a server that is only asked whether it has an llm."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenAIProvider:
-    """A provider that speaks OpenAI's Files and Batches API."""
+    """A provider that speaks OpenAI's DatabaseFiles and Batches API."""
 
     name: str
     llm: str
@@ -43,14 +43,14 @@ class OpenAIProvider:
 
     @classmethod
     def from_settings(cls, opening: Opening) -> OpenAIProvider:
-        """The provider that `providers:` describes. Raises ProjectError for what is not right."""
+        """Returns the provider that project.yml describes. Raises ProjectError."""
         settings = opening.settings
-        opening.known(*OPENAI_KEYS)
-        longest = settings.number("poll_seconds", 60.0)
+        opening.check_keys(*OPENAI_KEYS)
+        longest = settings.read_number("poll_seconds", 60.0)
         account, preset = read_account(opening), PRESETS[opening.kind]
         return cls(
             name=opening.name,
-            llm=settings.text("llm", preset.llm),
+            llm=settings.read_text("llm", preset.llm),
             is_free=preset.is_free,
             account=account,
             limits=opening.limits,
@@ -58,7 +58,7 @@ class OpenAIProvider:
             batch_timing=Timing(
                 first_poll=min(FIRST_POLL, longest),
                 longest_poll=longest,
-                lost_after=settings.number("lost_after", 60.0),
+                lost_after=settings.read_number("lost_after", 60.0),
             ),
             prices=read_prices(settings),
             discount=read_discount(settings),
@@ -66,7 +66,7 @@ class OpenAIProvider:
 
     @property
     def identity(self) -> str:
-        """`openai:` and the address."""
+        """`openai:` and the URL."""
         return f"openai:{self.account.url}"
 
     @property
@@ -81,7 +81,7 @@ class OpenAIProvider:
 
     @property
     def client(self) -> openai.OpenAI:
-        """The SDK's client, closed with the provider."""
+        """The client of the SDK, which is closed with the provider."""
         return self.connection.client
 
     def price(self, llm: str, *, now: bool = False) -> Price | None:
@@ -89,26 +89,27 @@ class OpenAIProvider:
         is answered through chat is not discounted."""
         now = now or self.chat.chosen == "chat"
         if self.is_free and not self.prices:
-            return FREE
+            return FREE_PRICE
         known = self.prices.get(llm, llm)
         if isinstance(known, str):
             known = self.prices.get(known, known)
         if isinstance(known, Price):
-            discount = DISCOUNT if self.discount is None else self.discount
-            return known if now else known.less(discount)
-        return listed(str(known), url=self.account.url, batch=not now, discount=self.discount)
+            discount = BATCH_DISCOUNT if self.discount is None else self.discount
+            return known if now else known.apply_discount(discount)
+        return find_price(str(known), url=self.account.url, batch=not now, discount=self.discount)
 
     def check(self, *, images: bool, endpoint: str) -> None:  # noqa: ARG002  # any llm may see
-        """Raise ProviderError where there is no API key."""
+        """Raises ProviderError if there is no API key."""
         self.connection.check_key()
 
     def offers(self, llm: str) -> bool | None:
-        """As `GET /v1/models/{model}` says; Azure's and others' servers need not know it."""
+        """Returns whether `GET /v1/models/{model}` knows the llm; None if the server does not have
+        that route, or is Azure's, which lists its base models and not deployments."""
         import openai
 
         from enrich.providers.bounds import call_within
 
-        with self.connection.translated():
+        with self.connection.translate_errors():
             try:
                 client = self.client.with_options(max_retries=1, timeout=PROBE_TIMEOUT)
                 call_within(PROBE_TIMEOUT, lambda: client.models.retrieve(llm))
@@ -158,7 +159,7 @@ class OpenAIProvider:
         """Ask for it; a batch that has ended is shown as it ended."""
         if is_here(remote):
             return self.chat.batches.cancel(remote)
-        return batches.cancel_batch(self.connection, remote)
+        return batches.request_cancel(self.connection, remote)
 
     def fetch(self, file: str, path: Path) -> None:
         """Stream a result file to `path`."""
@@ -168,5 +169,5 @@ class OpenAIProvider:
             files.download_file(self.connection, file, path)
 
     def complete(self, requests: Path, results: Path) -> None:
-        """Answer them now, at the full price."""
+        """Answers requests now, at the full price."""
         immediate.answer_requests(self.connection, requests, results)

@@ -1,17 +1,17 @@
-"""Settings: what `providers:` says of an account and of prices, read strictly."""
+"""Settings: what `providers:` says about an account and its prices, read strictly."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from enrich.manifest.settings import MOST, VARIABLE
+from enrich.manifest.settings import ENVIRONMENT_VARIABLE, GREATEST_NUMBER
 from enrich.pricing.price import Price
 from enrich.providers.openai.account import Account, is_url
 from enrich.providers.openai.presets import PRESETS
 from enrich.providers.secrets import is_sendable
 
 if TYPE_CHECKING:
-    from enrich.manifest.settings import Settings
+    from enrich.manifest.settings import YamlSettings
     from enrich.providers.opening import Opening
 
 OPENAI_KEYS = (
@@ -32,70 +32,74 @@ OPENAI_KEYS = (
     "concurrency",
     "rate",
 )
-"""The settings of this provider, besides those that all share."""
+"""The settings of this provider, besides those that all providers share."""
 
 NO_KEY = "none"
 """What a server that needs no key is sent: the SDK insists on one."""
 URL_KEYS = ("base_url", "azure_endpoint")
 NAMING_KEYS = ("api_key", "headers", "organization", "project", *URL_KEYS)
-"""Settings in which an environment variable may be named that is secret."""
+"""Settings in which an environment variable may have a secret value."""
 
 
 def read_account(opening: Opening) -> Account:
-    """The account that the settings describe, or else OpenAI's own environment variables."""
+    """Returns the account in the settings, with OpenAI's own environment variables as defaults.
+    Raises ProjectError."""
     settings, environment = opening.settings, opening.environment
     preset = PRESETS[opening.kind]
     own = environment.get(preset.key_variable, "") if preset.key_variable else NO_KEY
-    api_key = settings.text("api_key", own).strip()
-    headers = {key: str(value).strip() for key, value in settings.mapping("headers").items()}
+    api_key = settings.read_text("api_key", own).strip()
+    headers = {key: str(value).strip() for key, value in settings.read_mapping("headers").items()}
     for key, values in (("api_key", [api_key]), ("headers", [*headers, *headers.values()])):
         if not all(map(is_sendable, values)):
-            hint = "copy it anew, without line ends and invisible letters"
-            raise settings.wrong(key, "holds a character that HTTP cannot send", hint=hint)
+            hint = "copy it again, without line breaks and invisible characters"
+            raise settings.make_error(key, "holds a character that HTTP cannot send", hint=hint)
     for key in URL_KEYS:
-        if settings.text(key) and not is_url(settings.text(key)):
-            raise settings.wrong(key, "is not a valid URL", hint=f"{key}: https://host/v1")
+        if settings.read_text(key) and not is_url(settings.read_text(key)):
+            raise settings.make_error(key, "is not a valid URL", hint=f"{key}: https://host/v1")
     usual_url = environment.get("OPENAI_BASE_URL", "") if opening.kind == "openai" else ""
     return Account(
         api_key=api_key,
-        base_url=settings.text("base_url", preset.base_url or usual_url).strip(),
+        base_url=settings.read_text("base_url", preset.base_url or usual_url).strip(),
         key_variable=preset.key_variable,
         named=_named_variables(opening),
-        organization=settings.text("organization"),
-        project=settings.text("project"),
+        organization=settings.read_text("organization"),
+        project=settings.read_text("project"),
         headers=headers,
-        azure_endpoint=settings.text("azure_endpoint"),
-        api_version=settings.text("api_version"),
-        timeout=settings.number("timeout", 600.0),
+        azure_endpoint=settings.read_text("azure_endpoint"),
+        api_version=settings.read_text("api_version"),
+        timeout=settings.read_number("timeout", 600.0),
     )
 
 
 def _named_variables(opening: Opening) -> dict[str, str]:
-    """The environment variables that an account's settings name, and their values; in an address
-    only those that stand behind its host."""
+    """Returns the environment variables that an account's settings name, with their values; in a
+    URL, only those after its host."""
+    # The name of a host is no secret: it is sent in the clear, and messages need it.
     found: dict[str, str] = {}
     for key in NAMING_KEYS:
         text = str(opening.written.values.get(key) or "")
         if key in URL_KEYS:
             text = text.partition("://")[2].partition("/")[2]
         found |= {
-            name: opening.environment.get(name, "").strip() for name in VARIABLE.findall(text)
+            name: opening.environment.get(name, "").strip()
+            for name in ENVIRONMENT_VARIABLE.findall(text)
         }
     return {name: value for name, value in found.items() if value}
 
 
-def read_prices(settings: Settings) -> dict[str, Price | str]:
-    """USD for a million tokens by llm, or the name of the llm that costs the same."""
+def read_prices(settings: YamlSettings) -> dict[str, Price | str]:
+    """Returns the price of each llm in USD per million tokens, or the name of an llm that costs
+    the same. Raises ProjectError."""
     found: dict[str, Price | str] = {}
-    for llm, value in settings.mapping("prices").items():
+    for llm, value in settings.read_mapping("prices").items():
         if isinstance(value, str):
             found[llm] = value
             continue
         figures: dict[str, Any] = value if isinstance(value, dict) else {}
         keys_fit = {"input", "output"} <= set(figures) <= {"input", "cached", "output"}
         if not keys_fit or not all(map(_is_price, figures.values())):
-            hint = f"{llm}: {{input: 0.15, cached: 0.075, output: 0.60}}, in USD for a million"
-            raise settings.wrong("prices", f"has no price of '{llm}'", hint=hint)
+            hint = f"{llm}: {{input: 0.15, cached: 0.075, output: 0.60}}, in USD per million tokens"
+            raise settings.make_error("prices", f"has no valid price for '{llm}'", hint=hint)
         found[llm] = Price(
             input=float(figures["input"]),
             cached=float(figures.get("cached", figures["input"])),
@@ -108,15 +112,16 @@ def read_prices(settings: Settings) -> dict[str, Price | str]:
 def _is_price(figure: object) -> bool:
     """Whether a YAML value is an amount of money."""
     is_number = isinstance(figure, (int, float)) and not isinstance(figure, bool)
-    return is_number and 0 <= figure <= MOST  # type: ignore[operator]  # it is a number
+    return is_number and 0 <= figure <= GREATEST_NUMBER  # type: ignore[operator]  # it is a number
 
 
-def read_discount(settings: Settings) -> float | None:
-    """What a batch costs less, as a share of the price; None where the settings do not say."""
+def read_discount(settings: YamlSettings) -> float | None:
+    """Returns how much less a batch costs, as a share of the price; None if it is not set. Raises
+    ProjectError."""
     if "batch_discount" not in settings.values:
         return None
-    discount = settings.number("batch_discount", 0.0)
+    discount = settings.read_number("batch_discount", 0.0)
     if discount > 1:
-        hint = "batch_discount: 0.5 where a batch costs half"
-        raise settings.wrong("batch_discount", "must be a share, 0 to 1", hint=hint)
+        hint = "batch_discount: 0.5 if a batch costs half"
+        raise settings.make_error("batch_discount", "must be a share from 0 to 1", hint=hint)
     return discount

@@ -1,4 +1,4 @@
-"""Words: what a server says when something is wrong, as one line of plain letters."""
+"""Words: what a server says if something is wrong, as one line of printable characters."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ WORD_KEYS = (
     "description",
     "title",
 )
-"""Where servers put their words: OpenAI, FastAPI, Google, OAuth, problem details (RFC 9457)."""
+"""The keys of messages in errors of OpenAI, FastAPI, Google, OAuth and problem details (RFC
+9457)."""
 STYLE = re.compile(r"<(style|script)\b.*?</\1>", re.I | re.S)
 MARKUP = re.compile(r"</?[A-Za-z!][^>]*>")
 LONGEST_PAGE = 20_000
-"""Letters of an error page that are looked at."""
+"""Characters of an error page that are read."""
 LONGEST_SENTENCE = 300
 LONGEST_CODE = 64
 MOST_ERRORS = 10
-"""How many errors of a list are looked at."""
+"""How many errors of a list are read."""
 DEEPEST_WORDS = 5
-"""How deep a server's words may stand in the body of an error."""
+"""How deep in the body of an error a server's words are searched."""
 
 
 def extract_words(problem: openai.APIStatusError) -> str:
-    """The server's own words, in whatever shape it has them, as one line without markup."""
+    """Returns the server's own words, whatever their shape, as one line without markup."""
     return flatten_words(find_words(problem.body) or problem.message.split("\n")[0])
 
 
 def flatten_words(said: str) -> str:
-    """A server's words as one line of plain letters.
-
+    """Returns a server's words as one line of printable characters.
     >>> flatten_words("<h1>Bad\\n Gateway</h1>")
     'Bad Gateway'
     """
+    # Proxies answer in HTML. What is not printable could control the user's terminal.
     plain = MARKUP.sub(" ", STYLE.sub(" ", said[:LONGEST_PAGE]))
     letters = "".join(char if char.isprintable() else " " for char in plain)
     return " ".join(letters.split())[:LONGEST_SENTENCE]
 
 
 def find_words(body: object, depth: int = 0) -> str:
-    """The first text of an error body that stands where servers put their words.
-
+    """Returns the first text in an error body that is where servers put their words.
     >>> find_words({"detail": [{"msg": "no such llm"}]})
     'no such llm'
     """
@@ -68,8 +68,8 @@ def find_words(body: object, depth: int = 0) -> str:
 
 
 def find_first_error(errors: object) -> tuple[str, str]:
-    """The code and the sentence of a batch's first error: OpenAI wraps the list in an object, some
-    servers do not, and some give a text."""
+    """Returns the code and the sentence of a batch's first error."""
+    # OpenAI wraps the list in an object with `data`. Groq sends the bare list, and others a text.
     listed = errors.get("data") or [errors] if isinstance(errors, dict) else errors
     first = listed[0] if isinstance(listed, list) and listed else listed
     if not isinstance(first, dict):

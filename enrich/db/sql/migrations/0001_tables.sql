@@ -1,4 +1,4 @@
--- The ledger: what was asked, what it was asked of, and what came back. It is what was paid for.
+-- The ledger: what was asked, of which llm, and what came back. It is what was paid for.
 CREATE SCHEMA IF NOT EXISTS ledger.inputs;
 
 -- A version of a model: everything that decides its requests and how their answers are read.
@@ -8,10 +8,10 @@ CREATE TABLE IF NOT EXISTS ledger.prompts (
     created_at TIMESTAMP, params VARCHAR, variables VARCHAR
 );
 
--- A run of a model: the snapshot of its rows. `again` asks failed rows anew; only answers
--- that were read after the `since`-th batch count, 0: all;
--- `invocation` is the first run of the same command, and `limits` what may be spent, in USD; `held`
--- names the tests that hold its table back; `stopped` says why no more of it is sent.
+-- A run of a model: the snapshot of its rows. `again` asks failed rows again. Only answers that were
+-- read after the `since`-th batch count, or all of them for 0. `invocation` is the first run of the
+-- same command, and `limits` is what may be spent, in USD; `held` names the tests that hold its table
+-- back; `stopped` says why no more of it is sent.
 CREATE TABLE IF NOT EXISTS ledger.runs (
     run BIGINT PRIMARY KEY, model VARCHAR, prompt VARCHAR, provider VARCHAR, max_attempts INTEGER,
     retry VARCHAR[], again BOOLEAN, "rows" BIGINT, requests BIGINT, started_at TIMESTAMP,
@@ -19,11 +19,11 @@ CREATE TABLE IF NOT EXISTS ledger.runs (
     since BIGINT, invocation BIGINT, limits MAP(VARCHAR, DOUBLE), held VARCHAR[], stopped VARCHAR
 );
 
--- A batch and how far it is: each time is set when that step is done, and committed before the next.
--- `read_number` counts what was read: clocks may be put back. A batch of run 0 is a preview. Prices
--- are USD for a million tokens, NULL where unknown; what is `reserved` (USD) was estimated before,
--- `cost` and the tokens are known once it is read. `held` says which budget does not let it go;
--- batches planned together go in the order of `part`.
+-- A batch and its progress: each time is set when that step is done, and committed before the next.
+-- `read_number` counts the batches that have been read, since a clock may be set back. A batch of run
+-- 0 is a preview. Prices are USD for a million tokens, NULL if unknown; `reserved` (USD) is the
+-- estimate, and `cost` and the tokens are known once it has been read. `held` says which budget holds
+-- it back; batches that were planned together are sent in the order of `part`.
 CREATE TABLE IF NOT EXISTS ledger.batches (
     batch VARCHAR, run BIGINT, model VARCHAR, prompt VARCHAR, provider VARCHAR,
     requests BIGINT, bytes BIGINT, planned_at TIMESTAMP,
@@ -37,7 +37,8 @@ CREATE TABLE IF NOT EXISTS ledger.batches (
     reasoning_tokens BIGINT, part INTEGER
 );
 
--- Files at a provider that no batch was made of, to be deleted there; `file` NULL: look for its name.
+-- Files at a provider that no batch was created from, to be deleted there. If `file` is NULL, it is
+-- looked up by its name.
 CREATE TABLE IF NOT EXISTS ledger.unused_files (
     provider VARCHAR, identity VARCHAR, batch VARCHAR, file VARCHAR, uploading_at TIMESTAMP
 );
@@ -48,7 +49,7 @@ CREATE TABLE IF NOT EXISTS ledger.requests (
     tail VARCHAR USING COMPRESSION zstd, bytes BIGINT
 );
 
--- What came back for a request: one row for each request of a batch that was read.
+-- What came back for a request: one row for each request of a batch that has been read.
 CREATE TABLE IF NOT EXISTS ledger.responses (
     run BIGINT, batch VARCHAR, custom_id VARCHAR, fingerprint VARCHAR, attempt INTEGER,
     outcome VARCHAR, reason VARCHAR, status_code INTEGER, finish VARCHAR,
@@ -57,15 +58,15 @@ CREATE TABLE IF NOT EXISTS ledger.responses (
     reasoning_tokens BIGINT, judged_by VARCHAR, received_at TIMESTAMP
 );
 
--- Models that a command is to run once those they come `after` are through; `invocation` is the
--- command's first run, once there is one, and `variables` a mapping as YAML.
+-- Models that a command will run once the models in `after` have finished; `invocation` is the
+-- command's first run, once there is one, and `variables` is a mapping as YAML.
 CREATE TABLE IF NOT EXISTS ledger.waiting (
     model VARCHAR, command VARCHAR, "after" VARCHAR[], provider VARCHAR, "retry" BOOLEAN,
     full_refresh BOOLEAN, max_cost DOUBLE, invocation BIGINT, variables VARCHAR, since TIMESTAMP
 );
 
--- How a version's answers compared with labels: for a column, or for one label of it. `answered` of the
--- labelled `rows` had an answer.
+-- How a version's answers compare with labels: for a column, or for one label of it. Of the labeled
+-- `rows`, `answered` have an answer.
 CREATE TABLE IF NOT EXISTS ledger.evaluations (
     model VARCHAR, prompt VARCHAR, llm VARCHAR, labels VARCHAR, "column" VARCHAR, average VARCHAR,
     label VARCHAR, "rows" BIGINT, answered BIGINT, accuracy DOUBLE, "precision" DOUBLE, recall DOUBLE, f1 DOUBLE,
@@ -77,7 +78,7 @@ CREATE TABLE IF NOT EXISTS ledger.identity (id VARCHAR);
 INSERT INTO ledger.identity (id)
 SELECT CAST(uuid() AS VARCHAR) WHERE NOT EXISTS (SELECT 1 FROM ledger.identity);
 
--- What a ledger of an earlier enrich lacks.
+-- Columns that the ledger of an earlier enrich lacks.
 ALTER TABLE ledger.prompts ADD COLUMN IF NOT EXISTS params VARCHAR;
 ALTER TABLE ledger.prompts ADD COLUMN IF NOT EXISTS variables VARCHAR;
 ALTER TABLE ledger.runs ADD COLUMN IF NOT EXISTS published_number BIGINT;

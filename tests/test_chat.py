@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from folders import Ears, opened, plants, settings, write
 
 import enrich
+from enrich import cli
 from enrich.errors import ProviderError
 from enrich.pricing.price import FREE_PRICE
 from enrich.providers.chat.level import FALL, FIRST_LEVEL, Level
@@ -374,3 +376,42 @@ def test_each_type_is_one_line(tmp_path: Path, kind: str) -> None:
         with pytest.raises(ProviderError, match="has no API key") as problem:
             keyless.check(images=False, endpoint="/v1/chat/completions")
         assert preset.key_variable in problem.value.hint
+
+
+def test_a_run_is_answered_now(tmp_path: Path) -> None:
+    """Through the same provider's chat, at its price, in whatever command goes on with it; what was
+    answered is not asked again in a batch."""
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, 30)
+        (in_batch,), (now,) = opened(root).plan(), opened(root).plan(provider=":now")
+        assert in_batch.estimate and now.estimate
+        assert now.provider == "api:now"
+        assert [note for note in now.notes if "24 hours" in note and "less" in note]
+        assert in_batch.notes == ()
+        assert now.estimate.usd == pytest.approx(2 * (in_batch.estimate.usd or 0))
+        state = one(root, provider="api:now", detach=True)
+        wait_for(lambda: opened(root).status()[0].ok == 30)
+        assert (server.uploads, server.sends("POST /v1/batches")) == ([], 0)
+        ((spent,),) = opened(root).sql("SELECT sum(cost) FROM ledger.batches").rows
+        usage = server.bill.usage
+        assert spent == pytest.approx((usage.input * 0.15 + usage.output * 0.6) / 1e6)
+        assert opened(root).plan()[0].requests == 0
+        assert state.provider == "api:now"
+
+
+def test_now_is_an_option(tmp_path: Path) -> None:
+    """Of run and plan; a provider that has one way only says so."""
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, 3)
+        base = ["--project", str(root)]
+        done = CliRunner().invoke(cli.main, [*base, "run", "--now"])
+        assert done.exit_code == 0, done.stderr
+        assert "(api:now)" in done.stderr
+        assert server.sends(CHAT) == 3
+        text = (root / "project.yml").read_text()
+        local = json.loads(text) | {"provider": "local"}
+        local["providers"]["local"] = {}
+        (root / "project.yml").write_text(json.dumps(local))
+        done = CliRunner().invoke(cli.main, [*base, "plan", "--now", "--full-refresh"])
+        assert done.exit_code == 1
+        assert "has one way to answer a batch" in done.stderr

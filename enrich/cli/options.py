@@ -152,11 +152,28 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--full-refresh", is_flag=True, help="Ask about every row, answered or not."),
         click.option("--retry", is_flag=True, help="Ask again about rows that have failed."),
+        now_option,
         provider_option,
         select_options,
     ):
         command = option(command)
     return command
+
+
+def now_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --now, which becomes a part of the provider's name."""
+
+    @wraps(command)
+    def run_with_name(*words: Any, now: bool, provider: str | None, **named: Any) -> Any:  # noqa: ANN401  # whatever the command takes
+        name = f"{provider or ''}:now" if now else provider
+        return command(*words, provider=name, **named)
+
+    option = click.option(
+        "--now",
+        is_flag=True,
+        help="Answer at once through chat, at its price, instead of the Batch API.",
+    )
+    return option(run_with_name)
 
 
 def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,6 +9,8 @@ from enrich.compiler.compilation import describe_select
 from enrich.errors import DiskError, EnrichError, InputError, Locked
 from enrich.pipeline.publish import check_answers, check_names
 from enrich.pipeline.run import check_model
+from enrich.pipeline.workspace import NOW
+from enrich.providers.capabilities import quote_price
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from enrich.pipeline.listener import Listener
     from enrich.pipeline.test import Result
     from enrich.pipeline.workspace import Workspace
+    from enrich.pricing.price import Price
     from enrich.providers import Provider
 
 
@@ -82,9 +85,18 @@ class Flow:
 
     def name_provider(self, model: Model, override: str | None = None) -> str:
         """Returns the name of the provider that answers a model; `override` is the command
-        line's."""
-        own = model.prompt.provider if model.prompt else ""
-        return override or own or self.config.provider
+        line's, and one that is only an ending, such as `:now`, is added to the model's own."""
+        own = (model.prompt.provider if model.prompt else "") or self.config.provider
+        if override and override.startswith(":"):
+            return f"{own.removesuffix(override)}{override}"
+        return override or own
+
+    def find_batch_price(self, provider: Provider, llm: str) -> Price | None:
+        """Returns the price in a batch, for a provider that answers at once; None for others."""
+        base = provider.name.removesuffix(NOW)
+        if base == provider.name:
+            return None
+        return quote_price(self.workspace.open_provider(base), llm)
 
     def find_enrichment_model(self, name: str) -> Model:
         """Returns the enrichment model of this name. Raises ProjectError if it is a plain one."""

@@ -116,4 +116,5 @@ def _foresee_one(
         flow.listener.say(f"{model.name} cannot be run yet: {problem.message}; {problem.hint}")
     views = [view for view in built if not view.asks]
     found = draft.foresee_run(flow.files, flow.config, chosen, model, options, views=views)
-    return found.with_notes(flow.graph.find_unstable(model.name))
+    in_batch = flow.find_batch_price(chosen, found.llm)
+    return found.with_notes(flow.graph.find_unstable(model.name), in_batch)

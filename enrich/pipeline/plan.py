@@ -88,20 +88,20 @@ class Plan:
     held_back: str = ""
     notes: tuple[str, ...] = ()
 
-    def with_notes(self, unstable: tuple[str, ...]) -> Plan:
+    def with_notes(self, unstable: tuple[str, ...], batch_price: Price | None = None) -> Plan:
         """Returns the plan with a note for each `unstable` function, which may change rows on every
-        run."""
+        run, and with what answers cost less in a batch, whose price is `batch_price`."""
         cost = ""
         if self.estimate and self.requests and self.estimate.usd:
             cost = f", for about {format_usd(self.estimate.usd * self.rows / self.requests)}"
         # All rows, because nobody can tell in advance which of them will change.
         each = f"each run may ask all {self.rows:,} rows again{cost}"
-        return replace(
-            self,
-            notes=tuple(
-                f"{word} may return something different each time: {each}" for word in unstable
-            ),
-        )
+        notes = [f"{word} may return something different each time: {each}" for word in unstable]
+        usd = self.estimate.usd if self.estimate else None
+        if usd and batch_price and self.price and batch_price.output < self.price.output:
+            less = format_usd(usd * (1 - batch_price.output / self.price.output))
+            notes.append(f"answered now: a batch costs about {less} less, and takes up to 24 hours")
+        return replace(self, notes=tuple(notes))
 
     @property
     def to_ask(self) -> int:

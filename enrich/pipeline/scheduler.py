@@ -320,7 +320,8 @@ def _start_model(flow: Flow, model: Model, provider: str | None, options: RunOpt
         return options
     chosen = flow.open_provider(model, provider)
     result = start_run(flow.files, flow.config, chosen, model, options)
-    planned = result.plan.with_notes(flow.graph.find_unstable(model.name))
+    in_batch = flow.find_batch_price(chosen, result.plan.llm)
+    planned = result.plan.with_notes(flow.graph.find_unstable(model.name), in_batch)
     for sentence in (str(planned), *planned.notes):
         flow.listener.say(sentence)
     notice = read_notice(chosen)

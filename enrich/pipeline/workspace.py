@@ -12,6 +12,7 @@ from enrich.errors import Locked, ProjectError, nearest
 from enrich.manifest import hidden, loading, variables
 from enrich.manifest.config import Config
 from enrich.manifest.sources import resolve_address
+from enrich.providers.capabilities import choose_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from enrich.manifest.graph import Graph
     from enrich.pipeline.listener import Listener
     from enrich.providers import Provider
+
+
+NOW = ":now"
+"""How the name of a provider ends that answers batches at once. It is part of the name, so that the
+ledger and every later command know it without being told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +123,15 @@ class Workspace:
             return found
 
     def open_provider(self, name: str) -> Provider:
-        """Returns the provider that project.yml calls `name`. Raises ProjectError if there is
-        none."""
+        """Returns the provider that project.yml calls `name`; `NAME:now` is the same provider,
+        answering batches at once. Raises ProjectError if there is none."""
         # Imported here, because providers load packages such as openai that most commands do
         # without.
         from enrich.providers.registry import open_provider
 
+        base = name.removesuffix(NOW)
+        if name not in self.config.providers and base != name:
+            return choose_now(self.open_provider(base), name)
         if name not in self.config.providers:
             hint = nearest(name, self.config.providers)
             raise ProjectError(f"project.yml names no provider '{name}'", hint=hint)

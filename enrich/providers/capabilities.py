@@ -27,6 +27,14 @@ class CompletesNow(Protocol):
 
 
 @runtime_checkable
+class AnswersNow(Protocol):
+    """Can answer batches at once, for those who cannot wait for its Batch API."""
+
+    def answering_now(self, name: str) -> Provider:
+        """Returns the same provider, called `name`, which answers batches at once."""
+
+
+@runtime_checkable
 class ListsFiles(Protocol):
     """Knows which request files it holds."""
 
@@ -83,6 +91,15 @@ def answer_now(provider: Provider, requests: Path, results: Path) -> None:
         what = f"provider '{provider.name}' only answers batches, so it has no previews"
         raise ProviderError(what, hint="enrich run sends the rows in batches")
     provider.complete(requests, results)
+
+
+def choose_now(provider: Provider, name: str) -> Provider:
+    """Returns the provider `name`, which is the same but answers batches at once. Raises
+    ProviderError if it cannot."""
+    if not isinstance(provider, AnswersNow):
+        what = f"provider '{provider.name}' has one way to answer a batch"
+        raise ProviderError(what, hint="leave out --now, or name another provider")
+    return provider.answering_now(name)
 
 
 def find_uploads(provider: Provider, name: str) -> tuple[str, ...]:

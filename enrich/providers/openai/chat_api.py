@@ -64,9 +64,7 @@ class ChatApi:
         return cls(
             connection=connection,
             root=opening.work / KIND / opening.name,
-            wanted=cast(
-                "Api", settings.read_choice("api", get_args(Api), PRESETS[opening.kind].api)
-            ),
+            wanted=cast("Api", settings.read_choice("api", get_args(Api), usual)),
             concurrency=settings.read_integer("concurrency"),
             rate=rate,
         )

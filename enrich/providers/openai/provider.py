@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from enrich.pricing.price import BATCH_DISCOUNT, FREE_PRICE, Price, find_price
@@ -116,6 +116,10 @@ class OpenAIProvider:
             except openai.NotFoundError as problem:
                 return False if problem.code == "model_not_found" else None
         return None if self.account.azure_endpoint else True
+
+    def answering_now(self, name: str) -> OpenAIProvider:
+        """Returns the same provider, which answers batches through chat."""
+        return replace(self, name=name, chat=replace(self.chat, wanted="chat"))
 
     def upload(self, path: Path) -> str:
         """Send the file once; what is answered here is not sent, and its path is its id."""

@@ -151,7 +151,7 @@ class Bench(Project):
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         (name,) = self.config.providers
-        found: Any = Timed(Provider() if name == "free" else self.provider(name))
+        found: Any = Timed(Provider(name=name) if name == "free" else self.provider(name))
         self.workspace._providers[name] = self.timed = found
 
     def own(self) -> float:

@@ -191,7 +191,7 @@ PROMPTS = {
     ),
     "check no condition": (
         PROMPT.replace("len(tags) BETWEEN 1 AND 3", "len(tags)"),
-        "is no condition on one answer",
+        "is not a condition on one answer",
         "the output's columns",
     ),
     "check aggregate": (

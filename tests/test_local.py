@@ -411,8 +411,8 @@ def test_other_endpoint(local: LocalProvider, tmp_path: Path) -> None:
     batch = ended(local, local.submit(str(file), endpoint="/v1/responses", metadata={}))
     assert batch.failed == 1
     error = answers(local, batch, tmp_path)["a"]["body"]["error"]
-    assert "/v1/chat/completions only" in error["message"]
-    with pytest.raises(ProviderError, match="chat/completions only"):
+    assert "only answers /v1/chat/completions" in error["message"]
+    with pytest.raises(ProviderError, match="only answers /v1/chat/completions"):
         local.check(images=False, endpoint="/v1/responses")
 
 

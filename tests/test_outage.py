@@ -199,7 +199,7 @@ def test_a_result_file_that_is_gone_says_what_to_do(tmp_path: Path) -> None:
     with Rehearsal() as server:
         root = plants(tmp_path, server)
         server.script(CONTENT, [404, 404])
-        with pytest.raises(ProviderError, match="does not have the result file") as gone:
+        with pytest.raises(ProviderError, match="no longer has the result file") as gone:
             opened(root).run()
         assert "enrich cancel --forget" in gone.value.hint
 

@@ -119,3 +119,17 @@ def test_this_version_has_notes() -> None:
     log = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     version = PROJECT["version"]
     assert release_notes.notes(f"v{version}", version=version, changelog=log)
+
+
+def test_the_lock_of_the_environment_names_no_index() -> None:
+    """It pins whatever pyproject.toml asks for, by name and version alone."""
+    lines = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.+!-]+( ; .+)?", line) for line in pinned)
+    names = {line.partition("==")[0] for line in pinned}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [*project["project"]["dependencies"]]
+    for group in project["dependency-groups"].values():
+        wanted += [word for word in group if not word.startswith("enrich[")]
+    for word in wanted:
+        assert re.split(r"[\[>=<;]", word)[0].lower() in names, word

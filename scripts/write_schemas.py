@@ -18,7 +18,7 @@ from enrich.manifest import backup, budget, config, data_test, prompt, sources
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import local, openai, opening, registry
-from enrich.providers.openai.presets import PRESETS, Api
+from enrich.providers.openai.presets import PRESETS, ApiWay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -109,7 +109,7 @@ PRICE = closed(
 OPENAI = {
     "api": said(
         "Whether batches go to its Batch API or are answered here through chat; auto asks once.",
-        one_of(get_args(Api)),
+        one_of(get_args(ApiWay)),
         default="auto",
     ),
     "llm": said("The llm that a prompt takes when it names none.", TEXT, default="gpt-4o-mini"),

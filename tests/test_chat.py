@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "providers.md"
 CHAT = "POST /v1/chat/completions"
-KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
+if sys.platform == "win32":
+    KILL = signal.SIGTERM  # Python ends the process at once there
+else:
+    KILL = signal.SIGKILL
 
 
 def chat_alone(**more: Any) -> Rehearsal:

@@ -16,7 +16,7 @@ import aiohttp
 
 from enrich.providers.chat.level import MOST_AT_ONCE, Level
 from enrich.providers.chat.pacing import MinuteLimit, Pacing, read_pause
-from enrich.providers.chat.verdict import Verdict, judge_answer
+from enrich.providers.chat.verdict import RowVerdict, judge_answer
 from enrich.providers.executor.engine import EngineFailed
 from enrich.providers.executor.reply import EngineReply
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from enrich.providers.executor.answers import Answers
 
 CONNECT_SECONDS = 5.0
-ANSWER_BYTES = 32 << 20
+CHAT_ANSWER_BYTES = 32 << 20
 """Bytes of an answer's body, unpacked."""
 MOST_FAULTS = 3
 """How often a row may meet a server's fault before that is its answer: it may be the cause."""
@@ -42,7 +42,7 @@ AWAY_PAUSE = 10.0
 
 
 @dataclass(kw_only=True)
-class ChatEngine:
+class ServerEngine:
     """Asks one server. `hide` takes what may be a secret out of messages, and `clean` what surely
     is one out of answers."""
 
@@ -63,7 +63,7 @@ class ChatEngine:
 class _Conversation:
     """One run of an engine, in an event loop of its own."""
 
-    engine: ChatEngine
+    engine: ServerEngine
     answers: Answers
     failed: EngineFailed | None = None
     answered: int = 0
@@ -138,7 +138,7 @@ class _Conversation:
         while not self.over and (left := until - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(min(left, LOOK_SECONDS))
 
-    async def _ask(self, url: str, body: bytes) -> tuple[Verdict, float | None]:
+    async def _ask(self, url: str, body: bytes) -> tuple[RowVerdict, float | None]:
         """Send a row once: what its answer means, and how long it asks to wait. A connection that
         breaks is a fault; only one that cannot be made at all raises ClientConnectorError."""
         loop = asyncio.get_running_loop()
@@ -157,7 +157,7 @@ class _Conversation:
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
             words = self.engine.hide(str(problem) or type(problem).__name__)
             said = {"error": {"message": words, "code": "connection_lost"}}
-            return Verdict(meaning="faulty", reply=EngineReply(504, said), words=words), None
+            return RowVerdict(meaning="faulty", reply=EngineReply(504, said), words=words), None
         self.engine.note = ""
         now = loop.time()
         verdict = judge_answer(status, content)
@@ -175,7 +175,7 @@ class _Conversation:
         self.engine.note = f"waiting for the server: {words}"[:200]
         return float(min(AWAY_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10)))
 
-    def _keep(self, custom_id: str, verdict: Verdict) -> None:
+    def _keep(self, custom_id: str, verdict: RowVerdict) -> None:
         """Append the reply of a row; stop where the first rows are all refused alike."""
         self.answers.put(custom_id, verdict.reply, self.engine.clean)
         self.answered += 1
@@ -199,7 +199,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     content = bytearray()
     async for piece in response.content.iter_any():
         content += piece
-        if len(content) > ANSWER_BYTES:
+        if len(content) > CHAT_ANSWER_BYTES:
             response.close()
             return b""
     return bytes(content)

@@ -18,7 +18,7 @@ SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 AGAIN_IN = re.compile(r"try again in (\d+(?:\.\d+)?\s*(?:ms|s|m)\S*)", re.IGNORECASE)
 """What OpenAI and Groq write into the message of a 429."""
-LONGEST_WAIT = 600.0
+LONGEST_ASKED_WAIT = 600.0
 
 
 def read_span(text: str) -> float | None:
@@ -69,7 +69,7 @@ def _until(date: str, now: float) -> float | None:
 
 def _bounded(seconds: float) -> float:
     """A wait that is neither in the past nor endless."""
-    return min(max(0.0, seconds), LONGEST_WAIT) if seconds == seconds else 0.0
+    return min(max(0.0, seconds), LONGEST_ASKED_WAIT) if seconds == seconds else 0.0
 
 
 @dataclass(kw_only=True)

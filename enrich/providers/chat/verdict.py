@@ -30,7 +30,7 @@ HINTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class RowVerdict:
     """What an answer means, in words, and the reply that it makes of its row, if it makes one."""
 
     meaning: Meaning
@@ -39,26 +39,26 @@ class Verdict:
     tokens: int = 0
 
 
-def judge_answer(status: int, body: bytes) -> Verdict:
+def judge_answer(status: int, body: bytes) -> RowVerdict:
     """What an answer with this status and body means."""
     document = _parse(body)
     if status == 200 and isinstance(document, dict) and not document.get("error"):
         usage = document.get("usage")
         tokens = usage.get("total_tokens") if isinstance(usage, dict) else 0
         counted = tokens if isinstance(tokens, int) and tokens > 0 else 0
-        return Verdict(meaning="answer", reply=EngineReply(200, document), tokens=counted)
+        return RowVerdict(meaning="answer", reply=EngineReply(200, document), tokens=counted)
     words, code = _words(document, body)
     said = {"error": {"message": words, "code": code}}
     reply = EngineReply(status if status != 200 else 500, said)
     if status in BUSY_STATUSES and code not in NO_MONEY_CODES:
-        return Verdict(meaning="busy", reply=reply, words=words)
+        return RowVerdict(meaning="busy", reply=reply, words=words)
     if status in HOPELESS_STATUSES or status == 429 or 300 <= status < 400:
         hint = f" ({HINTS[status]})" if status in HINTS else ""
         words = f"the server answered {status}: {words}{hint}"
-        return Verdict(meaning="hopeless", reply=reply, words=words)
+        return RowVerdict(meaning="hopeless", reply=reply, words=words)
     if status in FAULTY_STATUSES or status == 200:
-        return Verdict(meaning="faulty", reply=reply, words=words)
-    return Verdict(meaning="answer", reply=reply, words=words)
+        return RowVerdict(meaning="faulty", reply=reply, words=words)
+    return RowVerdict(meaning="answer", reply=reply, words=words)
 
 
 def _parse(body: bytes) -> Any:  # noqa: ANN401  # any JSON

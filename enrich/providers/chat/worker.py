@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.providers.chat.engine import ChatEngine
+from enrich.providers.chat.engine import ServerEngine
 from enrich.providers.chat.settings import ChatSecrets, ChatSettings
 from enrich.providers.executor.worker import run_worker
 from enrich.providers.secrets import Secrets
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from enrich.providers.executor.folder import Folder
 
 
-def open_engines(folder: Folder) -> list[ChatEngine]:
+def open_server_engines(folder: Folder) -> list[ServerEngine]:
     """The one engine of a batch, which asks its server."""
     found = ChatSecrets.from_environment()
     return [
-        ChatEngine(
+        ServerEngine(
             settings=ChatSettings(**folder.job.settings),
             headers=found.headers,
             hide=Secrets.from_values(found.hidden).redact,
@@ -27,4 +27,4 @@ def open_engines(folder: Folder) -> list[ChatEngine]:
 
 
 if __name__ == "__main__":
-    run_worker(open_engines)
+    run_worker(open_server_engines)

@@ -16,7 +16,7 @@ from enrich.providers.chat.settings import ChatSecrets, ChatSettings
 from enrich.providers.executor.batches import FolderBatches, make_batch_id
 from enrich.providers.executor.folder import Job
 from enrich.providers.openai.account import OPENAI_URL
-from enrich.providers.openai.presets import PRESETS, Api
+from enrich.providers.openai.presets import PRESETS, PROBE_SECONDS, ApiWay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,15 +29,14 @@ Chosen = Literal["batch", "chat"]
 
 KIND = "chat"
 """How the ids of batches that are answered here begin."""
-WORKER = "enrich.providers.chat.worker"
-INTENT_KEY = "enrich_batch"
+CHAT_WORKER = "enrich.providers.chat.worker"
+CHAT_INTENT_KEY = "enrich_batch"
 CHAT_TIMING = Timing(first_poll=0.25, longest_poll=2.0, lost_after=0.0)
 """A look at a folder costs nothing, and its intent is found there or was never received."""
 BATCH_HOSTS = ("api.openai.com", "openai.azure.com", "api.groq.com")
 """Servers that are known to have a Batch API, so that nobody need ask them."""
 NO_BATCHES = frozenset({404, 405, 501})
 """What servers without a Batch API answer where its list would be."""
-PROBE_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class ChatApi:
 
     connection: Connection
     root: Path
-    wanted: Api = "auto"
+    wanted: ApiWay = "auto"
     concurrency: int | None = None
     rate: Mapping[str, int] = field(default_factory=dict)
 
@@ -64,7 +63,7 @@ class ChatApi:
         return cls(
             connection=connection,
             root=opening.work / KIND / opening.name,
-            wanted=cast("Api", settings.read_choice("api", get_args(Api), usual)),
+            wanted=cast("ApiWay", settings.read_choice("api", get_args(ApiWay), usual)),
             concurrency=settings.read_integer("concurrency"),
             rate=rate,
         )
@@ -97,8 +96,8 @@ class ChatApi:
 
         with self.connection.translate_errors():
             try:
-                client = self.connection.client.with_options(max_retries=1, timeout=PROBE_TIMEOUT)
-                call_within(PROBE_TIMEOUT, lambda: client.batches.list(limit=1))
+                client = self.connection.client.with_options(max_retries=1, timeout=PROBE_SECONDS)
+                call_within(PROBE_SECONDS, lambda: client.batches.list(limit=1))
             except openai.APIStatusError as problem:
                 if problem.status_code in NO_BATCHES:
                     return False
@@ -137,7 +136,7 @@ class ChatApi:
         return FolderBatches(
             name=self.connection.name,
             root=self.root.absolute(),
-            worker=WORKER,
+            worker=CHAT_WORKER,
             environment=secrets.to_environment(),
         )
 
@@ -157,7 +156,7 @@ class ChatApi:
             tokens=self.rate.get("tokens"),
         )
         job = Job(
-            id=make_batch_id(KIND, metadata.get(INTENT_KEY)),
+            id=make_batch_id(KIND, metadata.get(CHAT_INTENT_KEY)),
             llm=llm,
             endpoint=endpoint,
             metadata=dict(metadata),

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Api = Literal["auto", "batch", "chat"]
+ApiWay = Literal["auto", "batch", "chat"]
 """How batches are answered; `auto`: the server is asked once whether it lists batches."""
+
+PROBE_SECONDS = 10.0
+"""How long to wait for a server that is only asked whether it is there, or what it speaks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class Preset:
     base_url: str = ""
     key_variable: str = ""
     llm: str = ""
-    api: Api = "chat"
+    api: ApiWay = "chat"
     is_free: bool = False
 
 

@@ -10,7 +10,7 @@ from enrich.providers import Limits, Remote, Timing
 from enrich.providers.openai import batches, files, immediate
 from enrich.providers.openai.chat_api import CHAT_TIMING, ChatApi, is_here
 from enrich.providers.openai.connection import Connection
-from enrich.providers.openai.presets import PRESETS
+from enrich.providers.openai.presets import PRESETS, PROBE_SECONDS
 from enrich.providers.openai.settings import OPENAI_KEYS, read_account, read_discount, read_prices
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from enrich.providers.opening import Opening
 
 FIRST_POLL = 2.0
-PROBE_TIMEOUT = 10.0
-"""Seconds to wait for a server that is only asked whether it has an llm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +109,8 @@ class OpenAIProvider:
 
         with self.connection.translate_errors():
             try:
-                client = self.client.with_options(max_retries=1, timeout=PROBE_TIMEOUT)
-                call_within(PROBE_TIMEOUT, lambda: client.models.retrieve(llm))
+                client = self.client.with_options(max_retries=1, timeout=PROBE_SECONDS)
+                call_within(PROBE_SECONDS, lambda: client.models.retrieve(llm))
             except openai.NotFoundError as problem:
                 return False if problem.code == "model_not_found" else None
         return None if self.account.azure_endpoint else True

@@ -172,10 +172,10 @@ getattr(Project(sys.argv[2]), sys.argv[3])(sys.argv[4], **eval(sys.argv[5]))
 
 
 def killed(root: Path, method: str, folder: Path, more: str) -> Iterator[int]:
-    """Do something again and again, each time killed two steps later; gives each step."""
+    """Do something again and again, each time killed three steps later; gives each step."""
     if sys.platform == "win32":
         pytest.skip("needs SIGKILL")
-    for step in range(0, 200, 2):
+    for step in range(0, 200, 3):
         command = [sys.executable, "-c", KILLED, str(step), str(root), method, str(folder), more]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode in (0, -signal.SIGKILL), done.stderr

@@ -418,3 +418,15 @@ def test_now_is_an_option(tmp_path: Path) -> None:
         done = CliRunner().invoke(cli.main, [*base, "plan", "--now", "--full-refresh"])
         assert done.exit_code == 1
         assert "has one way to answer a batch" in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_name_alone_is_no_preset(tmp_path: Path, name: str) -> None:
+    """A project that called its server so before there were types keeps its key and its prices."""
+    text = f"provider: {name}\nproviders: {{{name}: {{base_url: 'http://127.0.0.1:9/v1'}}}}\n"
+    write(tmp_path, {"project.yml": text})
+    environment = {"OPENAI_API_KEY": "key-of-mine"}
+    provider: Any = enrich.Project(tmp_path, environment=environment).provider(name)
+    assert provider.account.api_key == "key-of-mine"
+    assert provider.price("gpt-4o-mini") not in (None, FREE_PRICE)
+    assert provider.chat.wanted == "auto"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from enrich.cli import completing
 from enrich.cli.context import EXIT_ERROR, Context
 from enrich.cli.options import json_option
 from enrich.errors import EnrichError
+
+if TYPE_CHECKING:
+    from enrich.rehearsal import Rehearsal
 
 
 def _parse_faults(
@@ -33,6 +37,21 @@ def _parse_faults(
             what = f"'{word}' needs a share from 0 to 1: {name}=0.1"
             raise click.BadParameter(what) from problem
     return shares
+
+
+def _serve(server: Rehearsal, api: str) -> None:
+    """Serve until Ctrl-C. Ends the process if the port cannot be used."""
+    from enrich import report
+
+    try:
+        with server:
+            _announce_address(server.base_url, api)
+            server.serve()
+    except EnrichError as problem:
+        report.print_error(problem)
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
 
 
 def _announce_address(base_url: str, api: str) -> None:
@@ -118,13 +137,5 @@ def rehearse_command(
         latency=latency,
         enqueued_tokens=enqueued_tokens,
     )
-    try:
-        with server:
-            _announce_address(server.base_url, api)
-            server.serve()
-    except EnrichError as problem:
-        report.print_error(problem)
-        sys.exit(EXIT_ERROR)
-    except KeyboardInterrupt:
-        sys.stderr.write("\n")
+    _serve(server, api)
     (report.print_bill_json if as_json else report.print_bill)(server)

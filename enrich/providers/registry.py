@@ -36,8 +36,9 @@ def open_provider(
     """Returns the provider that project.yml calls `name`, with every `${NAME}` in its settings
     replaced. Raises ProjectError or ProviderError."""
     # Without a `type`, a name that is a type means that type; any other name is most likely a
-    # server that speaks OpenAI's API.
-    usual = name if name in BUILT_IN or _find_entry_points(name) else "openai"
+    # server that speaks OpenAI's API. A preset must be asked for by `type`: a server that somebody
+    # called `vllm` before there were presets keeps its key, its prices and its Batch API.
+    usual = name if name in ("local", "openai") or _find_entry_points(name) else "openai"
     kind = settings.read_text("type", usual)
     opening = Opening(
         name=name,

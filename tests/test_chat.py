@@ -26,7 +26,7 @@ from enrich.providers.chat.level import FALL, FIRST_LEVEL, Level
 from enrich.providers.chat.pacing import MinuteLimit, read_pause
 from enrich.providers.chat.verdict import judge_answer
 from enrich.providers.openai.presets import PRESETS
-from enrich.rehearsal import Faults, Quirks, Rehearsal
+from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
     from enrich.ledger.state import State
@@ -41,7 +41,7 @@ else:
 
 def chat_alone(**more: Any) -> Rehearsal:
     """A server without a Batch API."""
-    return Rehearsal(quirks=Quirks(no_batches=True), **more)
+    return Rehearsal(api="chat", **more)
 
 
 def garden(root: Path, server: Rehearsal, rows: int, **more: Any) -> Path:

@@ -19,8 +19,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from enrich.cli.rehearsing import ANNOUNCED
 from enrich.errors import ProviderError
 from enrich.rehearsal import Faults, Quirks, Rehearsal, answer, hash_request
+from enrich.rehearsal.apis import PLAYED_APIS
 from enrich.rehearsal.bodies import Form, RequestBody
 from enrich.rehearsal.faults import BATCH_FAULTS, LINE_FAULTS
 
@@ -1137,3 +1139,7 @@ def test_imports_are_light() -> None:
     program = "import sys, enrich.rehearsal; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert not {"duckdb", "openai", "sqlglot", "httpx2"} & set(done.stdout.decode().split())
+
+
+def test_the_command_offers_each_api_that_can_be_played() -> None:
+    assert list(ANNOUNCED) == list(PLAYED_APIS)

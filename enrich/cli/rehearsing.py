@@ -54,12 +54,17 @@ def _serve(server: Rehearsal, api: str) -> None:
         sys.stderr.write("\n")
 
 
+OPENAI_COMMAND = "OPENAI_BASE_URL={url} OPENAI_API_KEY=any enrich run --provider openai"
+ANNOUNCED = {"batch": ("the Batch API", OPENAI_COMMAND), "chat": ("a chat server", OPENAI_COMMAND)}
+"""For each API that can be played, its name for people and the command that uses it."""
+
+
 def _announce_address(base_url: str, api: str) -> None:
-    played = "a chat server" if api == "chat" else "the Batch API"
+    played, command = ANNOUNCED[api]
     sys.stderr.write(
         f"playing {played} at {base_url} until Ctrl-C\n\n"
         f"in another terminal, in a copy of your project:\n"
-        f"  OPENAI_BASE_URL={base_url} OPENAI_API_KEY=any enrich run --provider openai\n"
+        f"  {command.format(url=base_url)}\n"
     )
     sys.stderr.flush()
 
@@ -76,7 +81,7 @@ def _announce_address(base_url: str, api: str) -> None:
 )
 @click.option(
     "--api",
-    type=click.Choice(["batch", "chat"]),
+    type=click.Choice(tuple(ANNOUNCED)),
     default="batch",
     show_default=True,
     help="The API to play; with chat, there is no Batch API.",
@@ -123,7 +128,7 @@ def rehearse_command(
       OPENAI_BASE_URL=http://127.0.0.1:8765/v1 OPENAI_API_KEY=any enrich run --provider openai
     """
     from enrich import report
-    from enrich.rehearsal import Faults, Quirks, Rehearsal
+    from enrich.rehearsal import Faults, Rehearsal
 
     try:
         chosen = Faults(**faults)
@@ -131,7 +136,7 @@ def rehearse_command(
         raise click.UsageError(str(problem)) from problem
     server = Rehearsal(
         faults=chosen,
-        quirks=Quirks(no_batches=api == "chat"),
+        api=api,
         seed=seed,
         port=port,
         latency=latency,

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from enrich.errors import ProviderError
 from enrich.rehearsal.answers import answer, hash_request
+from enrich.rehearsal.apis import PLAYED_APIS
 from enrich.rehearsal.batches import Batches
 from enrich.rehearsal.bill import Bill, Till, Usage
 from enrich.rehearsal.calls import Call, Calls
 from enrich.rehearsal.faults import Faults, Step
 from enrich.rehearsal.files import FileStore
 from enrich.rehearsal.llm import Llm
-from enrich.rehearsal.routes import Api
 from enrich.rehearsal.server import HOST, Server
 from enrich.rehearsal.settings import Quirks, RehearsalSettings, Rewrite
 
@@ -50,19 +50,20 @@ class Rehearsal:
     At the end of the block its files and batches are gone, but its bill and its log are kept. Used
     a second time, it listens on the same port, like a provider that has lost its data.
 
-    `seed` decides every fault and the order of results. `port` 0 takes a free port. If there is an
-    `api_key`, any other key is refused. A batch moves on by one state each time it is retrieved or,
-    with `latency`, each time that many seconds have passed. `max_requests` and `max_bytes` limit an
-    input file, and `enqueued_tokens` (bytes / 4) limits the open batches of one llm. Requests for
-    `unknown_llms` are refused. A hanging call takes `hang` seconds at most, and a 429 or a 5xx asks
-    the client to wait for `retry_after` seconds. `rewrite` gets each result line before it is
-    written, and returns what another server would write instead. The server's clock is `clock`
-    seconds ahead.
+    `api` names the API that it plays, one of PLAYED_APIS. `seed` decides every fault and the order
+    of results. `port` 0 takes a free port. If there is an `api_key`, any other key is refused. A
+    batch moves on by one state each time it is retrieved or, with `latency`, each time that many
+    seconds have passed. `max_requests` and `max_bytes` limit an input file, and `enqueued_tokens`
+    (bytes / 4) limits the open batches of one llm. Requests for `unknown_llms` are refused. A
+    hanging call takes `hang` seconds at most, and a 429 or a 5xx asks the client to wait for
+    `retry_after` seconds. `rewrite` gets each result line before it is written, and returns what
+    another server would write instead. The server's clock is `clock` seconds ahead.
     """
 
     def __init__(
         self,
         *,
+        api: str = "batch",
         faults: Faults | None = None,
         quirks: Quirks | None = None,
         seed: int = 0,
@@ -80,6 +81,7 @@ class Rehearsal:
     ) -> None:
         self._port = port
         self.settings = RehearsalSettings(
+            api=api,
             faults=faults or Faults(),
             quirks=quirks or Quirks(),
             seed=seed,
@@ -94,7 +96,7 @@ class Rehearsal:
             rewrite=rewrite,
             clock=clock,
         )
-        self._calls = Calls(self.settings)
+        self._calls = Calls(self.settings, PLAYED_APIS[api])
         self._till = Till()
         self._ended = Event()
 
@@ -105,7 +107,7 @@ class Rehearsal:
         self._files = files = FileStore(Path(self._folder.name), self.settings)
         llm = Llm(self.settings, self._till)
         self._batches = Batches(self.settings, files, llm)
-        api = Api(self.settings, files, self._batches, llm)
+        api = PLAYED_APIS[self.settings.api](self.settings, files, self._batches, llm)
         try:
             self._server = Server(self._port, api=api, calls=self._calls, settings=self.settings)
         except OSError as error:
@@ -144,8 +146,8 @@ class Rehearsal:
 
     @property
     def base_url(self) -> str:
-        """The address for the openai SDK, or for the `base_url` of a provider."""
-        return f"http://{HOST}:{self._port}/v1"
+        """The address for the SDK of its API, or for the `base_url` of a provider."""
+        return f"http://{HOST}:{self._port}{PLAYED_APIS[self.settings.api].base_path}"
 
     @property
     def bill(self) -> Bill:

@@ -6,11 +6,10 @@ from collections import Counter, defaultdict, deque
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from enrich.rehearsal.routes import ROUTES, find_route
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from enrich.rehearsal.apis import PlayedApi
     from enrich.rehearsal.faults import Step
     from enrich.rehearsal.settings import RehearsalSettings
 
@@ -26,8 +25,9 @@ class Call(NamedTuple):
 class Calls:
     """Records the calls, and decides what happens to the next; safe to use from many threads."""
 
-    def __init__(self, settings: RehearsalSettings) -> None:
+    def __init__(self, settings: RehearsalSettings, api: type[PlayedApi]) -> None:
         self._settings = settings
+        self._api = api
         self._lock = Lock()
         self._log: list[Call] = []
         self._numbers: Counter[str] = Counter()
@@ -36,8 +36,8 @@ class Calls:
     def script(self, route: str, steps: Iterable[Step], *, replace: bool) -> None:
         """Decide what happens to the next calls of a route, one step each, after the steps that
         were scripted before or `replace` them."""
-        if route not in ROUTES:
-            raise ValueError(f"no such route: {route}; there are: {', '.join(ROUTES)}")
+        if route not in self._api.routes:
+            raise ValueError(f"no such route: {route}; there are: {', '.join(self._api.routes)}")
         with self._lock:
             if replace:
                 self._scripts[route].clear()
@@ -63,4 +63,5 @@ class Calls:
 
     def count(self, route: str) -> int:
         """Returns how many calls a route has had."""
+        find_route = self._api.find_route
         return sum(find_route(call.method, call.path)[0] == route for call in self.all)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hmac
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from enrich.rehearsal.bodies import Form, make_size_error
 from enrich.rehearsal.objections import CHAT_PATH, RESPONSES_PATH
-from enrich.rehearsal.replies import ApiError, HttpReply
+from enrich.rehearsal.replies import ApiError, HttpReply, render_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from email.message import Message
     from pathlib import Path
 
     from enrich.rehearsal.batches import Batches
@@ -66,8 +67,12 @@ class Request:
     route: str
     id: str
     path: str
-    authorization: str
+    headers: Message
     body: RequestBody
+
+    @property
+    def authorization(self) -> str:
+        return str(self.headers.get("Authorization", ""))
 
     def get_option(self, name: str, default: str = "") -> str:
         return parse_qs(urlsplit(self.path).query).get(name, [default])[-1]
@@ -86,6 +91,9 @@ class Request:
 
 class Api:
     """Answers calls; raises ApiError for those it refuses."""
+
+    routes: ClassVar[tuple[str, ...]] = ROUTES
+    base_path: ClassVar[str] = "/v1"
 
     def __init__(
         self, settings: RehearsalSettings, files: FileStore, batches: Batches, llm: Llm
@@ -111,9 +119,17 @@ class Api:
         )
         self._handlers = dict(zip(ROUTES, handlers, strict=True))
 
+    @staticmethod
+    def find_route(method: str, path: str) -> tuple[str, str]:
+        return find_route(method, path)
+
+    @staticmethod
+    def render_failure(status: int, code: str | None = None) -> dict[str, Any]:
+        return render_failure(status, code)
+
     def answer(self, request: Request) -> HttpReply:
         self._authorize(request.authorization)
-        chat_alone = self._settings.quirks.no_batches and "/v1/chat/" not in request.route
+        chat_alone = self._settings.api == "chat" and "/v1/chat/" not in request.route
         if request.route not in self._handlers or (chat_alone and "models" not in request.route):
             raise ApiError(404, f"Invalid URL ({request.path}).")
         return self._handlers[request.route](request)

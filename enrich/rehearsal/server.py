@@ -15,12 +15,12 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from enrich.rehearsal.bodies import PIECE_BYTES, RequestBody
-from enrich.rehearsal.replies import ApiError, HttpReply, render_failure
-from enrich.rehearsal.routes import Request, find_route
+from enrich.rehearsal.replies import ApiError, HttpReply
+from enrich.rehearsal.routes import Request
 
 if TYPE_CHECKING:
+    from enrich.rehearsal.apis import PlayedApi
     from enrich.rehearsal.calls import Calls
-    from enrich.rehearsal.routes import Api
     from enrich.rehearsal.settings import RehearsalSettings
 
 HOST = "127.0.0.1"
@@ -33,7 +33,9 @@ class Server(ThreadingHTTPServer):
 
     request_queue_size = 128
 
-    def __init__(self, port: int, *, api: Api, calls: Calls, settings: RehearsalSettings) -> None:
+    def __init__(
+        self, port: int, *, api: PlayedApi, calls: Calls, settings: RehearsalSettings
+    ) -> None:
         self.api = api
         self.calls = calls
         self.settings = settings
@@ -107,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def _serve(self) -> None:
-        route, ident = find_route(self.command, self.path)
+        route, ident = self.server.api.find_route(self.command, self.path)
         step = self.server.calls.next_step(route)
         body = RequestBody(self.rfile, self.headers)
         if step == "reset":
@@ -122,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(step, int | tuple):
             status, said = step if isinstance(step, tuple) else (step, None)
             if said is None or isinstance(said, str):
-                said = render_failure(status, said)
+                said = self.server.api.render_failure(status, said)
             reply = HttpReply(status=status, document=said)
         else:
             reply = self._answer(route, ident, body)
@@ -138,10 +140,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(reply, cut=step == "cut")
 
     def _answer(self, route: str, ident: str, body: RequestBody) -> HttpReply:
-        authorization = self.headers.get("Authorization", "")
-        request = Request(
-            route=route, id=ident, path=self.path, authorization=authorization, body=body
-        )
+        request = Request(route=route, id=ident, path=self.path, headers=self.headers, body=body)
         try:
             return self.server.api.answer(request)
         except ApiError as error:

@@ -31,7 +31,6 @@ class Quirks:
     no_metadata: bool = False  # metadata is accepted and forgotten
     no_counts: bool = False  # batches have no request_counts
     no_list: bool = False  # GET /v1/batches is a 404
-    no_batches: bool = False  # it speaks chat alone: all of files and batches is a 404
     unknown_status: bool = False  # a batch is "queued" for one step before it runs
     pending_files: int = 0  # how often a new upload is reported as not ready
     no_file_status: bool = False  # file objects do not say whether they are ready
@@ -44,6 +43,7 @@ class Quirks:
 class RehearsalSettings:
     """The settings of one server, as `Rehearsal` explains them."""
 
+    api: str = "batch"
     faults: Faults = field(default_factory=Faults)
     quirks: Quirks = field(default_factory=Quirks)
     seed: int = 0

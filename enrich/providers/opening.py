@@ -39,7 +39,11 @@ class Opening:
     @property
     def limits(self) -> Limits:
         """The limits that `max_requests` and the others set, with defaults filled in."""
-        usual, settings = Limits(), self.settings
+        return self.read_limits(Limits())
+
+    def read_limits(self, usual: Limits) -> Limits:
+        """The same, for a provider whose `usual` limits are others."""
+        settings = self.settings
         return replace(
             usual,
             requests=settings.read_integer("max_requests", usual.requests) or usual.requests,

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from enrich.rehearsal.bill import Usage
-from enrich.rehearsal.validation import parse_object
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from enrich.rehearsal.llm import Llm
+    from enrich.rehearsal.llm import ExecutedRequest
     from enrich.rehearsal.results import ResultFiles
     from enrich.rehearsal.validation import AcceptedFile
+
+
+class Executes(Protocol):
+    """Answers the requests of a batch: the llm, or what reads another API's requests for it."""
+
+    def execute(
+        self, body: Mapping[str, Any], *, endpoint: str, custom_id: str = ""
+    ) -> ExecutedRequest: ...
 
 
 class Execution:
@@ -28,7 +36,7 @@ class Execution:
         accepted: AcceptedFile,
         input_path: Path,
         results: ResultFiles,
-        llm: Llm,
+        llm: Executes,
         *,
         order: str,
     ) -> None:
@@ -36,6 +44,7 @@ class Execution:
         self._results = results
         self._llm = llm
         self._order = accepted.offsets
+        self._read = accepted.read
         Random(order).shuffle(self._order)  # noqa: S311  # repeatable, not secret
         self.total = len(self._order)
         self.done = 0
@@ -48,7 +57,7 @@ class Execution:
         with self._input.open("rb") as file, self._results as results:
             for offset in self._order[self.done : until]:
                 file.seek(offset)
-                request = parse_object(file.readline())
+                request = self._read(file.readline())
                 self._execute(request["custom_id"], request["body"], request["url"], results)
         self.done = max(self.done, until)
 
@@ -70,5 +79,5 @@ class Execution:
         with self._input.open("rb") as file, self._results as results:
             for offset in self._order[self.done :]:
                 file.seek(offset)
-                results.write_not_executed(parse_object(file.readline())["custom_id"], code)
+                results.write_not_executed(self._read(file.readline())["custom_id"], code)
         self.done = self.total

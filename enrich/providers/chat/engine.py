@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from enrich.providers.chat.dialect import Dialect, OpenAIDialect
 from enrich.providers.chat.level import MOST_AT_ONCE, Level
 from enrich.providers.chat.pacing import MinuteLimit, Pacing, read_pause
 from enrich.providers.chat.verdict import RowVerdict, judge_answer
@@ -57,6 +58,7 @@ class ServerEngine:
     hide: Callable[[str], str] = field(default=str, repr=False)
     clean: Callable[[str], str] = field(default=str, repr=False)
     watched: int = 0
+    dialect: Dialect = field(default_factory=OpenAIDialect)
     # What is under way has been paid for, so its answers are worth waiting for.
     grace: float = 60.0
     note: str = ""
@@ -112,8 +114,8 @@ class _Conversation:
 
     async def _settle(self, row: Mapping[str, Any]) -> None:
         """Ask a row until it has its reply, which is appended."""
-        body = json.dumps(row["body"]).encode()
-        url = self.engine.settings.locate(row)
+        body = json.dumps(self.engine.dialect.encode(row["body"])).encode()
+        url = self.engine.dialect.locate(self.engine.settings, row)
         faults = tries = 0
         began = asyncio.get_running_loop().time()
         while True:
@@ -174,7 +176,7 @@ class _Conversation:
             return RowVerdict(meaning="lost", reply=EngineReply(504, said), words=words), None
         self.engine.note = ""
         now = loop.time()
-        verdict = judge_answer(status, content)
+        verdict = judge_answer(status, content, self.engine.dialect.decode)
         self.pacing.learn(headers, verdict.tokens, now)
         if verdict.meaning == "busy":
             self.level.refused(now)

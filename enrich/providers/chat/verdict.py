@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from enrich.providers.executor.reply import EngineReply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Meaning = Literal["answer", "busy", "faulty", "lost", "hopeless"]
 """`lost`: the request was sent and the connection broke: it may have been answered, and billed."""
@@ -22,7 +22,7 @@ HOPELESS_STATUSES = frozenset({401, 402, 403, 404, 405})
 """No row will fare better."""
 NO_MONEY_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 HINTS = {
-    401: "check the API key: OPENAI_API_KEY, or api_key: in project.yml",
+    401: "check the API key: its variable, or api_key: in project.yml",
     402: "the account's balance is used up: see the provider's billing page",
     403: "the key may not do this: check its project and its permissions",
     404: "check base_url, and the llm's name: enrich debug asks for both",
@@ -41,9 +41,14 @@ class RowVerdict:
     tokens: int = 0
 
 
-def judge_answer(status: int, body: bytes) -> RowVerdict:
-    """What an answer with this status and body means."""
+def judge_answer(
+    status: int, body: bytes, decode: Callable[[Any], Any] = lambda document: document
+) -> RowVerdict:
+    """What an answer with this status and body means; `decode` turns the document of a good one
+    into that of OpenAI's API."""
     document = _parse(body)
+    if status == 200:
+        document = decode(document)
     if status == 200 and isinstance(document, dict) and not document.get("error"):
         usage = document.get("usage")
         tokens = usage.get("total_tokens") if isinstance(usage, dict) else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from enrich.providers.chat.dialect import load_dialect
 from enrich.providers.chat.engine import ServerEngine
 from enrich.providers.chat.settings import ChatSecrets, ChatSettings
 from enrich.providers.executor.worker import run_worker
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
 def open_server_engines(folder: Folder) -> list[ServerEngine]:
     """The one engine of a batch, which asks its server."""
     found = ChatSecrets.from_environment()
+    settings = ChatSettings(**folder.job.settings)
+    dialect = load_dialect(settings.dialect)
     return [
         ServerEngine(
-            settings=ChatSettings(**folder.job.settings),
-            headers=found.headers,
+            settings=settings,
+            headers={**dialect.name_headers(settings), **found.headers},
+            dialect=dialect,
             hide=Secrets.from_values(found.hidden).redact,
             clean=Secrets.from_values(found.sure).redact,
             watched=folder.state.total if folder.job.is_preview else 0,

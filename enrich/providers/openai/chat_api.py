@@ -42,11 +42,14 @@ NO_BATCHES = frozenset({404, 405, 501})
 @dataclass(frozen=True, kw_only=True)
 class ChatApi:
     """Batches that a worker on this machine answers through the account's chat endpoint. `wanted`
-    is what project.yml says of `api:`; what a server was found to speak is kept below `root`."""
+    is what project.yml says of `api:`; what a server was found to speak is kept below `root`.
+    `dialect` and `api_version` are those of ChatSettings, for APIs other than OpenAI's."""
 
     connection: Connection
     root: Path
     wanted: ApiWay = "auto"
+    dialect: str = ""
+    api_version: str = ""
     concurrency: int | None = None
     rate: Mapping[str, int] = field(default_factory=dict)
 
@@ -148,7 +151,8 @@ class ChatApi:
         settings = ChatSettings(
             name=self.connection.name,
             url=f"{azure}/openai" if azure else (account.base_url or OPENAI_URL).rstrip("/"),
-            api_version=(account.api_version or AZURE_VERSION) if azure else "",
+            api_version=(account.api_version or AZURE_VERSION) if azure else self.api_version,
+            dialect=self.dialect,
             timeout=account.timeout,
             concurrency=self.concurrency,
             requests=self.rate.get("requests"),

@@ -2,7 +2,8 @@
 
 Addresses and names of keys are those of each server's own documentation of its OpenAI-compatible
 API (docs.ollama.com, docs.vllm.ai, console.groq.com, openrouter.ai/docs, api-docs.deepseek.com,
-docs.mistral.ai, docs.together.ai, docs.fireworks.ai, ai.google.dev/gemini-api/docs/openai).
+docs.mistral.ai, docs.together.ai, docs.fireworks.ai, ai.google.dev/gemini-api/docs/openai), and of
+Anthropic's API (platform.claude.com).
 """
 
 from __future__ import annotations
@@ -47,6 +48,12 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "deepseek": Preset(base_url="https://api.deepseek.com/v1", key_variable="DEEPSEEK_API_KEY"),
     "mistral": Preset(base_url="https://api.mistral.ai/v1", key_variable="MISTRAL_API_KEY"),
+    "anthropic": Preset(
+        base_url="https://api.anthropic.com",
+        key_variable="ANTHROPIC_API_KEY",
+        llm="claude-haiku-5-5",
+        api="batch",
+    ),
     "together": Preset(base_url="https://api.together.xyz/v1", key_variable="TOGETHER_API_KEY"),
     "fireworks": Preset(
         base_url="https://api.fireworks.ai/inference/v1", key_variable="FIREWORKS_API_KEY"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,17 +22,20 @@ if TYPE_CHECKING:
 
 RESULTS_PATH = "/results"
 """How the ids of result files end: they begin with the id of their batch."""
+CUSTOM_ID_IN_LINE = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
+"""Where a line of results says its custom_id, also if it is not quite JSON."""
 COUNTED = ("processing", "succeeded", "errored", "canceled", "expired")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MessageBatches:
     """The batches of an account, and the uploads of this machine. `sampling` is as in
-    `translate_body`."""
+    `translate_body`. A batch that is not listed for `lost_after` seconds was never created."""
 
     connection: BatchConnection
     uploads: Uploads
     sampling: bool
+    lost_after: float
 
     def upload(self, path: Path) -> str:
         """Keeps a request file, which is sent with the create. Raises ProviderError for a request
@@ -67,9 +71,11 @@ class MessageBatches:
         except Unclear:
             raise
         except ProviderError:
-            upload.conclude(intent, "")  # refused: there is nothing to look for
+            with suppress(OSError):
+                upload.conclude(intent, "")  # refused: there is nothing to look for
             raise
-        upload.conclude(intent, remote.id)
+        with suppress(OSError):  # then it is looked for as if its answer had been lost
+            upload.conclude(intent, remote.id)
         return remote
 
     def _create_once(self, upload: Upload, note: Note, *, tag: str) -> Remote:
@@ -99,8 +105,14 @@ class MessageBatches:
         if note and note.sent[intent]:
             return self.retrieve(note.sent[intent])
         remote = self._search(make_tag(intent), note)
-        if remote and upload:
-            upload.conclude(intent, remote.id)
+        if upload is None:
+            return remote
+        with translate_disk_errors():
+            if remote:
+                upload.conclude(intent, remote.id)
+            elif upload.count_missing() < self.lost_after:
+                # A create is one long call here, so it says nothing how long ago it began.
+                raise self._wait("it does not list the batch of a lost create yet")
         return remote
 
     def _search(self, tag: str, note: Note | None) -> Remote | None:
@@ -121,25 +133,24 @@ class MessageBatches:
             elif note is None or remote.total == note.total:
                 unsure = remote.id
         if unsure:
-            what = (
-                f"{self.connection.plain.name}: the answer to a create was lost, and only the "
-                f"results of batch {unsure} will tell if it is the one"
-            )
-            hint = "enrich waits for it to end, and creates no second one; nothing is lost"
-            problem = Unavailable(what, hint=hint)
-            problem.answered = True
-            raise problem
+            what = "the answer to a create was lost, and no second one is sent before the results"
+            raise self._wait(f"{what} of batch {unsure} have told if it is the one")
         return None
+
+    def _wait(self, why: str) -> Unavailable:
+        """Returns the error of a lookup that has to be repeated; the provider has answered."""
+        problem = Unavailable(
+            f"{self.connection.plain.name}: {why}", hint="nothing is lost; enrich looks again"
+        )
+        problem.answered = True
+        return problem
 
     def _read_first_tag(self, remote: Remote) -> str:
         """Returns the tag of the first line of a batch's results."""
         with self.connection.open_results(remote.id) as pieces:
-            line = next(split_lines(pieces), b"{}")
-        try:
-            known = json.loads(line.decode(errors="replace"), strict=False)
-        except (ValueError, RecursionError):
-            known = None
-        return read_tag(known.get("custom_id")) if isinstance(known, dict) else ""
+            found = (CUSTOM_ID_IN_LINE.search(line) for line in split_lines(pieces))
+            first = next((match[1].decode(errors="replace") for match in found if match), "")
+        return read_tag(first)
 
     def retrieve(self, batch: str) -> Remote:
         """Returns the present state of a batch."""

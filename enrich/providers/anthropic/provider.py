@@ -70,6 +70,7 @@ class AnthropicProvider(OpenAIProvider):
             connection=BatchConnection(plain=self.connection, version=self.chat.api_version),
             uploads=self.uploads,
             sampling=self.takes_sampling,
+            lost_after=self.batch_timing.lost_after,
         )
 
     @property

@@ -31,13 +31,15 @@ class Note:
     """What is known of an upload. `name` is that of its file, `total` and `size` are the requests
     and bytes of its document, and `replaced` its custom_ids that do not fit. `newest` is the id of
     the batch that was the newest when it was made: its own batch is newer. `sent` has the id of the
-    batch of each intent that it was sent for, or "" if no answer has said it."""
+    batch of each intent that it was sent for, or "" if no answer has said it; `missed_at` is when
+    that batch was looked for in vain for the first time."""
 
     name: str
     made_at: float
     total: int
     size: int
     newest: str = ""
+    missed_at: float | None = None
     replaced: Mapping[str, str] = field(default_factory=dict)
     sent: Mapping[str, str] = field(default_factory=dict)
 
@@ -75,8 +77,16 @@ class Upload:
     def announce(self, intent: str) -> Note:
         """Notes that the document is about to be sent for an intent."""
         note = self.note
-        self.save(replace(note, sent={**note.sent, intent: ""}))
+        self.save(replace(note, missed_at=None, sent={**note.sent, intent: ""}))
         return note
+
+    def count_missing(self) -> float:
+        """Returns for how many seconds its batch has been looked for in vain; 0 the first time."""
+        note, now = self.note, time.time()
+        if note.missed_at is None or note.missed_at > now:  # the clock was set back: begin again
+            self.save(replace(note, missed_at=now))
+            return 0.0
+        return now - note.missed_at
 
     def conclude(self, intent: str, batch: str) -> None:
         """Notes which batch it was sent as, which has its requests from now on; "": none."""

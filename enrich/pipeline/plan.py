@@ -101,7 +101,7 @@ class Plan:
         if usd and batch_price and self.price and batch_price.output < self.price.output:
             less = format_usd(usd * (1 - batch_price.output / self.price.output))
             notes.append(f"answered now: a batch costs about {less} less, and takes up to 24 hours")
-        return replace(self, notes=tuple(notes))
+        return replace(self, notes=(*self.notes, *notes))
 
     @property
     def to_ask(self) -> int:

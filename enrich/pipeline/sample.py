@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from enrich.pipeline.backup import back_up
 from enrich.pipeline.compare import Comparison, compare_answers
+from enrich.pipeline.fitness import list_doubts
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.preview import Preview, preview_rows, settle_previews
 from enrich.pipeline.seed import load_seeds
@@ -27,6 +28,8 @@ def preview_model(
     model = flow.find_enrichment_model(name)
     chosen = flow.open_provider(model, provider)
     with _prepare_sample(flow, model):
+        for doubt in list_doubts(flow.config, chosen, model):
+            flow.listener.say(doubt)
         found = preview_rows(flow.files, flow.config, chosen, model, limit=limit, where=where)
     # Outside of the block, because a backup takes the lock itself.
     _finish_sample(flow, read_notice(chosen) if found.asked else "")

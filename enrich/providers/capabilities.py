@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from enrich.pricing.price import Price
     from enrich.providers import Provider
+    from enrich.providers.needs import Objection, RequestNeeds
 
 
 @runtime_checkable
@@ -57,6 +58,14 @@ class ChecksItself(Protocol):
 
     def offers(self, llm: str) -> bool | None:
         """Whether it can be reached and has this llm; None if it does not say. Spends nothing."""
+
+
+@runtime_checkable
+class KnowsItsLlms(Protocol):
+    """Knows what its server or an llm does not take."""
+
+    def object_to(self, needs: RequestNeeds) -> tuple[Objection, ...]:
+        """Returns what speaks against requests with these needs; asks nobody, spends nothing."""
 
 
 @runtime_checkable
@@ -123,6 +132,11 @@ def check_provider(provider: Provider, *, images: bool, endpoint: str) -> None:
     """Raises ProviderError if a provider knows that it could not answer at all."""
     if isinstance(provider, ChecksItself):
         provider.check(images=images, endpoint=endpoint)
+
+
+def list_objections(provider: Provider, needs: RequestNeeds) -> tuple[Objection, ...]:
+    """Returns what is known to speak against requests with these needs, certain or not."""
+    return provider.object_to(needs) if isinstance(provider, KnowsItsLlms) else ()
 
 
 def has_llm(provider: Provider, llm: str) -> bool | None:

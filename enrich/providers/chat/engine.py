@@ -104,7 +104,10 @@ class _Conversation:
 
     async def _settle(self, row: Mapping[str, Any]) -> None:
         """Ask a row until it has its reply, which is appended."""
-        body = json.dumps(row["body"]).encode()
+        # Only here: an answer is the same in any tier, so the tier is no part of a fingerprint.
+        tier = self.engine.settings.service_tier
+        asked = {"service_tier": tier} if tier else {}
+        body = json.dumps({**asked, **row["body"]}).encode()
         url = f"{self.engine.settings.url}{str(row['url']).removeprefix('/v1')}"
         faults = tries = 0
         while True:

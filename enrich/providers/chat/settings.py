@@ -14,7 +14,7 @@ SECRETS_VARIABLE = "ENRICH_CHAT_SECRETS"
 class ChatSettings:
     """How a server is asked. `url` is that of its API, such as https://host/v1, `timeout` is in
     seconds, `concurrency` is the most requests at once, and `requests` and `tokens` are limits for
-    a minute; None: no such limit."""
+    a minute; None: no such limit. `service_tier` goes into each request; "": none."""
 
     name: str
     url: str
@@ -22,6 +22,7 @@ class ChatSettings:
     concurrency: int | None = None
     requests: int | None = None
     tokens: int | None = None
+    service_tier: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,6 +154,7 @@ class ChatApi:
             concurrency=self.concurrency,
             requests=self.rate.get("requests"),
             tokens=self.rate.get("tokens"),
+            service_tier=account.service_tier,
         )
         job = Job(
             id=make_batch_id(KIND, metadata.get(CHAT_INTENT_KEY)),

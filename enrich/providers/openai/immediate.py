@@ -123,11 +123,13 @@ class _Preview:
         # lost, and `RETRY_PAUSES` covers the calls that are safe to repeat.
         client = self.connection.client.with_options(max_retries=0)
         path = line["url"].removeprefix("/v1")
+        tier = self.connection.account.service_tier
+        body_sent = {**({"service_tier": tier} if tier else {}), **line["body"]}
         with self.connection.translate_errors(creating=True):
             try:
                 body: Any = call_within(
                     self.connection.account.timeout,
-                    lambda: client.post(path, body=line["body"], cast_to=object),
+                    lambda: client.post(path, body=body_sent, cast_to=object),
                 )
             except openai.APIStatusError as problem:
                 return self._judge_refusal(problem)

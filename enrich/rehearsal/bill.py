@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Usage:
     """The tokens of one or several responses. `hidden` ones are output that only the total
-    includes."""
+    includes, and `thoughts` those of the output that were reasoning."""
 
     input: int = 0
     cached: int = 0
     output: int = 0
     hidden: int = 0
+    thoughts: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -29,6 +30,7 @@ class Usage:
             self.cached + other.cached,
             self.output + other.output,
             self.hidden + other.hidden,
+            self.thoughts + other.thoughts,
         )
 
     @property

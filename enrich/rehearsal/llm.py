@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from enrich.rehearsal.answers import (
@@ -17,7 +17,7 @@ from enrich.rehearsal.answers import (
 from enrich.rehearsal.bill import Usage
 from enrich.rehearsal.dice import Dice
 from enrich.rehearsal.envelopes import LlmAnswer, estimate_usage, wrap_answer
-from enrich.rehearsal.objections import object_to
+from enrich.rehearsal.objections import object_to, refuse_parts
 from enrich.rehearsal.replies import ApiError, render_failure
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ class Llm:
         attempt = self._till.count_attempt(key)
         try:
             object_to(body, endpoint)
+            refuses = self._settings.refuses
+            llm = str(body.get("model"))
+            refuse_parts(body, (*refuses.get("", ()), *refuses.get(llm, ())))
             if body.get("model") in self._settings.unknown_llms:
                 raise _make_unknown_error(body.get("model"))
         except ApiError as error:
@@ -70,6 +73,9 @@ class Llm:
             return ExecutedRequest(status=0, body={}, fault=fault)
         answer = spoil_answer(body, key, fault)
         usage = estimate_usage(prompt, answer, hidden=settings.quirks.reasoning, body=body)
+        usage = replace(
+            usage, output=usage.output + settings.quirks.thoughts, thoughts=settings.quirks.thoughts
+        )
         self._till.charge(key, usage)
         document = wrap_answer(body, key, answer, usage, endpoint=endpoint)
         return ExecutedRequest(status=200, body=document, fault=fault, usage=usage)

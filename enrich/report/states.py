@@ -67,6 +67,8 @@ def print_next_steps(states: Sequence[State], *, usual: str) -> None:
                 f"Fix what is wrong, or send it anyway:\n"
                 f"  {_render_run_command(state, usual, ' --retry')}\n"
             )
+        if state.hint:
+            write_stderr(f"\nhint: {state.hint}\n")
         overdue = [batch for batch in state.batches if batch.overdue]
         if overdue:
             write_stderr(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -226,7 +225,9 @@ def test_a_refusal_names_the_line_to_change(tmp_path: Path, words: str, remedy: 
     with Rehearsal() as server:
         root = garden(tmp_path, server, front, body=body)
     project = root / "project.yml"
-    project.write_text("provider: api\nproviders: {api: {service_tier: flex}}\nparams: {top_p: 0}\n")
+    project.write_text(
+        "provider: api\nproviders: {api: {service_tier: flex}}\nparams: {top_p: 0}\n"
+    )
     opening = opened(root)
     prompt = opening.models["kinds"].own_prompt
     found = find_remedy(words, prompt, opening.config, provider="api:now")
@@ -292,8 +293,7 @@ def test_a_service_tier_goes_with_what_is_answered_now(tmp_path: Path) -> None:
         (state,) = opened(root).run(provider=":now")
         assert state.ok == 6
         assert opened(root).sql("SELECT max(attempt) FROM ledger.responses").rows == ((1,),)
-        sent = [json.loads(call.body) for call in server.log if call.route == CHAT and call.body]
-        assert {body["service_tier"] for body in sent} == {"flex"}
+        assert server.bill.tiers == {"flex": 6}
         write(root, {"project.yml": (root / "project.yml").read_text().replace("flex", "default")})
         assert opened(root).plan()[0].requests == 0
 
@@ -307,3 +307,56 @@ def test_a_tier_that_a_server_does_not_have(tmp_path: Path) -> None:
         garden(root, server, "llm: x\n", service_tier="flex", api="chat")
         (state,) = opened(root).run()
         assert state.hint.startswith("project.yml:1: remove `service_tier`")
+
+
+PICTURED = "---\nYou know plants.\n\nuser:\n{{ name }}\n![]({{ name }})\n"
+
+
+def test_debug_asks_a_tiny_question_of_each_kind(tmp_path: Path) -> None:
+    """Those that the models need; it says before what they cost, and nothing of it is a row."""
+    with Rehearsal(refuses={"gpt-4o": ["json_schema"]}) as server:
+        root = garden(tmp_path, server, "params: {temperature: 0}\n")
+        base = ["--project", str(root), "debug"]
+        done = CliRunner().invoke(cli.main, [*base, "--ask"])
+        assert done.exit_code == 0, done.stdout
+        assert "asking gpt-4o-mini (api) 3 tiny requests, for about $0.0000" in done.stderr
+        for kind in ("text", "schema", "length"):
+            assert f"{kind}: works" in done.stdout
+        assert server.bill.total == 3
+        for model, front, body in (
+            ("seen", "llm: gpt-4o\nendpoint: /v1/responses\n", PICTURED),
+            ("modes", "response_format: json_object\n", BODY),
+        ):
+            text = FRONT + front + body
+            write(root, {f"models/{model}.sql": "SELECT id, name, note FROM plants\n"})
+            (root / f"models/{model}.prompt.md").write_text(text)
+        asked = [each for each in opened(root).debug(ask=True) if each.what.startswith("ask ")]
+        assert [(each.what, each.detail.partition(":")[0]) for each in asked] == [
+            *(("ask gpt-4o", kind) for kind in ("text", "schema", "image", "length")),
+            *(("ask gpt-4o-mini", kind) for kind in ("text", "schema", "JSON mode", "length")),
+        ]
+        assert all(each.verdict == "ok" for each in asked), asked
+        (root / "models/seen.prompt.md").write_text(FRONT + "llm: gpt-4o\n" + PICTURED)
+        found = {each.detail: each for each in opened(root).debug(ask=True)}
+        (refused,) = (each for each in found.values() if "schema: refused" in each.detail)
+        assert refused.verdict == "fail"
+        assert "models/seen.prompt.md: try response_format: json_object" in refused.hint
+        assert CliRunner().invoke(cli.main, base).exit_code == 0
+        for table in ("responses", "requests", "batches"):
+            query = f"SELECT count(*) FROM ledger.{table}"
+            assert opened(root).sql(query).rows == ((0,),)
+
+
+def test_debug_says_which_api_it_found(tmp_path: Path) -> None:
+    """And the type, the address, and why."""
+    for api, words in (("batch", "lists batches"), ("chat", "has no list of batches")):
+        with Rehearsal(api=api) as server:
+            root = garden(tmp_path / api, server)
+            details = [each.detail for each in opened(root).debug() if each.what == "provider api"]
+            url = server.base_url
+            assert f"type openai at {url}, api {api}: the server was asked, and {words}" in details
+            garden(root, server, "llm: x\n", type="vllm")
+            details = [each.detail for each in opened(root).debug() if each.what == "provider api"]
+            said = f"type vllm at {url}, api chat, as its type or its settings say"
+            assert said in details
+            assert server.sends("GET /v1/batches") == 1

@@ -61,6 +61,15 @@ class ChecksItself(Protocol):
 
 
 @runtime_checkable
+class KnowsItsApi(Protocol):
+    """Has more than one API, or a type that stands for several settings."""
+
+    def describe_api(self) -> str:
+        """Returns its type, its address and the API that is used, and why; asks if need be, and
+        spends nothing. Raises ProviderError if it cannot be reached."""
+
+
+@runtime_checkable
 class KnowsItsLlms(Protocol):
     """Knows what its server or an llm does not take."""
 
@@ -132,6 +141,11 @@ def check_provider(provider: Provider, *, images: bool, endpoint: str) -> None:
     """Raises ProviderError if a provider knows that it could not answer at all."""
     if isinstance(provider, ChecksItself):
         provider.check(images=images, endpoint=endpoint)
+
+
+def describe_api(provider: Provider) -> str:
+    """Returns a provider's type, address and API in words; "" if there is nothing to say."""
+    return provider.describe_api() if isinstance(provider, KnowsItsApi) else ""
 
 
 def list_objections(provider: Provider, needs: RequestNeeds) -> tuple[Objection, ...]:

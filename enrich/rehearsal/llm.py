@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from enrich.rehearsal.settings import RehearsalSettings
 
 HTTP_FAULTS = {"http_400": 400, "http_429": 429, "http_500": 500}
+LIMIT_PARTS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 EXTREME_COUNT = 50
 """The items of a list, and hundreds of characters of a text, that are more than a check allows."""
 
@@ -76,7 +77,7 @@ class Llm:
         usage = replace(
             usage, output=usage.output + settings.quirks.thoughts, thoughts=settings.quirks.thoughts
         )
-        self._till.charge(key, usage)
+        self._till.charge(key, usage, str(body.get("service_tier", "default")))
         document = wrap_answer(body, key, answer, usage, endpoint=endpoint)
         return ExecutedRequest(status=200, body=document, fault=fault, usage=usage)
 
@@ -87,8 +88,11 @@ def _make_unknown_error(llm: object) -> ApiError:
 
 
 def spoil_answer(body: Mapping[str, Any], key: str, fault: str) -> LlmAnswer:
-    """Returns the answer to a body, after the fault has damaged it."""
+    """Returns the answer to a body, after the fault has damaged it, or its own limit cut it."""
     text = compose_answer(body, key)
+    limits = [body[name] for name in LIMIT_PARTS if isinstance(body.get(name), int)]
+    if not fault and limits and len(text) > 4 * min(limits):
+        return LlmAnswer(text=text[: 4 * min(limits)], cut=True)
     if fault == "refused":
         return LlmAnswer(refusal="I'm sorry, but I can't assist with that request.")
     if fault == "truncated":

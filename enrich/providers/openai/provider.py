@@ -122,6 +122,10 @@ class OpenAIProvider:
         """Raises ProviderError if there is no API key."""
         self.connection.check_key()
 
+    def describe_api(self) -> str:
+        """Its type, its address and the API that is used, and why."""
+        return f"type {self.kind} at {self.account.url}, {self.chat.explain_choice()}"
+
     def object_to(self, needs: RequestNeeds) -> tuple[Objection, ...]:
         """What its server, or an llm of OpenAI's, is known not to take."""
         found = [*list_preset_objections(self.kind, self.preset, needs)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,9 @@ from folders import Ears, opened, plants, write
 from enrich import cli
 from enrich.errors import EnrichError, ModelError, ProviderError
 from enrich.pipeline.remedy import find_remedy
+from enrich.providers.needs import RequestNeeds
+from enrich.providers.openai.presets import Preset
+from enrich.providers.openai.quirks import list_llm_objections, list_preset_objections
 from enrich.rehearsal import Quirks, Rehearsal
 
 if TYPE_CHECKING:
@@ -88,6 +92,17 @@ def test_what_a_preset_does_not_have_is_refused_before_anything_is_sent(
         assert (finding.verdict, says in finding.detail) == ("fail", True)
         assert server.bill.total == 0
         assert server.uploads == []
+
+
+def test_a_server_without_images() -> None:
+    """Is known by its preset; so is what /v1/responses calls otherwise, by the endpoint."""
+    needs = RequestNeeds(
+        llm="x", endpoint="/v1/responses", response_format="text", images=True, params={}
+    )
+    (found,) = list_preset_objections("blind", Preset(images="no"), needs)
+    assert (found.certain, found.what) == (True, "blind reads no images")
+    (found,) = list_llm_objections(replace(needs, params={"max_tokens": 9}))
+    assert (found.certain, found.hint) == (False, "rename it to `max_output_tokens`")
 
 
 def test_what_a_preset_has_is_not_refused(tmp_path: Path) -> None:
@@ -209,6 +224,8 @@ def test_a_refused_parameter_costs_a_chat_server_the_first_rows(tmp_path: Path) 
             "p.md:8: rename `reasoning_effort` to `reasoning.effort`",
         ),
         ("unknown variant `image_url`, expected `text`", "p.md:15: take an llm that reads images"),
+        ("No endpoints found that support image input", "p.md:15: take an llm that reads images"),
+        ("You uploaded an unsupported image. Please make sure your image is valid.", ""),
         ("Rate limit reached. Please try again.", ""),
         ("maximum context length is 8192 tokens", ""),
         ("The temperature of the server room is high", ""),
@@ -304,6 +321,10 @@ def test_a_tier_that_a_server_does_not_have(tmp_path: Path) -> None:
         root = garden(tmp_path, server, "llm: x\n", type="deepseek", service_tier="flex")
         with pytest.raises(EnrichError, match="deepseek has no tiers"):
             opened(root).plan()
+        garden(root, server, "llm: x\nparams: {service_tier: flex}\n")
+        (note,) = opened(root).plan()[0].notes
+        assert "kinds.prompt.md:6" in note
+        assert "providers: api:" in note
         garden(root, server, "llm: x\n", service_tier="flex", api="chat")
         (state,) = opened(root).run()
         assert state.hint.startswith("project.yml:1: remove `service_tier`")
@@ -335,7 +356,8 @@ def test_debug_asks_a_tiny_question_of_each_kind(tmp_path: Path) -> None:
             *(("ask gpt-4o", kind) for kind in ("text", "schema", "image", "length")),
             *(("ask gpt-4o-mini", kind) for kind in ("text", "schema", "JSON mode", "length")),
         ]
-        assert all(each.verdict == "ok" for each in asked), asked
+        assert [each.verdict for each in asked] == ["ok"] * 3 + ["warn"] + ["ok"] * 4
+        assert "low `max_output_tokens` it ended with 'completed'" in asked[3].detail
         (root / "models/seen.prompt.md").write_text(FRONT + "llm: gpt-4o\n" + PICTURED)
         found = {each.detail: each for each in opened(root).debug(ask=True)}
         (refused,) = (each for each in found.values() if "schema: refused" in each.detail)

@@ -48,8 +48,8 @@ QUESTIONS: Mapping[TrialKind, str] = {
     "image": f"Say {{{{ word }}}} if this square is red, otherwise its color.\n\n![]({SQUARE})",
     "length": "Say {{ word }}, and then count from one to a hundred in words.",
 }
-SHORT_LIMIT = 16
-"""Output tokens that the question about length allows: the least that /v1/responses takes."""
+SHORT_LIMITS = {"/v1/chat/completions": 5, "/v1/responses": 16}
+"""Output tokens that the question about length allows; /v1/responses takes no less."""
 SHORT_ANSWER, THOUGHTFUL_ANSWER, SMALL_PICTURE = 20, 500, 300
 """Tokens that an answer takes, one of an llm that thinks, and the picture: for the estimate."""
 
@@ -107,7 +107,7 @@ def _write_trial(flow: Flow, llm: str, kind: TrialKind, model: Model) -> Trial:
         limit = "max_completion_tokens" if is_reasoning(llm) else "max_tokens"
         limit = "max_output_tokens" if own.endpoint == "/v1/responses" else limit
     if kind == "length":
-        params[limit] = SHORT_LIMIT
+        params[limit] = SHORT_LIMITS[own.endpoint]
     form = SETTINGS.get(kind, SETTINGS["text"])
     text = f"---\nkey: id\nendpoint: {own.endpoint}\n{form}\n---\nuser:\n{QUESTIONS[kind]}\n"
     prompt = Prompt.parse(text, source="enrich debug --ask", values={})
@@ -153,7 +153,7 @@ def _judge_trial(trial: Trial, text: str, ending: str, *, what: str) -> Finding:
         if ending == "length":
             detail = f"length: works, an answer that reaches `{trial.limit}` says so"
             return Finding(what=what, verdict="ok", detail=detail)
-        detail = f"length: with `{trial.limit}: {SHORT_LIMIT}` it ended with '{ending}': {said}"
+        detail = f"length: with a low `{trial.limit}` it ended with '{ending}': {said}"
         hint = "a limit may have no effect here, or answers that reach it may look complete"
         return Finding(what=what, verdict="warn", detail=detail, hint=hint)
     fits = bool(text.strip()) if trial.kind in ("text", "image") else _is_answer(text)

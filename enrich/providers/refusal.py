@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 REFUSING_WORDS = re.compile(
     r"unsupported|not support|not permitted|not allowed|not available|unavailable|unrecognized"
     r"|unknown (?:name|parameter|argument|field|variant)|unexpected|forbidden|cannot find field"
-    r"|invalid (?:parameter|value|argument|type|content)|must be|only supported|only the default",
+    r"|invalid (?:parameter|value|argument|type|content)|must be|only supported|only the default"
+    r"|found that support",
     re.I,
 )
 INSTEAD = re.compile(r"(?:use|moved to) ['\"`]([\w.]+)['\"`]", re.I)
 SUPPORTED_VALUES = re.compile(r"supported values are:?\s*(.+?)\.?\s*$", re.I)
-IMAGE_WORDS = re.compile(r"\bimages?\b|image_url|input_image|\bvision\b", re.I)
+# Not "You uploaded an unsupported image", which is about one row.
+IMAGE_WORDS = re.compile(
+    r"(?:not support|found that support|unknown variant|unsupported content type)[^.]{0,60}"
+    r"(?:image|vision)|(?:image_url|images?|vision)[^.]{0,40}(?:only|not) supported",
+    re.I,
+)
 SENT_KEYS = ("response_format", "service_tier", "text.format")
 """What enrich itself writes into requests and servers may not know."""
 IMAGE = "image"

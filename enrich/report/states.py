@@ -148,6 +148,7 @@ def list_states(states: Sequence[State]) -> list[dict[str, Any]]:
             "failure": state.failure,
             "held_back": list(state.held_back),
             "stopped": state.stopped,
+            "hint": state.hint,
             "after": list(state.after),
             "started_at": state.started_at.isoformat() if state.started_at else None,
             "published_at": state.published_at.isoformat() if state.published_at else None,

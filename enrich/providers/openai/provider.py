@@ -132,6 +132,10 @@ class OpenAIProvider:
         # OpenRouter leaves out what a server does not know, and others have llms of other names.
         if self.kind == "openai":
             found += list_llm_objections(needs)
+        if "service_tier" in needs.params:
+            what = "`service_tier` becomes a part of what is asked here, and batches refuse it"
+            hint = f"move it to providers: {self.name.partition(':')[0]}: in project.yml"
+            found.append(Objection(setting="service_tier", what=what, hint=hint))
         if self.account.service_tier and self.chat.chosen == "batch":
             what = f"service_tier: {self.account.service_tier} has no effect in a batch"
             hint = "it is for what is answered now: --now, previews, or api: chat"

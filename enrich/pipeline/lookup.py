@@ -65,8 +65,9 @@ def find_states(flow: Flow, names: list[str] | None = None) -> Listed[State]:
 
 def _add_hint(flow: Flow, state: State) -> State:
     """Returns the state with what to change, if a server refused a part of the model's requests."""
-    words, model = state.stopped or state.failure, flow.graph.models.get(state.model)
-    if not words or model is None or model.prompt is None:
+    words = state.stopped or state.failure
+    model = flow.graph.models.get(state.model) if words else None
+    if model is None or model.prompt is None:
         return state
     hint = find_remedy(words, model.prompt, flow.config, provider=state.provider)
     return replace(state, hint=hint)

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from enrich.compiler.body import RequestBody, render_line_start
-from enrich.errors import EnrichError, ProviderError
+from enrich.errors import EnrichError, ProviderError, Unavailable
 from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.manifest.prompt import Prompt
 from enrich.pipeline.finding import Finding
@@ -69,7 +69,9 @@ def ask_trials(flow: Flow, provider: Provider, models: Sequence[Model]) -> Itera
     Says before what that costs, and yields a finding for each question."""
     by_llm: dict[str, list[Model]] = {}
     for model in models:
-        by_llm.setdefault(model.own_prompt.llm or provider.llm, []).append(model)
+        llm = model.own_prompt.llm or provider.llm
+        if llm:  # a model without one is reported with the models
+            by_llm.setdefault(llm, []).append(model)
     for llm, asked in sorted(by_llm.items()):
         what = f"ask {llm}"
         try:
@@ -134,14 +136,13 @@ def _try_one(flow: Flow, provider: Provider, trial: Trial, *, what: str) -> Find
     prompt = trial.model.own_prompt
     try:
         reply = _send_line(flow, provider, trial.line)
-    except ProviderError as problem:
-        # One kind of request needs no more than its own words to be mended.
+    except EnrichError as problem:
+        if not isinstance(problem, ProviderError) or isinstance(problem, Unavailable):
+            detail = f"{trial.kind}: no answer: {problem.message}"
+            return Finding(what=what, verdict="fail", detail=detail, hint=problem.hint)
         hint = find_remedy(problem.message, prompt, flow.config, provider=provider.name)
         detail = f"{trial.kind}: refused: {problem.message}"
         return Finding(what=what, verdict="fail", detail=detail, hint=hint or problem.hint)
-    except EnrichError as problem:
-        detail = f"{trial.kind}: {problem.message}"
-        return Finding(what=what, verdict="fail", detail=detail, hint=problem.hint)
     text, ending = _read_answer(reply)
     return _judge_trial(trial, text, ending, what=what)
 

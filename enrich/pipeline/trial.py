@@ -50,7 +50,7 @@ QUESTIONS: Mapping[TrialKind, str] = {
 }
 SHORT_LIMITS = {"/v1/chat/completions": 5, "/v1/responses": 16}
 """Output tokens that the question about length allows; /v1/responses takes no less."""
-SHORT_ANSWER, THOUGHTFUL_ANSWER, SMALL_PICTURE = 20, 500, 300
+SHORT_ANSWER, THOUGHTFUL_ANSWER, SMALL_PICTURE = 20, 300, 300
 """Tokens that an answer takes, one of an llm that thinks, and the picture: for the estimate."""
 
 
@@ -128,7 +128,8 @@ def _estimate_cost(provider: Provider, llm: str, trials: Sequence[Trial]) -> flo
     each = THOUGHTFUL_ANSWER if is_reasoning(llm) else SHORT_ANSWER
     shown = SMALL_PICTURE * sum(trial.kind == "image" for trial in trials)
     taken = sum(len(trial.line) for trial in trials) / BYTES_PER_TOKEN
-    return price.price_tokens(input_tokens=taken + shown, output_tokens=each * len(trials))
+    given = each * sum(trial.kind != "length" for trial in trials)
+    return price.price_tokens(input_tokens=taken + shown, output_tokens=given)
 
 
 def _try_one(flow: Flow, provider: Provider, trial: Trial, *, what: str) -> Finding:

@@ -63,7 +63,7 @@ def print_next_steps(states: Sequence[State], *, usual: str) -> None:
             _print_failed(state)
         if state.stopped:
             write_stderr(
-                f"\n{state.model} is stopped, and no more of it is sent: {state.stopped}. "
+                f"\n{state.model} is stopped, and no more of it is sent: {state.stopped.rstrip('.')}. "
                 f"Fix what is wrong, or send it anyway:\n"
                 f"  {_render_run_command(state, usual, ' --retry')}\n"
             )

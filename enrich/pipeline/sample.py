@@ -13,7 +13,7 @@ from enrich.pipeline.lock import hold_project
 from enrich.pipeline.preview import Preview, preview_rows, settle_previews
 from enrich.pipeline.remedy import find_remedy
 from enrich.pipeline.seed import load_seeds
-from enrich.providers.capabilities import read_notice
+from enrich.providers.capabilities import choose_now, read_notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def preview_model(
     model = flow.find_enrichment_model(name)
     chosen = flow.open_provider(model, provider)
     with _prepare_sample(flow, model), _suggest_remedy(flow, model, chosen):
-        for doubt in list_doubts(flow.config, chosen, model):
+        for doubt in list_doubts(flow.config, choose_now(chosen), model):
             flow.listener.say(doubt)
         found = preview_rows(flow.files, flow.config, chosen, model, limit=limit, where=where)
     # Outside of the block, because a backup takes the lock itself.
@@ -67,7 +67,8 @@ def _prepare_sample(flow: Flow, model: Model) -> Iterator[None]:
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check_upstream(model)
-        settle_previews(flow.files)  # so that no answer is asked for that an abandoned one has
+        # So that no answer is asked for that an abandoned one has.
+        settle_previews(flow.files, flow.workspace.open_provider)
         yield
 
 

@@ -62,8 +62,9 @@ def print_next_steps(states: Sequence[State], *, usual: str) -> None:
         if state.failed:
             _print_failed(state)
         if state.stopped:
+            why = state.stopped.rstrip(".")
             write_stderr(
-                f"\n{state.model} is stopped, and no more of it is sent: {state.stopped.rstrip('.')}. "
+                f"\n{state.model} is stopped, and no more of it is sent: {why}. "
                 f"Fix what is wrong, or send it anyway:\n"
                 f"  {_render_run_command(state, usual, ' --retry')}\n"
             )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from enrich.errors import ProviderError
 from enrich.pricing.price import BATCH_DISCOUNT, FREE_PRICE, Price, find_price
 from enrich.providers import Limits, Remote, Timing
+from enrich.providers.executor.batches import make_batch_id
+from enrich.providers.executor.tally import Allowance
 from enrich.providers.needs import Objection
-from enrich.providers.openai import batches, files, immediate
-from enrich.providers.openai.chat_api import CHAT_TIMING, ChatApi, is_here
+from enrich.providers.openai import batches, files
+from enrich.providers.openai.chat_api import CHAT_KIND, CHAT_TIMING, ChatApi, is_here
 from enrich.providers.openai.connection import Connection
 from enrich.providers.openai.presets import BY_ADDRESS, PRESETS, PROBE_SECONDS
 from enrich.providers.openai.quirks import list_llm_objections, list_preset_objections
@@ -84,9 +87,14 @@ class OpenAIProvider:
         return self.chat.connection
 
     @property
+    def at_once(self) -> bool:
+        """Whether its batches are answered through chat."""
+        return self.chat.chosen == "chat"
+
+    @property
     def timing(self) -> Timing:
         """How long to wait for what."""
-        return CHAT_TIMING if self.chat.chosen == "chat" else self.batch_timing
+        return CHAT_TIMING if self.at_once else self.batch_timing
 
     @property
     def client(self) -> openai.OpenAI:
@@ -97,7 +105,7 @@ class OpenAIProvider:
         """The project's own price, or that of the llm it names, or the list price of this one. What
         is answered through chat is not discounted, unless it is asked for in a cheaper service
         tier."""
-        now = now or self.chat.chosen == "chat"
+        now = now or self._is_full_price
         tier = self.account.service_tier if now else ""
         if self.preset.is_free and not self.prices:
             return FREE_PRICE
@@ -117,6 +125,14 @@ class OpenAIProvider:
             seller="" if self.preset.prices == BY_ADDRESS else self.preset.prices,
             tier=tier,
         )
+
+    @property
+    def _is_full_price(self) -> bool:
+        """Whether batches cost as much as chat; True as long as that cannot be found out."""
+        try:
+            return self.chat.choose() == "chat"
+        except ProviderError:
+            return True
 
     def check(self, *, images: bool, endpoint: str) -> None:  # noqa: ARG002  # any llm may see
         """Raises ProviderError if there is no API key."""
@@ -199,6 +215,12 @@ class OpenAIProvider:
             return self.chat.batches.poll(remote)
         return batches.retrieve_batch(self.connection, remote)
 
+    def allow(self, intent: str, usd: float, price: Price) -> None:
+        """Limits what a batch that is answered here may cost."""
+        if self.chat.choose() == "chat":
+            batch = make_batch_id(CHAT_KIND, intent)
+            self.chat.batches.allow(batch, Allowance(usd=usd, price=price))
+
     def cancel(self, remote: str) -> Remote:
         """Ask for it; a batch that has ended is shown as it ended."""
         if is_here(remote):
@@ -211,7 +233,3 @@ class OpenAIProvider:
             self.chat.batches.fetch(file, path)
         else:
             files.download_file(self.connection, file, path)
-
-    def complete(self, requests: Path, results: Path) -> None:
-        """Answers requests now, at the full price."""
-        immediate.answer_requests(self.connection, requests, results)

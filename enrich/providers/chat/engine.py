@@ -219,7 +219,8 @@ class _Conversation:
             if many == most:
                 words, status = self.engine.hide(verdict.words), verdict.reply.status
                 which = f"all {most}" if self.engine.watched == most else f"the first {most}"
-                what = f"{which} requests are refused: the server answered {status}: {words}"
+                refused = f"{which} requests are refused: " if most > 1 else ""
+                what = f"{refused}the server answered {status}: {words}"
                 self.failed = EngineFailed(what)
 
 

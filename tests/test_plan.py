@@ -49,12 +49,14 @@ def answers(root: Path) -> dict[int, tuple[str, str]]:
 
 
 def test_a_plan_spends_nothing_and_keeps_nothing(tmp_path: Path) -> None:
-    """The server is never called and the ledger is as it was, whatever is planned."""
+    """The server is only asked, once, whether it has batches, which decides the price; the ledger
+    is as it was, whatever is planned."""
     with Rehearsal() as server:
         root = plants(tmp_path, server)
         plan = only(root)
         assert (plan.rows, plan.reasons, plan.requests, plan.batches) == (4, {"new": 4}, 4, 1)
-        assert server.log == ()
+        only(root)
+        assert [call.path for call in server.log] == ["/v1/batches?limit=1"]
         for table in ("runs", "batches", "requests", "prompts"):
             assert opened(root).sql(f"SELECT count(*) FROM ledger.{table}").rows == ((0,),)
 

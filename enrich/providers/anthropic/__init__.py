@@ -7,6 +7,7 @@ idempotency key, and its requests come with the create, in one document; each re
 order; the list of batches is sorted by the newest first.
 """
 
+from enrich.providers.anthropic.connection import USUAL_VERSION
 from enrich.providers.anthropic.provider import ANTHROPIC_KEYS, AnthropicProvider
 
-__all__ = ["ANTHROPIC_KEYS", "AnthropicProvider"]
+__all__ = ["ANTHROPIC_KEYS", "USUAL_VERSION", "AnthropicProvider"]

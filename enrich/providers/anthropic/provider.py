@@ -15,17 +15,22 @@ from enrich.providers.anthropic.connection import (
     require_anthropic,
 )
 from enrich.providers.anthropic.document import CHAT_ENDPOINT, survey_requests
-from enrich.providers.anthropic.request import LAST_SAMPLING_VERSION
+from enrich.providers.anthropic.request import (
+    LAST_SAMPLING_VERSION,
+    Untranslatable,
+    translate_parameter,
+)
 from enrich.providers.anthropic.uploads import Uploads, translate_disk_errors
+from enrich.providers.needs import Objection
 from enrich.providers.openai import SERVER_KEYS, OpenAIProvider
 from enrich.providers.openai.chat_api import is_here
-from enrich.providers.openai.presets import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from enrich.providers import Remote
+    from enrich.providers.needs import RequestNeeds
     from enrich.providers.openai.presets import ApiWay
     from enrich.providers.opening import Opening
 
@@ -58,11 +63,6 @@ class AnthropicProvider(OpenAIProvider):
         """`anthropic:` and the URL."""
         return f"anthropic:{self.account.url}"
 
-    @property
-    def seller_url(self) -> str:
-        """Anthropic's, also if a gateway is asked."""
-        return PRESETS["anthropic"].base_url
-
     @cached_property
     def batches(self) -> MessageBatches:
         """The batches of the account; nothing is opened before the first call."""
@@ -83,6 +83,19 @@ class AnthropicProvider(OpenAIProvider):
     def takes_sampling(self) -> bool:
         """Whether this version of the API takes `temperature` and its like."""
         return self.chat.api_version <= LAST_SAMPLING_VERSION
+
+    def object_to(self, needs: RequestNeeds) -> tuple[Objection, ...]:
+        """What Anthropic does not take."""
+        found = list(super().object_to(needs))
+        known = {each.setting for each in found}
+        for name in needs.unusual:
+            try:
+                translate_parameter(name, needs.params[name], sampling=self.takes_sampling)
+            except Untranslatable as problem:
+                if name not in known:
+                    what, hint = str(problem), problem.hint
+                    found.append(Objection(setting=name, what=what, hint=hint, certain=True))
+        return tuple(found)
 
     def check(self, *, images: bool, endpoint: str) -> None:
         """Raises ProviderError if there is no API key, no SDK for batches, or no such endpoint."""

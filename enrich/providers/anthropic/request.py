@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from enrich.providers.anthropic.schema import simplify_schema
+from enrich.providers.needs import USUAL_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +25,8 @@ EFFORTS = ("low", "medium", "high", "xhigh", "max")
 LENGTH_NAMES = ("max_tokens", "max_completion_tokens")
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 DATA_URL = re.compile(r"data:(?P<type>[^;,]*);base64,(?P<data>.*)", re.S)
-IGNORED = {"stream": (False, None), "n": (1, None), "response_format": (None,)}
-"""Parameters that say nothing if they have one of these values."""
+IGNORED = {"stream": False, **USUAL_VALUES}
+"""Parameters that say nothing if they have this value."""
 
 
 class Untranslatable(Exception):
@@ -44,8 +45,9 @@ def translate_body(body: Mapping[str, Any], *, sampling: bool = True) -> dict[st
     made: dict[str, Any] = {"max_tokens": USUAL_MAX_TOKENS}
     # Before the messages, so that whatever is the same in all rows comes first.
     for name, value in body.items():
-        if name != "messages" and not (name in IGNORED and value in IGNORED[name]):
-            _merge(made, _translate_parameter(name, value, sampling=sampling))
+        says_nothing = value is None or (name in IGNORED and value == IGNORED[name])
+        if name != "messages" and not says_nothing:
+            _merge(made, translate_parameter(name, value, sampling=sampling))
     if system:
         made["system"] = system
     return {**made, "messages": messages}
@@ -58,12 +60,12 @@ def _merge(made: dict[str, Any], more: Mapping[str, Any]) -> None:
         made[name] = {**made[name], **value} if both else value
 
 
-def _translate_parameter(name: str, value: Any, *, sampling: bool) -> dict[str, Any]:  # noqa: ANN401
+def translate_parameter(name: str, value: Any, *, sampling: bool) -> dict[str, Any]:  # noqa: ANN401
     """Returns what a parameter becomes. Raises Untranslatable."""
     if name in SAMPLING and not sampling:
         what = f"the API of Anthropic no longer takes `{name}`"
-        hint = f"take it out of params:, or set api_version: '{LAST_SAMPLING_VERSION}' under "
-        raise Untranslatable(what, f"{hint}providers: for an older llm")
+        hint = f"remove it, or set api_version: '{LAST_SAMPLING_VERSION}' under providers: for an "
+        raise Untranslatable(what, f"{hint}older llm")
     if name in SAMPLING or name in OWN_PARAMETERS or name == "output_config":
         return {name: value}
     if name in LENGTH_NAMES:
@@ -76,7 +78,7 @@ def _translate_parameter(name: str, value: Any, *, sampling: bool) -> dict[str, 
         return {"output_config": {"effort": value}}
     if name == "response_format" and isinstance(value, dict):
         return _translate_format(value)
-    raise Untranslatable(f"Anthropic takes no `{name}: {value}`"[:200], "take it out of params:")
+    raise Untranslatable(f"Anthropic takes no `{name}: {value}`"[:200], "remove it")
 
 
 def _translate_format(form: Mapping[str, Any]) -> dict[str, Any]:

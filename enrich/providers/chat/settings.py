@@ -21,7 +21,7 @@ class ChatSettings:
     seconds, `concurrency` is the most requests at once, and `requests` and `tokens` are limits for
     a minute; None: no such limit. With `api_version`, the server is Azure's, where each llm has an
     address of its own; `dialect` names the API of a server that does not speak OpenAI's, and then
-    it is the version of that API."""
+    it is the version of that API. `service_tier` goes into each request; "": none."""
 
     name: str
     url: str
@@ -31,6 +31,7 @@ class ChatSettings:
     tokens: int | None = None
     api_version: str = ""
     dialect: str = ""
+    service_tier: str = ""
 
     def locate(self, request: Mapping[str, Any]) -> str:
         """Returns where a request goes.

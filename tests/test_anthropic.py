@@ -14,7 +14,7 @@ import pytest
 from folders import PROMPT, opened, plants, settings, write
 from test_crash import killed
 
-from enrich.errors import ProviderError, Unavailable, Unclear
+from enrich.errors import ModelError, ProviderError, Unavailable, Unclear
 from enrich.providers.anthropic.document import stream_document, survey_requests
 from enrich.providers.anthropic.message import translate_line
 from enrich.providers.anthropic.request import translate_body
@@ -214,6 +214,25 @@ def test_what_was_answered_in_time_is_kept(tmp_path: Path, fault: str) -> None:
         assert opened(tmp_path).sql(outcomes).rows == (("expired", 2), ("ok", 4))
 
 
+def test_results_that_are_gone(tmp_path: Path) -> None:
+    """They cannot be fetched, and the batch is not the one that is looked for."""
+    with Rehearsal(api="anthropic") as server:
+        provider: Any = opened(orchard(tmp_path, server)).provider("api")
+        server.script(CREATE, ["lost"])
+        file = provider.upload(request_file(tmp_path, "a"))
+        with pytest.raises(Unclear):
+            provider.submit(file, endpoint=CHAT_PATH, metadata={"enrich_batch": "one"})
+        batch = server.batches[0]["id"]
+        while not provider.poll(batch).files:
+            continue
+        server.script(RESULTS, [404, 404])
+        assert provider.find("one", file=file) is None
+        with pytest.raises(ProviderError, match="no longer has the results") as problem:
+            provider.fetch(f"{batch}/results", tmp_path / "got.jsonl")
+        assert "--forget" in problem.value.hint
+        assert provider.find("one", file=file).id == batch
+
+
 def test_custom_ids_come_back(tmp_path: Path) -> None:
     """Also those that have no room beside the mark, and those of another alphabet."""
     ids = ("row-1", "x" * 64, "y" * 50, "é", "i7692c3ad3540-row-1")
@@ -302,6 +321,10 @@ def test_what_cannot_be_asked_is_said_before_anything_is_sent(
 
 def test_an_older_version_of_the_api_takes_a_temperature(tmp_path: Path) -> None:
     with Rehearsal(api="anthropic") as server:
+        write(orchard(tmp_path, server), {"models/kinds.prompt.md": PROMPT})
+        with pytest.raises(ModelError, match="no longer takes `temperature`") as problem:
+            opened(tmp_path).plan()
+        assert "api_version: '2023-06-01'" in problem.value.hint
         root = orchard(tmp_path, server, api_version="2023-06-01")
         write(root, {"models/kinds.prompt.md": PROMPT})
         (state,) = opened(root).run()
@@ -330,7 +353,10 @@ def test_an_llm_that_is_not_there(tmp_path: Path) -> None:
         root = orchard(tmp_path, server, api_key="sk-ant-secret")
         provider: Any = opened(root).provider("api")
         assert (provider.offers("claude-0"), provider.offers(LLM)) == (False, True)
-        write(root, {"project.yml": settings(server, type="anthropic", api_key="sk-ant-wrong")})
+        write(
+            root,
+            {"project.yml": settings(server, type="anthropic", llm=LLM, api_key="no-such-key")},
+        )
         with pytest.raises(ProviderError, match="answered 401") as problem:
             opened(root).run()
         assert "ANTHROPIC_API_KEY" in problem.value.hint

@@ -11,6 +11,7 @@ from enrich.errors import ProviderError, Unavailable, Unclear
 from enrich.providers import Remote
 from enrich.providers.anthropic.connection import BATCHES_PATH, BatchConnection
 from enrich.providers.anthropic.document import stream_document, survey_requests
+from enrich.providers.anthropic.errors import is_gone
 from enrich.providers.anthropic.marks import make_tag, read_tag
 from enrich.providers.anthropic.message import translate_line
 from enrich.providers.anthropic.uploads import Note, Upload, Uploads, translate_disk_errors
@@ -130,7 +131,7 @@ class MessageBatches:
             if remote.files:
                 if self._read_first_tag(remote) == tag:
                     return remote
-            elif note is None or remote.total == note.total:
+            elif note is None or remote.total in (0, note.total):
                 unsure = remote.id
         if unsure:
             what = "the answer to a create was lost, and no second one is sent before the results"
@@ -147,6 +148,15 @@ class MessageBatches:
 
     def _read_first_tag(self, remote: Remote) -> str:
         """Returns the tag of the first line of a batch's results."""
+        try:
+            return self._scan_tag(remote)
+        except ProviderError as problem:
+            if is_gone(problem):  # after 29 days; the batch of a create was made after its note
+                return ""
+            raise
+
+    def _scan_tag(self, remote: Remote) -> str:
+        """Returns the same, while its results are there."""
         with self.connection.open_results(remote.id) as pieces:
             found = (CUSTOM_ID_IN_LINE.search(line) for line in split_lines(pieces))
             first = next((match[1].decode(errors="replace") for match in found if match), "")
@@ -188,12 +198,19 @@ class MessageBatches:
         batch = file.removesuffix(RESULTS_PATH)
         replaced = self._find_replaced(batch)
         part = path.with_suffix(".part")
-        with (
-            translate_disk_errors(),
-            self.connection.open_results(batch) as pieces,
-            open_private(part, "wb") as out,
-        ):
-            write_lines(pieces, out, replaced)
+        try:
+            with (
+                translate_disk_errors(),
+                self.connection.open_results(batch) as pieces,
+                open_private(part, "wb") as out,
+            ):
+                write_lines(pieces, out, replaced)
+        except ProviderError as problem:
+            if not is_gone(problem):
+                raise
+            what = f"{self.connection.plain.name} no longer has the results of batch {batch}"
+            hint = "give up the batch, so that its rows can be asked again: enrich cancel --forget"
+            raise ProviderError(what, hint=hint) from problem
         with translate_disk_errors():
             part.replace(path)
         self.connection.plain.account.sure_secrets.clean(path)

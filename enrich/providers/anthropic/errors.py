@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from enrich.errors import ProviderError
     from enrich.providers.openai.errors import Translator
 
 
@@ -33,3 +34,10 @@ def translate_message_errors(translator: Translator, *, creating: bool = False) 
             raise raised from problem.__cause__
         except anthropic.AnthropicError as problem:
             raise Unreadable(str(problem)) from problem
+
+
+def is_gone(problem: ProviderError) -> bool:
+    """Whether an error says that what was asked for is not there."""
+    import openai
+
+    return isinstance(problem.__context__, openai.NotFoundError)

@@ -333,7 +333,10 @@ PROMPT = {
                 "Request parameters, passed on as they are: temperature, max_tokens, seed.",
                 {"type": "object", "propertyNames": {"not": one_of(prompt.RESERVED_PARAMS)}},
             ),
-            "llm": said("The llm's name; the provider's if not set.", TEXT),
+            "llm": said(
+                "The llm; the provider's if not set. Of several, each is asked what those before it fail with.",
+                WORDS,
+            ),
             "provider": said("The provider's name; the project's if not set.", TEXT),
             "endpoint": said(
                 "The API that is asked.",

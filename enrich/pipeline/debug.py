@@ -188,7 +188,8 @@ def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[
     except EnrichError as problem:
         yield _report_failure(what, problem)
         return
-    for llm in sorted({(model.prompt and model.prompt.llm) or provider.llm for model in models}):
+    prompts = [model.own_prompt for model in models]
+    for llm in sorted({llm or provider.llm for p in prompts for llm in (p.llm, *p.fallbacks)}):
         try:
             there = has_llm(provider, llm)
         except EnrichError as problem:  # one failure to reach it is enough
@@ -212,15 +213,15 @@ def _report_llm(what: str, llm: str, there: bool | None) -> Finding:
 
 
 def _check_price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> Iterator[Finding]:
-    """Report an llm without a known price: a failure with a budget, which then refuses the run."""
-    llm = prompt.llm or provider.llm
-    if quote_price(provider, llm) is not None:
-        return
+    """Report llms without a known price: a failure with a budget, which then refuses the run."""
+    llms = (prompt.llm or provider.llm, *prompt.fallbacks)
+    unpriced = [llm for llm in llms if quote_price(provider, llm) is None]
     budgets = (flow.config.budget, prompt.budget)
     bound = any(amount is not None for b in budgets for amount in (b.run, b.model, b.month))
-    detail = f"the price of {llm} is not known"
     hint = "set it under `prices:` of the provider in project.yml"
-    yield Finding(what=what, verdict="fail" if bound else "warn", detail=detail, hint=hint)
+    for llm in unpriced:
+        detail = f"the price of {llm} is not known"
+        yield Finding(what=what, verdict="fail" if bound else "warn", detail=detail, hint=hint)
 
 
 def _check_models(flow: Flow, provider: str | None, unusable: set[str]) -> Iterator[Finding]:

@@ -334,7 +334,7 @@ PROMPT = {
                 {"type": "object", "propertyNames": {"not": one_of(prompt.RESERVED_PARAMS)}},
             ),
             "llm": said(
-                "The llm; the provider's if not set. Of several, each is asked what those before it fail with.",
+                "The llm; the provider's if not set. Several are asked one after the other.",
                 WORDS,
             ),
             "provider": said("The provider's name; the project's if not set.", TEXT),

@@ -112,7 +112,10 @@ def count_changes(database: Ledger, found: EarlierVersions, versions: Sequence[V
             continue
         # Under another key no row can be recognized, so all of them look new.
         why = "rekeyed" if state == "new" and found.rekeyed else state
-        word = ASK_REASONS.get(why) or failed.get(version) or _describe_changes(found, version)
+        word = ASK_REASONS.get(why)
+        if state == "fallback":
+            word = failed[version]
+        word = word or _describe_changes(found, version)
         asked[word] = asked.get(word, 0) + many
     gone, same = database.call("still")[0]
     return Changes(states=states, reasons=asked, gone=gone, same=same)

@@ -14,6 +14,7 @@ from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
 from enrich.pipeline import diff
 from enrich.pipeline.fallback import foresee_fallbacks, pass_on
+from enrich.pipeline.fitness import check_fitness, list_doubts
 from enrich.pipeline.plan import Plan
 from enrich.pipeline.portion import (
     Portion,
@@ -27,6 +28,7 @@ from enrich.pipeline.render import measure_content
 from enrich.pipeline.select import select_rows
 from enrich.pipeline.withdraw import withdraw_planned
 from enrich.pricing.estimate import TokenRate, add_estimates
+from enrich.pricing.reasoning import is_reasoning
 from enrich.providers.capabilities import check_provider, quote_price
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def compile_for(
     """Compile a model for a provider. `identity` goes into fingerprints; "" if none are looked
     up."""
     # An identity can take a while: the embedded llm's is a hash of its weights.
+    check_fitness(config, provider, model)
     prompt = model.own_prompt
     llm = prompt.llm or provider.llm
     params = {**config.params, **prompt.params}
@@ -135,6 +138,7 @@ def draft_run(
         ),
         price=spending.price,
         fallbacks=foresee_fallbacks(database, versions, portions),
+        notes=_list_notes(config, provider, work, portions) if requests else (),
     )
     planned = _compare_with_last(database, planned, now, last, rows)
     return Draft(run=run, plan=planned, portions=portions)
@@ -159,6 +163,21 @@ def _plan_portions(
         portions.append(planned)
         spend += measure_spend(database, planned)
     return portions, spend
+
+
+def _list_notes(
+    config: Config, provider: Provider, work: CompiledModel, portions: Sequence[PlannedPortion]
+) -> tuple[str, ...]:
+    """Returns what people should know about requests before they are sent."""
+    doubts = list_doubts(config, provider, work.model)
+    blind = [
+        each.body.llm
+        for each, planned in zip(work.chain, portions, strict=True)
+        if is_reasoning(each.body.llm) and not planned.spending.rate.answers
+    ]
+    shows = f"`enrich preview {work.model.name}` shows how much it is"
+    what = "thinks before it answers, which is billed as output and not in this estimate"
+    return (*doubts, *(f"{llm} {what}: {shows}" for llm in blind))
 
 
 def _compare_with_last(

@@ -21,6 +21,7 @@ from enrich.pipeline.withdraw import withdraw_planned
 from enrich.pricing import pictures
 from enrich.pricing.estimate import TokenRate
 from enrich.providers.capabilities import quote_price
+from enrich.providers.refusal import read_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,9 +91,18 @@ def _explain_failures(database: Ledger, version_id: str) -> str:
     if not found:
         return ""
     outcome, many, total, reason = found[0]
-    if outcome == "ok" or total < LEAST_ANSWERS or many < ALIKE_SHARE * total:
+    if outcome == "ok" or many < ALIKE_SHARE * total:
+        return ""
+    # A parameter is the same in all requests, so one refusal of it speaks for all.
+    if total < LEAST_ANSWERS and not _is_shared(database, version_id, outcome, reason):
         return ""
     return f"{many:,} of the first {total:,} answers are {outcome}: {reason}"
+
+
+def _is_shared(database: Ledger, version_id: str, outcome: str, reason: str | None) -> bool:
+    """Whether a refusal is about what all requests of a version have in common."""
+    params = json.loads(Version.from_ledger(database, version_id).params or "{}")
+    return outcome == "error" and read_refusal(reason or "", params) is not None
 
 
 def plan_retries(

@@ -346,7 +346,10 @@ PROMPT = {
                 "Request parameters, passed on as they are: temperature, max_tokens, seed.",
                 {"type": "object", "propertyNames": {"not": one_of(prompt.RESERVED_PARAMS)}},
             ),
-            "llm": said("The llm's name; the provider's if not set.", TEXT),
+            "llm": said(
+                "The llm; the provider's if not set. Several are asked one after the other.",
+                WORDS,
+            ),
             "provider": said("The provider's name; the project's if not set.", TEXT),
             "endpoint": said(
                 "The API that is asked.",

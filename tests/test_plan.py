@@ -16,7 +16,7 @@ from enrich import cli
 from enrich.db.database import Database
 from enrich.errors import ModelError
 from enrich.ledger.budget import Remaining
-from enrich.pipeline.plan import Spending, count_affordable, cut_batches
+from enrich.pipeline.portion import Portion, Spending, count_affordable, cut_batches
 from enrich.pricing.estimate import TokenRate
 from enrich.pricing.price import Price
 from enrich.providers import Limits
@@ -521,8 +521,9 @@ def test_batches_keep_every_limit_and_the_budget(
             sizes=sizes,
         )
         spending = Spending(rate=rate, price=price, budget=Remaining(usd=left))
-        paid = count_affordable(database, spending)
-        cuts = cut_batches(database, Limits(requests=most, bytes=size), paid=paid)
+        portion = Portion(version_id="", requests=len(sizes), bytes=sum(sizes))
+        paid = count_affordable(database, portion, spending)
+        cuts = cut_batches(database, portion, Limits(requests=most, bytes=size), paid=paid)
     cost = [(0.25 * bytes_ * 400 + 10 * 1000) / 1e6 for bytes_ in sizes]
     assert sum(cost[:paid]) <= left + 1e-9
     assert paid == len(sizes) or sum(cost[: paid + 1]) >= left - 1e-9

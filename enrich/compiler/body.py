@@ -65,9 +65,13 @@ class RequestBody:
         )
 
     def hash_constants(self, identity: str) -> str:
-        """The SHA-256 of everything that is the same for every row, in hexadecimal."""
-        constant = "\n".join((identity, self.endpoint, self.prefix))
-        return sha256(constant.encode()).hexdigest()
+        """See `hash_prefix`."""
+        return hash_prefix(identity, self.endpoint, self.prefix)
+
+
+def hash_prefix(identity: str, endpoint: str, prefix: str) -> str:
+    """The SHA-256 of everything that is the same for every row, in hexadecimal."""
+    return sha256("\n".join((identity, endpoint, prefix)).encode()).hexdigest()
 
 
 def render_line_start(endpoint: str, prefix: str) -> str:

@@ -77,6 +77,16 @@ class CompiledModel:
         )
 
     @property
+    def chain(self) -> tuple[CompiledModel, ...]:
+        """The model for each llm that a row is asked of, in order: this one, then its fallbacks."""
+        # They differ in their prefixes alone, so a row's tail is the same for all of them.
+        bodies = (
+            RequestBody.from_prompt(self.prompt, llm=llm, params=self.params)
+            for llm in self.prompt.fallbacks
+        )
+        return (self, *(replace(self, body=body) for body in bodies))
+
+    @property
     def digest(self) -> str:
         return self.body.hash_constants(self.identity)
 

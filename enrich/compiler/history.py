@@ -28,13 +28,17 @@ def _render_held(model: str, condition: str) -> str:
     return f"""WITH place AS (
     SELECT key, fingerprint, from_run, until_run, came.started_at AS opened,
         went.started_at AS closed,
-        lag(until_run) OVER (PARTITION BY key ORDER BY from_run) IS DISTINCT FROM from_run AS anew
+        lag(until_run) OVER (
+            PARTITION BY key ORDER BY from_run, until_run
+        ) IS DISTINCT FROM from_run AS anew
     FROM {name_inputs_table(model)} AS place
         JOIN ledger.runs AS came ON came.run = place.from_run
         LEFT JOIN ledger.runs AS went ON went.run = place.until_run
     WHERE {condition}
 ), chained AS (
-    SELECT *, sum(anew::INTEGER) OVER (PARTITION BY key ORDER BY from_run) AS chain FROM place
+    SELECT *,
+        sum(anew::INTEGER) OVER (PARTITION BY key ORDER BY from_run, until_run) AS chain
+    FROM place
 ), stood AS (
     SELECT *, CASE WHEN bool_and(until_run IS NOT NULL) OVER chain THEN max(closed) OVER chain END
         AS gone
@@ -104,12 +108,14 @@ def render_life(model: str, key: Mapping[str, str]) -> str:
 SELECT coalesce(answers.from_at, received_at, came.started_at) AS happened_at,
     place.from_run AS run,
     coalesce(outcome, CASE WHEN place.error IS NOT NULL THEN 'error' ELSE 'pending' END) AS outcome,
-    coalesce(place.error, reason) AS error, coalesce(asked.prompt, came.prompt) AS prompt,
+    coalesce(place.error, reason) AS error,
+    coalesce(asked.prompt, place.prompt, came.prompt) AS prompt,
     llm, answers.batch, attempt, input_tokens, output_tokens,
     CASE WHEN received_at < came.started_at THEN 0.0 ELSE {RESPONSE_COST} END AS cost,
     received_at, from_at, until_at, content AS answer
 FROM {name_inputs_table(model)} AS place JOIN ledger.runs AS came ON came.run = place.from_run
     LEFT JOIN answers ON answers.from_run = place.from_run
+        AND answers.fingerprint = place.fingerprint
     LEFT JOIN (
         SELECT batch, prompt, input_price, cached_price, output_price FROM ledger.batches
     ) AS asked ON asked.batch = answers.batch

@@ -163,10 +163,8 @@ def render_snapshot(
     names = [f"_enrich_{number}" for number in range(len(body.images))]
     errors = [f"{name}._enrich_error" for name in names]
     sizes = ", ".join(f"{name}._enrich_size" for name in names)
-    # 128 bits of the hash are enough: even among 10^15 requests, the chance that any two share them
-    # is about one in 10^9.
     return f"""SELECT key, {_render_custom_id(key)} AS custom_id,
-    CASE WHEN error IS NULL THEN left(sha256({quote_text(digest)} || tail), 32) END AS fingerprint,
+    CASE WHEN error IS NULL THEN {render_fingerprint(quote_text(digest))} END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
     error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured
 FROM (
@@ -176,6 +174,13 @@ FROM (
         CAST([{sizes}] AS {SIZE_TYPE}[]) AS sizes, {_render_pictured(names)} AS pictured
     FROM {source}{joins}
 )"""
+
+
+def render_fingerprint(digest: str) -> str:
+    """SQL for the fingerprint of a request, from SQL for the digest of its constants."""
+    # 128 bits of the hash are enough: even among 10^15 requests, the chance that any two share them
+    # is about one in 10^9.
+    return f"left(sha256({digest} || tail), 32)"
 
 
 def render_key_faults(key: Mapping[str, str]) -> str:

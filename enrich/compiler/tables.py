@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler.judge import render_answer
-from enrich.db.quote import quote_name
+from enrich.db.quote import quote_name, quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from enrich.compiler.version import Version
     from enrich.manifest.output import Output
     from enrich.manifest.prompt import ResponseFormat
 
@@ -48,8 +49,9 @@ def name_inputs_table(model: str) -> str:
 def render_inputs_table(model: str, key: Mapping[str, str]) -> str:
     """Create the ledger's table of a model's rows: from which run to which a row asked a request.
 
-    `until_run` is NULL while the row still asks it. `prompt` is the id of an earlier version if the
-    row keeps the answer to a request of that version, and NULL otherwise.
+    `until_run` is NULL while the row still asks it. `prompt` is the id of another version than the
+    run's if the row stands for a request of that one: an earlier version whose answer it keeps, or
+    that of an llm which it fell back to.
     """
     columns = ", ".join(f"{quote_name(column)} {kind}" for column, kind in key.items())
     return f"""CREATE OR REPLACE TABLE {name_inputs_table(model)} (
@@ -106,13 +108,23 @@ SELECT key, fingerprint, version FROM (
 )"""
 
 
-def render_asked_requests(source: str) -> str:
+def render_asked_requests(
+    source: str, versions: Sequence[Version], *, place: int | None = None
+) -> str:
     """Create `temp._enrich_asked`: the requests of `source`, a snapshot or the failed requests,
-    that this version of the model asks; `line` is a row's place in `source`. A row that keeps the
-    answer to an earlier version asks nothing."""
+    that the present `versions` of the model ask, one for each of its llms; `place` counts these
+    from 0, and picks one of them. `line` is a row's place in `source`. A row that keeps the answer
+    to an earlier version asks nothing."""
+    listed = ", ".join(
+        f"({quote_text(version.id if number else '')}, {number}, {version.overhead})"
+        for number, version in enumerate(versions)
+        if place in (None, number)
+    )
     return f"""CREATE OR REPLACE TEMP VIEW _enrich_asked AS
-SELECT rowid AS line, custom_id, fingerprint, tail FROM temp.{source}
-WHERE fingerprint IS NOT NULL AND prompt IS NULL"""
+SELECT source.rowid AS line, custom_id, fingerprint, tail, place, overhead
+FROM temp.{source} AS source JOIN (VALUES {listed}) AS version(asks, place, overhead)
+    ON coalesce(source.prompt, '') = asks
+WHERE fingerprint IS NOT NULL"""
 
 
 def render_keep_earlier_answers(output: Output, form: ResponseFormat) -> str:
@@ -167,22 +179,30 @@ def render_has_answers(model: str) -> str:
     return f"SELECT 1 FROM {inputs} SEMI JOIN ledger.responses USING (fingerprint) LIMIT 1"
 
 
+def _render_kept(model: str) -> str:
+    """SQL: whether a row of the ledger keeps the answer to an earlier version, which judges it."""
+    latest = f"SELECT max(run) FROM ledger.runs WHERE model = {quote_text(model)}"
+    fallbacks = f"SELECT unnest(fallbacks) FROM ledger.runs WHERE run = ({latest})"
+    return f"(prompt IS NOT NULL AND prompt NOT IN ({fallbacks}))"
+
+
 def render_failed_requests(model: str) -> str:
     """Create `temp._enrich_failed`, to ask again: the model's present requests without an `ok`
     answer that was read after the $since-th batch."""
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_failed AS
 WITH failed AS (
-    SELECT fingerprint, min(custom_id) AS custom_id FROM {name_inputs_table(model)} ANTI JOIN (
+    SELECT fingerprint, min(custom_id) AS custom_id, min(prompt) AS prompt
+    FROM {name_inputs_table(model)} ANTI JOIN (
         SELECT fingerprint FROM ledger.responses
         WHERE outcome = 'ok' AND batch IN (
             SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
         )
     ) USING (fingerprint)
-    WHERE until_run IS NULL AND fingerprint IS NOT NULL AND prompt IS NULL
+    WHERE until_run IS NULL AND fingerprint IS NOT NULL AND NOT {_render_kept(model)}
     GROUP BY fingerprint
 )
 SELECT any_value(failed.custom_id) AS custom_id, fingerprint, arg_max(tail, attempt) AS tail,
-    NULL AS prompt
+    any_value(failed.prompt) AS prompt
 FROM ledger.requests JOIN failed USING (fingerprint) GROUP BY fingerprint"""
 
 
@@ -190,7 +210,7 @@ def render_present_fingerprints(model: str) -> str:
     """The fingerprints of the model's present rows, without those that keep the answer to an
     earlier version: that version judges them."""
     return f"""SELECT fingerprint FROM {name_inputs_table(model)}
-WHERE until_run IS NULL AND prompt IS NULL"""
+WHERE until_run IS NULL AND NOT {_render_kept(model)}"""
 
 
 def render_misjudged_answers(requests: str) -> str:
@@ -210,7 +230,8 @@ def render_settled_rows(model: str) -> str:
     # Contents are by far the widest column: they stay in the ledger, where `line` finds them again.
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_settled AS
 WITH present AS (
-    SELECT key, fingerprint, error, prompt FROM {name_inputs_table(model)} WHERE until_run IS NULL
+    SELECT key, fingerprint, error, {_render_kept(model)} AS kept
+    FROM {name_inputs_table(model)} WHERE until_run IS NULL
 ), best AS (
     SELECT arg_max(rowid, (outcome = 'ok', attempt, rowid)) AS line
     FROM ledger.responses SEMI JOIN present USING (fingerprint) GROUP BY fingerprint
@@ -220,7 +241,7 @@ WITH present AS (
 SELECT key, CASE WHEN error IS NULL THEN outcome ELSE 'error' END AS outcome,
     coalesce(error, reason) AS error, llm, present.fingerprint AS fingerprint, batch, attempt,
     input_tokens, cached_tokens, output_tokens, {RESPONSE_COST} AS cost, received_at AS answered_at,
-    false AS stale, line, asked.prompt AS prompt, present.prompt IS NOT NULL AS kept
+    false AS stale, line, asked.prompt AS prompt, kept
 FROM present LEFT JOIN response USING (fingerprint) LEFT JOIN (
     SELECT batch, prompt, input_price, cached_price, output_price FROM ledger.batches
 ) AS asked USING (batch)"""

@@ -7,9 +7,15 @@ from dataclasses import dataclass, fields
 from difflib import unified_diff
 from typing import TYPE_CHECKING
 
+from enrich.compiler.body import count_line_overhead, hash_prefix
 from enrich.manifest import variables
 from enrich.manifest.output import Output
-from enrich.manifest.prompt import Prompt, strip_front_matter
+from enrich.manifest.prompt import (
+    Prompt,
+    read_front_matter,
+    read_llms,
+    strip_front_matter,
+)
 
 if TYPE_CHECKING:
     from enrich.db.database import Ledger
@@ -54,6 +60,22 @@ class Version:
         values = variables.load_values(self.variables or "")
         return Prompt.parse(self.text, source="the ledger's prompt", values=values)
 
+    @property
+    def digest(self) -> str:
+        """The hash of everything that is the same for every row."""
+        return hash_prefix(self.identity, self.endpoint, self.prefix)
+
+    @property
+    def overhead(self) -> int:
+        """The bytes of a request line without its custom_id and tail."""
+        return count_line_overhead(self.endpoint, self.prefix)
+
+    @property
+    def first_llm(self) -> str:
+        """The llm that its prompt asks first: another one if this version is a fallback's."""
+        llms = read_llms(read_front_matter(self.text, source="the ledger's prompt"))
+        return llms[0] if self.llm in llms[1:] else self.llm
+
     def can_read(self, answers: Version) -> bool:
         """Whether answers to an earlier version can be read as this one's are, as far as they fit:
         a plain text cannot be read as JSON, nor the other way around."""
@@ -64,7 +86,7 @@ class Version:
         # A version without `params` was written by an earlier enrich: what its parameters were is
         # unknown. If nothing else differs, they must be what does.
         different = {
-            "llm": self.llm != before.llm,
+            "llm": self.llm != before.first_llm,
             "provider": (self.identity, self.endpoint) != (before.identity, before.endpoint),
             "parameters": before.params is not None and self.params != before.params,
             "output": self.response_format != before.response_format

@@ -51,10 +51,17 @@ class Remaining:
 
     @classmethod
     def of_run(
-        cls, database: Ledger, run: Run, *, planned: bool = False, foreseen: float = 0.0
+        cls,
+        database: Ledger,
+        run: Run,
+        *,
+        planned: bool = False,
+        foreseen: float = 0.0,
+        ahead: float = 0.0,
     ) -> Remaining:
         """Returns what is left for a run. With `planned`, batches that the same command has planned
-        are deducted as well. `foreseen` is USD that earlier plans of the command would spend."""
+        are deducted as well. `foreseen` is USD that earlier plans of the command would spend, and
+        `ahead` what the plan of this run has already been given."""
         limits = run.limits
         if not limits:
             return cls()
@@ -65,7 +72,9 @@ class Remaining:
         # Budgets of one model are not affected: each plan before this one is of another model.
         for scope in ("run", "month"):
             spent[scope] += foreseen
-        left, scope = min((amount - spent[scope], scope) for scope, amount in limits.items())
+        left, scope = min(
+            (amount - spent[scope] - ahead, scope) for scope, amount in limits.items()
+        )
         # What is left is negative once answers have taken more than estimated.
         return cls(usd=max(0.0, left), scope=scope, limit=limits[scope], spent=limits[scope] - left)
 

@@ -46,6 +46,7 @@ class Run:
     `again` resets the attempts of failed rows. `since` is 0, or for a full refresh the number of
     batches read before it: only answers read after these count. `invocation` is the first run of
     the same command. `limits` are USD by scope: see `find_limits`. `due_at`: see RunOptions.
+    `fallbacks` are the versions for the llms that rows are asked of after the first has failed.
     """
 
     id: int
@@ -59,6 +60,12 @@ class Run:
     invocation: int
     limits: Mapping[str, float]
     due_at: datetime | None = None
+    fallbacks: tuple[str, ...] = ()
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The versions for all llms that a row is asked of, in order."""
+        return (self.version_id, *self.fallbacks)
 
     @classmethod
     def latest(cls, database: Ledger, model: str) -> Run:
@@ -66,5 +73,9 @@ class Run:
         # `latest_run.sql` selects its columns in the order of these fields.
         row = database.call("latest_run", model=model)[0]
         values = dict(zip(cls.__dataclass_fields__, row, strict=True))
-        fixed = {"retry": tuple(values["retry"]), "limits": dict(values["limits"] or {})}
+        fixed = {
+            "retry": tuple(values["retry"]),
+            "limits": dict(values["limits"] or {}),
+            "fallbacks": tuple(values["fallbacks"] or ()),
+        }
         return cls(**values | fixed)

@@ -90,7 +90,8 @@ class Prompt:
 
     If the prompt changes, rows with an answer are asked again: `sample` is the number of these
     rows, or None for all of them. `variables` are the variables that its templates and tests name,
-    with their values.
+    with their values. `llm` is asked first, "" for the provider's own; rows that fail are asked of
+    the `fallbacks`, one after the other.
     """
 
     source: str
@@ -100,6 +101,7 @@ class Prompt:
     messages: tuple[Message, ...]
     params: Mapping[str, Any]
     llm: str
+    fallbacks: tuple[str, ...]
     provider: str
     endpoint: Endpoint
     response_format: ResponseFormat
@@ -145,6 +147,7 @@ class Prompt:
         written = tuple(_parse_messages(body, source=source, line=first))
         messages = tuple(message.fill(values, source=source) for message in written)
         key = settings.read_words("key")
+        llm, *fallbacks = read_llms(settings)
         ddl, line = settings.read_text("output"), settings.starts["output"]
         output = Output.parse(ddl, source=source, line=line)
         prompt = cls(
@@ -154,7 +157,8 @@ class Prompt:
             output=output,
             messages=messages,
             params=params,
-            llm=settings.read_text("llm"),
+            llm=llm,
+            fallbacks=tuple(fallbacks),
             provider=settings.read_text("provider"),
             endpoint=cast("Endpoint", endpoint),
             response_format=cast("ResponseFormat", form),
@@ -200,6 +204,17 @@ class Prompt:
                 hint = "move it below the line `user:`"
                 what = "an image must be in a user message"
                 raise ModelError(f"{self.source}:{image.line}: {what}", hint=hint)
+
+
+def read_llms(settings: YamlSettings) -> tuple[str, ...]:
+    """Returns the llms that a row is asked of, in order; "" alone for the provider's own. Raises
+    ModelError."""
+    if not isinstance(settings.values.get("llm"), list):
+        return (settings.read_text("llm"),)
+    llms = settings.read_words("llm")
+    if len(set(llms)) < len(llms):
+        raise settings.make_error("llm", "names an llm twice", hint="keep one of them")
+    return llms
 
 
 def _read_sample(settings: YamlSettings) -> int | None:

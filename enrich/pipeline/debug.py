@@ -186,7 +186,8 @@ def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[
     except EnrichError as problem:
         yield _report_failure(what, problem)
         return
-    named = {(model.prompt and model.prompt.llm) or provider.llm for model in models}
+    prompts = [model.own_prompt for model in models]
+    named = {llm or provider.llm for each in prompts for llm in (each.llm, *each.fallbacks)}
     for llm in sorted(named - {""}):  # `_check_models` reports a model without one
         try:
             there = has_llm(provider, llm)
@@ -211,15 +212,15 @@ def _report_llm(what: str, llm: str, there: bool | None) -> Finding:
 
 
 def _check_price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> Iterator[Finding]:
-    """Report an llm without a known price: a failure with a budget, which then refuses the run."""
-    llm = prompt.llm or provider.llm
-    if quote_price(provider, llm) is not None:
-        return
+    """Report llms without a known price: a failure with a budget, which then refuses the run."""
+    llms = (prompt.llm or provider.llm, *prompt.fallbacks)
+    unpriced = [llm for llm in llms if quote_price(provider, llm) is None]
     budgets = (flow.config.budget, prompt.budget)
     bound = any(amount is not None for b in budgets for amount in (b.run, b.model, b.month))
-    detail = f"the price of {llm} is not known"
     hint = "set it under `prices:` of the provider in project.yml"
-    yield Finding(what=what, verdict="fail" if bound else "warn", detail=detail, hint=hint)
+    for llm in unpriced:
+        detail = f"the price of {llm} is not known"
+        yield Finding(what=what, verdict="fail" if bound else "warn", detail=detail, hint=hint)
 
 
 def _check_models(flow: Flow, provider: str | None, unusable: set[str]) -> Iterator[Finding]:

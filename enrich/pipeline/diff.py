@@ -7,6 +7,7 @@ that yields the same request as before, only the model has changed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
@@ -17,7 +18,7 @@ from enrich.pipeline.plan import ASK_REASONS, ROW_STATES
 from enrich.pipeline.select import select_as_before
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger
@@ -61,7 +62,8 @@ def compare_rows(database: Both, work: CompiledModel, *, config: Config) -> Earl
         database.execute(tables.render_no_known_rows())
     database.call("moved_none")
     versions = {}
-    for (name,) in database.call("versions", version=work.version_id):
+    fallbacks = [each.version_id for each in work.chain[1:]]
+    for (name,) in database.call("versions", version=work.version_id, fallbacks=fallbacks):
         versions[name] = Version.from_ledger(database, name)
         try:
             before = compile_earlier(database, work, versions[name])
@@ -98,17 +100,22 @@ def keep_answers(database: Ledger, found: EarlierVersions, work: CompiledModel) 
         database.execute(keeping, versions=read, sample=work.prompt.sample)
 
 
-def count_changes(database: Ledger, found: EarlierVersions) -> Changes:
-    """Returns the counts of rows by state and reason. Needs `temp._enrich_todo`."""
+def count_changes(database: Ledger, found: EarlierVersions, versions: Sequence[Version]) -> Changes:
+    """Returns the counts of rows by state and reason; `versions` are those of the model's llms.
+    Needs `temp._enrich_todo`."""
     states: dict[str, int] = {}
     asked: dict[str, int] = {}
-    for state, version, many in database.call("reasons"):
+    failed = {after.id: f"failed with {was.llm}" for was, after in pairwise(versions)}
+    for state, version, many in database.call("reasons", fallbacks=list(failed)):
         if state in ROW_STATES:  # the others are reasons to ask
             states[state] = many
             continue
         # Under another key no row can be recognized, so all of them look new.
         why = "rekeyed" if state == "new" and found.rekeyed else state
-        word = ASK_REASONS.get(why) or _describe_changes(found, version)
+        word = ASK_REASONS.get(why)
+        if state == "fallback":
+            word = failed[version]
+        word = word or _describe_changes(found, version)
         asked[word] = asked.get(word, 0) + many
     gone, same = database.call("still")[0]
     return Changes(states=states, reasons=asked, gone=gone, same=same)

@@ -12,15 +12,22 @@ from enrich.errors import ProjectError
 from enrich.ledger.batch import list_unread
 from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
-from enrich.pipeline import diff, plan
-from enrich.pipeline import read as responses
+from enrich.pipeline import diff
+from enrich.pipeline.fallback import foresee_fallbacks, pass_on
 from enrich.pipeline.fitness import check_fitness, list_doubts
-from enrich.pipeline.plan import Plan, Spending
-from enrich.pipeline.read import Judge
+from enrich.pipeline.plan import Plan
+from enrich.pipeline.portion import (
+    Portion,
+    Spending,
+    list_portions,
+    list_todo,
+    measure_spend,
+    plan_portion,
+)
 from enrich.pipeline.render import measure_content
 from enrich.pipeline.select import select_rows
 from enrich.pipeline.withdraw import withdraw_planned
-from enrich.pricing.estimate import TokenRate
+from enrich.pricing.estimate import TokenRate, add_estimates
 from enrich.pricing.reasoning import is_reasoning
 from enrich.providers.capabilities import check_provider, quote_price
 
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
     from enrich.pipeline.diff import Changes, EarlierVersions
-    from enrich.pipeline.plan import Cut
+    from enrich.pipeline.portion import PlannedPortion
     from enrich.providers import Provider
 
 
@@ -45,8 +52,7 @@ class Draft:
 
     run: Run
     plan: Plan
-    cuts: Sequence[Cut]
-    spending: Spending
+    portions: Sequence[PlannedPortion]
 
 
 def compile_for(
@@ -106,14 +112,12 @@ def draft_run(
     run = _build_run(database, config, provider, work, options)
     before = database.call("latest_run", model=run.model)
     now, last = found.now, Version.from_ledger(database, before[0][2]) if before else found.now
-    _reuse_answers(database, work, found, run)
-    requests, size = plan.list_todo(database, run, overhead=work.overhead)
-    rows = diff.count_changes(database, found)
-    spending = _find_spending(database, provider, work, run, requests, options.foreseen)
-    paid = plan.count_affordable(database, spending)
-    first = plan.cut_probe(spending, paid)
-    cuts = plan.cut_batches(database, provider.limits, paid=first)
-    within = plan.measure_first(database, paid)
+    versions = [each.version for each in work.chain]
+    _reuse_answers(database, work, found, run, versions)
+    requests, size = list_todo(database, run)
+    rows = diff.count_changes(database, found, versions)
+    portions, spend = _plan_portions(database, provider, work, run, options.foreseen)
+    spending = portions[0].spending
     planned = Plan(
         model=run.model,
         provider=run.provider,
@@ -123,29 +127,57 @@ def draft_run(
         reasons=rows.reasons,
         gone=rows.gone,
         requests=requests,
-        batches=len(cuts),
+        batches=sum(len(each.cuts) for each in portions),
         bytes=size,
-        paid=paid,
-        first=first,
+        paid=sum(each.paid for each in portions),
+        first=sum(each.sent for each in portions),
         budget=str(spending.budget),
-        spend=spending.estimate(requests=paid, size=within).usd or 0.0,
-        estimate=spending.estimate(requests=requests, size=size),
+        spend=spend,
+        estimate=add_estimates(
+            [each.estimate for each in portions if each.portion.requests] or [portions[0].estimate]
+        ),
         price=spending.price,
-        notes=_list_notes(config, provider, work, spending) if requests else (),
+        fallbacks=foresee_fallbacks(database, versions, portions),
+        notes=_list_notes(config, provider, work, portions) if requests else (),
     )
     planned = _compare_with_last(database, planned, now, last, rows)
-    return Draft(run=run, plan=planned, cuts=cuts, spending=spending)
+    return Draft(run=run, plan=planned, portions=portions)
+
+
+def _plan_portions(
+    database: Both, provider: Provider, work: CompiledModel, run: Run, foreseen: float
+) -> tuple[list[PlannedPortion], float]:
+    """Returns the portion of each llm, which may be empty, and what all of them would spend."""
+    versions = [each.version for each in work.chain]
+    asked = {each.version_id: each for each in list_portions(database, versions)}
+    portions: list[PlannedPortion] = []
+    spend = 0.0
+    for each in work.chain:
+        portion = asked.get(each.version_id)
+        portion = portion or Portion(version_id=each.version_id, requests=0, bytes=0)
+        # An llm that is not asked yet may be: only a run without requests needs no price at all.
+        spending = _find_spending(
+            database, provider, each, run, asks=bool(asked), foreseen=foreseen, ahead=spend
+        )
+        planned = plan_portion(database, portion, spending, provider.limits)
+        portions.append(planned)
+        spend += measure_spend(database, planned)
+    return portions, spend
 
 
 def _list_notes(
-    config: Config, provider: Provider, work: CompiledModel, spending: Spending
+    config: Config, provider: Provider, work: CompiledModel, portions: Sequence[PlannedPortion]
 ) -> tuple[str, ...]:
     """Returns what people should know about requests before they are sent."""
     doubts = list_doubts(config, provider, work.model)
-    if spending.rate.answers or not is_reasoning(work.body.llm):
-        return doubts
-    thinks = f"{work.body.llm} thinks before it answers, which is billed as output and not in this"
-    return (*doubts, f"{thinks} estimate: `enrich preview {work.model.name}` shows how much it is")
+    blind = [
+        each.body.llm
+        for each, planned in zip(work.chain, portions, strict=True)
+        if is_reasoning(each.body.llm) and not planned.spending.rate.answers
+    ]
+    shows = f"`enrich preview {work.model.name}` shows how much it is"
+    what = "thinks before it answers, which is billed as output and not in this estimate"
+    return (*doubts, *(f"{llm} {what}: {shows}" for llm in blind))
 
 
 def _compare_with_last(
@@ -162,16 +194,23 @@ def _compare_with_last(
     )
 
 
-def _reuse_answers(database: Both, work: CompiledModel, found: EarlierVersions, run: Run) -> None:
+def _reuse_answers(
+    database: Both,
+    work: CompiledModel,
+    found: EarlierVersions,
+    run: Run,
+    versions: Sequence[Version],
+) -> None:
     """Bring the ledger to the present version, so that only what really has to be asked is
     planned."""
-    keep_version(database, work)
+    for each in work.chain:
+        keep_version(database, each)
     # Batches of an earlier run that were never sent would count as in flight.
     withdraw_planned(database, run.model)
     if work.prompt.sample is not None and not run.since:
         diff.keep_answers(database, found, work)
     # Before the plan: an answer that the present output accepts need not be asked again.
-    responses.judge_again(database, Judge.of(database, work.version_id))
+    pass_on(database, run, versions, "_enrich_snapshot", record=False)
 
 
 def _find_spending(
@@ -179,18 +218,21 @@ def _find_spending(
     provider: Provider,
     work: CompiledModel,
     run: Run,
-    requests: int,
+    *,
+    asks: bool,
     foreseen: float,
+    ahead: float,
 ) -> Spending:
-    """Returns what the run's requests cost and what may be spent on them.
+    """Returns what the run's requests to one llm cost and what may be spent on them. `ahead` is USD
+    that its requests to other llms will cost. `asks`: there are requests to any llm.
 
     Raises ProjectError if there is a budget and the price is not known.
     """
     # A run without requests needs no price, so it must not fail for lack of one.
-    price = quote_price(provider, work.body.llm) if requests else None
-    budget = Remaining.of_run(database, run, planned=True, foreseen=foreseen)
+    price = quote_price(provider, work.body.llm) if asks else None
+    budget = Remaining.of_run(database, run, planned=True, foreseen=foreseen, ahead=ahead)
     # A budget that cannot be checked would be no budget.
-    if requests and budget.usd is not None and price is None:
+    if asks and budget.usd is not None and price is None:
         what = f"{run.model} has a budget, but the price of {work.body.llm} is not known"
         hint = "set it under `prices:` of the provider in project.yml, or remove the budget"
         raise ProjectError(what, hint=hint)
@@ -242,6 +284,7 @@ def _build_run(
         invocation=options.invocation or number,
         limits=find_limits(config.budget, prompt.budget, options.max_cost),
         due_at=options.due_at or _find_due(database, work.model.name),
+        fallbacks=tuple(each.version_id for each in work.chain[1:]),
     )
 
 

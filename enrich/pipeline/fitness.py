@@ -24,7 +24,7 @@ def check_fitness(config: Config, provider: Provider, model: Model) -> None:
         what = f"{prompt.source}: it names no llm, and provider '{provider.name}' has no usual one"
         hint = f"llm: NAME in the prompt, or under providers: {provider.name}: in project.yml"
         raise ModelError(what, hint=hint)
-    for each in list_objections(provider, _find_needs(config, provider, prompt)):
+    for each in _list_objections(config, provider, prompt):
         if each.certain:
             place = _locate(config, provider, prompt, each)
             raise ModelError(f"{place}: {each.what}", hint=each.hint)
@@ -36,19 +36,26 @@ def list_doubts(config: Config, provider: Provider, model: Model) -> tuple[str, 
     prompt = model.own_prompt
     return tuple(
         f"{_locate(config, provider, prompt, each)}: {each.what}: {each.hint}"
-        for each in list_objections(provider, _find_needs(config, provider, prompt))
+        for each in _list_objections(config, provider, prompt)
         if not each.certain
     )
 
 
-def _find_needs(config: Config, provider: Provider, prompt: Prompt) -> RequestNeeds:
-    return RequestNeeds(
-        llm=prompt.llm or provider.llm,
-        endpoint=prompt.endpoint,
-        response_format=prompt.response_format,
-        images=bool(prompt.images),
-        params={**config.params, **prompt.params},
+def _list_objections(config: Config, provider: Provider, prompt: Prompt) -> list[Objection]:
+    """Returns what the server has against the requests to any of the prompt's llms."""
+    needs = (
+        RequestNeeds(
+            llm=llm,
+            endpoint=prompt.endpoint,
+            response_format=prompt.response_format,
+            images=bool(prompt.images),
+            params={**config.params, **prompt.params},
+        )
+        for llm in (prompt.llm or provider.llm, *prompt.fallbacks)
     )
+    # Most of them are about the server, whichever llm is asked.
+    found = (each for need in needs for each in list_objections(provider, need))
+    return list(dict.fromkeys(found))
 
 
 def _locate(config: Config, provider: Provider, prompt: Prompt, objection: Objection) -> str:

@@ -16,9 +16,16 @@ from enrich.errors import InputError, OverBudget, ProjectError, ProviderError
 from enrich.ledger.batch import list_unread
 from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
-from enrich.pipeline import draft, plan, read
-from enrich.pipeline.plan import Cut, Spending
+from enrich.pipeline import draft, read
 from enrich.pipeline.poll import advance_batch
+from enrich.pipeline.portion import (
+    Cut,
+    PlannedPortion,
+    Portion,
+    Spending,
+    assign_batches,
+    list_todo,
+)
 from enrich.pipeline.read import Judge, read_batches
 from enrich.pipeline.render import measure_content
 from enrich.pipeline.select import select_rows
@@ -193,7 +200,7 @@ def _plan_preview(
     draft.keep_version(database, replace(work, model=model))
     read.judge_again(database, Judge.of(database, work.version_id))
     one = _build_preview_run(config, provider, work, model)
-    requests, size = plan.list_todo(database, one, overhead=work.overhead)
+    requests, size = list_todo(database, one)
     if not requests:
         return None
     spending = Spending(
@@ -209,8 +216,17 @@ def _plan_preview(
         has = f"{spending.budget} has {format_usd(spending.budget.usd)} left"
         what = f"the preview would cost about {format_usd(cost)}, and {has}"
         raise OverBudget(what, hint="ask fewer rows with -n, or raise the budget")
-    cut = Cut(start=0, requests=requests, bytes=size)
-    (name,) = plan.assign_batches(database, one, [cut], spending, paid=requests)
+    (name,) = assign_batches(
+        database,
+        one,
+        PlannedPortion(
+            portion=Portion(version_id=work.version_id, requests=requests, bytes=size),
+            spending=spending,
+            paid=requests,
+            sent=requests,
+            cuts=[Cut(start=0, requests=requests, bytes=size)],
+        ),
+    )
     return next(batch for batch in list_unread(database) if batch.id == name)
 
 

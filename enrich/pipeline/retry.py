@@ -6,13 +6,17 @@ import json
 from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
-from enrich.compiler.body import count_line_overhead
 from enrich.compiler.version import Version
 from enrich.ledger.budget import Remaining
 from enrich.ledger.run import Run
-from enrich.pipeline import plan
-from enrich.pipeline.plan import Spending
-from enrich.pipeline.read import Judge, judge_again
+from enrich.pipeline.fallback import pass_on
+from enrich.pipeline.portion import (
+    Spending,
+    assign_batches,
+    list_portions,
+    list_todo,
+    plan_portion,
+)
 from enrich.pipeline.withdraw import withdraw_planned
 from enrich.pricing import pictures
 from enrich.pricing.estimate import TokenRate
@@ -47,40 +51,57 @@ def stop_hopeless(files: DatabaseFiles, database: Ledger, todo: tuple[Batch, ...
     """Stop the models whose answers so far have nearly all failed in the same way: the rest would
     fail as well, and cost as much."""
     for model in sorted({batch.model for batch in todo if not batch.sent}):
-        why = _explain_hopeless(database, Run.latest(database, model))
+        unsent = {b.version_id for b in todo if b.model == model and _is_unsent(b)}
+        why = _explain_hopeless(database, Run.latest(database, model), unsent)
         if why:
             with database.transaction():
                 stop_run(database, model, why)
             files.say(f"{model} is stopped: {why}")
 
 
-def _explain_hopeless(database: Ledger, run: Run) -> str:
-    """Returns why to stop a run: nearly all answers to its version failed in the same way.
+def _is_unsent(batch: Batch) -> bool:
+    return not batch.sent and batch.read_at is None
+
+
+def _explain_hopeless(database: Ledger, run: Run, unsent: set[str]) -> str:
+    """Returns why to stop a run: nearly all answers to its version failed in the same way. With a
+    fallback, that is a reason only while more of the version is `unsent`.
 
     Returns "" if they did not, or if the run was asked to try failed rows again. Needs the ledger.
     """
     # Then the failures so far are the reason for the run, not a reason to stop it.
     if run.again or run.since:
         return ""
-    ok, sent = database.call("ok_share", prompt=run.version_id)[0]
+    for version_id in run.chain:
+        why = _explain_failures(database, version_id)
+        # A fallback is asked of the hard rows only. That it fails with these says something only if
+        # the llm before it fails with nearly all of its rows, too.
+        if not why or version_id in unsent or not run.fallbacks:
+            return why
+    return ""
+
+
+def _explain_failures(database: Ledger, version_id: str) -> str:
+    """Returns how nearly all answers to a version failed, "" if they did not."""
+    ok, sent = database.call("ok_share", prompt=version_id)[0]
     # From the batches' counts, which is faster than reading the answers.
     if ok > (1 - ALIKE_SHARE) * sent:
         return ""
-    found = database.call("alike", prompt=run.version_id)
+    found = database.call("alike", prompt=version_id)
     if not found:
         return ""
     outcome, many, total, reason = found[0]
     if outcome == "ok" or many < ALIKE_SHARE * total:
         return ""
     # A parameter is the same in all requests, so one refusal of it speaks for all.
-    if total < LEAST_ANSWERS and not _is_shared(database, run, outcome, reason):
+    if total < LEAST_ANSWERS and not _is_shared(database, version_id, outcome, reason):
         return ""
     return f"{many:,} of the first {total:,} answers are {outcome}: {reason}"
 
 
-def _is_shared(database: Ledger, run: Run, outcome: str, reason: str | None) -> bool:
-    """Whether a refusal is about what all requests of the run have in common."""
-    params = json.loads(Version.from_ledger(database, run.version_id).params or "{}")
+def _is_shared(database: Ledger, version_id: str, outcome: str, reason: str | None) -> bool:
+    """Whether a refusal is about what all requests of a version have in common."""
+    params = json.loads(Version.from_ledger(database, version_id).params or "{}")
     return outcome == "error" and read_refusal(reason or "", params) is not None
 
 
@@ -103,7 +124,8 @@ def plan_retries(
         with files.open_ledger() as database, database.transaction():
             run = Run.latest(database, model)
             cancelled = any(b.run == run.id and b.cancelled_at for b, _ in read)
-            why = "it was cancelled" if cancelled else _explain_hopeless(database, run)
+            unsent = {b.version_id for b in batches if b.model == model and _is_unsent(b)}
+            why = "it was cancelled" if cancelled else _explain_hopeless(database, run, unsent)
             if why:
                 stop_run(database, model, why)
             planned = 0 if why else plan_again(database, open_provider, run, replan=bool(waiting))
@@ -121,25 +143,34 @@ def plan_again(
 
     `replan`: batches that have been planned and not sent are planned again as well.
     """
-    version = Version.from_ledger(database, run.version_id)
-    judge = Judge.of(database, run.version_id)
+    versions = [Version.from_ledger(database, version_id) for version_id in run.chain]
     database.execute(tables.render_inputs_upgrade(run.model))
     database.execute(tables.render_failed_requests(run.model), since=run.since)
-    database.execute(tables.render_asked_requests("_enrich_failed"))
     if replan:
         withdraw_planned(database, run.model)
-    judge_again(database, judge)
-    requests, _ = plan.list_todo(
-        database, run, overhead=count_line_overhead(judge.endpoint, judge.prefix)
-    )
+    pass_on(database, run, versions, "_enrich_failed", record=True)
+    requests, _ = list_todo(database, run)
     if not requests:
         return 0
     provider = open_provider(run.provider)
+    named = {version.id: version for version in versions}
+    for portion in list_portions(database, versions):
+        spending = _find_spending(database, provider, run, named[portion.version_id])
+        # Below this share, all of them stay held.
+        least = LEAST_SHARE if replan else 0.0
+        planned = plan_portion(database, portion, spending, provider.limits, least=least)
+        # Each portion is planned on what those before it leave.
+        assign_batches(database, run, planned)
+    return requests
+
+
+def _find_spending(database: Ledger, provider: Provider, run: Run, version: Version) -> Spending:
+    """Returns what requests of a version cost and what may be spent on them."""
     prompt = version.parsed_prompt
-    spending = Spending(
+    return Spending(
         rate=TokenRate.from_ledger(
             database,
-            run.version_id,
+            version.id,
             prompt,
             json.loads(version.params or "{}"),
             pictures.guess_content(version.llm, prompt.images, len(version.prefix + version.text)),
@@ -147,10 +178,3 @@ def plan_again(
         price=quote_price(provider, version.llm),
         budget=Remaining.of_run(database, run, planned=True),
     )
-    paid = plan.count_affordable(database, spending)
-    if replan and paid < LEAST_SHARE * requests:
-        paid = 0  # all of them stay held
-    paid = plan.cut_probe(spending, paid)
-    cuts = plan.cut_batches(database, provider.limits, paid=paid)
-    plan.assign_batches(database, run, cuts, spending, paid=paid)
-    return requests

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler import tables
 from enrich.db.ownership import check_name_free
-from enrich.pipeline import diff, draft, plan
+from enrich.pipeline import diff, draft
+from enrich.pipeline.portion import assign_batches
 from enrich.pipeline.select import select_rows
 
 if TYPE_CHECKING:
@@ -68,9 +69,8 @@ def start_run(
             drafted = draft.draft_run(database, config, provider, work, found, options)
             run = drafted.run
             _record_inputs(database, work, run)
-            plan.assign_batches(
-                database, run, drafted.cuts, drafted.spending, paid=drafted.plan.first
-            )
+            for portion in drafted.portions:
+                assign_batches(database, run, portion)
             database.call(
                 "run_started",
                 run=run.id,
@@ -87,6 +87,7 @@ def start_run(
                 budgets=list(run.limits),
                 limits=list(run.limits.values()),
                 due_at=run.due_at,
+                fallbacks=list(run.fallbacks),
             )
         answered = bool(database.execute(tables.render_has_answers(model.name)))
     return StartedRun(run=run.id, plan=drafted.plan, answered=answered)

@@ -24,9 +24,10 @@ def select_rows(
     and no fingerprint. Raises InputError if the SELECT fails, or the key is NULL or not unique.
     """
     render_rows(database, compiled, config, table="_enrich_snapshot")
-    database.execute(tables.render_asked_requests("_enrich_snapshot"))
+    database.execute(tables.render_asked_requests("_enrich_snapshot", [compiled.version]))
     _check_key(database, compiled)
-    database.call("line_too_long", overhead=compiled.overhead, bytes=most_bytes)
+    longest = max(each.overhead for each in compiled.chain)
+    database.call("line_too_long", overhead=longest, bytes=most_bytes)
     return int(database.fetch_one("SELECT count(*) FROM temp._enrich_snapshot")[0])
 
 

@@ -16,7 +16,7 @@ from enrich.pricing.pictures import NO_TOKENS, TokenRange
 from enrich.pricing.price import Price, format_usd
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from enrich.db.database import Ledger
     from enrich.manifest.prompt import Prompt
@@ -108,6 +108,13 @@ class Range:
     low: float
     high: float
 
+    def __add__(self, other: Range) -> Range:
+        return Range(
+            likely=self.likely + other.likely,
+            low=self.low + other.low,
+            high=self.high + other.high,
+        )
+
     @classmethod
     def around(cls, likely: float, spread: float | None, requests: int, answers: int) -> Range:
         """The tokens of `requests` together, predicted from the mean of `answers` others: twice the
@@ -181,6 +188,20 @@ class Estimate:
             return format_usd(self.usd)
         likely, low, high = map(format_usd, (self.cost.likely, self.cost.low, self.cost.high))
         return f"about {likely} ({low} to {high})"
+
+
+def add_estimates(parts: Sequence[Estimate]) -> Estimate:
+    """Returns what several estimates come to; the cost is unknown if that of any part is. The sum
+    is learned from as many answers as the part with the fewest."""
+    zero = Range(likely=0.0, low=0.0, high=0.0)
+    costs = [part.cost for part in parts if part.cost]
+    return Estimate(
+        input=sum((part.input for part in parts), zero),
+        output=sum((part.output for part in parts), zero),
+        cost=sum(costs, zero) if len(costs) == len(parts) else None,
+        answers=min((part.answers for part in parts), default=0),
+        reasoning=sum(part.reasoning for part in parts),
+    )
 
 
 def _price_range(price: Price, inside: Range, out: Range, cached: float) -> Range:

@@ -2,7 +2,9 @@
 INSERT INTO ledger.requests
 SELECT batch, custom_id, fingerprint, attempt, tail, bytes
 FROM temp._enrich_asked AS asked JOIN (
-    SELECT batch, line, attempt, bytes FROM temp._enrich_todo AS todo ASOF JOIN (
+    SELECT batch, line, attempt, bytes FROM (
+        FROM temp._enrich_todo WHERE n < $upto
+    ) AS todo ASOF JOIN (
         SELECT unnest($batches) AS batch, unnest($starts) AS start
     ) AS cuts ON n >= start
 ) AS placed USING (line)

@@ -1,5 +1,6 @@
 -- How far a model's runs under way are, over all rounds: a request that is asked again, or that a
--- budget held back and that was planned again, counts once. `rate` is the rows a second of the batches
+-- budget held back and that was planned again, counts once, and so does a row that fell back to
+-- another llm. `rate` is the rows a second of the batches
 -- under way, as far as their providers report answers; 0 in their first ten seconds, when it would
 -- say little.
 WITH own AS (
@@ -13,7 +14,8 @@ WITH own AS (
         FROM ledger.batches WHERE model = $model AND run > 0
     )
 ), distinct_requests AS (
-    SELECT count(DISTINCT fingerprint) AS total FROM ledger.requests
+    SELECT CASE WHEN (SELECT count(DISTINCT prompt) FROM own) > 1 THEN count(DISTINCT custom_id)
+        ELSE count(DISTINCT fingerprint) END AS total FROM ledger.requests
     WHERE batch IN (SELECT batch FROM own)
 ), counted AS (
     SELECT coalesce(sum(requests), 0) AS asked, sum(coalesce(cost, so_far)) AS spent,

@@ -1,5 +1,5 @@
 -- Which requests of temp._enrich_asked to send: one for each fingerprint that has no ok answer, is not in
--- flight and has attempts left; `line` is its place there. $again forgives what failed before run $run, and
+-- flight and has attempts left, by the llm that is asked; `line` is its place there. $again forgives what failed before run $run, and
 -- only what was read after the $since-th batch counts as answered. A request that has failed twice for the
 -- same reason, one that lies in the request itself, is not sent a third time; and one that somebody has
 -- cancelled is not sent again by the same run. What a batch left because its run was due, or because a
@@ -53,7 +53,7 @@ WITH wanted AS (
 )
 SELECT row_number() OVER () - 1 AS n, *, sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto FROM (
     SELECT first AS line, picked.fingerprint, attempt,
-        strlen(tail) + strlen(custom_id) + $overhead AS bytes
+        strlen(tail) + strlen(custom_id) + overhead AS bytes, place
     FROM picked JOIN temp._enrich_asked AS asked ON asked.line = first
-    ORDER BY first
+    ORDER BY place, first
 )

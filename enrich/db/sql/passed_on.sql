@@ -1,0 +1,19 @@
+-- Which requests of temp._enrich_later move to a later llm: to the first one that has answered them, or
+-- otherwise to the next one, if the present one has no attempts left. What is in flight stays.
+CREATE OR REPLACE TEMP TABLE _enrich_passed_on AS
+WITH answered AS (
+    SELECT fingerprint FROM ledger.responses
+    WHERE outcome = 'ok' AND fingerprint IN (SELECT fingerprint FROM temp._enrich_later) AND batch IN (
+        SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
+    )
+), found AS (
+    SELECT *, fingerprint IN (SELECT fingerprint FROM answered) AS ok FROM temp._enrich_later
+    WHERE was NOT IN (
+        SELECT fingerprint FROM ledger.requests
+        WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL AND held IS NULL)
+    )
+)
+SELECT line, any_value(was) AS was, arg_min(fingerprint, (NOT ok, place)) AS fingerprint,
+    arg_min(prompt, (NOT ok, place)) AS prompt
+FROM found WHERE ok OR (place = 0 AND was NOT IN (SELECT fingerprint FROM temp._enrich_todo))
+GROUP BY line

@@ -1,0 +1,252 @@
+"""Portions: the requests to one llm are priced, and cut into batches within limits and budgets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from enrich.manifest.column_type import BYTES_PER_TOKEN
+from enrich.pricing.estimate import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from enrich.compiler.version import Version
+    from enrich.db.database import Database, Ledger
+    from enrich.ledger.budget import Remaining
+    from enrich.ledger.run import Run
+    from enrich.pricing.estimate import TokenRate
+    from enrich.pricing.price import Price
+    from enrich.providers import Limits
+
+LEAST_PROBE, MOST_PROBE = 3, 20
+"""How many requests go first if there is a budget and no answer to estimate from: a twentieth,
+within these bounds. One or two say little about the average, and more cost more if the estimate is
+wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """The tokens and the price of requests, as far as known, and what may be spent on them."""
+
+    rate: TokenRate
+    price: Price | None
+    budget: Remaining
+
+    def estimate(self, *, requests: int, size: int) -> Estimate:
+        """Returns the estimated tokens and cost of `requests` requests with `size` bytes in
+        total."""
+        return Estimate.from_rate(self.rate, self.price, requests=requests, size=size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A batch to be created: it starts with row `start` of `temp._enrich_todo`."""
+
+    start: int
+    requests: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portion:
+    """The requests of `temp._enrich_todo` to one llm, whose version it is: from row `start` on,
+    `requests` rows of `bytes` in total. `before` is the bytes of the rows before them."""
+
+    version_id: str
+    requests: int
+    bytes: int
+    start: int = 0
+    before: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedPortion:
+    """A portion with its batches: the budget covers the first `paid` requests, and the first `sent`
+    of these are sent."""
+
+    portion: Portion
+    spending: Spending
+    paid: int
+    sent: int
+    cuts: Sequence[Cut]
+
+    @property
+    def estimate(self) -> Estimate:
+        """What all its requests take."""
+        return self.spending.estimate(requests=self.portion.requests, size=self.portion.bytes)
+
+
+def plan_portion(
+    database: Database, portion: Portion, spending: Spending, limits: Limits, *, least: float = 0.0
+) -> PlannedPortion:
+    """Returns the portion with its batches. If the budget covers less than the share `least` of its
+    requests, none are sent."""
+    paid = count_affordable(database, portion, spending)
+    paid = paid if paid >= least * portion.requests else 0
+    sent = cut_probe(spending, paid)
+    cuts = cut_batches(database, portion, limits, paid=sent)
+    return PlannedPortion(portion=portion, spending=spending, paid=paid, sent=sent, cuts=cuts)
+
+
+def list_portions(database: Database, versions: Sequence[Version]) -> list[Portion]:
+    """Returns the portions of `temp._enrich_todo`, one for each version that asks anything."""
+    found = database.execute(
+        "SELECT place, min(n), count(*), max(upto) FROM temp._enrich_todo GROUP BY ALL ORDER BY ALL"
+    )
+    portions: list[Portion] = []
+    before = 0
+    for place, start, requests, upto in found:
+        portions.append(
+            Portion(
+                version_id=versions[place].id,
+                requests=requests,
+                bytes=int(upto) - before,
+                start=start,
+                before=before,
+            )
+        )
+        before = int(upto)
+    return portions
+
+
+def list_todo(database: Ledger, run: Run) -> tuple[int, int]:
+    """Create `temp._enrich_todo`: the requests of `temp._enrich_asked` to send. Returns how many
+    they are, and their bytes.
+
+    A request is left out if it has an answer, is in flight in any batch, or has no attempts left.
+    """
+    database.call(
+        "todo",
+        run=run.id,
+        again=run.again or run.since > 0,
+        since=run.since,
+        retry=list(run.retry),
+        max_attempts=run.max_attempts,
+    )
+    many, size = database.fetch_one(
+        "SELECT count(*), coalesce(max(upto), 0) FROM temp._enrich_todo"
+    )
+    return int(many), int(size)
+
+
+def cut_batches(database: Database, portion: Portion, limits: Limits, *, paid: int) -> list[Cut]:
+    """Cut a portion into batches within the provider's limits. The first `paid` requests, which the
+    budgets cover, are in batches of their own."""
+    most_bytes = limits.bytes
+    # A batch above the token limit would be rejected even by an empty queue.
+    if limits.enqueued_tokens is not None:
+        most_bytes = min(most_bytes, limits.enqueued_tokens * BYTES_PER_TOKEN)
+    # One query for each batch: a window over running sums would overfill it by a row, or leave
+    # room, because where a batch starts depends on where the one before it was cut.
+    start, before = portion.start, portion.before
+    held, end = start + paid, start + portion.requests
+    cuts: list[Cut] = []
+    while start < end:
+        most = min(limits.requests, (held if start < held else end) - start)
+        last, upto = database.call(
+            "cut", start=start, before=before, requests=most, bytes=most_bytes
+        )[0]
+        if last is None:  # a single request above the token limit: the provider will refuse it
+            last, upto = database.fetch_one(
+                "SELECT n, upto FROM temp._enrich_todo WHERE n = $n", n=start
+            )
+        cuts.append(Cut(start=start, requests=last - start + 1, bytes=int(upto) - before))
+        start, before = last + 1, int(upto)
+    return cuts
+
+
+def measure_spend(database: Database, planned: PlannedPortion) -> float:
+    """Returns what the requests that the budget covers cost, in USD; 0 if no price is known."""
+    portion = planned.portion
+    (upto,) = database.fetch_one(
+        "SELECT coalesce(max(upto), $before) FROM temp._enrich_todo WHERE n >= $start AND n < $end",
+        before=portion.before,
+        start=portion.start,
+        end=portion.start + planned.paid,
+    )
+    size = int(upto) - portion.before
+    return planned.spending.estimate(requests=planned.paid, size=size).usd or 0.0
+
+
+def count_affordable(database: Database, portion: Portion, spending: Spending) -> int:
+    """Returns how many requests of a portion, from the first on, the budget still covers."""
+    left = spending.budget.usd
+    if left is None or spending.price is None:
+        return portion.requests
+    # An estimate is linear in bytes and requests, so two of them give the cost of every prefix.
+    bytewise, each = (
+        spending.estimate(requests=requests, size=size).usd or 0.0
+        for requests, size in ((0, 1), (1, 0))
+    )
+    found = database.call(
+        "affordable",
+        start=portion.start,
+        requests=portion.requests,
+        before=portion.before,
+        bytewise=bytewise,
+        each=each,
+        left=left,
+    )
+    return int(found[0][0])
+
+
+def cut_probe(spending: Spending, paid: int) -> int:
+    """Returns how many of the `paid` requests to send first: a few, if there is a budget and no
+    answer to estimate from.
+
+    Reasoning tokens are billed, and nothing predicts how many an llm uses. The cost of a few
+    answers does.
+    """
+    blind = spending.budget.usd is not None and not spending.rate.answers
+    free = spending.estimate(requests=1, size=0).usd == 0
+    return min(paid, max(LEAST_PROBE, min(paid // 20, MOST_PROBE))) if blind and not free else paid
+
+
+def assign_batches(database: Ledger, run: Run, planned: PlannedPortion) -> list[str]:
+    """Write a portion to the ledger as batches with their estimated costs. Returns the batches'
+    ids.
+
+    Batches after the requests that are sent are held by the budget.
+    """
+    portion = planned.portion
+    batches = [
+        _plan_batch(database, run, planned, each, held=each.start >= portion.start + planned.sent)
+        for each in planned.cuts
+    ]
+    if batches:
+        starts = [each.start for each in planned.cuts]
+        upto = portion.start + portion.requests
+        database.call("assign", batches=batches, starts=starts, upto=upto)
+    return batches
+
+
+def _plan_batch(
+    database: Ledger, run: Run, planned: PlannedPortion, each: Cut, *, held: bool
+) -> str:
+    """Write a new batch to the ledger. Returns its id."""
+    # People see the id at the provider, so it starts with the model's name; it is also a file name
+    # and a value of metadata, hence its characters and its length.
+    batch = f"{re.sub(r'[^A-Za-z0-9_-]', '', run.model)[:40]}-{uuid4().hex[:12]}"
+    # The price is stored with the batch, so that its cost does not change with the price list.
+    spending = planned.spending
+    price = spending.price
+    database.call(
+        "batch_planned",
+        batch=batch,
+        run=run.id,
+        model=run.model,
+        prompt=planned.portion.version_id,
+        provider=run.provider,
+        requests=each.requests,
+        bytes=each.bytes,
+        part=each.start,
+        held=str(spending.budget) if held else None,
+        input_price=price and price.input,
+        cached_price=price and price.cached,
+        output_price=price and price.output,
+        reserved=spending.estimate(requests=each.requests, size=each.bytes).usd,
+    )
+    return batch

@@ -43,7 +43,11 @@ if TYPE_CHECKING:
 
 ENDPOINT = "/v1/chat/completions"
 SECRET = "sk-contract-secret"
-KINDS = ("openai", "chat", "local", "echo")
+KINDS = ("openai", "chat", "local", "echo", "mistral")
+PLAYED = {"mistral": "mistral"}
+"""The APIs that the server plays, by kind."""
+CREATES = {"openai": "POST /v1/batches", "mistral": "POST /v1/batch/jobs"}
+"""How the kinds whose batches are made elsewhere create them."""
 MEMBERS = (
     *("name", "identity", "llm", "limits"),
     *("upload", "submit", "find", "poll", "fetch", "cancel"),
@@ -115,8 +119,9 @@ def bench(
     """Add your own provider to KINDS, and what project.yml says of it here."""
     kind = request.param
     said: dict[str, Any] = {"type": kind}
-    with Rehearsal(api_key=SECRET, faults=Faults(batch_late_files=1.0)) as server:
-        if kind == "openai":
+    api, faults = PLAYED.get(kind, "batch"), Faults(batch_late_files=1.0)
+    with Rehearsal(api=api, api_key=SECRET, faults=faults) as server:
+        if kind in CREATES:
             said |= {"base_url": server.base_url, "api_key": SECRET}
             said |= {"poll_seconds": 0, "lost_after": 0, "timeout": 60}
         elif kind == "chat":
@@ -192,7 +197,7 @@ def test_files_that_come_late_are_waited_for(bench: Bench, tmp_path: Path) -> No
         assert not remote.late or remote.ended
         time.sleep(0.01)
         remote = provider.poll(remote.id)
-    assert was_late == (bench.kind == "openai")
+    assert was_late == (bench.kind in CREATES)
     assert len(fetched(provider, remote, tmp_path)) == remote.completed + remote.failed
     assert provider.poll(remote.id) == remote
 
@@ -211,17 +216,17 @@ def test_a_batch_is_found_by_its_intent(bench: Bench, tmp_path: Path) -> None:
 def test_a_create_whose_answer_is_lost_is_found(bench: Bench, tmp_path: Path) -> None:
     """It is Unclear where the answer can be lost, and found like any other."""
     provider = bench.open()
-    bench.server.script("POST /v1/batches", ["lost"])
-    if bench.kind == "openai":
+    if bench.kind in CREATES:
+        bench.server.script(CREATES[bench.kind], ["lost"])
         with pytest.raises(Unclear):
             submitted(provider, tmp_path, "one")
     else:  # it is made on this machine: there is no answer that could be lost
         submitted(provider, tmp_path, "one")
-    file = bench.server.batches[0]["input_file_id"] if bench.kind == "openai" else ""
+    file = bench.server.batches[0]["input_file_id"] if bench.kind in CREATES else ""
     found = bench.open().find("one", file=file)
     assert found is not None
     assert fetched(provider, ended(provider, found), tmp_path) == ["a", "b", "c"]
-    assert len(bench.server.batches) == (bench.kind == "openai")
+    assert len(bench.server.batches) == (bench.kind in CREATES)
 
 
 def test_a_batch_outlives_who_submitted_it(bench: Bench, tmp_path: Path) -> None:

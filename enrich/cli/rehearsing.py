@@ -55,7 +55,12 @@ def _serve(server: Rehearsal, api: str) -> None:
 
 
 OPENAI_COMMAND = "OPENAI_BASE_URL={url} OPENAI_API_KEY=any enrich run --provider openai"
-ANNOUNCED = {"batch": ("the Batch API", OPENAI_COMMAND), "chat": ("a chat server", OPENAI_COMMAND)}
+MISTRAL_COMMAND = "MISTRAL_BASE_URL={url} MISTRAL_API_KEY=any enrich run --provider mistral"
+ANNOUNCED = {
+    "batch": ("the Batch API", OPENAI_COMMAND),
+    "chat": ("a chat server", OPENAI_COMMAND),
+    "mistral": ("Mistral's Batch API", MISTRAL_COMMAND),
+}
 """For each API that can be played, its name for people and the command that uses it."""
 
 

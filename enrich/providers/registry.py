@@ -25,6 +25,7 @@ ENTRY_POINT_GROUP = "enrich.providers"
 BUILT_IN = {
     "local": ("enrich.providers.local", "LocalProvider"),
     **dict.fromkeys(PRESETS, ("enrich.providers.openai", "OpenAIProvider")),
+    "mistral": ("enrich.providers.mistral", "MistralProvider"),
 }
 """The modules and classes of enrich's own providers by type. They are imported when they are
 used."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from enrich.rehearsal.mistral import MistralApi
 from enrich.rehearsal.routes import Api
 
 if TYPE_CHECKING:
@@ -40,5 +41,8 @@ class PlayedApi(Protocol):
         """Answers a call. Raises ApiError for one that it refuses."""
 
 
-PLAYED_APIS: Mapping[str, type[PlayedApi]] = {"batch": Api, "chat": Api}
-"""`chat` is the same server without its Batch API."""
+PLAYED_APIS: Mapping[str, type[PlayedApi]] = {
+    "batch": Api,
+    "chat": Api,  # the same server without its Batch API
+    "mistral": MistralApi,
+}

@@ -55,8 +55,11 @@ class PlayedBatch:
         files: FileStore,
         llm: Llm,
         enqueue: Callable[[PlayedBatch, int], bool],
+        accept: Callable[..., AcceptedFile] = accept_file,
+        results: type[ResultFiles] = ResultFiles,
     ) -> None:
-        """`enqueue` returns whether the provider's queue has taken the tokens of this batch."""
+        """`enqueue` returns whether the queue has taken the tokens of this batch. `accept`
+        and `results` read the lines of its input file and write those of its results."""
         self.lock = RLock()
         self.index = index
         self.id = batch_id
@@ -81,6 +84,8 @@ class PlayedBatch:
         self._files = files
         self._llm = llm
         self._enqueue = enqueue
+        self._accept_file = accept
+        self._result_files = results
         self._fault = settings.faults.pick_batch_fault(settings.seed, index)
         self._late = settings.faults.has_late_files(settings.seed, index)
 
@@ -133,7 +138,7 @@ class PlayedBatch:
         if self._fault == "batch_failed":
             raise BatchError("server_error", "The batch could not be validated. Please try again.")
         settings = self._settings
-        accepted = accept_file(file.path, endpoint=self.endpoint, settings=settings)
+        accepted = self._accept_file(file.path, endpoint=self.endpoint, settings=settings)
         self.llm = accepted.llm
         if not self._enqueue(self, accepted.tokens):
             message = (
@@ -145,7 +150,7 @@ class PlayedBatch:
         self._start(accepted, file)
 
     def _start(self, accepted: AcceptedFile, file: StoredFile) -> None:
-        results = ResultFiles(
+        results = self._result_files(
             self._files.new_path(),
             self._files.new_path(),
             name=self.id[-8:],

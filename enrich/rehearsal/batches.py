@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 from enrich.rehearsal.batch import TERMINAL_STATUSES, PlayedBatch
 from enrich.rehearsal.objections import CHAT_PATH, RESPONSES_PATH
 from enrich.rehearsal.replies import ApiError
+from enrich.rehearsal.results import ResultFiles
+from enrich.rehearsal.validation import accept_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from enrich.rehearsal.files import FileStore
     from enrich.rehearsal.llm import Llm
     from enrich.rehearsal.settings import RehearsalSettings
+    from enrich.rehearsal.validation import AcceptedFile
 
 PLAYED_ENDPOINTS = (CHAT_PATH, RESPONSES_PATH)
 """The endpoints that a rehearsal can execute; the Batch API has a few more."""
@@ -34,8 +37,15 @@ class Batches:
         self._queue = Lock()
         self._batches: dict[str, PlayedBatch] = {}
 
-    def create(self, request: Mapping[str, Any]) -> PlayedBatch:
-        """Returns a new batch in `validating`. Raises ApiError only for wrong arguments."""
+    def create(
+        self,
+        request: Mapping[str, Any],
+        *,
+        accept: Callable[..., AcceptedFile] = accept_file,
+        results: type[ResultFiles] = ResultFiles,
+    ) -> PlayedBatch:
+        """Returns a new batch in `validating`, whose files another API may read and write in its
+        own way. Raises ApiError only for wrong arguments."""
         # Like OpenAI, which returns 200 and `validating` even for a broken file and reports what is
         # wrong with it when the batch is polled.
         _check_creation(request)
@@ -52,6 +62,8 @@ class Batches:
                 files=self._files,
                 llm=self._llm,
                 enqueue=self._enqueue,
+                accept=accept,
+                results=results,
             )
             self._batches[batch.id] = batch
         return batch

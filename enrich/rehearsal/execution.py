@@ -6,7 +6,6 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from enrich.rehearsal.bill import Usage
-from enrich.rehearsal.validation import parse_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +35,7 @@ class Execution:
         self._results = results
         self._llm = llm
         self._order = accepted.offsets
+        self._read = accepted.read
         Random(order).shuffle(self._order)  # noqa: S311  # repeatable, not secret
         self.total = len(self._order)
         self.done = 0
@@ -48,7 +48,7 @@ class Execution:
         with self._input.open("rb") as file, self._results as results:
             for offset in self._order[self.done : until]:
                 file.seek(offset)
-                request = parse_object(file.readline())
+                request = self._read(file.readline())
                 self._execute(request["custom_id"], request["body"], request["url"], results)
         self.done = max(self.done, until)
 
@@ -70,5 +70,5 @@ class Execution:
         with self._input.open("rb") as file, self._results as results:
             for offset in self._order[self.done :]:
                 file.seek(offset)
-                results.write_not_executed(parse_object(file.readline())["custom_id"], code)
+                results.write_not_executed(self._read(file.readline())["custom_id"], code)
         self.done = self.total

@@ -44,6 +44,10 @@ CALL_FAULTS: dict[str, Step] = {
     "call_reset": "reset",
     "call_hang": "hang",
 }
+CREATE_ROUTES = ("POST /v1/batches", "POST /v1/batch/jobs")
+"""The routes, of whatever API is played, that `create_lost` hits."""
+DOWNLOAD_ROUTES = ("GET /v1/files/{id}/content",)
+"""Those that `download_cut` hits."""
 BATCH_FAULTS = (
     "batch_failed",
     "batch_expired",
@@ -127,9 +131,9 @@ class Faults:
             edge += getattr(self, name)
             if thrown < edge:
                 return step
-        if route == "POST /v1/batches" and draw_chance(seed, "lost", number) < self.create_lost:
+        if route in CREATE_ROUTES and draw_chance(seed, "lost", number) < self.create_lost:
             return "lost"
-        if route.endswith("/content") and draw_chance(seed, "cut", number) < self.download_cut:
+        if route in DOWNLOAD_ROUTES and draw_chance(seed, "cut", number) < self.download_cut:
             return "cut"
         return "ok"
 

@@ -63,7 +63,7 @@ class ResultFiles:
         }
         if self._quirks.body_as_string:
             response["body"] = json.dumps(outcome.body)
-        line = self._render_line(custom_id, response=response, error=None)
+        line = self.render_line(custom_id, response=response, error=None)
         if outcome.fault == "bad_byte":
             line = line.replace(b'"batch_req_', b'"batch_\xffreq_', 1)
         if outcome.status != 200:
@@ -77,16 +77,17 @@ class ResultFiles:
         """Write the line of a request that never ran, with the reason of the batch."""
         self._sequence += 1
         error = {"code": code, "message": NEVER_RUN_MESSAGES[code]}
-        self._errors.write(self._render_line(custom_id, response=None, error=error))
+        self._errors.write(self.render_line(custom_id, response=None, error=error))
 
     def finish(self) -> None:
         """Write the lines that are to appear twice."""
         self._output.writelines(self._doubled)
         self._doubled = []
 
-    def _render_line(
-        self, custom_id: str, *, response: dict[str, Any] | None, error: dict[str, Any] | None
+    def render_line(
+        self, custom_id: str, *, response: dict[str, Any] | None, error: object
     ) -> bytes:
+        """Returns a result line."""
         line: dict[str, Any] = {
             "id": f"batch_req_{self._name}{self._sequence:08d}",
             "custom_id": custom_id,

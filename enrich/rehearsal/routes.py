@@ -41,23 +41,25 @@ MAX_DOCUMENT_BYTES = 64_000_000
 """The largest JSON body. OpenAI takes about 50 MB of images in one request."""
 
 
-def find_route(method: str, path: str) -> tuple[str, str]:
+def find_route(method: str, path: str, routes: tuple[str, ...] = ROUTES) -> tuple[str, str]:
     """Returns the route of a call, or "", and the id in its path.
 
-    >>> route_of("GET", "/v1/batches/b1?x=1")
+    >>> find_route("GET", "/v1/batches/b1?x=1")
     ('GET /v1/batches/{id}', 'b1')
-    >>> route_of("GET", "/v2/batches")
+    >>> find_route("GET", "/v2/batches")
     ('', '')
     """
     plain = f"{method} {urlsplit(path).path.rstrip('/')}"
-    if plain in ROUTES:
+    if plain in routes:
         return plain, ""
-    steps = plain.split("/")
-    if len(steps) < 4:
-        return "", ""
-    ident, steps[3] = unquote(steps[3]), "{id}"
-    route = "/".join(steps)
-    return (route, ident) if route in ROUTES else ("", "")
+    for route in routes:
+        start, has_id, end = route.partition("{id}")
+        if not has_id:
+            continue
+        ident = plain.removeprefix(start).removesuffix(end)
+        if len(ident) + len(start) + len(end) == len(plain) and ident and "/" not in ident:
+            return route, unquote(ident)
+    return "", ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,7 @@ class Api:
         return render_failure(status, code)
 
     def answer(self, request: Request) -> HttpReply:
-        self._authorize(request.authorization)
+        self.authorize(request.authorization)
         chat_alone = self._settings.api == "chat" and "/v1/chat/" not in request.route
         if request.route not in self._handlers or (chat_alone and "models" not in request.route):
             raise ApiError(404, f"Invalid URL ({request.path}).")
@@ -141,7 +143,7 @@ class Api:
             raise ApiError(404, message, code="model_not_found")
         return HttpReply(document={"id": request.id, "object": "model", "owned_by": "rehearsal"})
 
-    def _authorize(self, given: str) -> None:
+    def authorize(self, given: str) -> None:
         """Accept any key, unless the settings name one."""
         key = self._settings.api_key
         if key is None or hmac.compare_digest(given.encode(), f"Bearer {key}".encode()):

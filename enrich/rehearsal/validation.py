@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from enrich.rehearsal.settings import RehearsalSettings
@@ -30,11 +31,13 @@ class BatchError(Exception):
 
 @dataclass(frozen=True)
 class AcceptedFile:
-    """A valid input file: the offset of each line, its llm and its estimated tokens."""
+    """A valid input file: the offset of each line, its llm and its estimated tokens. `read` turns a
+    line into a request with `custom_id`, `url` and `body`."""
 
     offsets: array[int]
     llm: str
     tokens: int
+    read: Callable[[bytes], dict[str, Any]] = field(default_factory=lambda: parse_object)
 
 
 def accept_file(path: Path, *, endpoint: str, settings: RehearsalSettings) -> AcceptedFile:

@@ -85,8 +85,9 @@ class Translator:
             what = f"{self.name} answered {status}: it has moved to another address"
             hint = f"if that is correct, set base_url to it: {self.account.redact(moved)[:200]}"
             raise ProviderError(what, hint=hint) from None
+        variable = self.account.key_variable and f"{self.account.key_variable}, or "
         hints = {
-            401: "check the API key: OPENAI_API_KEY, or api_key: in project.yml",
+            401: f"check the API key: {variable}api_key: in project.yml",
             403: "the key may not do this: check its project and its permissions",
             404: f"check base_url: {self.account.url}; does it have a Batch API, and this llm?",
             429: "the account's quota or budget is used up: see the provider's billing page",

@@ -46,7 +46,9 @@ PRESETS: Mapping[str, Preset] = {
         base_url="https://openrouter.ai/api/v1", key_variable="OPENROUTER_API_KEY"
     ),
     "deepseek": Preset(base_url="https://api.deepseek.com/v1", key_variable="DEEPSEEK_API_KEY"),
-    "mistral": Preset(base_url="https://api.mistral.ai/v1", key_variable="MISTRAL_API_KEY"),
+    "mistral": Preset(
+        base_url="https://api.mistral.ai/v1", key_variable="MISTRAL_API_KEY", api="batch"
+    ),
     "together": Preset(base_url="https://api.together.xyz/v1", key_variable="TOGETHER_API_KEY"),
     "fireworks": Preset(
         base_url="https://api.fireworks.ai/inference/v1", key_variable="FIREWORKS_API_KEY"

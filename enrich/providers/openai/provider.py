@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from enrich.pricing.price import BATCH_DISCOUNT, FREE_PRICE, Price, find_price
 from enrich.providers import Limits, Remote, Timing
@@ -39,11 +39,13 @@ class OpenAIProvider:
     discount: float | None = None
     is_free: bool = False
 
+    keys: ClassVar[tuple[str, ...]] = OPENAI_KEYS
+
     @classmethod
-    def from_settings(cls, opening: Opening) -> OpenAIProvider:
+    def from_settings(cls, opening: Opening) -> Self:
         """Returns the provider that project.yml describes. Raises ProjectError."""
         settings = opening.settings
-        opening.check_keys(*OPENAI_KEYS)
+        opening.check_keys(*cls.keys)
         longest = settings.read_number("poll_seconds", 60.0)
         account, preset = read_account(opening), PRESETS[opening.kind]
         return cls(
@@ -115,7 +117,7 @@ class OpenAIProvider:
                 return False if problem.code == "model_not_found" else None
         return None if self.account.azure_endpoint else True
 
-    def answering_now(self, name: str) -> OpenAIProvider:
+    def answering_now(self, name: str) -> Self:
         """Returns the same provider, which answers batches through chat."""
         return replace(self, name=name, chat=replace(self.chat, wanted="chat"))
 

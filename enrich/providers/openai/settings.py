@@ -37,6 +37,8 @@ OPENAI_KEYS = (
 NO_KEY = "none"
 """What a server that needs no key is sent: the SDK insists on one."""
 URL_KEYS = ("base_url", "azure_endpoint")
+URL_VARIABLES = {"openai": "OPENAI_BASE_URL", "mistral": "MISTRAL_BASE_URL"}
+"""By type, the environment variable that sets `base_url`: that of OpenAI's SDK, and its like."""
 NAMING_KEYS = ("api_key", "headers", "organization", "project", *URL_KEYS)
 """Settings in which an environment variable may have a secret value."""
 
@@ -56,10 +58,10 @@ def read_account(opening: Opening) -> Account:
     for key in URL_KEYS:
         if settings.read_text(key) and not is_url(settings.read_text(key)):
             raise settings.make_error(key, "is not a valid URL", hint=f"{key}: https://host/v1")
-    usual_url = environment.get("OPENAI_BASE_URL", "") if opening.kind == "openai" else ""
+    usual_url = environment.get(URL_VARIABLES.get(opening.kind, ""), "") or preset.base_url
     return Account(
         api_key=api_key,
-        base_url=settings.read_text("base_url", preset.base_url or usual_url).strip(),
+        base_url=settings.read_text("base_url", usual_url).strip(),
         key_variable=preset.key_variable,
         named=_named_variables(opening),
         organization=settings.read_text("organization"),

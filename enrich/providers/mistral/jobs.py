@@ -39,7 +39,7 @@ class Jobs:
         # Without retries: the SDK would create a second job after a 500.
         job = self.connection.ask(
             lambda client: client.batch.jobs.create(
-                endpoint=endpoint,
+                endpoint=endpoint,  # type: ignore[arg-type]  # the server knows its endpoints
                 input_files=[file],
                 model=llm,
                 metadata=dict(metadata),

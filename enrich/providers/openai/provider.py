@@ -70,6 +70,11 @@ class OpenAIProvider:
         return f"openai:{self.account.url}"
 
     @property
+    def seller_url(self) -> str:
+        """The address whose list prices apply."""
+        return self.account.url
+
+    @property
     def connection(self) -> Connection:
         """The way to the account; nothing is opened before the first call."""
         return self.chat.connection
@@ -96,7 +101,7 @@ class OpenAIProvider:
         if isinstance(known, Price):
             discount = BATCH_DISCOUNT if self.discount is None else self.discount
             return known if now else known.apply_discount(discount)
-        return find_price(str(known), url=self.account.url, batch=not now, discount=self.discount)
+        return find_price(str(known), url=self.seller_url, batch=not now, discount=self.discount)
 
     def check(self, *, images: bool, endpoint: str) -> None:  # noqa: ARG002  # any llm may see
         """Raises ProviderError if there is no API key."""

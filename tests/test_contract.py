@@ -43,10 +43,14 @@ if TYPE_CHECKING:
 
 ENDPOINT = "/v1/chat/completions"
 SECRET = "sk-contract-secret"
-KINDS = ("openai", "chat", "local", "echo", "mistral")
-PLAYED = {"mistral": "mistral"}
+KINDS = ("openai", "chat", "local", "echo", "mistral", "gemini")
+PLAYED = {"mistral": "mistral", "gemini": "gemini"}
 """The APIs that the server plays, by kind."""
-CREATES = {"openai": "POST /v1/batches", "mistral": "POST /v1/batch/jobs"}
+CREATES = {
+    "openai": "POST /v1/batches",
+    "mistral": "POST /v1/batch/jobs",
+    "gemini": "POST /v1beta/openai/batches",
+}
 """How the kinds whose batches are made elsewhere create them."""
 MEMBERS = (
     *("name", "identity", "llm", "limits"),
@@ -222,7 +226,7 @@ def test_a_create_whose_answer_is_lost_is_found(bench: Bench, tmp_path: Path) ->
             submitted(provider, tmp_path, "one")
     else:  # it is made on this machine: there is no answer that could be lost
         submitted(provider, tmp_path, "one")
-    file = bench.server.batches[0]["input_file_id"] if bench.kind in CREATES else ""
+    file = next(iter(find_uploads(provider, "batch-1.jsonl")), "")
     found = bench.open().find("one", file=file)
     assert found is not None
     assert fetched(provider, ended(provider, found), tmp_path) == ["a", "b", "c"]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ANSWER_BYTES = 32 << 20
 """The most bytes of an answer's body, unpacked; a page that lists 10,000 files has 3 MB."""
+FILE_PATHS = ("/content", ":download")
+"""How the paths of result files end, at OpenAI and at Google."""
 RESULT_FILE_BYTES = 16 << 30
 """The most bytes of a result file: 50,000 lines of 300 kB."""
 # Small pieces, so that a bomb of a few kB is noticed before it has filled the memory.
@@ -66,7 +68,7 @@ def make_hooks(timeout: float) -> dict[str, list[Callable[..., Any]]]:
 
     def answered(response: httpx2.Response) -> None:
         """Bounds the body, which has not been read yet."""
-        is_file = response.request.url.path.endswith("/content") and response.status_code < 300
+        is_file = response.request.url.path.endswith(FILE_PATHS) and response.status_code < 300
         # Without this header httpx does not unpack the body itself; `_Body` does, piece by piece.
         packed = response.headers.pop("content-encoding", "identity").strip().lower()
         if packed not in {"identity", "", *PACKINGS}:

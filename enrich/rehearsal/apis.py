@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from enrich.rehearsal.gemini import GeminiApi
 from enrich.rehearsal.mistral import MistralApi
 from enrich.rehearsal.routes import Api
 
@@ -45,4 +46,5 @@ PLAYED_APIS: Mapping[str, type[PlayedApi]] = {
     "batch": Api,
     "chat": Api,  # the same server without its Batch API
     "mistral": MistralApi,
+    "gemini": GeminiApi,
 }

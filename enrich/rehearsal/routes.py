@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hmac
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from enrich.rehearsal.bodies import Form, make_size_error
@@ -129,12 +129,14 @@ class Api:
     def render_failure(status: int, code: str | None = None) -> dict[str, Any]:
         return render_failure(status, code)
 
-    def answer(self, request: Request) -> HttpReply:
+    def answer(self, request: Request, route: str = "") -> HttpReply:
+        """Answers a call; `route` is the one to play if another API calls it otherwise."""
+        route = route or request.route
         self.authorize(request.authorization)
-        chat_alone = self._settings.api == "chat" and "/v1/chat/" not in request.route
-        if request.route not in self._handlers or (chat_alone and "models" not in request.route):
+        chat_alone = self._settings.api == "chat" and "/v1/chat/" not in route
+        if route not in self._handlers or (chat_alone and "models" not in route):
             raise ApiError(404, f"Invalid URL ({request.path}).")
-        return self._handlers[request.route](request)
+        return self._handlers[route](replace(request, route=route))
 
     def _retrieve_model(self, request: Request) -> HttpReply:
         """Every llm exists, except those that the settings name."""
@@ -202,13 +204,13 @@ class Api:
             found = [file for file in found if file.purpose == purpose]
         if request.get_option("order", "desc") == "desc":
             found.reverse()
-        return _render_page(request, found, limit=10_000, largest=10_000)
+        return render_page(request, found, limit=10_000, largest=10_000)
 
     def _list_batches(self, request: Request) -> HttpReply:
         """List the batches, newest first. This does not advance them."""
         if self._settings.quirks.no_list:
             raise ApiError(404, f"Invalid URL ({request.path}).")
-        return _render_page(request, self._batches.list_all()[::-1], limit=20, largest=100)
+        return render_page(request, self._batches.list_all()[::-1], limit=20, largest=100)
 
     def _retrieve(self, request: Request) -> HttpReply:
         batch = self._batches.get(request.id)
@@ -240,8 +242,16 @@ class _Listed(Protocol):
     def render_document(self) -> dict[str, Any]: ...
 
 
-def _render_page(
-    request: Request, items: Sequence[_Listed], *, limit: int, largest: int
+ListedT = TypeVar("ListedT", bound=_Listed)
+
+
+def render_page(
+    request: Request,
+    items: Sequence[ListedT],
+    *,
+    limit: int,
+    largest: int,
+    render: Callable[[ListedT], dict[str, Any]] = lambda item: item.render_document(),
 ) -> HttpReply:
     """Returns one page of a list, in the form of OpenAI's cursor pages."""
     size = request.get_option("limit", str(limit))
@@ -257,7 +267,7 @@ def _render_page(
     return HttpReply(
         document={
             "object": "list",
-            "data": [item.render_document() for item in page],
+            "data": [render(item) for item in page],
             "first_id": page[0].id if page else None,
             "last_id": page[-1].id if page else None,
             "has_more": start + int(size) < len(items),

@@ -56,6 +56,7 @@ PRESETS: Mapping[str, Preset] = {
     "gemini": Preset(
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_variable="GEMINI_API_KEY",
+        api="batch",
     ),
 }
 """By `type`. Any other server is `type: openai` with its `base_url`."""

@@ -37,7 +37,11 @@ OPENAI_KEYS = (
 NO_KEY = "none"
 """What a server that needs no key is sent: the SDK insists on one."""
 URL_KEYS = ("base_url", "azure_endpoint")
-URL_VARIABLES = {"openai": "OPENAI_BASE_URL", "mistral": "MISTRAL_BASE_URL"}
+URL_VARIABLES = {
+    "openai": "OPENAI_BASE_URL",
+    "mistral": "MISTRAL_BASE_URL",
+    "gemini": "GEMINI_BASE_URL",
+}
 """By type, the environment variable that sets `base_url`: that of OpenAI's SDK, and its like."""
 NAMING_KEYS = ("api_key", "headers", "organization", "project", *URL_KEYS)
 """Settings in which an environment variable may have a secret value."""

@@ -126,7 +126,8 @@ def test_every_row_has_one_outcome(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", ["batch_expired", "batch_cancelled"])
 def test_what_was_answered_in_time_is_kept(tmp_path: Path, fault: str) -> None:
     """Rows without a line were not answered: they are asked again, and the others are not."""
-    with Rehearsal(api="mistral", faults=Faults(**{fault: (0,)})) as server:
+    hit: Any = {fault: (0,)}
+    with Rehearsal(api="mistral", faults=Faults(**hit)) as server:
         for _ in range(2):  # a job that somebody cancels stops its run
             (state,) = opened(orchard(tmp_path, server)).run()
         assert (state.ok, len(server.batches), server.bill.total) == (4, 2, 4)

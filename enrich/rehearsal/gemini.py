@@ -41,10 +41,11 @@ BATCH_ROUTES = (
     "GET /v1beta/openai/batches/{id}",
     "POST /v1beta/openai/batches/{id}/cancel",
 )
-OPENAI_ROUTES = ("GET /v1beta/openai/models/{id}", "POST /v1beta/openai/chat/completions")
+CHAT_ROUTES = ("GET /v1beta/openai/models/{id}", "POST /v1beta/openai/chat/completions")
 """The routes whose calls and answers are those of OpenAI's API."""
 CREATE_FIELDS = frozenset({"input_file_id", "endpoint", "completion_window"})
 FILE_PREFIX = "files/"
+BATCH_PREFIX = "batches/"
 LIFE_SECONDS = 48 * 3600
 """How long a file is kept."""
 STATUS_WORDS = {
@@ -61,7 +62,7 @@ STATUS_WORDS = {
 class GeminiApi:
     """Answers calls; raises ApiError for those it refuses."""
 
-    routes: ClassVar[tuple[str, ...]] = (*GOOGLE_ROUTES, *BATCH_ROUTES, *OPENAI_ROUTES)
+    routes: ClassVar[tuple[str, ...]] = (*GOOGLE_ROUTES, *BATCH_ROUTES, *CHAT_ROUTES)
     base_path: ClassVar[str] = "/v1beta/openai"
 
     def __init__(
@@ -104,7 +105,7 @@ class GeminiApi:
             raise
 
     def _answer(self, request: Request) -> HttpReply:
-        if request.route in OPENAI_ROUTES:
+        if request.route in CHAT_ROUTES:
             return self._openai.answer(request, request.route.replace("/v1beta/openai", "/v1"))
         if request.route in BATCH_ROUTES:
             self._openai.authorize(request.authorization)
@@ -204,20 +205,21 @@ class GeminiApi:
         return render_page(request, found, limit=20, largest=100, render=_render_batch)
 
     def _retrieve(self, request: Request) -> HttpReply:
-        batch = self._batches.get(request.id)
+        batch = self._batches.get(request.id.removeprefix(BATCH_PREFIX))
         self._batches.advance(batch)
         return HttpReply(document=_render_batch(batch))
 
     def _cancel(self, request: Request) -> HttpReply:
-        batch = self._batches.get(request.id)
+        batch = self._batches.get(request.id.removeprefix(BATCH_PREFIX))
         batch.cancel()
         return HttpReply(document=_render_batch(batch))
 
 
 def _render_batch(batch: PlayedBatch) -> dict[str, Any]:
-    """Returns OpenAI's object of a batch, with Google's names of files and without metadata."""
+    """Returns OpenAI's object of a batch, with Google's names and without metadata."""
     known = batch.render_document()
     del known["metadata"]
+    known["id"] = f"{BATCH_PREFIX}{batch.id}"
     for kind in ("input", "output", "error"):
         if known[f"{kind}_file_id"]:
             known[f"{kind}_file_id"] = f"{FILE_PREFIX}{known[f'{kind}_file_id']}"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from enrich.rehearsal.routes import Request
     from enrich.rehearsal.settings import RehearsalSettings
 
-OPENAI_ROUTES = (
+PLAIN_ROUTES = (
     "DELETE /v1/files/{id}",
     "GET /v1/files/{id}/content",
     "GET /v1/models/{id}",
@@ -62,7 +62,7 @@ LARGEST_PAGE = 1_000
 class MistralApi:
     """Answers calls; raises ApiError for those it refuses."""
 
-    routes: ClassVar[tuple[str, ...]] = (*MISTRAL_ROUTES, *OPENAI_ROUTES)
+    routes: ClassVar[tuple[str, ...]] = (*MISTRAL_ROUTES, *PLAIN_ROUTES)
     base_path: ClassVar[str] = "/v1"
 
     def __init__(
@@ -94,7 +94,7 @@ class MistralApi:
 
     def answer(self, request: Request) -> HttpReply:
         try:
-            if request.route in OPENAI_ROUTES:
+            if request.route in PLAIN_ROUTES:
                 return self._openai.answer(request)
             self._openai.authorize(request.authorization)
             if request.route not in self._handlers:

@@ -31,7 +31,7 @@ OPENAI_PART = f"/{VERSION}/openai"
 LINES_TYPE = "application/jsonl"
 FILES_A_PAGE = 100
 MOST_FILE_PAGES = 1_000
-PIECE_BYTES = 1 << 20
+DOWNLOADED_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class GeminiFiles:
         }
         named = {"file": {"display_name": path.name}}
         with translate_file_errors(self.plain), path.open("rb") as lines:
-            started = self._call("POST", f"/upload/{VERSION}/files", headers=start, json=named)
+            started = self._request("POST", f"/upload/{VERSION}/files", headers=start, json=named)
             place = urlsplit(started.headers.get("x-goog-upload-url", ""))
             if not place.path:
                 raise Unreadable("it says no address for the file")
@@ -113,7 +113,7 @@ class GeminiFiles:
         options = {"pageSize": str(FILES_A_PAGE)}
         for _ in range(MOST_FILE_PAGES):
             with translate_file_errors(self.plain):
-                page = self._call("GET", f"/{VERSION}/files", params=options).json()
+                page = self._request("GET", f"/{VERSION}/files", params=options).json()
                 files, token = page.get("files") or [], page.get("nextPageToken")
             yield from files
             if not token or token == options.get("pageToken"):
@@ -126,7 +126,7 @@ class GeminiFiles:
         """Whether Google has processed a file; True if it does not say."""
         try:
             with translate_file_errors(self.plain):
-                known = self._call("GET", f"/{VERSION}/{file}").json()
+                known = self._request("GET", f"/{VERSION}/{file}").json()
                 return str(known.get("state", "")) != "PROCESSING"
         except Unavailable:
             raise
@@ -137,7 +137,7 @@ class GeminiFiles:
         """Deletes a file; does nothing if it is gone."""
         try:
             with translate_file_errors(self.plain):
-                self._call("DELETE", f"/{VERSION}/{file}")
+                self._request("DELETE", f"/{VERSION}/{file}")
         except ProviderError as problem:
             if not is_gone(problem):
                 raise
@@ -169,7 +169,7 @@ class GeminiFiles:
             stack.push(coming)
             check_answer(answer)
             out = stack.enter_context(open_private(part, "wb"))
-            for piece in answer.iter_bytes(PIECE_BYTES):
+            for piece in answer.iter_bytes(DOWNLOADED_PIECE):
                 out.write(piece)
         part.replace(path)
         account.sure_secrets.clean(path)
@@ -180,7 +180,7 @@ class GeminiFiles:
         parts = urlsplit(self.root)
         return f"{parts.scheme}://{parts.netloc}"
 
-    def _call(self, method: str, path: str, **options: Any) -> httpx2.Response:  # noqa: ANN401  # httpx2's
+    def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:  # noqa: ANN401  # httpx2's
         """Returns the answer of a call that succeeded, within the timeout."""
         from enrich.providers.bounds import call_within
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from enrich.errors import ProviderError
 from enrich.providers.gemini.files import GeminiFiles
-from enrich.providers.openai import OPENAI_KEYS, OpenAIProvider
+from enrich.providers.openai import SERVER_KEYS, OpenAIProvider
 from enrich.providers.openai.chat_api import is_here
 from enrich.providers.openai.presets import PRESETS
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from enrich.providers import Remote
     from enrich.providers.opening import Opening
 
-OPENAI_ALONE = ("organization", "project", "azure_endpoint", "api_version")
-GEMINI_KEYS = tuple(key for key in OPENAI_KEYS if key not in OPENAI_ALONE)
+GEMINI_KEYS = SERVER_KEYS
 """The settings of this provider, besides those that all providers share."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from enrich.providers.mistral.connection import JobConnection, require_sdk
 from enrich.providers.mistral.jobs import Jobs
 from enrich.providers.mistral.requests import open_translated, read_llm
-from enrich.providers.openai import OPENAI_KEYS, OpenAIProvider
+from enrich.providers.openai import SERVER_KEYS, OpenAIProvider
 from enrich.providers.openai.chat_api import is_here
 from enrich.providers.openai.presets import PRESETS
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from enrich.providers import Remote
     from enrich.providers.opening import Opening
 
-OPENAI_ALONE = ("organization", "project", "azure_endpoint", "api_version")
-MISTRAL_KEYS = (*(key for key in OPENAI_KEYS if key not in OPENAI_ALONE), "timeout_hours")
+MISTRAL_KEYS = (*SERVER_KEYS, "timeout_hours")
 """The settings of this provider, besides those that all providers share."""
 USUAL_HOURS = 24
 LONGEST_HOURS = 168

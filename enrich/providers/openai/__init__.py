@@ -8,6 +8,6 @@ or empty if there is no such file.
 
 from enrich.providers.openai.account import OPENAI_URL, Account
 from enrich.providers.openai.provider import OpenAIProvider
-from enrich.providers.openai.settings import OPENAI_KEYS
+from enrich.providers.openai.settings import OPENAI_KEYS, SERVER_KEYS
 
-__all__ = ["OPENAI_KEYS", "OPENAI_URL", "Account", "OpenAIProvider"]
+__all__ = ["OPENAI_KEYS", "OPENAI_URL", "SERVER_KEYS", "Account", "OpenAIProvider"]

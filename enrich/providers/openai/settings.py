@@ -34,6 +34,12 @@ OPENAI_KEYS = (
 )
 """The settings of this provider, besides those that all providers share."""
 
+SERVER_KEYS = tuple(
+    key
+    for key in OPENAI_KEYS
+    if key not in ("organization", "project", "azure_endpoint", "api_version")
+)
+"""Those of them that are not OpenAI's or Azure's alone."""
 NO_KEY = "none"
 """What a server that needs no key is sent: the SDK insists on one."""
 URL_KEYS = ("base_url", "azure_endpoint")

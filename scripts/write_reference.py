@@ -31,7 +31,7 @@ from enrich.errors import ProjectError
 from enrich.manifest import config, prompt
 from enrich.manifest.settings import YamlSettings
 from enrich.project import Project
-from enrich.providers import local, openai
+from enrich.providers import local, mistral, openai
 from enrich.providers.opening import LIMIT_KEYS, Opening
 from enrich.rehearsal import Faults, Rehearsal
 
@@ -128,6 +128,13 @@ def openai_keys() -> Rows:
     return keyed(openai.OPENAI_KEYS, known)
 
 
+def mistral_keys() -> Rows:
+    """The keys that the provider `mistral` has besides those of `openai`."""
+    hours = inspect.signature(mistral.MistralProvider.__init__).parameters["timeout_hours"].default
+    own = tuple(key for key in mistral.MISTRAL_KEYS if key not in openai.OPENAI_KEYS)
+    return keyed(own, {"timeout_hours": hours})
+
+
 def faults() -> Rows:
     """The faults of a rehearsal."""
     names = [field.name for field in fields(Faults)]
@@ -200,6 +207,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "limits": limits,
     "local": local_keys,
     "openai": openai_keys,
+    "mistral": mistral_keys,
     "faults": faults,
     "provenance": provenance,
     "history": lambda: columns("kinds_history"),

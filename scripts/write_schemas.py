@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from enrich.manifest import backup, budget, config, data_test, prompt, sources
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
-from enrich.providers import local, openai, opening, registry
-from enrich.providers.openai.presets import PRESETS, ApiWay
+from enrich.providers import gemini, local, mistral, openai, opening, registry
+from enrich.providers.openai.presets import ApiWay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -144,6 +144,20 @@ OPENAI = {
 }
 
 
+MISTRAL: dict[str, Schema] = {
+    **{key: OPENAI[key] for key in openai.SERVER_KEYS},
+    "timeout_hours": said("How many hours a batch may take.", COUNT, default=24, maximum=168),
+}
+GEMINI: dict[str, Schema] = {key: OPENAI[key] for key in gemini.GEMINI_KEYS}
+OWN_KEYS: dict[str, tuple[Iterable[str], Mapping[str, Schema]]] = {
+    "local": (local.LOCAL_KEYS, LOCAL),
+    "openai": (openai.OPENAI_KEYS, OPENAI),
+    "mistral": (mistral.MISTRAL_KEYS, MISTRAL),
+    "gemini": (gemini.GEMINI_KEYS, GEMINI),
+}
+"""The keys of each type that has keys of its own; those of all others are those of `openai`."""
+
+
 def provider(keys: Iterable[str], shapes: Mapping[str, Schema]) -> Schema:
     """The settings of a provider that enrich brings."""
     known = ("type", *opening.LIMIT_KEYS, *keys)
@@ -159,7 +173,7 @@ def providers() -> Schema:
     """The mapping under `providers:`. An entry without a `type` is what it is called, or OpenAI's;
     the settings of other packages' providers are their own."""
     known = {
-        name: {"$ref": f"#/$defs/{'openai' if name in PRESETS else name}"}
+        name: {"$ref": f"#/$defs/{name if name in OWN_KEYS else 'openai'}"}
         for name in registry.BUILT_IN
     }
     typed: list[Schema] = [
@@ -363,10 +377,7 @@ PROMPT = {
 def schemas() -> dict[str, Schema]:
     """Each schema, by the name of its file."""
     project = closed(config.PROJECT_KEYS, optional(PROJECT))
-    project["$defs"] = {
-        "local": provider(local.LOCAL_KEYS, LOCAL),
-        "openai": provider(openai.OPENAI_KEYS, OPENAI),
-    }
+    project["$defs"] = {name: provider(*known) for name, known in OWN_KEYS.items()}
     front = closed(prompt.PROMPT_KEYS, PROMPT, required=["key", "output"])
     return {
         "project.schema.json": {

@@ -16,7 +16,7 @@ from enrich.errors import EnrichError
 from enrich.manifest import config, prompt
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
-from enrich.providers import local, openai, opening, registry
+from enrich.providers import gemini, local, mistral, openai, opening, registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,9 +84,15 @@ def test_every_key_is_known_and_no_other() -> None:
     assert set(project["properties"]) == set(config.PROJECT_KEYS)
     assert set(front["properties"]) == set(prompt.PROMPT_KEYS)
     common = {"type", *opening.LIMIT_KEYS}
-    assert set(project["$defs"]) == {"local", "openai"} <= set(registry.BUILT_IN)
-    assert set(project["$defs"]["local"]["properties"]) == {*common, *local.LOCAL_KEYS}
-    assert set(project["$defs"]["openai"]["properties"]) == {*common, *openai.OPENAI_KEYS}
+    own = {
+        "local": local.LOCAL_KEYS,
+        "openai": openai.OPENAI_KEYS,
+        "mistral": mistral.MISTRAL_KEYS,
+        "gemini": gemini.GEMINI_KEYS,
+    }
+    assert set(project["$defs"]) == set(own) <= set(registry.BUILT_IN)
+    for name, keys in own.items():
+        assert set(project["$defs"][name]["properties"]) == {*common, *keys}
     kinds = {*DATA_TEST_TYPES._fields, *ITEM_SETTINGS}
     assert any(set(part.get("properties", ())) == kinds for part in parts(front))
 

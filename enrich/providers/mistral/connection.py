@@ -47,7 +47,6 @@ class JobConnection:
     @cached_property
     def client(self) -> Mistral:
         """The client of the SDK, which repeats calls that are safe to repeat."""
-        require_sdk()
         self.plain.check_key()
         import httpx2
         from mistralai.client import Mistral
@@ -77,8 +76,9 @@ class JobConnection:
         """Returns the result of a call, which may take the timeout. Raises ProviderError."""
         from enrich.providers.bounds import call_within
 
-        client = self.client
+        require_sdk()
         with translate_job_errors(self.plain, creating=creating):
+            client = self.client
             return call_within(self.plain.account.timeout, lambda: call(client))
 
     def list_all(self, call: Callable[[Mistral, int], Any]) -> Iterator[Any]:

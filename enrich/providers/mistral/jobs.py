@@ -124,7 +124,10 @@ def read_job(job: BatchJob, connection: JobConnection) -> Remote:
         failed=failed,
         total=bounds.read_count(job.total_requests),
         files=tuple(bounds.read_id(file, "a result file") for file in files),
+        # Rows that were not answered in time may be counted as failed, and have no line at all.
         late=status in ENDED_STATUSES
-        and bool((completed and not job.output_file) or (failed and not files)),
+        and bool(
+            (completed and not job.output_file) or (failed and not files and status == "completed")
+        ),
         error=connection.plain.account.redact(message),
     )

@@ -23,12 +23,15 @@ PIECE = 1 << 16
 def open_translated(path: Path) -> Iterator[Path]:
     """Yields a file of the same name with the same requests as Mistral wants them, which is removed
     afterwards. Raises ProviderError if they cannot be the requests of one job."""
-    with TemporaryDirectory(dir=path.parent, prefix="mistral-") as folder:
+    with TemporaryDirectory(
+        dir=path.parent, prefix="mistral-", ignore_cleanup_errors=True
+    ) as folder:
         translated = Path(folder) / path.name
         with path.open("rb") as lines, open_private(translated, "wb") as out:
             for request in _check_requests(lines):
                 line = {"custom_id": request["custom_id"], "body": request["body"]}
-                out.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+                text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+                out.write(text.encode("utf-8", "backslashreplace") + b"\n")
         yield translated
 
 

@@ -3,8 +3,9 @@
     uv run python benchmarks/chat.py [--rows 5000] [--latency 0.0]
 
 A server on loopback answers every request with 0.5 kB after `latency` seconds. The same bodies are
-sent by aiohttp, by httpx2 and by the OpenAI SDK, each as fast as it goes with 64 requests at once,
-and by enrich's worker, which finds its own level and appends each answer to a file.
+sent by aiohttp, by httpx2 and by the OpenAI SDK, each as fast as it goes with 256 requests at once,
+and by enrich's worker, which finds its own level and appends each answer to a file. The memory of
+the worker is shown as well: it holds no rows but those under way.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from enrich.providers.executor.folder import Job
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AT_ONCE = 64
+AT_ONCE = 256
 SERVER = """
 import asyncio, json, sys
 from aiohttp import web
@@ -142,7 +143,23 @@ def by_enrich(url: str, bodies: list[dict[str, Any]]) -> None:
             created_at=time.time(),
             settings=vars(settings),
         )
-        batches.answer_now(file, Path(folder) / "results.jsonl", job)
+        remote = batches.submit(str(file), job)
+        peak = 0
+        while not remote.ended:
+            peak = max(peak, _measure_memory(Path(folder) / "batches" / remote.id / "pid"))
+            time.sleep(0.05)
+            remote = batches.poll(remote.id)
+    print(f"{'(its worker)':<24}{peak / 1024:>10,.0f} MB", flush=True)
+
+
+def _measure_memory(pid: Path) -> int:
+    """The most memory that a process has had, in kB; 0 where /proc is missing."""
+    try:
+        status = Path(f"/proc/{pid.read_text().strip()}/status").read_text()
+    except OSError:
+        return 0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(found[0]) if found else 0
 
 
 def main() -> None:

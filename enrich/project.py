@@ -28,6 +28,7 @@ from enrich.results import CommandResult, Listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from enrich.ledger.batch import Batch
     from enrich.ledger.copy import Export
@@ -117,6 +118,7 @@ class Project:
         retry: bool = False,
         full_refresh: bool = False,
         max_cost: float | None = None,
+        by: datetime | None = None,
         exclude: Sequence[str] = (),
     ) -> CommandResult[Plan]:
         """Returns what `run` would do with the named models, or all, in the same order. Spends
@@ -130,7 +132,7 @@ class Project:
         # The same options as `run` has, or the plan would be of another run.
         flow = self._flow(names)
         picked = pick_models(flow, names, exclude)
-        options = RunOptions(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
+        options = RunOptions.of(retry, full_refresh, max_cost, by)
         plans = foresee_models(flow, picked, provider, options)
         return CommandResult.of(plans, problems=flow.found.problems.values())
 
@@ -178,6 +180,7 @@ class Project:
         retry: bool = False,
         full_refresh: bool = False,
         max_cost: float | None = None,
+        by: datetime | None = None,
         exclude: Sequence[str] = (),
         accept_drift: bool = False,
         fail_fast: bool = False,
@@ -187,14 +190,15 @@ class Project:
 
         See `manifest.selection` for the names. Waits for the batches unless `detach`. `retry` asks
         again for rows that failed in earlier runs, `full_refresh` for all rows. `max_cost` (USD)
-        replaces the project's budget for a run. `accept_drift` publishes even if a drift test
+        replaces the project's budget for a run. What is left at the moment `by` is answered at
+        once, by chat. `accept_drift` publishes even if a drift test
         fails. If a model cannot be started, the models after it are skipped and the others go on;
         the problem is raised at the end or, with `fail_fast`, at once.
         """
         self.files.check_writable()
         flow = self._flow(names, accept_drift=accept_drift, fail_fast=fail_fast)
         picked = pick_models(flow, names, exclude)
-        options = RunOptions(retry=retry, full_refresh=full_refresh, max_cost=max_cost)
+        options = RunOptions.of(retry, full_refresh, max_cost, by)
         run_models(flow, picked, provider, options, detach=detach)
         return self._result(flow, [each.name for each in picked])
 

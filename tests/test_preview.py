@@ -145,14 +145,16 @@ def test_answers_that_were_lost_on_the_way_are_asked_again(tmp_path: Path) -> No
 
 
 def test_a_preview_that_was_killed_keeps_what_came_in(tmp_path: Path) -> None:
-    """Whoever is next finds it abandoned: answers in its file are kept, the others are asked."""
+    """With its worker, in the middle of a line: whoever is next has the rest of it answered."""
     with Rehearsal() as server:
         root = plants(tmp_path, server)
         opened(root).preview("kinds")
         left(root)
-        (results,) = root.glob(".enrich/batches/*/result-0.jsonl")
+        (results,) = root.glob(".enrich/chat/*/*/output.jsonl")
         lines = results.read_text().splitlines(keepends=True)
         results.write_text("".join(lines[:2]) + lines[2][:30])
+        kept = results.with_name("state.json")
+        kept.write_text(json.dumps(json.loads(kept.read_text()) | {"status": "in_progress"}))
         (state,) = opened(root).run()
         assert (state.ok, server.bill.total) == (4, 6)
 

@@ -14,6 +14,7 @@ from folders import opened, plants, settings, write
 from enrich.manifest.prompt import Prompt
 from enrich.manifest.template import Expression, Image, Text, parse_template
 from enrich.providers import Limits
+from enrich.providers.capabilities import answer_now
 from enrich.providers.openai import Account, OpenAIProvider
 from enrich.providers.openai.chat_api import ChatApi
 from enrich.providers.openai.connection import Connection
@@ -287,7 +288,7 @@ def test_rows_may_share_a_picture(tmp_path: Path) -> None:
         assert plan.reasons == {"prompt changed": 4}
 
 
-def test_complete_answers_requests_now(tmp_path: Path) -> None:
+def test_requests_are_answered_now(tmp_path: Path) -> None:
     """The synchronous endpoint of the same provider gives result lines like a batch's; what is
     wrong with one request is its own answer."""
     with Rehearsal() as server:
@@ -295,8 +296,8 @@ def test_complete_answers_requests_now(tmp_path: Path) -> None:
         chat = ChatApi(connection=Connection(name="api", account=account), root=tmp_path)
         provider = OpenAIProvider(name="api", llm="x", account=account, limits=Limits(), chat=chat)
         good = {"model": "x", "messages": [{"role": "user", "content": "Hi"}]}
-        requests = lines(tmp_path / "requests.jsonl", good, good | {"stream": True})
-        provider.complete(requests, tmp_path / "results.jsonl")
+        requests = lines(tmp_path / "requests.jsonl", good, good | {"messages": []})
+        answer_now(provider, requests, tmp_path / "results.jsonl")
         assert server.bill.total == 1
     found = (json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines())
     responses = {line["custom_id"]: line["response"] for line in found}

@@ -11,7 +11,7 @@ import click
 
 from enrich.cli.journal import Journal
 from enrich.errors import EnrichError, OverBudget
-from enrich.ledger.batch import PREVIEW_REMOTE, list_unread
+from enrich.ledger.batch import list_unread
 from enrich.manifest.config import WORK_FOLDER
 
 if TYPE_CHECKING:
@@ -148,9 +148,7 @@ def _describe_interrupted_run(folder: Path) -> str:
         # Short, because whoever has pressed Ctrl-C is waiting.
         project = Project(folder, lock_timeout=1)
         with project.files.open_ledger("read") as database:
-            unread_batches = [
-                batch for batch in list_unread(database) if batch.remote != PREVIEW_REMOTE
-            ]
+            unread_batches = [batch for batch in list_unread(database) if batch.run]
     except EnrichError:
         return "nothing is lost; enrich status shows what is under way"
     if any(batch.sent for batch in unread_batches):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
@@ -139,6 +140,7 @@ class RunArguments(TypedDict):
     retry: bool
     full_refresh: bool
     max_cost: float | None
+    by: datetime | None
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,6 +154,12 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--full-refresh", is_flag=True, help="Ask about every row, answered or not."),
         click.option("--retry", is_flag=True, help="Ask again about rows that have failed."),
+        click.option(
+            "--by",
+            metavar="TIME",
+            callback=parse_time,
+            help="Answer what is left at TIME (18:00, or a date and time) at once.",
+        ),
         now_option,
         provider_option,
         select_options,
@@ -210,6 +218,26 @@ def sample_options(rows: int) -> Callable[[Callable[..., Any]], Callable[..., An
         return command
 
     return decorate
+
+
+def parse_time(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
+    """Returns the next moment of a time of day, or the moment of an ISO date and time, both of
+    which are local unless they say otherwise. Raises BadParameter for what is neither, or past."""
+    if text is None:
+        return None
+    now = datetime.now().astimezone()
+    try:
+        moment = datetime.combine(now.date(), time.fromisoformat(text)).astimezone()
+        return moment if moment > now else moment + timedelta(days=1)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text).astimezone()
+    except ValueError as problem:
+        raise click.BadParameter(f"'{text}' is no time, such as 18:00") from problem
+    if moment <= now:
+        raise click.BadParameter(f"{text} is in the past")
+    return moment
 
 
 def parse_columns(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:

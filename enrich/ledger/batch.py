@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from enrich.db.creation import make_folder
 from enrich.errors import ProviderError
+from enrich.pricing.price import Price
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,10 +43,6 @@ OVERDUE_AFTER = timedelta(hours=26)
 offered."""
 
 
-PREVIEW_REMOTE = "now"
-"""The remote id of a preview: a batch whose requests are sent one by one, within one turn."""
-
-
 QUEUE_FULL = "token_limit_exceeded"
 """OpenAI's code for a batch that failed because its queue was full. None of it was run, and the
 same file can be submitted again."""
@@ -57,8 +54,10 @@ class Batch:
 
     `identity` is the provider that its requests were made for: see `Provider.identity`. `outcomes`,
     once it has been read, is a JSON object with the count of each outcome; they add up to
-    `requests`. `reserved` is its estimated cost and `cost` the actual one (USD). `held` names the
-    budget that keeps it from being sent.
+    `requests`. `reserved` is its estimated cost and `cost` the actual one (USD), prices are USD for
+    a million tokens, and the tokens of a batch under way are those of its answers so far. `held`
+    names the budget that keeps it from being sent. `hurried_at` is when it was cancelled because
+    its run was due.
     """
 
     id: str
@@ -87,7 +86,14 @@ class Batch:
     read_number: int | None = None
     outcomes: str | None = None
     cancelled_at: datetime | None = None
+    hurried_at: datetime | None = None
     held: str | None = None
+    input_price: float | None = None
+    cached_price: float | None = None
+    output_price: float | None = None
+    input_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
     reserved: float | None = None
     cost: float | None = None
 
@@ -110,13 +116,29 @@ class Batch:
         return self.ended_at is not None and not self.late
 
     @property
+    def spent(self) -> float:
+        """What its answers so far have cost, in USD; 0 if no price is known."""
+        if self.cost is not None or self.price is None:
+            return self.cost or 0.0
+        return self.price.price_tokens(
+            input_tokens=self.input_tokens or 0,
+            cached_tokens=self.cached_tokens or 0,
+            output_tokens=self.output_tokens or 0,
+        )
+
+    @property
+    def price(self) -> Price | None:
+        """What its tokens cost; None if that was not known when it was planned."""
+        figures = (self.input_price, self.cached_price, self.output_price)
+        if any(figure is None for figure in figures):
+            return None
+        fresh, cached, output = (float(figure or 0) for figure in figures)
+        return Price(input=fresh, cached=cached, output=output, source="the ledger")
+
+    @property
     def overdue(self) -> bool:
         """Whether it has been open for longer than OVERDUE_AFTER, by the local clock."""
-        open_ = (
-            self.submitted_at is not None
-            and self.ended_at is None
-            and self.remote != PREVIEW_REMOTE
-        )
+        open_ = self.submitted_at is not None and self.ended_at is None
         return open_ and utc_now() - (self.submitted_at or utc_now()) > OVERDUE_AFTER
 
     @property
@@ -194,6 +216,8 @@ def record_remote(
     """
     # Otherwise the rows that it did not answer would be planned again, against that person's will.
     stopped = remote.status.lower() in ("cancelling", "cancelled") and batch.cancelled_at is None
+    # Ctrl-C ends a preview so, and a run that is due its batch.
+    stopped = stopped and batch.run > 0 and batch.hurried_at is None
     if stopped:
         files.say(
             f"{batch.id} was cancelled at {batch.provider} and stays cancelled: "
@@ -210,6 +234,9 @@ def record_remote(
         failed=remote.failed,
         code=remote.code,
         error=remote.error,
+        input_tokens=remote.input_tokens,
+        cached_tokens=remote.cached_tokens,
+        output_tokens=remote.output_tokens,
         result_files=remote.files,
         late=batch.late + 1 if late else 0,
         submitted_at=batch.submitted_at or submitted_at,

@@ -49,6 +49,7 @@ def enqueue(database: Ledger, each: Waiting) -> None:
         retry=each.options.retry,
         full_refresh=each.options.full_refresh,
         max_cost=each.options.max_cost,
+        due_at=each.options.due_at,
         invocation=each.options.invocation,
         variables=dump_values(each.variables),
     )
@@ -67,6 +68,7 @@ def list_waiting(database: Ledger) -> tuple[Waiting, ...]:
                 retry=row["retry"],
                 full_refresh=row["full_refresh"],
                 max_cost=row["max_cost"],
+                due_at=row["due_at"],
                 invocation=row["invocation"],
             ),
             variables=load_values(row["variables"]),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from enrich.db.database import Ledger
 
@@ -16,15 +18,25 @@ class RunOptions:
     """The options of a command for its runs.
 
     `retry` resets the attempts of rows that failed in earlier runs, `full_refresh` asks for every
-    row again. `max_cost` is USD. `invocation` is the command's first run, None before it starts.
-    `foreseen` is USD that earlier plans of the same command would spend; 0 unless it only plans.
+    row again. `max_cost` is USD. What is left at `due_at` (UTC) is answered at once. `invocation`
+    is the command's first run, None before it starts. `foreseen` is USD that earlier plans of the
+    same command would spend; 0 unless it only plans.
     """
 
     retry: bool = False
     full_refresh: bool = False
     max_cost: float | None = None
+    due_at: datetime | None = None
     invocation: int | None = None
     foreseen: float = 0.0
+
+    @classmethod
+    def of(
+        cls, retry: bool, full_refresh: bool, max_cost: float | None, by: datetime | None
+    ) -> RunOptions:
+        """Returns the options of a command; `by` is a moment in any time zone, or the local one."""
+        due_at = by.astimezone(UTC).replace(tzinfo=None) if by else None
+        return cls(retry=retry, full_refresh=full_refresh, max_cost=max_cost, due_at=due_at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +45,7 @@ class Run:
 
     `again` resets the attempts of failed rows. `since` is 0, or for a full refresh the number of
     batches read before it: only answers read after these count. `invocation` is the first run of
-    the same command. `limits` are USD by scope: see `find_limits`.
+    the same command. `limits` are USD by scope: see `find_limits`. `due_at`: see RunOptions.
     """
 
     id: int
@@ -46,6 +58,7 @@ class Run:
     since: int
     invocation: int
     limits: Mapping[str, float]
+    due_at: datetime | None = None
 
     @classmethod
     def latest(cls, database: Ledger, model: str) -> Run:

@@ -9,6 +9,7 @@ from enrich.compiler import tables
 from enrich.compiler.compilation import compile_model
 from enrich.compiler.version import Version
 from enrich.errors import ProjectError
+from enrich.ledger.batch import list_unread
 from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
 from enrich.pipeline import diff, plan
@@ -23,6 +24,7 @@ from enrich.providers.capabilities import check_provider, quote_price
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger, Warehouse
@@ -224,7 +226,16 @@ def _build_run(
         since=_find_since(database, work, options),
         invocation=options.invocation or number,
         limits=find_limits(config.budget, prompt.budget, options.max_cost),
+        due_at=options.due_at or _find_due(database, work.model.name),
     )
+
+
+def _find_due(database: Ledger, model: str) -> datetime | None:
+    """Returns when the run under way has to be done, if there is one: the next one goes on with
+    it."""
+    if not any(batch.model == model and batch.run for batch in list_unread(database)):
+        return None
+    return Run.latest(database, model).due_at
 
 
 def _find_since(database: Ledger, work: CompiledModel, options: RunOptions) -> int:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.compiler.compilation import describe_select
 from enrich.errors import DiskError, EnrichError, InputError, Locked
+from enrich.pipeline.plan import OtherPrices
 from enrich.pipeline.publish import check_answers, check_names
 from enrich.pipeline.run import check_model
-from enrich.pipeline.workspace import NOW
-from enrich.providers.capabilities import quote_price
+from enrich.providers.capabilities import NOW, choose_now, is_at_once, quote_price
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from enrich.db.files import DatabaseFiles
     from enrich.ledger.state import State
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from enrich.pipeline.listener import Listener
     from enrich.pipeline.test import Result
     from enrich.pipeline.workspace import Workspace
-    from enrich.pricing.price import Price
     from enrich.providers import Provider
 
 
@@ -91,12 +91,17 @@ class Flow:
             return f"{own.removesuffix(override)}{override}"
         return override or own
 
-    def find_batch_price(self, provider: Provider, llm: str) -> Price | None:
-        """Returns the price in a batch, for a provider that answers at once; None for others."""
+    def find_other_prices(
+        self, provider: Provider, llm: str, due_at: datetime | None
+    ) -> OtherPrices:
+        """Returns what an llm costs the other way: in a batch, or at once."""
         base = provider.name.removesuffix(NOW)
-        if base == provider.name:
-            return None
-        return quote_price(self.workspace.open_provider(base), llm)
+        if base != provider.name:
+            return OtherPrices(in_batch=quote_price(self.workspace.open_provider(base), llm))
+        if due_at is None or is_at_once(provider):
+            return OtherPrices()
+        now = choose_now(provider)  # said before anything is sent, if it cannot
+        return OtherPrices(at_once=quote_price(now, llm, now=True), due_at=due_at)
 
     def find_enrichment_model(self, name: str) -> Model:
         """Returns the enrichment model of this name. Raises ProjectError if it is a plain one."""

@@ -35,7 +35,7 @@ def foresee_models(
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check(picked, provider, ready=False, refresh=options.full_refresh)
-        settle_previews(flow.files)
+        settle_previews(flow.files, flow.workspace.open_provider)
     plans: list[Plan] = []
     waits: dict[str, tuple[str, ...]] = {}
     for each in picked:
@@ -116,5 +116,5 @@ def _foresee_one(
         flow.listener.say(f"{model.name} cannot be run yet: {problem.message}; {problem.hint}")
     views = [view for view in built if not view.asks]
     found = draft.foresee_run(flow.files, flow.config, chosen, model, options, views=views)
-    in_batch = flow.find_batch_price(chosen, found.llm)
-    return found.with_notes(flow.graph.find_unstable(model.name), in_batch)
+    prices = flow.find_other_prices(chosen, found.llm, options.due_at)
+    return found.with_notes(flow.graph.find_unstable(model.name), prices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from datetime import UTC
 from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from enrich.pricing.price import format_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from enrich.db.database import Database, Ledger
     from enrich.ledger.budget import Remaining
@@ -46,6 +48,29 @@ ROW_STATES = {
     "unsendable": "cannot be sent",
 }
 """The states of rows that are not asked: the words of `reasons.sql` and of messages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherPrices:
+    """What the same tokens cost `in_batch`, for a provider that answers at once, or at once when a
+    run is `due_at` (UTC); None where that is not an option or not known."""
+
+    in_batch: Price | None = None
+    at_once: Price | None = None
+    due_at: datetime | None = None
+
+    def compare(self, price: Price, usd: float) -> tuple[str, ...]:
+        """Returns notes for what costs `usd` at `price`."""
+        notes = []
+        if self.in_batch and self.in_batch.output < price.output:
+            less = format_usd(usd * (1 - self.in_batch.output / price.output))
+            notes.append(f"answered now: a batch costs about {less} less, and takes up to 24 hours")
+        if self.due_at and self.at_once and price.output:
+            more = format_usd(usd * max(0.0, self.at_once.output / price.output - 1))
+            moment = self.due_at.replace(tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+            cost = f"for about {more} more at most"
+            notes.append(f"what is left at {moment} is answered at once, {cost}")
+        return tuple(notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +113,9 @@ class Plan:
     held_back: str = ""
     notes: tuple[str, ...] = ()
 
-    def with_notes(self, unstable: tuple[str, ...], batch_price: Price | None = None) -> Plan:
+    def with_notes(self, unstable: tuple[str, ...], prices: OtherPrices) -> Plan:
         """Returns the plan with a note for each `unstable` function, which may change rows on every
-        run, and with what answers cost less in a batch, whose price is `batch_price`."""
+        run, and with what answers would cost the other way: in a batch, or at once when due."""
         cost = ""
         if self.estimate and self.requests and self.estimate.usd:
             cost = f", for about {format_usd(self.estimate.usd * self.rows / self.requests)}"
@@ -98,9 +123,7 @@ class Plan:
         each = f"each run may ask all {self.rows:,} rows again{cost}"
         notes = [f"{word} may return something different each time: {each}" for word in unstable]
         usd = self.estimate.usd if self.estimate else None
-        if usd and batch_price and self.price and batch_price.output < self.price.output:
-            less = format_usd(usd * (1 - batch_price.output / self.price.output))
-            notes.append(f"answered now: a batch costs about {less} less, and takes up to 24 hours")
+        notes += prices.compare(self.price, usd) if usd and self.price else ()
         return replace(self, notes=tuple(notes))
 
     @property

@@ -1,41 +1,35 @@
 """Preview: answer a few rows now, one request at a time, and show them with their answers.
 
 A preview sends the same requests to the same llm as a batch. So its answers go to the ledger like
-any others, and no later run pays for them again. A preview is a batch of run 0, created and read in
-one turn.
+any others, and no later run pays for them again. A preview is a batch of run 0 that the provider
+answers at once, and that is followed to its end in one turn.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import inputs, tables
-from enrich.errors import InputError, OverBudget, ProviderError
-from enrich.ledger.batch import (
-    PREVIEW_REMOTE,
-    list_unread,
-    make_batch_folder,
-    name_request_file,
-    save_batch,
-    utc_now,
-)
+from enrich.errors import InputError, OverBudget, ProjectError, ProviderError
+from enrich.ledger.batch import list_unread
 from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
 from enrich.pipeline import draft, plan, read
-from enrich.pipeline.fetch import list_result_paths
 from enrich.pipeline.plan import Cut, Spending
+from enrich.pipeline.poll import advance_batch
 from enrich.pipeline.read import Judge, read_batches
 from enrich.pipeline.render import measure_content
 from enrich.pipeline.select import select_rows
-from enrich.pipeline.write import write_requests
+from enrich.pipeline.withdraw import forget_batch
 from enrich.pricing.estimate import TokenRate
 from enrich.pricing.price import format_usd
-from enrich.providers.capabilities import answer_now, quote_price
+from enrich.providers.capabilities import NOW_PAUSE, choose_now, quote_price
 from enrich.results import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger
@@ -145,6 +139,7 @@ def ask_rows(
 ) -> AskedRows:
     """Answer the rows that `Compiled.only` selects. Requests that the ledger has answers to are not
     sent again. Raises what `preview_rows` raises."""
+    now = choose_now(provider)
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
         few = work.narrow(where=where.strip(), limit=limit, among=among)
@@ -158,10 +153,10 @@ def ask_rows(
         shown = database.fetch_dicts("SELECT * FROM temp._enrich_rows")
         rows = database.execute(inputs.render_snapshot_rows(few.key))
         with database.transaction():
-            batch = _plan_preview(database, config, provider, few, model)
+            batch = _plan_preview(database, config, now, few, model)
     cost: float | None = 0.0
     if batch is not None:
-        cost = _answer_batch(files, provider, batch, whom=f"{work.body.llm} ({provider.name})")
+        cost = _answer_batch(files, now, batch, whom=f"{work.body.llm} ({provider.name})")
     return AskedRows(
         work=work,
         keys=[key for key, _, _, _ in rows],
@@ -216,8 +211,6 @@ def _plan_preview(
         raise OverBudget(what, hint="ask fewer rows with -n, or raise the budget")
     cut = Cut(start=0, requests=requests, bytes=size)
     (name,) = plan.assign_batches(database, one, [cut], spending, paid=requests)
-    # Committed before the first call, so that a crash leaves a record of what may be billed.
-    database.call("answering", batch=name)
     return next(batch for batch in list_unread(database) if batch.id == name)
 
 
@@ -266,51 +259,65 @@ def _find_answers(
 def _answer_requests(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
     """Send the requests of a preview. Returns the ended batch, which is ready to be read.
 
-    If the provider refuses every request, the batch is deleted and the error raised.
+    If the provider refuses every request, the batch is deleted and the error raised. After Ctrl-C,
+    what has been sent is waited for and read, and the rest is not asked.
     """
-    with files.open_ledger() as database:
-        judge = Judge.of(database, batch.version_id)
-        requests = make_batch_folder(files, batch) / name_request_file(batch.id)
-        write_requests(database, requests, batch, judge)
-    # Named like a downloaded result file, because it is read like one.
-    (results,) = list_result_paths(files, replace(batch, result_files=(PREVIEW_REMOTE,)))
     try:
-        answer_now(provider, requests, results)
+        batch = _follow_batch(files, provider, batch)
     except ProviderError:
-        with files.open_ledger() as database, database.transaction():
-            for table in ("requests", "batches"):
-                database.execute(f"DELETE FROM ledger.{table} WHERE batch = $batch", batch=batch.id)
+        left = _find_open(files, batch)
+        if left.remote is None:  # otherwise it may have answers, which the next command reads
+            forget_batch(files, left)
         raise
-    except KeyboardInterrupt:  # `answer_now` has waited for the calls that it had already made
-        _end_preview(files, batch, status="cancelled")
+    except KeyboardInterrupt:
+        batch = _find_open(files, batch)
+        if batch.remote is None:
+            forget_batch(files, batch)
+            raise
+        provider.cancel(batch.remote)
+        read_batches(files, [_follow_batch(files, provider, batch)])
         raise
-    return _end_preview(files, batch, status="completed")
+    if (batch.status or "").lower() == "failed" and not batch.completed:
+        forget_batch(files, batch)
+        hint = "`enrich debug` checks the setup; nothing was answered"
+        raise ProviderError(batch.error or "the preview failed", hint=hint)
+    return batch
 
 
-def settle_previews(files: DatabaseFiles) -> list[ReadBatch]:
+def _follow_batch(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
+    """Returns a batch once it has ended."""
+    while not (batch := advance_batch(files, provider, batch)).ended:
+        time.sleep(NOW_PAUSE)
+    return batch
+
+
+def _find_open(files: DatabaseFiles, batch: Batch) -> Batch:
+    """Returns an open batch as the ledger knows it."""
+    with files.open_ledger() as database:
+        return next(each for each in list_unread(database) if each.id == batch.id)
+
+
+def settle_previews(
+    files: DatabaseFiles, open_provider: Callable[[str], Provider]
+) -> list[ReadBatch]:
     """Read the results of abandoned previews. Returns the batches with their outcomes.
 
     A preview holds the project's lock until it is read, so any that is found unread was abandoned.
-    If it was killed, which of its calls were billed is not known, and that is reported.
+    Its worker does not know that: it has finished, or is waited for, since it has only a few rows.
     """
     with files.open_ledger() as database:
-        left = [batch for batch in list_unread(database) if batch.remote == PREVIEW_REMOTE]
-    # Ctrl-C records how a preview ended; one without an end was killed.
-    ended = [e if e.ended_at else _end_preview(files, e, status="interrupted") for e in left]
+        left = [batch for batch in list_unread(database) if not batch.run]
+    ended = []
+    for batch in left:
+        if not batch.sent:
+            forget_batch(files, batch)
+            continue
+        files.say(f"reading a preview of {batch.model} that was interrupted")
+        try:
+            ended.append(_follow_batch(files, open_provider(batch.provider), batch))
+        except (ProviderError, ProjectError) as problem:
+            files.say(f"{problem.message} ({problem.hint})")
     done, troubles = read_batches(files, ended)
-    for batch, outcomes in done:
-        lost = outcomes.get("expired", 0) if batch.status == "interrupted" else 0
-        if lost:
-            cost = format_usd((batch.reserved or 0) * lost / batch.requests)
-            what = f"a preview of {batch.model} was interrupted"
-            files.say(f"{what}: {lost:,} of its calls may have been billed, about {cost}")
-    for _, problem in troubles:
-        files.say(problem.message)
+    for _, trouble in troubles:
+        files.say(trouble.message)
     return done
-
-
-def _end_preview(files: DatabaseFiles, batch: Batch, *, status: str) -> Batch:
-    """Mark a preview as ended. Returns the updated batch."""
-    results = make_batch_folder(files, batch) / "result-0.jsonl"
-    found = (PREVIEW_REMOTE,) if results.exists() else ()
-    return save_batch(files, batch, status=status, ended_at=utc_now(), result_files=found)

@@ -96,7 +96,7 @@ def plan_retries(
             why = "it was cancelled" if cancelled else _explain_hopeless(database, run)
             if why:
                 stop_run(database, model, why)
-            planned = 0 if why else _plan_again(database, open_provider, run, replan=bool(waiting))
+            planned = 0 if why else plan_again(database, open_provider, run, replan=bool(waiting))
         if why and not cancelled:
             files.say(f"{model} is stopped: {why}")
         asked += max(0, planned - sum(batch.requests for batch in waiting))
@@ -104,7 +104,7 @@ def plan_retries(
     return asked, changed
 
 
-def _plan_again(
+def plan_again(
     database: Ledger, open_provider: Callable[[str], Provider], run: Run, *, replan: bool
 ) -> int:
     """Plan the requests of a run that should be asked. Returns how many there are.

@@ -86,6 +86,7 @@ def start_run(
                 invocation=run.invocation,
                 budgets=list(run.limits),
                 limits=list(run.limits.values()),
+                due_at=run.due_at,
             )
         answered = bool(database.execute(tables.render_has_answers(model.name)))
     return StartedRun(run=run.id, plan=drafted.plan, answered=answered)

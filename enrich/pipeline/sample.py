@@ -61,7 +61,8 @@ def _prepare_sample(flow: Flow, model: Model) -> Iterator[None]:
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check_upstream(model)
-        settle_previews(flow.files)  # so that no answer is asked for that an abandoned one has
+        # So that no answer is asked for that an abandoned one has.
+        settle_previews(flow.files, flow.workspace.open_provider)
         yield
 
 

@@ -67,7 +67,7 @@ def run_models(
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check(picked, provider, refresh=options.full_refresh)
-        settle_previews(flow.files)
+        settle_previews(flow.files, flow.workspace.open_provider)
     # Other commands may have models in the queue as well, so each command has an id.
     command, names = uuid4().hex[:12], {each.name for each in picked}
     try:
@@ -198,7 +198,8 @@ def _advance_and_publish(flow: Flow) -> Turn:
             listener.say(f"{batch.id} failed before any of it was run: {why}")
             continue
         parts = ", ".join(f"{many:,} {word}" for word, many in outcomes.items())
-        listener.say(f"{batch.id} {batch.status}: {batch.requests:,} sent = {parts}")
+        why = f"; {batch.error}" if batch.error and batch.status == "expired" else ""
+        listener.say(f"{batch.id} {batch.status}: {batch.requests:,} sent = {parts}{why}")
     with flow.files.open_ledger() as database:
         unpublished = {str(row[0]) for row in database.call("unpublished")}
     _publish(flow, unpublished)
@@ -224,7 +225,7 @@ def _show_progress(flow: Flow, turn: Turn) -> None:
         return
     with flow.files.open_ledger() as database:
         figures = {name: database.call("progress", model=name)[0] for name in names}
-    for name, (total, answered, failed, spent) in figures.items():
+    for name, (total, answered, failed, spent, tokens, rate) in figures.items():
         own = [batch for batch in seen if batch.model == name]
         words = {"read" if batch.read_at else describe_standing(batch) for batch in own}
         # Batches that have been read say nothing about a model that still has open ones.
@@ -236,6 +237,8 @@ def _show_progress(flow: Flow, turn: Turn) -> None:
                 answered=int(answered),
                 failed=int(failed),
                 spent=spent,
+                tokens=int(tokens),
+                rate=float(rate),
                 state=", ".join(sorted(words)),
             )
         )
@@ -319,9 +322,10 @@ def _start_model(flow: Flow, model: Model, provider: str | None, options: RunOpt
         _build_plain_model(flow, model, refresh=options.full_refresh)
         return options
     chosen = flow.open_provider(model, provider)
+    llm = model.own_prompt.llm or chosen.llm
+    prices = flow.find_other_prices(chosen, llm, options.due_at)
     result = start_run(flow.files, flow.config, chosen, model, options)
-    in_batch = flow.find_batch_price(chosen, result.plan.llm)
-    planned = result.plan.with_notes(flow.graph.find_unstable(model.name), in_batch)
+    planned = result.plan.with_notes(flow.graph.find_unstable(model.name), prices)
     for sentence in (str(planned), *planned.notes):
         flow.listener.say(sentence)
     notice = read_notice(chosen)

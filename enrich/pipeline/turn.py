@@ -14,10 +14,12 @@ from enrich.ledger.budget import Remaining
 from enrich.ledger.run import Run
 from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.pipeline import poll
+from enrich.pipeline.hurry import hurry_runs
 from enrich.pipeline.preview import settle_previews
 from enrich.pipeline.read import read_batches
 from enrich.pipeline.retry import plan_retries, stop_hopeless, stop_run
 from enrich.pipeline.submit import discard_unused
+from enrich.providers.capabilities import set_allowance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,10 +64,12 @@ def advance_batches(files: DatabaseFiles, open_provider: Callable[[str], Provide
     deleted: they would be refused as well.
     """
     result = Turn()
-    previews = settle_previews(files)
+    previews = settle_previews(files, open_provider)
+    result.troubles += hurry_runs(files, open_provider)
     with files.open_ledger() as database:
         stop_hopeless(files, database, list_unread(database))
-        todo = list_unread(database)  # again, because stopping deletes batches
+        # Again, because stopping deletes batches. A preview that is left is its worker's.
+        todo = tuple(batch for batch in list_unread(database) if batch.run)
         proven = {str(row[0]) for row in database.call("proven")}
     fetched = _advance_each(files, open_provider, todo, proven, result)
     discard_unused(files, open_provider)
@@ -101,6 +105,7 @@ def _advance_each(
                 continue
             after = _hold_unpaid(files, batch)
             if after.held is None:
+                _limit_cost(files, provider, after)
                 after = poll.advance_batch(files, provider, after)
         except (ProviderError, ProjectError) as problem:
             result.troubles.append((batch.model, problem))
@@ -155,6 +160,18 @@ def _may_submit(
     # here.
     tokens = sum(other.bytes for other in (*busy, batch)) // BYTES_PER_TOKEN
     return tokens <= limits.enqueued_tokens
+
+
+def _limit_cost(files: DatabaseFiles, provider: Provider, batch: Batch) -> None:
+    """Tell a provider what a batch may cost: what the others leave of its budget."""
+    if batch.ended_at is not None or batch.price is None:
+        return
+    with files.open_ledger() as database:
+        left = Remaining.of_run(database, Run.latest(database, batch.model))
+    if left.usd is not None:
+        own = max(batch.reserved or 0.0, batch.spent) if batch.sent else 0.0
+        usd = max(0.0, left.limit - left.spent + own)
+        set_allowance(provider, batch.intent, usd, batch.price)
 
 
 def _hold_unpaid(files: DatabaseFiles, batch: Batch) -> Batch:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enrich.ledger.batch import (
-    PREVIEW_REMOTE,
     check_owner,
     record_remote,
     save_batch,
@@ -34,17 +33,17 @@ def stop_batch(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
     """Stop a batch: delete it if it was not sent, or ask its provider to cancel it. Returns the
     updated batch. Raises ProviderError if the provider refuses."""
     if batch.remote is None and batch.intended_at is None:
-        return _forget_planned(files, batch)
+        return forget_batch(files, batch)
     # First, because a create may be in doubt: the batch is then cancelled as soon as it is found.
     batch = save_batch(files, batch, cancelled_at=utc_now())
-    if batch.remote in (None, PREVIEW_REMOTE) or batch.ended_at is not None:
+    if batch.remote is None or batch.ended_at is not None:
         return batch
     check_owner(provider, batch)
     return record_remote(files, batch, provider.cancel(batch.remote))
 
 
-def _forget_planned(files: DatabaseFiles, batch: Batch) -> Batch:
-    """Delete a batch that was never sent: its rows count as not asked."""
+def forget_batch(files: DatabaseFiles, batch: Batch) -> Batch:
+    """Delete a batch that was never sent, or that was refused: its rows count as not asked."""
     with files.open_ledger() as database, database.transaction():
         database.call("unused_files", model=batch.model, batch=batch.id)
         for table in ("requests", "batches"):

@@ -12,7 +12,7 @@ from enrich.errors import Locked, ProjectError, nearest
 from enrich.manifest import hidden, loading, variables
 from enrich.manifest.config import Config
 from enrich.manifest.sources import resolve_address
-from enrich.providers.capabilities import choose_now
+from enrich.providers.capabilities import NOW, choose_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from enrich.manifest.graph import Graph
     from enrich.pipeline.listener import Listener
     from enrich.providers import Provider
-
-
-NOW = ":now"
-"""How the name of a provider ends that answers batches at once. It is part of the name, so that the
-ledger and every later command know it without being told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +126,7 @@ class Workspace:
 
         base = name.removesuffix(NOW)
         if name not in self.config.providers and base != name:
-            return choose_now(self.open_provider(base), name)
+            return choose_now(self.open_provider(base))
         if name not in self.config.providers:
             hint = nearest(name, self.config.providers)
             raise ProjectError(f"project.yml names no provider '{name}'", hint=hint)

@@ -55,9 +55,10 @@ class Remote:
 
     `status` is the provider's own word; a word outside BATCH_STATUSES is kept and means that the
     batch has not ended. `files` are ids for `Provider.fetch`: none while the batch runs, up to two
-    after it has ended. A batch is `late` if it has ended, but its counts imply result files that
-    `files` does not list yet. `code` and `error` say why a whole batch failed, in the provider's
-    words.
+    after it has ended. The tokens are what its answers have taken so far, 0 if that is not known;
+    those cached are part of the input. A batch is `late` if it has ended, but its counts imply
+    result files that `files` does not list yet. `code` and `error` say why a whole batch failed, in
+    the provider's words.
     """
 
     id: str
@@ -69,6 +70,9 @@ class Remote:
     late: bool = False
     code: str = ""
     error: str = ""
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
 
     @property
     def ended(self) -> bool:

@@ -6,7 +6,10 @@ what happens for a provider without the capability.
 
 from __future__ import annotations
 
+import json
+import time
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from uuid import uuid4
 
 from enrich.errors import ProviderError
 from enrich.providers import Timing
@@ -17,21 +20,40 @@ if TYPE_CHECKING:
     from enrich.pricing.price import Price
     from enrich.providers import Provider
 
-
-@runtime_checkable
-class CompletesNow(Protocol):
-    """Answers a few requests at once, without a batch: what a preview needs."""
-
-    def complete(self, requests: Path, results: Path) -> None:
-        """Answers the requests of a file now, and writes each result line as it comes."""
+NOW = ":now"
+"""How the name of a provider ends that answers batches at once. It is part of the name, so that the
+ledger and every later command know it without being told."""
+NOW_PAUSE = 0.05
+"""Seconds between two looks at a batch that somebody is watching."""
+PREVIEW_RUN = "0"
+"""The run of previews in the metadata of a batch."""
 
 
 @runtime_checkable
 class AnswersNow(Protocol):
-    """Can answer batches at once, for those who cannot wait for its Batch API."""
+    """Can answer batches at once: what previews need, and whoever cannot wait for a Batch API."""
 
     def answering_now(self, name: str) -> Provider:
-        """Returns the same provider, called `name`, which answers batches at once."""
+        """Returns the same provider, called `name`, which answers batches at once. A batch whose
+        metadata says `enrich_run: 0` is a preview, which waits for no other batch."""
+
+
+@runtime_checkable
+class AnswersAtOnce(Protocol):
+    """Knows whether it answers batches at once, or within a day."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether answers come as fast as the llm gives them."""
+
+
+@runtime_checkable
+class KeepsBudget(Protocol):
+    """Can stop a batch before it costs more than it may."""
+
+    def allow(self, intent: str, usd: float, price: Price) -> None:
+        """Says what the answers of the batch of an intent may cost, in USD at a price: before it is
+        submitted, and again whenever that changes."""
 
 
 @runtime_checkable
@@ -85,21 +107,42 @@ class KeepsTime(Protocol):
         """How long to wait."""
 
 
-def answer_now(provider: Provider, requests: Path, results: Path) -> None:
-    """Has the requests of a file answered now. Raises ProviderError if there are only batches."""
-    if not isinstance(provider, CompletesNow):
-        what = f"provider '{provider.name}' only answers batches, so it has no previews"
-        raise ProviderError(what, hint="enrich run sends the rows in batches")
-    provider.complete(requests, results)
-
-
-def choose_now(provider: Provider, name: str) -> Provider:
-    """Returns the provider `name`, which is the same but answers batches at once. Raises
+def choose_now(provider: Provider) -> Provider:
+    """Returns the same provider, called `NAME:now`, which answers batches at once. Raises
     ProviderError if it cannot."""
     if not isinstance(provider, AnswersNow):
-        what = f"provider '{provider.name}' has one way to answer a batch"
-        raise ProviderError(what, hint="leave out --now, or name another provider")
-    return provider.answering_now(name)
+        what = f"provider '{provider.name}' only answers batches: no previews, no --now"
+        raise ProviderError(what, hint="enrich run sends the rows in batches")
+    return provider.answering_now(f"{provider.name.removesuffix(NOW)}{NOW}")
+
+
+def is_at_once(provider: Provider) -> bool:
+    """Whether a provider answers batches at once anyway."""
+    return isinstance(provider, AnswersAtOnce) and provider.at_once
+
+
+def answer_now(provider: Provider, requests: Path, results: Path) -> None:
+    """Has the requests of a file answered now, and writes their result lines. Nothing is kept in
+    the ledger. Raises ProviderError if none is answered, or if the provider only answers
+    batches."""
+    now = choose_now(provider)
+    with requests.open(encoding="utf-8") as lines:
+        endpoint = json.loads(lines.readline())["url"]
+    metadata = {"enrich_batch": uuid4().hex, "enrich_run": PREVIEW_RUN}
+    remote = now.submit(now.upload(requests), endpoint=endpoint, metadata=metadata)
+    while not remote.ended:
+        time.sleep(NOW_PAUSE)
+        remote = now.poll(remote.id)
+    if not remote.completed and remote.error:
+        raise ProviderError(remote.error, hint="`enrich debug` checks the setup")
+    for file in remote.files:
+        now.fetch(file, results)
+
+
+def set_allowance(provider: Provider, intent: str, usd: float, price: Price) -> None:
+    """Says what the answers of a batch may cost in USD, if its provider can keep to that."""
+    if isinstance(provider, KeepsBudget):
+        provider.allow(intent, usd, price)
 
 
 def find_uploads(provider: Provider, name: str) -> tuple[str, ...]:

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from enrich.errors import EnrichError
     from enrich.pipeline.listener import Progress
 
-SPEED_WINDOW = 600.0
-"""Seconds over which the speed is measured: long, because the answers of batches come in bursts."""
-
 
 def print_error(problem: EnrichError) -> None:
     """Print an error: one sentence, a blank line, a hint."""
@@ -104,15 +101,14 @@ class Screen:
                 progress.MofNCompleteColumn(),
                 progress.TextColumn("{task.fields[more]}", markup=False),
                 progress.TimeElapsedColumn(),
-                progress.TimeRemainingColumn(),
                 console=open_console(stderr=True),
-                speed_estimate_period=SPEED_WINDOW,
                 auto_refresh=not is_in_notebook(),
             )
         if found.model not in self._tasks:
             self._tasks[found.model] = self._bars.add_task(found.model, total=found.total, more="")
         more = [f"{found.failed:,} failed"] if found.failed else []
         more += [format_usd(found.spent)] if found.spent else []
+        more += [found.speed] if found.speed else []
         self._bars.update(
             self._tasks[found.model],
             completed=found.answered,

@@ -4,8 +4,7 @@ CREATE OR REPLACE TABLE warehouse.enrich.costs AS
 SELECT batch.model, prompt.llm, batch.provider, batch.prompt,
     coalesce(submitted_at, intended_at, planned_at)::DATE AS day, batch.batch,
     nullif(run, 0) AS run, CASE WHEN run = 0 THEN 'preview' ELSE 'batch' END AS kind,
-    CASE status WHEN 'interrupted' THEN 'may have been billed' ELSE coalesce(status, 'submitted') END
-        AS status, requests,
+    coalesce(status, 'submitted') AS status, requests,
     input_tokens, cached_tokens, output_tokens, reasoning_tokens, reserved, cost
 FROM ledger.batches AS batch JOIN ledger.prompts AS prompt USING (prompt)
 WHERE remote IS NOT NULL OR intended_at IS NOT NULL

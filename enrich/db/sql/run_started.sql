@@ -1,5 +1,5 @@
 INSERT INTO ledger.runs
     (run, model, prompt, provider, max_attempts, retry, again, "rows", requests, started_at, since,
-    invocation, limits)
+    invocation, limits, due_at)
 VALUES ($run, $model, $prompt, $provider, $max_attempts, $retry, $again, $rows, $requests,
-    now()::TIMESTAMP, $since, $invocation, map($budgets::VARCHAR[], $limits::DOUBLE[]))
+    now()::TIMESTAMP, $since, $invocation, map($budgets::VARCHAR[], $limits::DOUBLE[]), $due_at)

@@ -2,7 +2,8 @@
 -- flight and has attempts left; `line` is its place there. $again forgives what failed before run $run, and
 -- only what was read after the $since-th batch counts as answered. A request that has failed twice for the
 -- same reason, one that lies in the request itself, is not sent a third time; and one that somebody has
--- cancelled is not sent again by the same run.
+-- cancelled is not sent again by the same run. What a batch left because its run was due, or because a
+-- budget was used up, has not been tried.
 CREATE OR REPLACE TEMP TABLE _enrich_todo AS
 WITH wanted AS (
     SELECT fingerprint, min(line) AS first FROM temp._enrich_asked
@@ -25,6 +26,10 @@ WITH wanted AS (
             AND (run = $run OR NOT $again)
         ) OVER (PARTITION BY fingerprint, outcome, reason) AS alike
     FROM ledger.responses WHERE fingerprint IN (SELECT fingerprint FROM wanted)
+        AND NOT (outcome = 'expired' AND batch IN (
+            SELECT batch FROM ledger.batches
+            WHERE (hurried_at IS NOT NULL AND cancelled_at IS NULL) OR code = 'budget_reached'
+        ))
 ), heard AS (
     SELECT fingerprint,
         count(*) FILTER (WHERE run = $run OR (outcome <> 'expired' AND NOT $again)) AS tries,

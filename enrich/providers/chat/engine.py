@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,10 @@ MOST_FAULTS = 3
 """How often a row may meet a server's fault before that is its answer: it may be the cause."""
 ALIKE = 20
 """How many of the first rows refused alike show that all of them will be."""
+DIGITS = re.compile(r"\d+")
+"""What does not count when words are compared: positions, numbers of tokens, ids."""
+PREVIEW_REACH, PREVIEW_PATIENCE = 5.0, 60.0
+"""For how many seconds a preview waits for a server that is away, and for one that is busy."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a row is asked again where the server names no time: doubled each time."""
 LOOK_SECONDS = 0.5
@@ -44,12 +49,14 @@ AWAY_PAUSE = 10.0
 @dataclass(kw_only=True)
 class ServerEngine:
     """Asks one server. `hide` takes what may be a secret out of messages, and `clean` what surely
-    is one out of answers."""
+    is one out of answers. `watched` is the number of rows of a preview, for which a person waits,
+    or 0: a preview gives up after a while, and asks nothing twice that may have been billed."""
 
     settings: ChatSettings
     headers: Mapping[str, str] = field(repr=False)
     hide: Callable[[str], str] = field(default=str, repr=False)
     clean: Callable[[str], str] = field(default=str, repr=False)
+    watched: int = 0
     # What is under way has been paid for, so its answers are worth waiting for.
     grace: float = 60.0
     note: str = ""
@@ -85,7 +92,8 @@ class _Conversation:
             headers=dict(self.engine.headers),
             read_bufsize=1 << 20,
         ) as self.session:
-            first = self.answers.take()
+            # Who watches a preview would wait twice as long for the first answers.
+            first = None if self.engine.watched else self.answers.take()
             if first is not None:
                 await self._settle(first)
             await asyncio.gather(*(self._ask_rows() for _ in range(self.level.most)))
@@ -95,7 +103,7 @@ class _Conversation:
     @property
     def over(self) -> bool:
         """Whether nothing more is to be sent."""
-        return self.failed is not None or self.answers.stop.is_set()
+        return self.failed is not None or self.answers.stop.is_set() or self.answers.spent
 
     async def _ask_rows(self) -> None:
         """What one lane does: a row after the other, each until it has its reply."""
@@ -105,15 +113,17 @@ class _Conversation:
     async def _settle(self, row: Mapping[str, Any]) -> None:
         """Ask a row until it has its reply, which is appended."""
         body = json.dumps(row["body"]).encode()
-        url = f"{self.engine.settings.url}{str(row['url']).removeprefix('/v1')}"
+        url = self.engine.settings.locate(row)
         faults = tries = 0
+        began = asyncio.get_running_loop().time()
         while True:
             await self._sleep(self.pacing.reserve(len(body)))
             while not self.over and (closed := self.pacing.closed_for()) > 0:
                 await self._sleep(closed)
             await self.level.enter()
             try:
-                if self.over:
+                # A row that is taken may have waited here for long.
+                if self.over or self.answers.check_spent(self.level.in_flight):
                     return
                 verdict, pause = await self._ask(url, body)
             except aiohttp.ClientConnectorError as problem:
@@ -121,13 +131,17 @@ class _Conversation:
             finally:
                 self.level.leave()
             if verdict is not None:
-                faults += verdict.meaning == "faulty"
+                faults += verdict.meaning in ("faulty", "lost")
                 if verdict.meaning == "hopeless":
                     self.failed = EngineFailed(self.engine.hide(verdict.words))
+                    return
+                if verdict.meaning == "lost" and self.engine.watched:
                     return
                 if verdict.meaning == "answer" or faults > MOST_FAULTS:
                     self._keep(str(row["custom_id"]), verdict)
                     return
+            if self._is_tired(verdict, began):
+                return
             usual = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10)) * random.uniform(0.8, 1.2)  # noqa: S311
             await self._sleep(usual if pause is None else pause)
             tries += 1
@@ -157,7 +171,7 @@ class _Conversation:
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
             words = self.engine.hide(str(problem) or type(problem).__name__)
             said = {"error": {"message": words, "code": "connection_lost"}}
-            return RowVerdict(meaning="faulty", reply=EngineReply(504, said), words=words), None
+            return RowVerdict(meaning="lost", reply=EngineReply(504, said), words=words), None
         self.engine.note = ""
         now = loop.time()
         verdict = judge_answer(status, content)
@@ -167,6 +181,18 @@ class _Conversation:
             return verdict, read_pause(headers, verdict.words)
         self.level.answered(now - began, now)
         return verdict, read_pause(headers, "") if verdict.meaning == "faulty" else None
+
+    def _is_tired(self, verdict: RowVerdict | None, began: float) -> bool:
+        """Whether a preview has waited for long enough for a server that is away or busy; then
+        nothing more is sent."""
+        waited = asyncio.get_running_loop().time() - began
+        if not self.engine.watched or (verdict is not None and verdict.meaning != "busy"):
+            return False
+        if waited < (PREVIEW_REACH if verdict is None else PREVIEW_PATIENCE):
+            return False
+        words = self.engine.hide(verdict.words) if verdict else self.engine.note
+        self.failed = EngineFailed(f"gave up after {waited:.0f} seconds: {words}")
+        return True
 
     def _lose_server(self, problem: Exception, tries: int) -> float:
         """Nobody listens there: say so; returns the seconds until the next look. The row is asked
@@ -178,15 +204,19 @@ class _Conversation:
     def _keep(self, custom_id: str, verdict: RowVerdict) -> None:
         """Append the reply of a row; stop where the first rows are all refused alike."""
         self.answers.put(custom_id, verdict.reply, self.engine.clean)
+        most = min(self.engine.watched or ALIKE, ALIKE)
         self.answered += 1
-        if verdict.reply.status == 200:
-            self.answered = ALIKE  # one that works shows that it does not lie in what all share
-        elif self.answered <= ALIKE:
-            many = self.refusals[verdict.words] = self.refusals.get(verdict.words, 0) + 1
-            if many == ALIKE:
-                words = self.engine.hide(verdict.words)
-                status = verdict.reply.status
-                what = f"the first {ALIKE} requests are all refused with {status}: {words}"
+        # One that works, or that is refused for what it says, shows that it does not lie in what
+        # all of them share.
+        if verdict.reply.status == 200 or "content" in verdict.code:
+            self.answered = ALIKE
+        elif self.answered <= most:
+            alike = DIGITS.sub("", verdict.words)
+            many = self.refusals[alike] = self.refusals.get(alike, 0) + 1
+            if many == most:
+                words, status = self.engine.hide(verdict.words), verdict.reply.status
+                which = f"all {most}" if self.engine.watched == most else f"the first {most}"
+                what = f"{which} requests are refused: the server answered {status}: {words}"
                 self.failed = EngineFailed(what)
 
 

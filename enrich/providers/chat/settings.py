@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SECRETS_VARIABLE = "ENRICH_CHAT_SECRETS"
 """The environment variable by which a worker gets its headers, and what must not be written."""
@@ -14,7 +19,8 @@ SECRETS_VARIABLE = "ENRICH_CHAT_SECRETS"
 class ChatSettings:
     """How a server is asked. `url` is that of its API, such as https://host/v1, `timeout` is in
     seconds, `concurrency` is the most requests at once, and `requests` and `tokens` are limits for
-    a minute; None: no such limit."""
+    a minute; None: no such limit. With `api_version`, the server is Azure's, where each llm has an
+    address of its own."""
 
     name: str
     url: str
@@ -22,6 +28,21 @@ class ChatSettings:
     concurrency: int | None = None
     requests: int | None = None
     tokens: int | None = None
+    api_version: str = ""
+
+    def locate(self, request: Mapping[str, Any]) -> str:
+        """Returns where a request goes.
+
+        >>> here = ChatSettings(name="x", url="https://host/openai", timeout=60, api_version="2")
+        >>> here.locate({"url": "/v1/chat/completions", "body": {"model": "gpt"}})
+        'https://host/openai/deployments/gpt/chat/completions?api-version=2'
+        """
+        path = str(request["url"]).removeprefix("/v1")
+        if not self.api_version:
+            return f"{self.url}{path}"
+        deployment = quote(str(request["body"].get("model", "")), safe="")
+        version = quote(self.api_version)
+        return f"{self.url}/deployments/{deployment}{path}?api-version={version}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from enrich.providers.executor.reply import EngineReply
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Meaning = Literal["answer", "busy", "faulty", "hopeless"]
+Meaning = Literal["answer", "busy", "faulty", "lost", "hopeless"]
+"""`lost`: the request was sent and the connection broke: it may have been answered, and billed."""
 
 BUSY_STATUSES = frozenset({429, 503, 529})
 """The server is there and takes no more now: the row is asked again, and that is no attempt."""
@@ -36,6 +37,7 @@ class RowVerdict:
     meaning: Meaning
     reply: EngineReply
     words: str = ""
+    code: str = ""
     tokens: int = 0
 
 
@@ -51,14 +53,14 @@ def judge_answer(status: int, body: bytes) -> RowVerdict:
     said = {"error": {"message": words, "code": code}}
     reply = EngineReply(status if status != 200 else 500, said)
     if status in BUSY_STATUSES and code not in NO_MONEY_CODES:
-        return RowVerdict(meaning="busy", reply=reply, words=words)
+        return RowVerdict(meaning="busy", reply=reply, words=words, code=code)
     if status in HOPELESS_STATUSES or status == 429 or 300 <= status < 400:
         hint = f" ({HINTS[status]})" if status in HINTS else ""
         words = f"the server answered {status}: {words}{hint}"
         return RowVerdict(meaning="hopeless", reply=reply, words=words)
     if status in FAULTY_STATUSES or status == 200:
-        return RowVerdict(meaning="faulty", reply=reply, words=words)
-    return RowVerdict(meaning="answer", reply=reply, words=words)
+        return RowVerdict(meaning="faulty", reply=reply, words=words, code=code)
+    return RowVerdict(meaning="answer", reply=reply, words=words, code=code)
 
 
 def _parse(body: bytes) -> Any:  # noqa: ANN401  # any JSON

@@ -22,6 +22,7 @@ def open_server_engines(folder: Folder) -> list[ServerEngine]:
             headers=found.headers,
             hide=Secrets.from_values(found.hidden).redact,
             clean=Secrets.from_values(found.sure).redact,
+            watched=folder.state.total if folder.job.is_preview else 0,
         )
     ]
 

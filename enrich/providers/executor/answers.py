@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from dataclasses import dataclass
 from itertools import islice
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
@@ -18,33 +17,25 @@ if TYPE_CHECKING:
 
     from enrich.providers.executor.folder import Folder
     from enrich.providers.executor.reply import EngineReply
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tally:
-    """How many requests have been answered, and how many of them failed."""
-
-    completed: int
-    failed: int
-
-    def plus(self, reply: EngineReply) -> Tally:
-        """Returns the tally with one more answer."""
-        good = reply.status == 200
-        return Tally(completed=self.completed + good, failed=self.failed + (not good))
+    from enrich.providers.executor.tally import Allowance, Tally
 
 
 class Answers:
-    """The rest of a batch; shared by all threads that answer it."""
+    """The rest of a batch; shared by all threads that answer it.
+
+    Once the answers have used up the `allowance`, no more rows are given out.
+    """
 
     def __init__(self, folder: Folder) -> None:
         """Cuts off an incomplete last line. Raises OSError."""
-        self._seen, completed, failed = folder.read_answered()
-        self.tally = Tally(completed=completed, failed=failed)
+        self._seen, self.tally = folder.read_answered()
         self._input = folder.input
         self._queue = read_requests(folder.input)
         self._file = open_private(folder.output, "ab")
         self._lock = Lock()
         self._unsynced = False
+        self.allowance: Allowance | None = None
+        self.spent = False
         self.stop = Event()
 
     def peek(self, number: int) -> list[dict[str, Any]]:
@@ -55,9 +46,19 @@ class Answers:
     def take(self) -> dict[str, Any] | None:
         """The next row; None where there is none, or where there is to be none."""
         with self._lock:
-            if self.stop.is_set():
+            if self.stop.is_set() or self.check_spent():
                 return None
             return next((r for r in self._queue if r["custom_id"] not in self._seen), None)
+
+    def check_spent(self, under_way: int = 0) -> bool:
+        """Whether the allowance is used up, if each row `under_way` costs as much as one answered
+        so far. Once it is, it stays so."""
+        answered = self.tally.completed + self.tally.failed
+        if self.allowance is not None and answered:
+            each = self.allowance.price_tally(self.tally) / answered
+            so_far = each * (answered + under_way)
+            self.spent = self.spent or (so_far > 0 and so_far >= self.allowance.usd)
+        return self.spent
 
     def put(self, custom_id: str, reply: EngineReply, clean: Callable[[str], str] = str) -> None:
         """Append an answer, as a line that `clean` has taken secrets out of."""
@@ -67,7 +68,7 @@ class Answers:
             # Flushed, so that the answer outlives this process; `sync` is for a power cut.
             self._file.flush()
             self._unsynced = True
-            self.tally = self.tally.plus(reply)
+            self.tally = self.tally.plus(reply.status, reply.body)
 
     def sync(self) -> bool:
         """Forces new answers to disk; returns whether there were any."""

@@ -8,19 +8,19 @@ import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from enrich.errors import DiskError, ProviderError
 from enrich.providers import Remote
 from enrich.providers.executor.folder import Folder
-from enrich.providers.executor.launch import run_worker_here, tend_batch
+from enrich.providers.executor.launch import tend_batch
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from enrich.providers.executor.folder import BatchState, Job
+    from enrich.providers.executor.tally import Allowance
 
 
 def make_batch_id(kind: str, intent: str | None) -> str:
@@ -82,22 +82,11 @@ class FolderBatches:
                 folder.ask_cancel()
             return self._tend(folder)
 
-    def answer_now(self, requests: Path, results: Path, job: Job) -> None:
-        """Answers requests in a child process, without waiting for batches. Raises
-        ProviderError."""
+    def allow(self, batch: str, allowance: Allowance) -> None:
+        """Says what a batch may cost, before it is submitted or while it runs; its worker stops
+        asking before it costs more."""
         with self._translate_errors():
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # In a folder of its own, whose engine.lock no batch holds.
-            with TemporaryDirectory(dir=self.root, prefix="now-") as place:
-                folder = Folder.create(Path(place), job, requests)
-                run_worker_here(folder, self.worker, self.environment)
-                state = folder.state
-                if state.status != "completed":
-                    words = folder.log.read_text(errors="replace").strip().splitlines()
-                    died = f"the engine died: {words[-1] if words else 'no word'}"
-                    hint = "`enrich debug` checks the setup"
-                    raise ProviderError(state.error or died, hint=hint)
-                _copy_private(folder.output, results)
+            Folder(self.root / batch).allow(allowance)
 
     def _find_folder(self, batch: str) -> Folder:
         """Returns the folder of an existing batch. Raises ProviderError."""
@@ -136,6 +125,9 @@ def _make_remote(folder: Folder, state: BatchState) -> Remote:
         files=(f"{batch}/output.jsonl",) if state.ended and answered else (),
         code=state.code,
         error=state.error,
+        input_tokens=state.input_tokens,
+        cached_tokens=state.cached_tokens,
+        output_tokens=state.output_tokens,
     )
 
 

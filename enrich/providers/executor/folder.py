@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from enrich.providers import ENDED_STATUSES
+from enrich.providers.capabilities import PREVIEW_RUN
 from enrich.providers.executor.lock import hold_lock
+from enrich.providers.executor.tally import Allowance, Tally
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
@@ -38,6 +40,11 @@ class Job:
     created_at: float
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_preview(self) -> bool:
+        """Whether somebody is waiting for a few answers: run 0 is that of previews."""
+        return self.metadata.get("enrich_run") == PREVIEW_RUN
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchState:
@@ -52,6 +59,13 @@ class BatchState:
     error: str = ""
     starts: int = 0
     size: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+    def with_tally(self, tally: Tally) -> BatchState:
+        """Returns the state with the figures of a tally."""
+        return replace(self, **asdict(tally))
 
     @property
     def ended(self) -> bool:
@@ -107,7 +121,7 @@ class Folder:
         draft.path.mkdir(mode=0o700)
         try:
             _link_file(requests, draft.input)
-            draft._write_json("batch.json", asdict(job))
+            _write_json(draft.path / "batch.json", asdict(job))
             draft.path.rename(folder.path)
         except OSError:
             shutil.rmtree(draft.path, ignore_errors=True)
@@ -131,17 +145,7 @@ class Folder:
 
     def save(self, state: BatchState) -> None:
         """Replaces the state; only whoever holds the lock may do that."""
-        self._write_json("state.json", asdict(state))
-
-    def _write_json(self, name: str, values: dict[str, Any]) -> None:
-        """Writes a JSON file, either whole or not at all, so that it survives a power cut."""
-        draft = self.path / f"{name}.new"
-        with open_private(draft, "wb") as file:
-            file.write(json.dumps(values).encode())
-            # Before the rename: file systems may store that first, and leave an empty file.
-            file.flush()
-            os.fsync(file.fileno())
-        _retry_sharing(lambda: draft.replace(self.path / name))
+        _write_json(self.path / "state.json", asdict(state))
 
     def ask_cancel(self) -> None:
         """Asks the worker to cancel the batch."""
@@ -174,13 +178,13 @@ class Folder:
         beside = [Folder(path.parent) for path in self.path.parent.glob("*/batch.json")]
         return [folder for folder in beside if folder.age < self.age]
 
-    def read_answered(self) -> tuple[set[str], int, int]:
-        """Returns the custom_ids with an answer, and how many of these are good and bad.
+    def read_answered(self) -> tuple[set[str], Tally]:
+        """Returns the custom_ids with an answer, and what these come to.
 
         Cuts off whatever follows the last whole line, after a crash while it was written.
         """
         seen: set[str] = set()
-        failed = end = 0
+        tally, end = Tally(), 0
         open_private(self.output, "ab").close()  # "r+b" does not create a file
         with self.output.open("r+b") as file:
             for line in file:
@@ -189,18 +193,48 @@ class Folder:
                     break
                 end += len(line)
                 seen.add(answer["custom_id"])
-                failed += answer["response"]["status_code"] != 200
+                response = answer["response"]
+                tally = tally.plus(response["status_code"], response["body"])
             file.truncate(end)
-        return seen, len(seen) - failed, failed
+        return seen, tally
 
     def finish(self, status: str, *, code: str = "", error: str = "") -> BatchState:
         """Writes the final state and returns it; only whoever holds the lock may do that."""
-        _, completed, failed = self.read_answered()
-        state = replace(
-            self.state, status=status, completed=completed, failed=failed, code=code, error=error
-        )
+        _, tally = self.read_answered()
+        state = replace(self.state, status=status, code=code, error=error).with_tally(tally)
         self.save(state)
         return state
+
+    def allow(self, allowance: Allowance) -> None:
+        """Says what the batch may cost, also before it exists; the worker looks now and then."""
+        if allowance != self.allowance:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _write_json(self._allowance, asdict(allowance))
+
+    @property
+    def _allowance(self) -> Path:
+        # Beside the folder, because a worker starts with the folder, and must know by then.
+        return self.path.with_suffix(".allowance.json")
+
+    @property
+    def allowance(self) -> Allowance | None:
+        """What the batch may cost; None for any amount."""
+        try:
+            text = _retry_sharing(self._allowance.read_bytes)
+        except FileNotFoundError:
+            return None
+        return Allowance.from_json(text)
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    """Writes a JSON file, either whole or not at all, so that it survives a power cut."""
+    draft = path.with_name(f"{path.name}.new")
+    with open_private(draft, "wb") as file:
+        file.write(json.dumps(values).encode())
+        # Before the rename: file systems may store that first, and leave an empty file.
+        file.flush()
+        os.fsync(file.fileno())
+    _retry_sharing(lambda: draft.replace(path))
 
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:

@@ -77,19 +77,6 @@ def start_worker(folder: Folder, worker: str, environment: Mapping[str, str]) ->
             told.read(1)
 
 
-def run_worker_here(folder: Folder, worker: str, environment: Mapping[str, str]) -> None:
-    """Run a worker to its end; Ctrl-C ends it as well."""
-    with open_private(folder.log, "ab") as log:
-        subprocess.run(
-            _build_command(folder, worker),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **environment},
-            check=False,
-        )
-
-
 def _build_command(folder: Folder, worker: str) -> list[str]:
     """Returns the command that starts a worker."""
     return [sys.executable, "-m", worker, str(folder.path)]

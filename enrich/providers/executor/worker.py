@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enrich.providers.executor.answers import Answers, Tally
+from enrich.providers.executor.answers import Answers
 from enrich.providers.executor.engine import EngineFailed
 from enrich.providers.executor.folder import BatchState, Folder
 from enrich.providers.executor.lock import take_lock
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from enrich.providers.executor.engine import Engine, OpenEngines
 
+BUDGET_REACHED = "budget_reached"
+"""The code of a batch that ended because its allowance was used up."""
 BEAT_SECONDS = 0.25
 """Between two looks at the folder, and between two fsyncs."""
 LOOKERS_SECONDS = 1.0
@@ -107,7 +109,10 @@ def _work_off(folder: Folder, open_engines: OpenEngines) -> None:
 
 
 def _await_turn(folder: Folder) -> BaseFileLock | None:
-    """Waits for the engine and returns its lock; None if the batch was cancelled before."""
+    """Waits for the engine and returns its lock; None if the batch was cancelled before. A preview
+    waits for nobody: it has few rows, and a person looks on."""
+    if folder.job.is_preview:
+        return take_lock(folder.path / "turn.lock")
     while not folder.is_cancelling:
         if not folder.exists:
             raise FileNotFoundError(folder.path)
@@ -125,7 +130,8 @@ def _answer_all(folder: Folder, engines: Sequence[Engine]) -> None:
     """Answers the remaining rows, and saves the state while it does."""
     answers = Answers(folder)
     state = replace(folder.state, status="in_progress")
-    folder.save(_add_tally(state, answers.tally))
+    answers.allowance = folder.allowance
+    folder.save(state.with_tally(answers.tally))
     pool = ThreadPoolExecutor(len(engines))
     pending = {pool.submit(engine.run, answers) for engine in engines}
     leave: float | None = None
@@ -140,16 +146,15 @@ def _answer_all(folder: Folder, engines: Sequence[Engine]) -> None:
                 return
         note = "; ".join(dict.fromkeys(engine.note for engine in engines if engine.note))
         if answers.sync() or note != shown:
-            folder.save(_add_tally(replace(state, status=note or "in_progress"), answers.tally))
+            folder.save(replace(state, status=note or "in_progress").with_tally(answers.tally))
             shown = note
+        answers.allowance = folder.allowance
         if not folder.exists:
             os._exit(0)
         if folder.is_cancelling and leave is None:
             answers.stop.set()
             leave = time.monotonic() + max(engine.grace for engine in engines)
-    final = _add_tally(state, answers.close())
-    whole = final.completed + final.failed == state.total
-    folder.save(replace(final, status="completed" if whole else "cancelled"))
+    folder.save(_conclude(folder, answers, state.with_tally(answers.close())))
 
 
 def _fail(folder: Folder, answers: Answers, error: str) -> None:
@@ -159,6 +164,13 @@ def _fail(folder: Folder, answers: Answers, error: str) -> None:
     folder.finish("failed", code="engine_failed", error=error)
 
 
-def _add_tally(state: BatchState, tally: Tally) -> BatchState:
-    """Returns the state with the counts of a tally."""
-    return replace(state, completed=tally.completed, failed=tally.failed)
+def _conclude(folder: Folder, answers: Answers, state: BatchState) -> BatchState:
+    """Returns the final state of a batch: `expired` if its allowance was used up before its end."""
+    if state.completed + state.failed == state.total:
+        return replace(state, status="completed")
+    if folder.is_cancelling:
+        return replace(state, status="cancelled")
+    if answers.spent:
+        error = "the budget was used up: the answers took more tokens than estimated"
+        return replace(state, status="expired", code=BUDGET_REACHED, error=error)
+    return replace(state, status="completed")  # a preview keeps no line of a lost answer

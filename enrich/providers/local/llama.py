@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -43,6 +44,8 @@ def open_engines(folder: Folder) -> list[ThreadedEngine]:
     EngineFailed."""
     job = folder.job
     settings = EngineSettings(**job.settings)
+    # More slots than rows would only take memory: each has a context of its own.
+    settings = replace(settings, slots=min(settings.slots, max(1, folder.state.total)))
     try:
         plan = plan_engines(settings, Path(settings.path).stat().st_size)
         cores = list_cores()

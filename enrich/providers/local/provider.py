@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from copy import copy
 from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ class LocalProvider:
 
     # Nothing is lost on the way to this machine, so a batch that is not found was never created.
 
+    at_once = True
     timing = Timing(first_poll=0.2, longest_poll=2.0, lost_after=0.0)
 
     def __init__(
@@ -166,14 +168,14 @@ class LocalProvider:
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Creates the folder of a batch and starts its worker; only once for the same intent."""
         batch = make_batch_id("local", metadata.get(INTENT_KEY))
-        return self.batches.submit(file, self._make_job(batch, endpoint, metadata, self._slots))
+        return self.batches.submit(file, self._make_job(batch, endpoint, metadata))
 
-    def _make_job(self, batch: str, endpoint: str, metadata: Mapping[str, str], slots: int) -> Job:
+    def _make_job(self, batch: str, endpoint: str, metadata: Mapping[str, str]) -> Job:
         """Returns what a worker has to do."""
         settings = EngineSettings(
             path=str(self._weights),
             mmproj=str(self._projector) if self._projector else None,
-            slots=slots,
+            slots=self._slots,
             context=self._context,
             threads=self._threads or len(list_cores()),
         )
@@ -202,9 +204,8 @@ class LocalProvider:
         """Asks the worker to stop; answers so far are kept."""
         return self.batches.cancel(remote)
 
-    def complete(self, requests: Path, results: Path) -> None:
-        """Answers requests in a child process, without waiting for batches."""
-        # More slots than rows would only take memory: each has a context of its own.
-        slots = min(self._slots, requests.read_bytes().count(b"\n"))
-        job = self._make_job("now", CHAT_ENDPOINT, {}, slots)
-        self.batches.answer_now(requests, results, job)
+    def answering_now(self, name: str) -> LocalProvider:
+        """Returns the same provider: it always answers at once."""
+        same = copy(self)
+        same.name = name
+        return same

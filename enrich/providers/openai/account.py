@@ -69,6 +69,8 @@ class Account:
         """The headers of a request that goes without the SDK, as the SDK would send them."""
         named = {"OpenAI-Organization": self.organization, "OpenAI-Project": self.project}
         key = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        if self.azure_endpoint:
+            key = {"api-key": self.api_key}
         return {**key, **{name: value for name, value in named.items() if value}, **self.headers}
 
     def redact(self, text: str) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
 from urllib.parse import urlsplit
 
-from enrich.errors import ProviderError
 from enrich.providers import Timing
 from enrich.providers.chat.settings import ChatSecrets, ChatSettings
 from enrich.providers.executor.batches import FolderBatches, make_batch_id
 from enrich.providers.executor.folder import Job
 from enrich.providers.openai.account import OPENAI_URL
+from enrich.providers.openai.connection import AZURE_VERSION
 from enrich.providers.openai.presets import PRESETS, PROBE_SECONDS, ApiWay
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Chosen = Literal["batch", "chat"]
 
-KIND = "chat"
+CHAT_KIND = "chat"
 """How the ids of batches that are answered here begin."""
 CHAT_WORKER = "enrich.providers.chat.worker"
 CHAT_INTENT_KEY = "enrich_batch"
@@ -62,7 +62,7 @@ class ChatApi:
                 raise settings.make_error("rate", f"has no limit of '{key}'", hint=hint)
         return cls(
             connection=connection,
-            root=opening.work / KIND / opening.name,
+            root=opening.work / CHAT_KIND / opening.name,
             wanted=cast("ApiWay", settings.read_choice("api", get_args(ApiWay), usual)),
             concurrency=settings.read_integer("concurrency"),
             rate=rate,
@@ -143,20 +143,19 @@ class ChatApi:
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str], llm: str) -> Remote:
         """Make the batch's folder and start its worker; the same intent makes it once."""
         account = self.connection.account
-        if account.azure_endpoint:
-            what = f"{self.connection.name} is asked at its azure_endpoint, which needs batches"
-            hint = "for chat: base_url: https://RESOURCE.openai.azure.com/openai/v1"
-            raise ProviderError(what, hint=hint)
+        self.connection.check_key()
+        azure = account.azure_endpoint.rstrip("/")
         settings = ChatSettings(
             name=self.connection.name,
-            url=(account.base_url or OPENAI_URL).rstrip("/"),
+            url=f"{azure}/openai" if azure else (account.base_url or OPENAI_URL).rstrip("/"),
+            api_version=(account.api_version or AZURE_VERSION) if azure else "",
             timeout=account.timeout,
             concurrency=self.concurrency,
             requests=self.rate.get("requests"),
             tokens=self.rate.get("tokens"),
         )
         job = Job(
-            id=make_batch_id(KIND, metadata.get(CHAT_INTENT_KEY)),
+            id=make_batch_id(CHAT_KIND, metadata.get(CHAT_INTENT_KEY)),
             llm=llm,
             endpoint=endpoint,
             metadata=dict(metadata),
@@ -167,7 +166,7 @@ class ChatApi:
 
     def find(self, intent: str) -> Remote | None:
         """The batch of this intent, if it is answered here."""
-        return self.batches.find(make_batch_id(KIND, intent))
+        return self.batches.find(make_batch_id(CHAT_KIND, intent))
 
 
 def is_here(name: str) -> bool:
@@ -176,4 +175,4 @@ def is_here(name: str) -> bool:
     >>> is_here("/tmp/x.jsonl"), is_here("chat-1/output.jsonl"), is_here("batch_1")
     (True, True, False)
     """
-    return name.startswith(f"{KIND}-") or Path(name).is_absolute()
+    return name.startswith(f"{CHAT_KIND}-") or Path(name).is_absolute()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from enrich.errors import ProviderError
 from enrich.pricing.price import BATCH_DISCOUNT, FREE_PRICE, Price, find_price
 from enrich.providers import Limits, Remote, Timing
-from enrich.providers.openai import batches, files, immediate
-from enrich.providers.openai.chat_api import CHAT_TIMING, ChatApi, is_here
+from enrich.providers.executor.batches import make_batch_id
+from enrich.providers.executor.tally import Allowance
+from enrich.providers.openai import batches, files
+from enrich.providers.openai.chat_api import CHAT_KIND, CHAT_TIMING, ChatApi, is_here
 from enrich.providers.openai.connection import Connection
 from enrich.providers.openai.presets import PRESETS, PROBE_SECONDS
 from enrich.providers.openai.settings import OPENAI_KEYS, read_account, read_discount, read_prices
@@ -80,9 +83,14 @@ class OpenAIProvider:
         return self.chat.connection
 
     @property
+    def at_once(self) -> bool:
+        """Whether its batches are answered through chat."""
+        return self.chat.chosen == "chat"
+
+    @property
     def timing(self) -> Timing:
         """How long to wait for what."""
-        return CHAT_TIMING if self.chat.chosen == "chat" else self.batch_timing
+        return CHAT_TIMING if self.at_once else self.batch_timing
 
     @property
     def client(self) -> openai.OpenAI:
@@ -92,7 +100,7 @@ class OpenAIProvider:
     def price(self, llm: str, *, now: bool = False) -> Price | None:
         """The project's own price, or that of the llm it names, or the list price of this one. What
         is answered through chat is not discounted."""
-        now = now or self.chat.chosen == "chat"
+        now = now or self._is_full_price
         if self.is_free and not self.prices:
             return FREE_PRICE
         known = self.prices.get(llm, llm)
@@ -102,6 +110,14 @@ class OpenAIProvider:
             discount = BATCH_DISCOUNT if self.discount is None else self.discount
             return known if now else known.apply_discount(discount)
         return find_price(str(known), url=self.seller_url, batch=not now, discount=self.discount)
+
+    @property
+    def _is_full_price(self) -> bool:
+        """Whether batches cost as much as chat; True as long as that cannot be found out."""
+        try:
+            return self.chat.choose() == "chat"
+        except ProviderError:
+            return True
 
     def check(self, *, images: bool, endpoint: str) -> None:  # noqa: ARG002  # any llm may see
         """Raises ProviderError if there is no API key."""
@@ -164,6 +180,12 @@ class OpenAIProvider:
             return self.chat.batches.poll(remote)
         return batches.retrieve_batch(self.connection, remote)
 
+    def allow(self, intent: str, usd: float, price: Price) -> None:
+        """Limits what a batch that is answered here may cost."""
+        if self.chat.choose() == "chat":
+            batch = make_batch_id(CHAT_KIND, intent)
+            self.chat.batches.allow(batch, Allowance(usd=usd, price=price))
+
     def cancel(self, remote: str) -> Remote:
         """Ask for it; a batch that has ended is shown as it ended."""
         if is_here(remote):
@@ -176,7 +198,3 @@ class OpenAIProvider:
             self.chat.batches.fetch(file, path)
         else:
             files.download_file(self.connection, file, path)
-
-    def complete(self, requests: Path, results: Path) -> None:
-        """Answers requests now, at the full price."""
-        immediate.answer_requests(self.connection, requests, results)

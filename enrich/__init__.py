@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from enrich.ledger.state import State
     from enrich.manifest.model import Model
     from enrich.pipeline.compare import Comparison
-    from enrich.pipeline.debug import Finding
+    from enrich.pipeline.finding import Finding
     from enrich.pipeline.plan import Plan
     from enrich.pipeline.preview import Preview
     from enrich.pipeline.test import Result
@@ -57,7 +57,7 @@ _HOMES = {
     "Evaluation": "enrich.results",
     "Export": "enrich.ledger.copy",
     "Failures": "enrich.results",
-    "Finding": "enrich.pipeline.debug",
+    "Finding": "enrich.pipeline.finding",
     "Listed": "enrich.results",
     "Model": "enrich.manifest.model",
     "Part": "enrich.ledger.copy",

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from enrich.manifest.graph import Graph
     from enrich.manifest.model import Model
     from enrich.pipeline.compare import Comparison
-    from enrich.pipeline.debug import Finding
+    from enrich.pipeline.finding import Finding
     from enrich.pipeline.listener import Listener
     from enrich.pipeline.plan import Plan
     from enrich.pipeline.preview import Preview
@@ -223,10 +223,11 @@ class Project:
         self.files.check_writable()
         return cancel_models(self._flow(), names, forget=forget)
 
-    def debug(self, *, provider: str | None = None) -> Iterator[Finding]:
-        """Check the set-up: files, models and providers. No request is sent, and nothing is
-        spent."""
-        return find_findings(self._flow(), provider=provider)
+    def debug(self, *, provider: str | None = None, ask: bool = False) -> Iterator[Finding]:
+        """Check the set-up: files, models and providers. No request is sent, and nothing is spent,
+        unless `ask`: then each llm is asked a tiny question of each kind that its models need. The
+        answers are not kept."""
+        return find_findings(self._flow(), provider=provider, ask=ask)
 
     def test(self, *names: str, exclude: Sequence[str] = ()) -> Listed[Result]:
         """Run the tests of the named models, or all, on their tables as they would be published.

@@ -32,6 +32,7 @@ from enrich.manifest import config, prompt
 from enrich.manifest.settings import YamlSettings
 from enrich.project import Project
 from enrich.providers import local, mistral, openai
+from enrich.providers.openai.presets import BY_ADDRESS, FREE, PRESETS
 from enrich.providers.opening import LIMIT_KEYS, Opening
 from enrich.rehearsal import Faults, Rehearsal
 
@@ -135,6 +136,25 @@ def mistral_keys() -> Rows:
     return keyed(own, {"timeout_hours": hours})
 
 
+def presets() -> Rows:
+    """The types of servers that speak OpenAI's API."""
+    prices = {FREE: "free", BY_ADDRESS: "by address"}
+    support = {"some": "by LLM"}
+    return {
+        kind: {
+            "address": f"`{preset.base_url}`" if preset.base_url else "OpenAI's",
+            "key": f"`{preset.key_variable}`" if preset.key_variable else "none",
+            "API": preset.api,
+            "schema": support.get(preset.schema, preset.schema),
+            "JSON mode": support.get(preset.json_mode, preset.json_mode),
+            "images": support.get(preset.images, preset.images),
+            "does not take": ", ".join(f"`{name}`" for name in preset.refused) or "-",
+            "prices": prices.get(preset.prices, f"`{preset.prices}`"),
+        }
+        for kind, preset in PRESETS.items()
+    }
+
+
 def faults() -> Rows:
     """The faults of a rehearsal."""
     names = [field.name for field in fields(Faults)]
@@ -208,6 +228,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "local": local_keys,
     "openai": openai_keys,
     "mistral": mistral_keys,
+    "presets": presets,
     "faults": faults,
     "provenance": provenance,
     "history": lambda: columns("kinds_history"),

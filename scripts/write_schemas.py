@@ -141,6 +141,7 @@ OPENAI = {
             "additionalProperties": False,
         },
     ),
+    "service_tier": said("The tier of what is answered now, such as flex at OpenAI.", TEXT),
 }
 
 

@@ -347,6 +347,8 @@ def test_a_minute_has_no_more_than_it_may() -> None:
         (429, {"error": {"message": "slow", "code": "rate_limit_exceeded"}}, "busy"),
         (429, {"error": {"message": "no money", "code": "insufficient_quota"}}, "hopeless"),
         (503, {"error": "loading"}, "busy"),
+        (498, {"error": {"message": "Flex tier capacity exceeded"}}, "busy"),
+        (429, {"error": {"message": "no", "code": "resource_unavailable"}}, "busy"),
         (500, {}, "faulty"),
         (502, "<html>", "faulty"),
         (301, "", "hopeless"),

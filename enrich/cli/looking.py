@@ -113,18 +113,24 @@ def sql_command(context: Context, query: str, as_json: bool) -> None:
 
 @click.command("debug")
 @provider_option
+@click.option(
+    "--ask",
+    is_flag=True,
+    help="Also send a tiny request of each kind that the models need: a fraction of a cent.",
+)
 @var_option
 @json_option
 @click.pass_obj
-def debug_command(context: Context, provider: str | None, as_json: bool) -> None:
+def debug_command(context: Context, provider: str | None, ask: bool, as_json: bool) -> None:
     """Check versions, files, locks, models and keys, and whether the providers can be reached.
 
     The only thing sent is the question whether an llm exists. Seeds that have changed are loaded,
-    so that models can be checked.
+    so that models can be checked. With --ask, each llm also answers a tiny question of each kind
+    that the models need (text, schema, JSON mode, image, length), and what works is reported.
 
     \b
     Example:
-      enrich debug --provider openai
+      enrich debug --provider openai --ask
     """
     from enrich import report
     from enrich.pipeline.debug import check_versions
@@ -134,7 +140,7 @@ def debug_command(context: Context, provider: str | None, as_json: bool) -> None
     ]  # first, because they are known even if the project cannot be read
     try:
         with context.open_project() as project:
-            findings += project.debug(provider=provider)
+            findings += project.debug(provider=provider, ask=ask)
     finally:
         (report.print_findings_json if as_json else report.print_findings)(findings)
     if any(each.verdict == "fail" for each in findings):

@@ -26,7 +26,8 @@ class State:
     `outcomes` counts the rows of the SELECT by outcome as last published, including `pending`; it
     is empty until the first answers are in. `batches` are the model's open batches. `failure` is
     why its last batch failed as a whole, `stopped` why the rest of its run is not sent, `held_back`
-    the tests that keep its table from being published. `after` names the models that it is waiting
+    the tests that keep its table from being published. `hint` says what to change if a server
+    refused a part of the requests. `after` names the models that it is waiting
     for; such a model may never have been run.
     """
 
@@ -45,6 +46,7 @@ class State:
     failure: str = ""
     held_back: tuple[str, ...] = ()
     stopped: str = ""
+    hint: str = ""
     after: tuple[str, ...] = ()
     started_at: datetime | None = None
     published_at: datetime | None = None

@@ -1,21 +1,25 @@
-"""Debug: check files, models and providers, before a run depends on them. Nothing is spent."""
+"""Debug: check files, models and providers, before a run depends on them. Nothing is spent, unless
+it is told to ask."""
 
 from __future__ import annotations
 
 import platform
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from enrich.errors import EnrichError, Locked
 from enrich.ledger import copy
 from enrich.ledger.batch import list_unread
 from enrich.ledger.queue import list_waiting
 from enrich.manifest import selection
+from enrich.pipeline.finding import Finding
+from enrich.pipeline.fitness import list_doubts
 from enrich.pipeline.seed import load_seeds
-from enrich.providers.capabilities import check_provider, has_llm, quote_price
+from enrich.pipeline.trial import ask_trials
+from enrich.providers.capabilities import check_provider, describe_api, has_llm, quote_price
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,18 +36,6 @@ OPTIONAL_PACKAGES = {"xllamacpp": "pip install 'enrich[local]' for the embedded 
 LOW_DISK_BYTES = 1_000_000_000
 """Free bytes below which the disk gets a warning."""
 
-FindingVerdict = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """The result of one check; `hint` says what to do if the verdict is not ok."""
-
-    what: str
-    verdict: FindingVerdict
-    detail: str
-    hint: str = ""
-
 
 def check_versions() -> Iterator[Finding]:
     """Report the versions of Python and of the packages that enrich uses."""
@@ -57,8 +49,9 @@ def check_versions() -> Iterator[Finding]:
             yield Finding(what=name, verdict="warn", detail="not installed", hint=hint)
 
 
-def find_findings(flow: Flow, *, provider: str | None) -> Iterator[Finding]:
-    """Check the files, models and providers of a project. Seeds that have changed are loaded."""
+def find_findings(flow: Flow, *, provider: str | None, ask: bool = False) -> Iterator[Finding]:
+    """Check the files, models and providers of a project. Seeds that have changed are loaded.
+    `ask`: also send each llm a tiny request of each kind that its models need."""
     # From the cheap checks to the slow ones: each finding is shown as soon as it is known.
     config = flow.config
     yield Finding(what="project.yml", verdict="ok", detail=str(config.root / "project.yml"))
@@ -89,6 +82,8 @@ def find_findings(flow: Flow, *, provider: str | None) -> Iterator[Finding]:
         if any(found.verdict == "fail" for found in found_here):
             unusable.add(name)
         yield from found_here
+        if ask and name not in unusable:
+            yield from ask_trials(flow, flow.workspace.open_provider(name), models)
     if not locked:
         yield from _check_models(flow, provider, unusable)
 
@@ -185,10 +180,14 @@ def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[
         provider = flow.workspace.open_provider(name)
         endpoint = next(model.own_prompt.endpoint for model in models)
         check_provider(provider, images=False, endpoint=endpoint)
+        api = describe_api(provider)
+        if api:
+            yield Finding(what=what, verdict="ok", detail=api)
     except EnrichError as problem:
         yield _report_failure(what, problem)
         return
-    for llm in sorted({(model.prompt and model.prompt.llm) or provider.llm for model in models}):
+    named = {(model.prompt and model.prompt.llm) or provider.llm for model in models}
+    for llm in sorted(named - {""}):  # `_check_models` reports a model without one
         try:
             there = has_llm(provider, llm)
         except EnrichError as problem:  # one failure to reach it is enough
@@ -253,3 +252,7 @@ def _check_models(flow: Flow, provider: str | None, unusable: set[str]) -> Itera
             yield _report_failure(what, problem)
             continue
         yield Finding(what=what, verdict="ok", detail=model.source)
+        if model.asks:
+            chosen = flow.open_provider(model, provider)
+            for doubt in list_doubts(flow.config, chosen, model):
+                yield Finding(what=what, verdict="warn", detail=doubt)

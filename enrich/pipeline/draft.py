@@ -14,12 +14,14 @@ from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
 from enrich.pipeline import diff, plan
 from enrich.pipeline import read as responses
+from enrich.pipeline.fitness import check_fitness, list_doubts
 from enrich.pipeline.plan import Plan, Spending
 from enrich.pipeline.read import Judge
 from enrich.pipeline.render import measure_content
 from enrich.pipeline.select import select_rows
 from enrich.pipeline.withdraw import withdraw_planned
 from enrich.pricing.estimate import TokenRate
+from enrich.pricing.reasoning import is_reasoning
 from enrich.providers.capabilities import check_provider, quote_price
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def compile_for(
     """Compile a model for a provider. `identity` goes into fingerprints; "" if none are looked
     up."""
     # An identity can take a while: the embedded llm's is a hash of its weights.
+    check_fitness(config, provider, model)
     prompt = model.own_prompt
     llm = prompt.llm or provider.llm
     params = {**config.params, **prompt.params}
@@ -128,9 +131,21 @@ def draft_run(
         spend=spending.estimate(requests=paid, size=within).usd or 0.0,
         estimate=spending.estimate(requests=requests, size=size),
         price=spending.price,
+        notes=_list_notes(config, provider, work, spending) if requests else (),
     )
     planned = _compare_with_last(database, planned, now, last, rows)
     return Draft(run=run, plan=planned, cuts=cuts, spending=spending)
+
+
+def _list_notes(
+    config: Config, provider: Provider, work: CompiledModel, spending: Spending
+) -> tuple[str, ...]:
+    """Returns what people should know about requests before they are sent."""
+    doubts = list_doubts(config, provider, work.model)
+    if spending.rate.answers or not is_reasoning(work.body.llm):
+        return doubts
+    thinks = f"{work.body.llm} thinks before it answers, which is billed as output and not in this"
+    return (*doubts, f"{thinks} estimate: `enrich preview {work.model.name}` shows how much it is")
 
 
 def _compare_with_last(

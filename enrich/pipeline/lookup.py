@@ -14,6 +14,7 @@ from enrich.ledger import costs
 from enrich.ledger.state import list_states
 from enrich.manifest import variables
 from enrich.pipeline.publish import find_key, write_books
+from enrich.pipeline.remedy import find_remedy
 from enrich.results import Failures, Listed, Rows
 
 if TYPE_CHECKING:
@@ -55,11 +56,21 @@ def find_states(flow: Flow, names: list[str] | None = None) -> Listed[State]:
     """Returns the states of these models, or of all enrichment models. Plain models are included
     only if this command built them."""
     with flow.files.open_ledger() as database:
-        found = list_states(database, names)
+        found = tuple(_add_hint(flow, state) for state in list_states(database, names))
     if names is None:
         return Listed(found)
     known = {state.model: state for state in found} | flow.found.built
     return Listed(known[name] for name in names if name in known)
+
+
+def _add_hint(flow: Flow, state: State) -> State:
+    """Returns the state with what to change, if a server refused a part of the model's requests."""
+    words = state.stopped or state.failure
+    model = flow.graph.models.get(state.model) if words else None
+    if model is None or model.prompt is None:
+        return state
+    hint = find_remedy(words, model.prompt, flow.config, provider=state.provider)
+    return replace(state, hint=hint)
 
 
 def find_run_model(flow: Flow, name: str) -> Model:

@@ -124,7 +124,7 @@ class Plan:
         notes = [f"{word} may return something different each time: {each}" for word in unstable]
         usd = self.estimate.usd if self.estimate else None
         notes += prices.compare(self.price, usd) if usd and self.price else ()
-        return replace(self, notes=tuple(notes))
+        return replace(self, notes=(*self.notes, *notes))
 
     @property
     def to_ask(self) -> int:

@@ -17,6 +17,7 @@ from enrich.pipeline.withdraw import withdraw_planned
 from enrich.pricing import pictures
 from enrich.pricing.estimate import TokenRate
 from enrich.providers.capabilities import quote_price
+from enrich.providers.refusal import read_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,9 +70,18 @@ def _explain_hopeless(database: Ledger, run: Run) -> str:
     if not found:
         return ""
     outcome, many, total, reason = found[0]
-    if outcome == "ok" or total < LEAST_ANSWERS or many < ALIKE_SHARE * total:
+    if outcome == "ok" or many < ALIKE_SHARE * total:
+        return ""
+    # A parameter is the same in all requests, so one refusal of it speaks for all.
+    if total < LEAST_ANSWERS and not _is_shared(database, run, outcome, reason):
         return ""
     return f"{many:,} of the first {total:,} answers are {outcome}: {reason}"
+
+
+def _is_shared(database: Ledger, run: Run, outcome: str, reason: str | None) -> bool:
+    """Whether a refusal is about what all requests of the run have in common."""
+    params = json.loads(Version.from_ledger(database, run.version_id).params or "{}")
+    return outcome == "error" and read_refusal(reason or "", params) is not None
 
 
 def plan_retries(

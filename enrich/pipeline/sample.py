@@ -5,18 +5,22 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from enrich.errors import ProviderError
 from enrich.pipeline.backup import back_up
 from enrich.pipeline.compare import Comparison, compare_answers
+from enrich.pipeline.fitness import list_doubts
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.preview import Preview, preview_rows, settle_previews
+from enrich.pipeline.remedy import find_remedy
 from enrich.pipeline.seed import load_seeds
-from enrich.providers.capabilities import read_notice
+from enrich.providers.capabilities import choose_now, read_notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from enrich.manifest.model import Model
     from enrich.pipeline.flow import Flow
+    from enrich.providers import Provider
 
 
 def preview_model(
@@ -26,7 +30,9 @@ def preview_model(
     `preview_rows` raises."""
     model = flow.find_enrichment_model(name)
     chosen = flow.open_provider(model, provider)
-    with _prepare_sample(flow, model):
+    with _prepare_sample(flow, model), _suggest_remedy(flow, model, chosen):
+        for doubt in list_doubts(flow.config, choose_now(chosen), model):
+            flow.listener.say(doubt)
         found = preview_rows(flow.files, flow.config, chosen, model, limit=limit, where=where)
     # Outside of the block, because a backup takes the lock itself.
     _finish_sample(flow, read_notice(chosen) if found.asked else "")
@@ -40,7 +46,7 @@ def compare_model(
     another llm's. Raises what `compare_answers` raises."""
     model = flow.find_enrichment_model(name)
     chosen = flow.open_provider(model, provider)
-    with _prepare_sample(flow, model):
+    with _prepare_sample(flow, model), _suggest_remedy(flow, model, chosen):
         found = compare_answers(
             flow.files,
             flow.config,
@@ -64,6 +70,19 @@ def _prepare_sample(flow: Flow, model: Model) -> Iterator[None]:
         # So that no answer is asked for that an abandoned one has.
         settle_previews(flow.files, flow.workspace.open_provider)
         yield
+
+
+@contextmanager
+def _suggest_remedy(flow: Flow, model: Model, provider: Provider) -> Iterator[None]:
+    """Say in the hint of a refusal which line to change, if the refusal is about such a line."""
+    try:
+        yield
+    except ProviderError as problem:
+        prompt, config = model.own_prompt, flow.config
+        problem.hint = (
+            find_remedy(problem.message, prompt, config, provider=provider.name) or problem.hint
+        )
+        raise
 
 
 def _finish_sample(flow: Flow, notice: str) -> None:

@@ -37,7 +37,8 @@ class TokenRate:
     """The tokens of one request: input tokens per byte and per request, and output tokens.
 
     The spreads are standard deviations of one request's tokens, None if too few were seen. `cached`
-    is the share of input tokens that came from the provider's cache. `answers` is the number of
+    is the share of input tokens that came from the provider's cache, and `reasoning` are the output
+    tokens that a request takes to think. `answers` is the number of
     answers that the rate was learned from; 0 means a rule of thumb, to which the tokens of a
     request's `pictures` are added.
     """
@@ -50,6 +51,7 @@ class TokenRate:
     input_spread: float | None = None
     output_spread: float | None = None
     cached: float = 0.0
+    reasoning: float = 0.0
 
     @classmethod
     def from_ledger(
@@ -66,7 +68,7 @@ class TokenRate:
         rate = cls.from_guess(work, params, content)
         if not found or not found[0][0]:
             return rate
-        answers, by_bytes, each, off_bytes, off_each, cached, output, off_output = found[0]
+        answers, by_bytes, each, off_bytes, off_each, cached, output, off_output, thought = found[0]
         pictures = bool(work.images)
         return cls(
             answers=answers,
@@ -76,6 +78,7 @@ class TokenRate:
             input_spread=off_each if pictures else off_bytes,
             output_spread=off_output,
             cached=cached,
+            reasoning=thought,
         )
 
     @classmethod
@@ -131,13 +134,15 @@ class Range:
 class Estimate:
     """What a number of requests will take: tokens, and USD if the price is known.
 
-    `answers` is the number of answers that it was learned from; 0 means a rule of thumb.
+    `answers` is the number of answers that it was learned from; 0 means a rule of thumb. Of the
+    output, `reasoning` tokens are likely to be spent on thinking.
     """
 
     input: Range
     output: Range
     cost: Range | None
     answers: int
+    reasoning: float = 0.0
 
     @classmethod
     def from_rate(
@@ -162,6 +167,7 @@ class Estimate:
             output=out,
             cost=_price_range(price, inside, out, rate.cached) if price else None,
             answers=rate.answers,
+            reasoning=rate.reasoning * requests,
         )
 
     @property

@@ -44,8 +44,8 @@ class Price:
         paid = fresh * self.input + cached_tokens * self.cached + output_tokens * self.output
         return paid / PRICE_UNIT
 
-    def apply_discount(self, discount: float) -> Price:
-        """Returns the price less `discount`, a share of it.
+    def apply_discount(self, discount: float, *, where: str = "in a batch") -> Price:
+        """Returns the price less `discount`, a share of it, which is granted `where`.
 
         >>> Price(input=1, cached=0.5, output=2, source="a list").apply_discount(0.5)
         Price(input=0.5, cached=0.25, output=1.0, source='a list, 50% off in a batch')
@@ -58,37 +58,50 @@ class Price:
             input=self.input * left,
             cached=self.cached * left,
             output=self.output * left,
-            source=f"{self.source}, {discount:.0%} off in a batch",
+            source=f"{self.source}, {discount:.0%} off {where}",
         )
 
 
 FREE_PRICE = Price(input=0, cached=0, output=0, source="answered by a machine of yours")
 
 
-def find_price(llm: str, *, url: str, batch: bool, discount: float | None = None) -> Price | None:
-    """Returns the list price of an llm at the provider whose API is at `url`, or None without one.
+def find_price(
+    llm: str,
+    *,
+    url: str,
+    batch: bool,
+    discount: float | None = None,
+    seller: str = "",
+    tier: str = "",
+) -> Price | None:
+    """Returns the list price of an llm at the `seller` (its id in genai-prices) or, if that is "",
+    at the provider whose API is at `url`; None without one.
 
     For a URL that the list does not know, such as a gateway's, OpenAI's prices are used. `discount`
-    is the share that a batch costs less, if the caller knows better than the list.
+    is the share that a batch costs less, if the caller knows better than the list. `tier` is the
+    service tier of requests that are not in a batch.
     """
     import genai_prices
     from genai_prices import data_snapshot
 
-    try:
-        seller = data_snapshot.get_snapshot().find_provider(None, None, url).id
-    except LookupError:
-        seller = "openai"
+    if not seller:
+        try:
+            seller = data_snapshot.get_snapshot().find_provider(None, None, url).id
+        except LookupError:
+            seller = "openai"
     usage = genai_prices.Usage(input_tokens=1, output_tokens=1)
     try:
         found = [
             genai_prices.calc_price(usage, llm, provider_id=seller, price_context=context)
-            for context in ({}, BATCH_CONTEXT)
+            for context in ({}, BATCH_CONTEXT, {"service_tier": tier} if tier else {})
         ]
     except (LookupError, ValueError):
         return None
-    single, in_batch = (
+    single, in_batch, in_tier = (
         _convert_price(each.model_price, f"{each.model.id} at {seller}") for each in found
     )
+    if not batch and tier and in_tier not in (single, None):
+        return replace(in_tier, source=f"{in_tier.source}, service tier {tier}")
     if not batch or single is None or in_batch is None:
         return single
     if discount is not None:

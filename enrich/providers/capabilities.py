@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from enrich.pricing.price import Price
     from enrich.providers import Provider
+    from enrich.providers.needs import Objection, RequestNeeds
 
 NOW = ":now"
 """How the name of a provider ends that answers batches at once. It is part of the name, so that the
@@ -79,6 +80,23 @@ class ChecksItself(Protocol):
 
     def offers(self, llm: str) -> bool | None:
         """Whether it can be reached and has this llm; None if it does not say. Spends nothing."""
+
+
+@runtime_checkable
+class KnowsItsApi(Protocol):
+    """Has more than one API, or a type that stands for several settings."""
+
+    def describe_api(self) -> str:
+        """Returns its type, its address and the API that is used, and why; asks if need be, and
+        spends nothing. Raises ProviderError if it cannot be reached."""
+
+
+@runtime_checkable
+class KnowsItsLlms(Protocol):
+    """Knows what its server or an llm does not take."""
+
+    def object_to(self, needs: RequestNeeds) -> tuple[Objection, ...]:
+        """Returns what speaks against requests with these needs; asks nobody, spends nothing."""
 
 
 @runtime_checkable
@@ -166,6 +184,16 @@ def check_provider(provider: Provider, *, images: bool, endpoint: str) -> None:
     """Raises ProviderError if a provider knows that it could not answer at all."""
     if isinstance(provider, ChecksItself):
         provider.check(images=images, endpoint=endpoint)
+
+
+def describe_api(provider: Provider) -> str:
+    """Returns a provider's type, address and API in words; "" if there is nothing to say."""
+    return provider.describe_api() if isinstance(provider, KnowsItsApi) else ""
+
+
+def list_objections(provider: Provider, needs: RequestNeeds) -> tuple[Objection, ...]:
+    """Returns what is known to speak against requests with these needs, certain or not."""
+    return provider.object_to(needs) if isinstance(provider, KnowsItsLlms) else ()
 
 
 def has_llm(provider: Provider, llm: str) -> bool | None:

@@ -28,7 +28,7 @@ from enrich.rehearsal.server import HOST, Server
 from enrich.rehearsal.settings import Quirks, RehearsalSettings, Rewrite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
 __all__ = [
@@ -54,10 +54,12 @@ class Rehearsal:
     of results. `port` 0 takes a free port. If there is an `api_key`, any other key is refused. A
     batch moves on by one state each time it is retrieved or, with `latency`, each time that many
     seconds have passed. `max_requests` and `max_bytes` limit an input file, and `enqueued_tokens`
-    (bytes / 4) limits the open batches of one llm. Requests for `unknown_llms` are refused. A
-    hanging call takes `hang` seconds at most, and a 429 or a 5xx asks the client to wait for
-    `retry_after` seconds. `rewrite` gets each result line before it is written, and returns what
-    another server would write instead. The server's clock is `clock` seconds ahead.
+    (bytes / 4) limits the open batches of one llm. Requests for `unknown_llms` are refused, and so
+    are those that have something of what their llm `refuses`: a parameter such as `max_tokens`, or
+    `json_schema`, `json_object` or `image`; the llm "" stands for all. A hanging call takes `hang`
+    seconds at most, and a 429 or a 5xx asks the client to wait for `retry_after` seconds. `rewrite`
+    gets each result line before it is written, and returns what another server would write instead.
+    The server's clock is `clock` seconds ahead.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Rehearsal:
         max_bytes: int = 200_000_000,
         enqueued_tokens: int | None = None,
         unknown_llms: Iterable[str] = (),
+        refuses: Mapping[str, Sequence[str]] | None = None,
         hang: float = 0.5,
         retry_after: float = 0.01,
         rewrite: Rewrite | None = None,
@@ -91,6 +94,7 @@ class Rehearsal:
             max_bytes=max_bytes,
             enqueued_tokens=enqueued_tokens,
             unknown_llms=frozenset(unknown_llms),
+            refuses={llm: tuple(names) for llm, names in (refuses or {}).items()},
             hang=hang,
             retry_after=retry_after,
             rewrite=rewrite,

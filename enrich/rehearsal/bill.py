@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Usage:
     """The tokens of one or several responses. `hidden` ones are output that only the total
-    includes."""
+    includes, and `thoughts` those of the output that were reasoning."""
 
     input: int = 0
     cached: int = 0
     output: int = 0
     hidden: int = 0
+    thoughts: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -29,6 +30,7 @@ class Usage:
             self.cached + other.cached,
             self.output + other.output,
             self.hidden + other.hidden,
+            self.thoughts + other.thoughts,
         )
 
     @property
@@ -40,11 +42,13 @@ class Usage:
 class Bill:
     """What would be billed: every request that was executed with HTTP 200, usable or not.
 
-    `requests` counts the executions by `hash_request(body)`, in batches and synchronous ones.
+    `requests` counts the executions by `hash_request(body)`, in batches and synchronous ones, and
+    `tiers` those by the service tier that they asked for.
     """
 
     requests: Counter[str]
     usage: Usage
+    tiers: Counter[str] = field(default_factory=Counter)
 
     @property
     def total(self) -> int:
@@ -69,6 +73,7 @@ class Till:
         self._attempts: Counter[str] = Counter()
         self._billed: Counter[str] = Counter()
         self._usage = Usage()
+        self._tiers: Counter[str] = Counter()
 
     def count_attempt(self, key: str) -> int:
         """Count an execution of a request. Returns how many there were before it."""
@@ -77,12 +82,13 @@ class Till:
             self._attempts[key] = before + 1
             return before
 
-    def charge(self, key: str, usage: Usage) -> None:
+    def charge(self, key: str, usage: Usage, tier: str) -> None:
         with self._lock:
             self._billed[key] += 1
             self._usage += usage
+            self._tiers[tier] += 1
 
     @property
     def bill(self) -> Bill:
         with self._lock:
-            return Bill(self._billed.copy(), self._usage)
+            return Bill(self._billed.copy(), self._usage, self._tiers.copy())

@@ -76,7 +76,7 @@ def _render_completion(
             "completion_tokens": usage.output,
             "total_tokens": usage.total,
             "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": usage.thoughts, "audio_tokens": 0},
         },
         "service_tier": "default",
         "system_fingerprint": "fp_rehearsal",
@@ -124,6 +124,6 @@ def render_usage(usage: Usage) -> dict[str, Any]:
         "input_tokens": usage.input,
         "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": 0},
         "output_tokens": usage.output,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": usage.thoughts},
         "total_tokens": usage.total,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from enrich.rehearsal.answers import (
@@ -17,7 +17,7 @@ from enrich.rehearsal.answers import (
 from enrich.rehearsal.bill import Usage
 from enrich.rehearsal.dice import Dice
 from enrich.rehearsal.envelopes import LlmAnswer, estimate_usage, wrap_answer
-from enrich.rehearsal.objections import object_to
+from enrich.rehearsal.objections import object_to, refuse_parts
 from enrich.rehearsal.replies import ApiError, render_failure
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from enrich.rehearsal.settings import RehearsalSettings
 
 HTTP_FAULTS = {"http_400": 400, "http_429": 429, "http_500": 500}
+LIMIT_PARTS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 EXTREME_COUNT = 50
 """The items of a list, and hundreds of characters of a text, that are more than a check allows."""
 
@@ -57,6 +58,9 @@ class Llm:
         attempt = self._till.count_attempt(key)
         try:
             object_to(body, endpoint)
+            refuses = self._settings.refuses
+            llm = str(body.get("model"))
+            refuse_parts(body, (*refuses.get("", ()), *refuses.get(llm, ())))
             if body.get("model") in self._settings.unknown_llms:
                 raise _make_unknown_error(body.get("model"))
         except ApiError as error:
@@ -70,7 +74,10 @@ class Llm:
             return ExecutedRequest(status=0, body={}, fault=fault)
         answer = spoil_answer(body, key, fault)
         usage = estimate_usage(prompt, answer, hidden=settings.quirks.reasoning, body=body)
-        self._till.charge(key, usage)
+        usage = replace(
+            usage, output=usage.output + settings.quirks.thoughts, thoughts=settings.quirks.thoughts
+        )
+        self._till.charge(key, usage, str(body.get("service_tier", "default")))
         document = wrap_answer(body, key, answer, usage, endpoint=endpoint)
         return ExecutedRequest(status=200, body=document, fault=fault, usage=usage)
 
@@ -81,8 +88,11 @@ def _make_unknown_error(llm: object) -> ApiError:
 
 
 def spoil_answer(body: Mapping[str, Any], key: str, fault: str) -> LlmAnswer:
-    """Returns the answer to a body, after the fault has damaged it."""
+    """Returns the answer to a body, after the fault has damaged it, or its own limit cut it."""
     text = compose_answer(body, key)
+    limits = [body[name] for name in LIMIT_PARTS if isinstance(body.get(name), int)]
+    if not fault and limits and len(text) > 4 * min(limits):
+        return LlmAnswer(text=text[: 4 * min(limits)], cut=True)
     if fault == "refused":
         return LlmAnswer(refusal="I'm sorry, but I can't assist with that request.")
     if fault == "truncated":

@@ -73,6 +73,36 @@ def object_to(body: Mapping[str, Any], endpoint: str) -> None:
         _object_to_schema(nested if isinstance(nested, dict) else {}, param)
 
 
+RENAMED_PARTS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+VALUED_PARTS = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "n")
+"""Parameters of which a reasoning llm takes the default value only."""
+UNKNOWN_PARTS = ("reasoning_effort", "service_tier", "seed")
+
+
+def refuse_parts(body: Mapping[str, Any], refused: tuple[str, ...]) -> None:
+    """Raise ApiError, in OpenAI's words, for the first part of a body that an llm refuses."""
+    form = body.get("response_format")
+    for part in refused:
+        if part == "image" and '"image_url"' in json.dumps(body.get("messages")):
+            message = "Invalid content type. image_url is only supported by certain models."
+            raise ApiError(400, message, param="messages.[0].content.[1].type")
+        if isinstance(form, dict) and form.get("type") == part:
+            message = f"Invalid parameter: 'response_format' of type '{part}' is not supported with"
+            raise ApiError(400, f"{message} this model.", param="response_format")
+        if part not in body:
+            continue
+        if part in UNKNOWN_PARTS:
+            raise ApiError(400, f"Unrecognized request argument supplied: {part}")
+        if part in VALUED_PARTS:
+            message = f"Unsupported value: '{part}' does not support {body[part]} with this model."
+            message += " Only the default (1) value is supported."
+            raise ApiError(400, message, code="unsupported_value", param=part)
+        message = f"Unsupported parameter: '{part}' is not supported with this model."
+        if part in RENAMED_PARTS:
+            message += f" Use '{RENAMED_PARTS[part]}' instead."
+        raise ApiError(400, message, code="unsupported_parameter", param=part)
+
+
 def _find_format(body: Mapping[str, Any], endpoint: str) -> tuple[dict[str, Any], str]:
     """Returns the format that the body requests, and the name of that parameter."""
     if endpoint == CHAT_PATH:

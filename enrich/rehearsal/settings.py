@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ class Quirks:
     short_files: int = 0  # how many of the first downloads lack the second half of a result file
     late_list: int = 0  # how many lists of files do not show a new one yet
     reasoning: int = 0  # output tokens of an answer that only the total includes
+    thoughts: int = 0  # reasoning tokens of an answer, which are part of its output as at OpenAI
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ class RehearsalSettings:
     max_bytes: int = 200_000_000
     enqueued_tokens: int | None = None
     unknown_llms: frozenset[str] = frozenset()
+    refuses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hang: float = 0.5
     retry_after: float = 0.01
     rewrite: Rewrite | None = None

@@ -86,9 +86,10 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
     if plan.estimate.answers:
         many = plan.estimate.answers
         basis = f"as seen in {many:,} {'answer' if many == 1 else 'answers'}"
+    thought = plan.estimate.reasoning
     for word, tokens, note in (
         ("input tokens", plan.estimate.input, basis),
-        ("output tokens", plan.estimate.output, ""),
+        ("output tokens", plan.estimate.output, f"{thought:,.0f} to think" if thought else ""),
     ):
         between = f"{tokens.low:,.0f} to {tokens.high:,.0f}"
         yield word, f"{tokens.likely:,.0f}", f"{between}, {note}" if note else between

@@ -62,11 +62,14 @@ def print_next_steps(states: Sequence[State], *, usual: str) -> None:
         if state.failed:
             _print_failed(state)
         if state.stopped:
+            why = state.stopped.rstrip(".")
             write_stderr(
-                f"\n{state.model} is stopped, and no more of it is sent: {state.stopped}. "
+                f"\n{state.model} is stopped, and no more of it is sent: {why}. "
                 f"Fix what is wrong, or send it anyway:\n"
                 f"  {_render_run_command(state, usual, ' --retry')}\n"
             )
+        if state.hint:
+            write_stderr(f"\nhint: {state.hint}\n")
         overdue = [batch for batch in state.batches if batch.overdue]
         if overdue:
             write_stderr(
@@ -146,6 +149,7 @@ def list_states(states: Sequence[State]) -> list[dict[str, Any]]:
             "failure": state.failure,
             "held_back": list(state.held_back),
             "stopped": state.stopped,
+            "hint": state.hint,
             "after": list(state.after),
             "started_at": state.started_at.isoformat() if state.started_at else None,
             "published_at": state.published_at.isoformat() if state.published_at else None,

@@ -18,7 +18,7 @@ from enrich.report.text import open_console, print_table, simplify_value
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from enrich.pipeline.debug import Finding
+    from enrich.pipeline.finding import Finding
     from enrich.pipeline.test import Result
     from enrich.results import Evaluation, Rows
 

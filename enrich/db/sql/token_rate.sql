@@ -1,6 +1,6 @@
 -- The tokens of answers to version $prompt or, without any, to earlier versions of its model by the same llm:
 -- the number of answers, input tokens per byte and per request, the deviation of both, the cached share, and
--- output tokens with their deviation.
+-- output tokens with their deviation, and how many of these were reasoning.
 WITH alike AS (
     SELECT prompt, prompt = $prompt AS same FROM ledger.prompts SEMI JOIN (
         SELECT model, llm, identity FROM ledger.prompts WHERE prompt = $prompt
@@ -11,12 +11,13 @@ WITH alike AS (
     QUALIFY rank() OVER (ORDER BY same DESC) = 1
     ORDER BY read_number DESC LIMIT 5
 ), seen AS (
-    SELECT request.bytes, input_tokens, coalesce(cached_tokens, 0) AS cached_tokens, output_tokens
+    SELECT request.bytes, input_tokens, coalesce(cached_tokens, 0) AS cached_tokens, output_tokens,
+        reasoning_tokens
     FROM ledger.responses AS response JOIN ledger.requests AS request USING (batch, custom_id)
     WHERE batch IN (SELECT batch FROM recent) AND request.bytes > 0 AND input_tokens > 0
 ), ratio AS (SELECT sum(input_tokens) / sum(bytes) AS ratio FROM seen)
 SELECT count(*), any_value(ratio), avg(input_tokens),
     sqrt(avg((input_tokens - ratio * bytes) ** 2)), stddev_samp(input_tokens),
     sum(cached_tokens) / sum(input_tokens), coalesce(avg(output_tokens), 0),
-    stddev_samp(output_tokens)
+    stddev_samp(output_tokens), coalesce(avg(reasoning_tokens), 0)
 FROM seen, ratio

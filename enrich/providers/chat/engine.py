@@ -112,7 +112,10 @@ class _Conversation:
 
     async def _settle(self, row: Mapping[str, Any]) -> None:
         """Ask a row until it has its reply, which is appended."""
-        body = json.dumps(row["body"]).encode()
+        # Only here: an answer is the same in any tier, so the tier is no part of a fingerprint.
+        tier = self.engine.settings.service_tier
+        asked = {"service_tier": tier} if tier else {}
+        body = json.dumps({**asked, **row["body"]}).encode()
         url = self.engine.settings.locate(row)
         faults = tries = 0
         began = asyncio.get_running_loop().time()
@@ -216,7 +219,8 @@ class _Conversation:
             if many == most:
                 words, status = self.engine.hide(verdict.words), verdict.reply.status
                 which = f"all {most}" if self.engine.watched == most else f"the first {most}"
-                what = f"{which} requests are refused: the server answered {status}: {words}"
+                refused = f"{which} requests are refused: " if most > 1 else ""
+                what = f"{refused}the server answered {status}: {words}"
                 self.failed = EngineFailed(what)
 
 

@@ -20,7 +20,7 @@ class ChatSettings:
     """How a server is asked. `url` is that of its API, such as https://host/v1, `timeout` is in
     seconds, `concurrency` is the most requests at once, and `requests` and `tokens` are limits for
     a minute; None: no such limit. With `api_version`, the server is Azure's, where each llm has an
-    address of its own."""
+    address of its own. `service_tier` goes into each request; "": none."""
 
     name: str
     url: str
@@ -29,6 +29,7 @@ class ChatSettings:
     requests: int | None = None
     tokens: int | None = None
     api_version: str = ""
+    service_tier: str = ""
 
     def locate(self, request: Mapping[str, Any]) -> str:
         """Returns where a request goes.

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 Meaning = Literal["answer", "busy", "faulty", "lost", "hopeless"]
 """`lost`: the request was sent and the connection broke: it may have been answered, and billed."""
 
-BUSY_STATUSES = frozenset({429, 503, 529})
-"""The server is there and takes no more now: the row is asked again, and that is no attempt."""
+BUSY_STATUSES = frozenset({429, 498, 503, 529})
+"""The server is there and takes no more now: the row is asked again, and that is no attempt. 498 is
+Groq's for its flex tier, where OpenAI answers 429 (`resource_unavailable`)."""
 FAULTY_STATUSES = frozenset({408, 409, 425, 500, 502, 504})
 """Something broke on the way: the row is asked again, but not for ever, for it may be the cause."""
 HOPELESS_STATUSES = frozenset({401, 402, 403, 404, 405})

@@ -10,7 +10,6 @@ from enrich.errors import ProviderError
 from enrich.providers.gemini.files import GeminiFiles
 from enrich.providers.openai import SERVER_KEYS, OpenAIProvider
 from enrich.providers.openai.chat_api import is_here
-from enrich.providers.openai.presets import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,11 +36,6 @@ class GeminiProvider(OpenAIProvider):
         made = super().from_settings(opening)
         chat = made.chat if made.chat.wanted == "chat" else replace(made.chat, wanted="batch")
         return replace(made, chat=chat)
-
-    @property
-    def seller_url(self) -> str:
-        """Google's, also if a gateway is asked."""
-        return PRESETS["gemini"].base_url
 
     @cached_property
     def files(self) -> GeminiFiles:

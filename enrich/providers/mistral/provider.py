@@ -11,7 +11,6 @@ from enrich.providers.mistral.jobs import Jobs
 from enrich.providers.mistral.requests import open_translated, read_llm
 from enrich.providers.openai import SERVER_KEYS, OpenAIProvider
 from enrich.providers.openai.chat_api import is_here
-from enrich.providers.openai.presets import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,11 +46,6 @@ class MistralProvider(OpenAIProvider):
             )
         chat = made.chat if made.chat.wanted == "chat" else replace(made.chat, wanted="batch")
         return replace(made, timeout_hours=hours, chat=chat)
-
-    @property
-    def seller_url(self) -> str:
-        """Mistral's, also if a gateway is asked."""
-        return PRESETS["mistral"].base_url
 
     @cached_property
     def jobs(self) -> Jobs:

@@ -23,8 +23,9 @@ SURE_LENGTH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """Where to connect and as whom. `timeout` is in seconds. `named` are the environment variables
-    that the settings name, with their values. Never written to any file."""
+    """Where to connect and as whom. `timeout` is in seconds. `service_tier` is asked for where
+    requests are answered at once. `named` are the environment variables that the settings name,
+    with their values. Never written to any file."""
 
     api_key: str = field(repr=False)
     base_url: str = ""
@@ -34,6 +35,7 @@ class Account:
     azure_endpoint: str = ""
     api_version: str = ""
     timeout: float = 600.0
+    service_tier: str = ""
     key_variable: str = "OPENAI_API_KEY"
     named: Mapping[str, str] = field(default_factory=dict, repr=False)
 

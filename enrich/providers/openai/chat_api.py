@@ -88,6 +88,17 @@ class ChatApi:
             self._remember(chosen)
         return chosen
 
+    def explain_choice(self) -> str:
+        """The API that is used, and why. Raises what the connection does."""
+        known = self.wanted == "auto" and self.chosen is not None
+        chosen = self.choose()
+        if self.wanted != "auto":
+            return f"api {chosen}, as its type or its settings say"
+        if known and self.connection.account.url not in self._remembered:
+            return f"api {chosen}: it is known to have batches"
+        lists = "lists batches" if chosen == "batch" else "has no list of batches"
+        return f"api {chosen}: the server was asked, and {lists}"
+
     def _lists_batches(self) -> bool:
         """Whether the server has a list of batches."""
         import openai
@@ -153,6 +164,7 @@ class ChatApi:
             concurrency=self.concurrency,
             requests=self.rate.get("requests"),
             tokens=self.rate.get("tokens"),
+            service_tier=account.service_tier,
         )
         job = Job(
             id=make_batch_id(CHAT_KIND, metadata.get(CHAT_INTENT_KEY)),

@@ -10,10 +10,12 @@ from enrich.pricing.price import BATCH_DISCOUNT, FREE_PRICE, Price, find_price
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.executor.batches import make_batch_id
 from enrich.providers.executor.tally import Allowance
+from enrich.providers.needs import Objection
 from enrich.providers.openai import batches, files
 from enrich.providers.openai.chat_api import CHAT_KIND, CHAT_TIMING, ChatApi, is_here
 from enrich.providers.openai.connection import Connection
-from enrich.providers.openai.presets import PRESETS, PROBE_SECONDS
+from enrich.providers.openai.presets import BY_ADDRESS, PRESETS, PROBE_SECONDS
+from enrich.providers.openai.quirks import list_llm_objections, list_preset_objections
 from enrich.providers.openai.settings import OPENAI_KEYS, read_account, read_discount, read_prices
 
 if TYPE_CHECKING:
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
 
     import openai
 
+    from enrich.providers.needs import RequestNeeds
     from enrich.providers.openai.account import Account
+    from enrich.providers.openai.presets import Preset
     from enrich.providers.opening import Opening
 
 FIRST_POLL = 2.0
+FLEX = "flex"
+"""OpenAI's tier of slower answers, which cost as much as those of a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +46,7 @@ class OpenAIProvider:
     batch_timing: Timing = field(default_factory=Timing)
     prices: Mapping[str, Price | str] = field(default_factory=dict)
     discount: float | None = None
-    is_free: bool = False
+    kind: str = "openai"
 
     keys: ClassVar[tuple[str, ...]] = OPENAI_KEYS
 
@@ -50,11 +56,11 @@ class OpenAIProvider:
         settings = opening.settings
         opening.check_keys(*cls.keys)
         longest = settings.read_number("poll_seconds", 60.0)
-        account, preset = read_account(opening), PRESETS[opening.kind]
+        account = read_account(opening)
         return cls(
             name=opening.name,
-            llm=settings.read_text("llm", preset.llm),
-            is_free=preset.is_free,
+            llm=settings.read_text("llm", PRESETS[opening.kind].llm),
+            kind=opening.kind,
             account=account,
             limits=opening.limits,
             chat=ChatApi.from_opening(opening, Connection(name=opening.name, account=account)),
@@ -73,9 +79,9 @@ class OpenAIProvider:
         return f"openai:{self.account.url}"
 
     @property
-    def seller_url(self) -> str:
-        """The address whose list prices apply."""
-        return self.account.url
+    def preset(self) -> Preset:
+        """What is known of its server."""
+        return PRESETS[self.kind]
 
     @property
     def connection(self) -> Connection:
@@ -99,17 +105,28 @@ class OpenAIProvider:
 
     def price(self, llm: str, *, now: bool = False) -> Price | None:
         """The project's own price, or that of the llm it names, or the list price of this one. What
-        is answered through chat is not discounted."""
+        is answered through chat is not discounted, unless it is asked for in a cheaper service
+        tier."""
         now = now or self._is_full_price
-        if self.is_free and not self.prices:
+        tier = self.account.service_tier if now else ""
+        if self.preset.is_free and not self.prices:
             return FREE_PRICE
         known = self.prices.get(llm, llm)
         if isinstance(known, str):
             known = self.prices.get(known, known)
         if isinstance(known, Price):
             discount = BATCH_DISCOUNT if self.discount is None else self.discount
+            if tier == FLEX and self.kind == "openai":
+                return known.apply_discount(discount, where="in flex processing")
             return known if now else known.apply_discount(discount)
-        return find_price(str(known), url=self.seller_url, batch=not now, discount=self.discount)
+        return find_price(
+            str(known),
+            url=self.account.url,
+            batch=not now,
+            discount=self.discount,
+            seller="" if self.preset.prices == BY_ADDRESS else self.preset.prices,
+            tier=tier,
+        )
 
     @property
     def _is_full_price(self) -> bool:
@@ -122,6 +139,26 @@ class OpenAIProvider:
     def check(self, *, images: bool, endpoint: str) -> None:  # noqa: ARG002  # any llm may see
         """Raises ProviderError if there is no API key."""
         self.connection.check_key()
+
+    def describe_api(self) -> str:
+        """Its type, its address and the API that is used, and why."""
+        return f"type {self.kind} at {self.account.url}, {self.chat.explain_choice()}"
+
+    def object_to(self, needs: RequestNeeds) -> tuple[Objection, ...]:
+        """What its server, or an llm of OpenAI's, is known not to take."""
+        found = [*list_preset_objections(self.kind, self.preset, needs)]
+        # OpenRouter leaves out what a server does not know, and others have llms of other names.
+        if self.kind == "openai":
+            found += list_llm_objections(needs)
+        if "service_tier" in needs.params:
+            what = "`service_tier` becomes a part of what is asked here, and batches refuse it"
+            hint = f"move it to providers: {self.name.partition(':')[0]}: in project.yml"
+            found.append(Objection(setting="service_tier", what=what, hint=hint))
+        if self.account.service_tier and self.chat.chosen == "batch":
+            what = f"service_tier: {self.account.service_tier} has no effect in a batch"
+            hint = "it is for what is answered now: --now, previews, or api: chat"
+            found.append(Objection(setting="service_tier", what=what, hint=hint))
+        return tuple(found)
 
     def offers(self, llm: str) -> bool | None:
         """Returns whether `GET /v1/models/{model}` knows the llm; None if the server does not have

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from enrich.errors import nearest
 from enrich.manifest.settings import ENVIRONMENT_VARIABLE, GREATEST_NUMBER
 from enrich.pricing.price import Price
 from enrich.providers.openai.account import Account, is_url
@@ -31,6 +32,7 @@ OPENAI_KEYS = (
     "batch_discount",
     "concurrency",
     "rate",
+    "service_tier",
 )
 """The settings of this provider, besides those that all providers share."""
 
@@ -80,7 +82,20 @@ def read_account(opening: Opening) -> Account:
         azure_endpoint=settings.read_text("azure_endpoint"),
         api_version=settings.read_text("api_version"),
         timeout=settings.read_number("timeout", 600.0),
+        service_tier=_read_service_tier(opening),
     )
+
+
+def _read_service_tier(opening: Opening) -> str:
+    """Returns the service tier that is asked for; "" for none. Raises ProjectError for one that
+    the server is known not to have."""
+    settings, known = opening.settings, PRESETS[opening.kind].service_tiers
+    tier = settings.read_text("service_tier")
+    if tier and known is not None and tier not in known:
+        hint = nearest(tier, known) if known else "remove it"
+        what = f"cannot be '{tier}': {opening.kind} has {'no such tier' if known else 'no tiers'}"
+        raise settings.make_error("service_tier", what, hint=hint)
+    return tier
 
 
 def _named_variables(opening: Opening) -> dict[str, str]:

@@ -31,7 +31,7 @@ from enrich.errors import ProjectError
 from enrich.manifest import config, prompt
 from enrich.manifest.settings import YamlSettings
 from enrich.project import Project
-from enrich.providers import anthropic, local, openai
+from enrich.providers import anthropic, local, mistral, openai
 from enrich.providers.openai.presets import BY_ADDRESS, FREE, PRESETS
 from enrich.providers.opening import LIMIT_KEYS, Opening
 from enrich.rehearsal import Faults, Rehearsal
@@ -134,6 +134,13 @@ def anthropic_keys() -> Rows:
     return keyed(("api_version",), {"api_version": anthropic.USUAL_VERSION})
 
 
+def mistral_keys() -> Rows:
+    """The keys that the provider `mistral` has besides those of `openai`."""
+    hours = inspect.signature(mistral.MistralProvider.__init__).parameters["timeout_hours"].default
+    own = tuple(key for key in mistral.MISTRAL_KEYS if key not in openai.OPENAI_KEYS)
+    return keyed(own, {"timeout_hours": hours})
+
+
 def presets() -> Rows:
     """The types of servers that speak OpenAI's API."""
     prices = {FREE: "free", BY_ADDRESS: "by address"}
@@ -226,6 +233,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "local": local_keys,
     "openai": openai_keys,
     "anthropic": anthropic_keys,
+    "mistral": mistral_keys,
     "presets": presets,
     "faults": faults,
     "provenance": provenance,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from enrich.manifest import backup, budget, config, data_test, prompt, sources
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
-from enrich.providers import anthropic, local, openai, opening, registry
+from enrich.providers import anthropic, gemini, local, mistral, openai, opening, registry
 from enrich.providers.openai.presets import ApiWay
 
 if TYPE_CHECKING:
@@ -149,10 +149,17 @@ ANTHROPIC: dict[str, Schema] = {
     **{key: OPENAI[key] for key in openai.SERVER_KEYS},
     "api_version": said("The version of Anthropic's API.", TEXT),
 }
+MISTRAL: dict[str, Schema] = {
+    **{key: OPENAI[key] for key in openai.SERVER_KEYS},
+    "timeout_hours": said("How many hours a batch may take.", COUNT, default=24, maximum=168),
+}
+GEMINI: dict[str, Schema] = {key: OPENAI[key] for key in gemini.GEMINI_KEYS}
 OWN_KEYS: dict[str, tuple[Iterable[str], Mapping[str, Schema]]] = {
     "local": (local.LOCAL_KEYS, LOCAL),
     "openai": (openai.OPENAI_KEYS, OPENAI),
     "anthropic": (anthropic.ANTHROPIC_KEYS, ANTHROPIC),
+    "mistral": (mistral.MISTRAL_KEYS, MISTRAL),
+    "gemini": (gemini.GEMINI_KEYS, GEMINI),
 }
 """The keys of each type that has keys of its own; those of all others are those of `openai`."""
 

@@ -43,12 +43,14 @@ if TYPE_CHECKING:
 
 ENDPOINT = "/v1/chat/completions"
 SECRET = "sk-contract-secret"
-KINDS = ("openai", "chat", "local", "echo", "anthropic")
-PLAYED = {"anthropic": "anthropic"}
+KINDS = ("openai", "chat", "local", "echo", "anthropic", "mistral", "gemini")
+PLAYED = {kind: kind for kind in ("anthropic", "mistral", "gemini")}
 """The APIs that the server plays, by kind."""
 CREATES = {
     "openai": "POST /v1/batches",
     "anthropic": "POST /v1/messages/batches",
+    "mistral": "POST /v1/batch/jobs",
+    "gemini": "POST /v1beta/openai/batches",
 }
 """How the kinds whose batches are made elsewhere create them."""
 MEMBERS = (

@@ -16,7 +16,7 @@ from enrich.errors import EnrichError
 from enrich.manifest import config, prompt
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
-from enrich.providers import anthropic, local, openai, opening, registry
+from enrich.providers import anthropic, gemini, local, mistral, openai, opening, registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,6 +88,8 @@ def test_every_key_is_known_and_no_other() -> None:
         "local": local.LOCAL_KEYS,
         "openai": openai.OPENAI_KEYS,
         "anthropic": anthropic.ANTHROPIC_KEYS,
+        "mistral": mistral.MISTRAL_KEYS,
+        "gemini": gemini.GEMINI_KEYS,
     }
     assert set(project["$defs"]) == set(own) <= set(registry.BUILT_IN)
     for name, keys in own.items():

@@ -56,10 +56,14 @@ def _serve(server: Rehearsal, api: str) -> None:
 
 OPENAI_COMMAND = "OPENAI_BASE_URL={url} OPENAI_API_KEY=any enrich run --provider openai"
 ANTHROPIC_COMMAND = "ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any enrich run --provider anthropic"
+MISTRAL_COMMAND = "MISTRAL_BASE_URL={url} MISTRAL_API_KEY=any enrich run --provider mistral"
+GEMINI_COMMAND = "GEMINI_BASE_URL={url} GEMINI_API_KEY=any enrich run --provider gemini"
 ANNOUNCED = {
     "batch": ("the Batch API", OPENAI_COMMAND),
     "chat": ("a chat server", OPENAI_COMMAND),
     "anthropic": ("Anthropic's Message Batches API", ANTHROPIC_COMMAND),
+    "mistral": ("Mistral's Batch API", MISTRAL_COMMAND),
+    "gemini": ("Gemini's batches", GEMINI_COMMAND),
 }
 """For each API that can be played, its name for people and the command that uses it."""
 

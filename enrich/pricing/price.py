@@ -1,8 +1,8 @@
 """Prices: what tokens cost, and how an amount of money is written.
 
 Prices come from the package genai-prices, which contains them and needs no network. It knows what
-many llms cost in a batch; for others, OpenAI and Azure sell batches at half the price, as their
-pricing pages say.
+many llms cost in a batch; for others, OpenAI, Azure, Mistral and Google sell batches at half the
+price, as their pricing pages say.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ PRICE_UNIT = 1_000_000
 BATCH_CONTEXT = {"processing": "batch"}
 """How genai-prices is asked for the price of requests in a batch."""
 BATCH_DISCOUNT = 0.5
-"""The share that a batch costs less at OpenAI and Azure."""
-DISCOUNTING_SELLERS = ("openai", "azure")
+"""The share that a batch costs less at these sellers."""
+DISCOUNTING_SELLERS = ("openai", "azure", "mistral", "google")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 ANSWER_BYTES = 32 << 20
 """The most bytes of an answer's body, unpacked; a page that lists 10,000 files has 3 MB."""
-FILE_PATHS = ("/content", "/results")
-"""How the paths of result files end, at OpenAI and at Anthropic."""
+FILE_PATHS = ("/content", "/results", ":download")
+"""How the paths of result files end, at OpenAI, at Anthropic and at Google."""
 RESULT_FILE_BYTES = 16 << 30
 """The most bytes of a result file: 50,000 lines of 300 kB."""
 # Small pieces, so that a bomb of a few kB is noticed before it has filled the memory.

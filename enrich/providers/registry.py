@@ -26,6 +26,8 @@ BUILT_IN = {
     "local": ("enrich.providers.local", "LocalProvider"),
     **dict.fromkeys(PRESETS, ("enrich.providers.openai", "OpenAIProvider")),
     "anthropic": ("enrich.providers.anthropic", "AnthropicProvider"),
+    "mistral": ("enrich.providers.mistral", "MistralProvider"),
+    "gemini": ("enrich.providers.gemini", "GeminiProvider"),
 }
 """The modules and classes of enrich's own providers by type. They are imported when they are
 used."""

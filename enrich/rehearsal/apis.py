@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from enrich.rehearsal.anthropic import AnthropicApi
+from enrich.rehearsal.gemini import GeminiApi
+from enrich.rehearsal.mistral import MistralApi
 from enrich.rehearsal.routes import Api
 
 if TYPE_CHECKING:
@@ -45,4 +47,6 @@ PLAYED_APIS: Mapping[str, type[PlayedApi]] = {
     "batch": Api,
     "chat": Api,  # the same server without its Batch API
     "anthropic": AnthropicApi,
+    "mistral": MistralApi,
+    "gemini": GeminiApi,
 }

@@ -44,9 +44,18 @@ CALL_FAULTS: dict[str, Step] = {
     "call_reset": "reset",
     "call_hang": "hang",
 }
-CREATE_ROUTES = ("POST /v1/batches", "POST /v1/messages/batches")
+CREATE_ROUTES = (
+    "POST /v1/batches",
+    "POST /v1/messages/batches",
+    "POST /v1/batch/jobs",
+    "POST /v1beta/openai/batches",
+)
 """The routes, of whatever API is played, that `create_lost` hits."""
-DOWNLOAD_ROUTES = ("GET /v1/files/{id}/content", "GET /v1/messages/batches/{id}/results")
+DOWNLOAD_ROUTES = (
+    "GET /v1/files/{id}/content",
+    "GET /v1/messages/batches/{id}/results",
+    "GET /download/v1beta/files/{id}:download",
+)
 """Those that `download_cut` hits."""
 BATCH_FAULTS = (
     "batch_failed",

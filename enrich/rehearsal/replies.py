@@ -19,6 +19,7 @@ class HttpReply:
     status: int = 200
     document: dict[str, Any] | list[Any] | bytes = field(default_factory=dict)
     file: Path | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     lost: bool = False
 
 

@@ -158,6 +158,8 @@ class Handler(BaseHTTPRequestHandler):
         kind = "application/octet-stream" if reply.file else kind
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(length))
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
         if reply.status == 429 or reply.status >= 500:
             self._send_patience()
         self.end_headers()

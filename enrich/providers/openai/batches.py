@@ -42,6 +42,8 @@ def _create_once(
     connection: Connection, file: str, endpoint: str, metadata: Mapping[str, str]
 ) -> Remote:
     """Makes the one call. An answer that cannot be used counts as lost."""
+    import openai
+
     with connection.translate_errors(creating=True):
         # The SDK repeats a POST after a timeout, and OpenAI ignores idempotency keys: a repeated
         # create would be a second batch, and a second bill.
@@ -50,7 +52,7 @@ def _create_once(
                 input_file_id=file,
                 endpoint=endpoint,  # type: ignore[arg-type]  # compatible servers may take more
                 completion_window="24h",
-                metadata=dict(metadata),
+                metadata=dict(metadata) if metadata else openai.omit,
             ),
             creating=True,
         )

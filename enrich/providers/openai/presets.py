@@ -131,6 +131,7 @@ PRESETS: Mapping[str, Preset] = {
     "mistral": Preset(
         base_url="https://api.mistral.ai/v1",
         key_variable="MISTRAL_API_KEY",
+        api="batch",
         schema="yes",
         json_mode="yes",
         refused={"seed": "random_seed", "max_completion_tokens": "max_tokens"},
@@ -161,6 +162,7 @@ PRESETS: Mapping[str, Preset] = {
     "gemini": Preset(
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_variable="GEMINI_API_KEY",
+        api="batch",
         schema="yes",
         json_mode="yes",
         prices="google",

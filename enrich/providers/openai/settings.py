@@ -48,6 +48,8 @@ URL_KEYS = ("base_url", "azure_endpoint")
 URL_VARIABLES = {
     "openai": "OPENAI_BASE_URL",
     "anthropic": "ANTHROPIC_BASE_URL",
+    "mistral": "MISTRAL_BASE_URL",
+    "gemini": "GEMINI_BASE_URL",
 }
 """By type, the environment variable that sets `base_url`: that of OpenAI's SDK, and its like."""
 NAMING_KEYS = ("api_key", "headers", "organization", "project", *URL_KEYS)

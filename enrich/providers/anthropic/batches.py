@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from enrich.errors import ProviderError, Unavailable, Unclear
 from enrich.providers import Remote
 from enrich.providers.anthropic.connection import BATCHES_PATH, BatchConnection
 from enrich.providers.anthropic.document import stream_document, survey_requests
 from enrich.providers.anthropic.errors import is_gone
+from enrich.providers.anthropic.lines import find_first_id, write_lines
 from enrich.providers.anthropic.marks import make_tag, read_tag
-from enrich.providers.anthropic.message import translate_line
 from enrich.providers.anthropic.uploads import Note, Upload, Uploads, translate_disk_errors
 from enrich.providers.private import open_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 RESULTS_PATH = "/results"
 """How the ids of result files end: they begin with the id of their batch."""
-CUSTOM_ID_IN_LINE = re.compile(rb'"custom_id"\s*:\s*"([^"\\]*)"')
-"""Where a line of results says its custom_id, also if it is not quite JSON."""
 COUNTED = ("processing", "succeeded", "errored", "canceled", "expired")
 
 
@@ -158,9 +155,7 @@ class MessageBatches:
     def _scan_tag(self, remote: Remote) -> str:
         """Returns the same, while its results are there."""
         with self.connection.open_results(remote.id) as pieces:
-            found = (CUSTOM_ID_IN_LINE.search(line) for line in split_lines(pieces))
-            first = next((match[1].decode(errors="replace") for match in found if match), "")
-        return read_tag(first)
+            return read_tag(find_first_id(pieces))
 
     def retrieve(self, batch: str) -> Remote:
         """Returns the present state of a batch."""
@@ -219,31 +214,6 @@ class MessageBatches:
         """Returns the custom_ids of a batch that do not fit, by number."""
         notes = (upload.note for upload in self.uploads.list_all())
         return next((note.replaced for note in notes if batch in note.sent.values()), {})
-
-
-def write_lines(pieces: Iterator[bytes], out: IO[bytes], replaced: Mapping[str, str]) -> None:
-    """Writes lines of results as those of the Batch API. Raises Unreadable."""
-    for line in split_lines(pieces):
-        if line.strip():
-            out.write(translate_line(line, replaced))
-
-
-def split_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yields the lines of a stream. Raises Unreadable for one that is longer than an answer."""
-    from enrich.providers.bounds import ANSWER_BYTES, Unreadable
-
-    rest = bytearray()
-    for piece in pieces:
-        *whole, last = piece.split(b"\n")
-        for line in whole:
-            rest += line
-            yield bytes(rest + b"\n")
-            rest.clear()
-        rest += last
-        if len(rest) > ANSWER_BYTES:
-            raise Unreadable(f"a line of its results has more than {ANSWER_BYTES >> 20:,} MiB")
-    if rest:
-        yield bytes(rest)
 
 
 def read_batch_object(batch: object) -> Remote:

@@ -320,7 +320,7 @@ def test_a_fallback_with_on_change(tmp_path: Path) -> None:
         assert (plan.states, plan.reasons) == ({"kept": 20, "answered": 1}, {})
 
 
-@pytest.mark.parametrize("llms", [[SMALL, SMALL], []])
+@pytest.mark.parametrize("llms", [[SMALL, SMALL], [SMALL, ""], []])
 def test_llms_that_are_no_chain(tmp_path: Path, llms: list[str]) -> None:
     with Rehearsal() as server:
         root = chained(tmp_path, server, llms)

@@ -212,6 +212,9 @@ def read_llms(settings: YamlSettings) -> tuple[str, ...]:
     if not isinstance(settings.values.get("llm"), list):
         return (settings.read_text("llm"),)
     llms = settings.read_words("llm")
+    if not all(llms):
+        hint = "llm: [small, large], or leave `llm` out for the provider's own"
+        raise settings.make_error("llm", "has an empty name", hint=hint)
     if len(set(llms)) < len(llms):
         raise settings.make_error("llm", "names an llm twice", hint="keep one of them")
     return llms

@@ -47,7 +47,7 @@ def pass_on(
             since=run.since,
         )
         judge_again(database, judge, LATER_REQUESTS)
-        database.call("passed_on", since=run.since)
+        database.call("passed_on", run=run.id, since=run.since)
         database.execute(fallback.render_move(source))
         for statement in fallback.render_recorded_move(run.model) if record else ():
             database.execute(statement, run=run.id)

@@ -1,5 +1,6 @@
 -- Which requests of temp._enrich_later move to a later llm: to the first one that has answered them, or
--- otherwise to the next one, if the present one has no attempts left. What is in flight stays.
+-- otherwise to the next one, if the present one has no attempts left. What is in flight stays,
+-- and so does what somebody cancelled in run $run.
 CREATE OR REPLACE TEMP TABLE _enrich_passed_on AS
 WITH answered AS (
     SELECT fingerprint FROM ledger.responses
@@ -11,6 +12,9 @@ WITH answered AS (
     WHERE was NOT IN (
         SELECT fingerprint FROM ledger.requests
         WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL AND held IS NULL)
+    ) AND was NOT IN (
+        SELECT fingerprint FROM ledger.responses WHERE run = $run AND outcome <> 'ok'
+            AND batch IN (SELECT batch FROM ledger.batches WHERE cancelled_at IS NOT NULL)
     )
 )
 SELECT line, any_value(was) AS was, arg_min(fingerprint, (NOT ok, place)) AS fingerprint,

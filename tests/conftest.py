@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from hypothesis import settings
@@ -20,5 +21,23 @@ settings.load_profile("enrich")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--update`: write golden folders anew instead of comparing with them."""
+    """`--update`: write golden folders anew instead of comparing with them. `--thorough`: run the
+    cases that `few` leaves out as well."""
     parser.addoption("--update", action="store_true", help="write golden folders anew")
+    parser.addoption("--thorough", action="store_true", help="run every case of every test")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a test with the mark `few(n)`, leave out all cases after the first n."""
+    if config.getoption("thorough"):
+        return
+    seen: Counter[str] = Counter()
+    left_out = []
+    for item in items:
+        mark = item.get_closest_marker("few")
+        test = item.nodeid.partition("[")[0]
+        seen[test] += 1
+        if mark is not None and seen[test] > mark.args[0]:
+            left_out.append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]

@@ -206,6 +206,7 @@ def test_one_model_in_trouble_stops_no_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", ["cut", "reset", "stall"])
+@pytest.mark.few(1)
 def test_a_download_that_breaks_off_is_fetched_again(tmp_path: Path, cut: str) -> None:
     """Half a result file is no result file."""
     with Rehearsal(hang=0.2) as server:

@@ -150,6 +150,7 @@ def test_a_create_that_never_arrived_is_sent_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["hang", "stall"])
+@pytest.mark.few(1)
 def test_killed_in_a_create(tmp_path: Path, step: Any) -> None:
     """Before or after it took effect, the next run ends well, with one batch."""
     with Rehearsal(api="anthropic", hang=60) as server:

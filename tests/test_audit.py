@@ -452,6 +452,7 @@ def test_drift_that_is_meant_is_accepted(tmp_path: Path) -> None:
         ("\n    tests:\n    - {drift: {lost: 0.2}, severity: warn}", 1, ()),
     ],
 )
+@pytest.mark.few(2)
 def test_a_table_that_would_lose_too_many_rows_is_held_back(
     tmp_path: Path, tests: str, rows: int, held: tuple[str, ...]
 ) -> None:

@@ -294,6 +294,7 @@ def test_hints_name_the_provider_of_the_run(tmp_path: Path) -> None:
         assert "enrich run kinds --provider api\n" in CliRunner().invoke(cli.main, words).stderr
 
 
+@pytest.mark.few(0)
 def test_previews_are_no_part_of_a_run(tmp_path: Path) -> None:
     """A budget for a run is for each run; what single previews took adds up in a month only."""
     with Rehearsal() as server:

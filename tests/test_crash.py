@@ -61,6 +61,7 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize(("route", "steps"), MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.few(4)
 def test_killed_in_a_call(tmp_path: Path, route: str, steps: list[str]) -> None:
     """Killed in any call to the provider, the next run adopts what is there and ends well."""
     with Rehearsal(hang=DEADLINE) as server:
@@ -153,6 +154,7 @@ def until_busy(child: subprocess.Popen[str]) -> None:
         (["sql", SLOW], "stopped: nothing was changed"),
     ],
 )
+@pytest.mark.few(2)
 def test_ctrl_c_in_a_slow_query_names_its_file(tmp_path: Path, words: list[str], said: str) -> None:
     """One exit code for all commands, and what is true of each."""
     with Rehearsal() as server:
@@ -187,6 +189,7 @@ def test_two_runs_at_once_ask_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("step", "paid"), [("hang", 4), ("stall", 5)])
+@pytest.mark.few(1)
 def test_a_preview_killed_in_a_call(tmp_path: Path, step: Step, paid: int) -> None:
     """With its worker: the answers that came in before are kept; only the one that was on its way
     is asked again, and paid again if the provider had answered it."""

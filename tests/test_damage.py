@@ -64,6 +64,7 @@ def checked(problem: EnrichError, path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ledger", "warehouse"])
+@pytest.mark.few(1)
 def test_a_bit_that_flips_anywhere(tmp_path: Path, server: Rehearsal, name: str) -> None:
     """In each header and each block: a command does what it does, or names the file and what to
     do; `ledger check` finds whatever stops any of them."""
@@ -128,6 +129,7 @@ def broken(path: Path, how: str, other: Path) -> None:
     "how",
     ["empty", "text", "short text", "zeros", "half", "header", "folder", "log", "other log"],
 )
+@pytest.mark.few(6)
 def test_something_else_in_its_place(
     tmp_path: Path, server: Rehearsal, how: str, name: str
 ) -> None:

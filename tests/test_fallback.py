@@ -221,6 +221,7 @@ def test_a_budget_covers_the_fallback(tmp_path: Path) -> None:
         (FETCH, ["ok", "hang"]),
     ],
 )
+@pytest.mark.few(1)
 def test_killed_at_the_second_llm(tmp_path: Path, route: str, steps: list[Step]) -> None:
     """The next run goes on with it: both are asked each of their rows once."""
     asked: Counter[tuple[str, int]] = Counter()

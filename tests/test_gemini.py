@@ -78,6 +78,7 @@ def test_an_upload_is_there_once(tmp_path: Path, route: str, step: Any) -> None:
         assert server.sends(START) == (1 if step == "lost" else 2)
 
 
+@pytest.mark.few(0)
 def test_every_row_has_one_outcome(tmp_path: Path) -> None:
     """With faults of every kind, and answers in any order: what was answered well is paid once."""
     faults = Faults(

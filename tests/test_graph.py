@@ -291,6 +291,7 @@ def test_one_model_that_cannot_be_begun_stops_only_those_after_it(tmp_path: Path
         assert found["again"].ok == found["again"].rows
 
 
+@pytest.mark.few(0)
 def test_a_model_that_waits_already_waits_for_all(tmp_path: Path) -> None:
     """A second command on a part of the graph takes nothing out of the first."""
     with Rehearsal() as server:

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def test_killed_at_named_steps() -> None:
-    """Before or after the first time of each call, and of every twelfth SQL statement: what follows
-    ends well. (`benchmarks/kills.py` comes to all of them.)
+    """Before or after the first time of each call, and of every twenty-fourth SQL statement: what
+    follows ends well. (`benchmarks/kills.py` comes to all of them.)
 
     One project lives through all of these; the books are checked whenever it is done.
     """
     with Trial.begun(seed=1) as trial:
         _, _, names = measured(trial)
         assert len(names) > 60
-        names = [name for n, name in enumerate(names) if n % 12 == 1 or not name.startswith("sql")]
+        names = [name for n, name in enumerate(names) if n % 24 == 1 or not name.startswith("sql")]
         for number, name in enumerate(names):
             trial.change(4)
             trial.killed(Moment(1, after=number % 2 == 0, name=name))
@@ -54,6 +54,7 @@ def test_killed_before_the_first_model_is_begun() -> None:
 
 
 @pytest.mark.parametrize("faults", [None, FAULTS], ids=["no other faults", "faults of every kind"])
+@pytest.mark.few(0)
 def test_random_trouble(faults: Faults | None) -> None:
     """Kills at any moment, Ctrl-C, a full disk, a held or deleted warehouse, two runs at once."""
     trial = rounds(2, seed=3, faults=faults, say=print)

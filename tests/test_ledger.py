@@ -237,6 +237,7 @@ def test_a_ledger_that_holds_answers_is_replaced_only_if_asked(
 
 
 @pytest.mark.parametrize("damage", ["manifest", "cut", "json", "missing", "flip", "swap", "newer"])
+@pytest.mark.few(3)
 def test_an_export_that_is_not_whole_is_refused(
     tmp_path: Path, server: Rehearsal, damage: str
 ) -> None:
@@ -294,6 +295,7 @@ def test_check_says_what_belongs_to_nothing(tmp_path: Path, server: Rehearsal) -
     ("table", "column", "told"),
     [("requests", "tail", "lack a value"), ("responses", "content", "left out")],
 )
+@pytest.mark.few(1)
 def test_what_can_be_read_is_copied(tmp_path: Path, table: str, column: str, told: str) -> None:
     """Of a damaged table all but the rows near the damage; an answer is worth more than the words
     of its request. What is lost is said, and nothing else is asked again."""
@@ -422,6 +424,7 @@ def backed_up(root: Path, server: Rehearsal, **said: Any) -> None:
     write(root, {"project.yml": json.dumps(config | {"backup": {"to": "copies", **said}})})
 
 
+@pytest.mark.few(0)
 def test_a_backup_after_each_run_that_changed_something(tmp_path: Path, server: Rehearsal) -> None:
     """Below the project, as many as are to be kept; one that cannot be made is said."""
     root = plants(tmp_path, server)
@@ -459,6 +462,7 @@ def test_a_wrong_backup_is_refused(tmp_path: Path, said: str, named: str) -> Non
         opened(tmp_path)
 
 
+@pytest.mark.few(0)
 def test_debug_says_how_old_the_last_export_is(tmp_path: Path, server: Rehearsal) -> None:
     def exported() -> Any:
         return next((f for f in opened(root).debug() if f.what == "export"), None)

@@ -352,6 +352,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("fault", "outcome"), FAULTS.items())
+@pytest.mark.few(5)
 def test_a_row_that_fails_is_a_row_with_an_outcome(
     tmp_path: Path, fault: str, outcome: str
 ) -> None:
@@ -385,6 +386,7 @@ def test_what_may_be_asked_again_is_and_comes_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("quirk", ["no_response_key", "no_error_key"])
+@pytest.mark.few(1)
 def test_an_error_in_any_shape_is_asked_again(tmp_path: Path, quirk: str) -> None:
     """Also one whose line has an `error` and no `response`, and so no HTTP status."""
     quirks = Quirks(**{quirk: True})

@@ -99,6 +99,7 @@ SOME = ("a bomb", "deep inside", "id null", "id enormous", "a list", "nothing", 
     ("route", "twist"),
     [(CREATE, twist) for twist in TWISTS] + [(r, twist) for r in (UPLOAD, POLL) for twist in SOME],
 )
+@pytest.mark.few(10)
 def test_an_answer_that_cannot_be_used_is_asked_for_again(
     tmp_path: Path, route: str, twist: str
 ) -> None:
@@ -223,6 +224,7 @@ def test_a_list_without_an_end_is_left(
 
 @pytest.mark.parametrize("slow_head", [True, False])
 @pytest.mark.parametrize("route", [UPLOAD, CREATE, POLL, CONTENT])
+@pytest.mark.few(4)
 def test_a_timeout_bounds_a_whole_call(tmp_path: Path, route: str, slow_head: bool) -> None:
     """Also where a byte comes now and then, each well within it."""
 
@@ -238,6 +240,7 @@ def test_a_timeout_bounds_a_whole_call(tmp_path: Path, route: str, slow_head: bo
         assert any("did not answer within 0.5 seconds" in sentence for sentence in ears.said)
 
 
+@pytest.mark.few(0)
 def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     """A gigabyte of blanks, in a body of one megabyte: wherever one may come."""
     if sys.platform == "win32":

@@ -83,6 +83,7 @@ def test_a_job_on_a_later_page_is_found(tmp_path: Path) -> None:
         assert (state.ok, len(server.batches), server.bill.repeated) == (4, 102, {})
 
 
+@pytest.mark.few(0)
 def test_every_row_has_one_outcome(tmp_path: Path) -> None:
     """With faults of every kind, and answers in any order: what was answered well is paid once."""
     faults = Faults(

@@ -108,6 +108,7 @@ def command(root: Path, *words: str) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.few(5)
 def test_a_run_in_any_folder(tmp_path: Path, server: Rehearsal, name: str) -> None:
     """Seeds, sources, pictures, tests: as anywhere else."""
     root = odd(tmp_path / name, server)
@@ -119,6 +120,7 @@ def test_a_run_in_any_folder(tmp_path: Path, server: Rehearsal, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["a\\*b?c[d]\\", "line\nbreak", "-x"])
+@pytest.mark.few(1)
 def test_a_project_in_any_folder(tmp_path: Path, server: Rehearsal, name: str) -> None:
     """Each command, and copies of the ledger: as anywhere else."""
     root = odd(tmp_path / name, server)

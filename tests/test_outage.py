@@ -35,6 +35,7 @@ def rows(count: int) -> str:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.few(1)
 def test_passing_errors_in_the_first_turn_drop_nothing(tmp_path: Path, seed: int) -> None:
     """Batches whose upload or create met a 429 are sent by the same run."""
     with Rehearsal(faults=Faults(call_429=0.15), seed=seed) as server:
@@ -47,6 +48,7 @@ def test_passing_errors_in_the_first_turn_drop_nothing(tmp_path: Path, seed: int
 
 @pytest.mark.parametrize("route", [UPLOAD, CREATE, POLL, CONTENT, "GET /v1/files/{id}"])
 @pytest.mark.parametrize("step", [429, 500, 503, "reset"])
+@pytest.mark.few(4)
 def test_an_outage_of_some_turns_is_waited_for(tmp_path: Path, route: str, step: int | str) -> None:
     """On any route; what went wrong is said."""
     with Rehearsal() as server:

@@ -85,6 +85,7 @@ def test_a_run_does_what_its_plan_says(tmp_path: Path) -> None:
         (("key: id", "endpoint: /v1/responses\n    key: id"), "provider"),
     ],
 )
+@pytest.mark.few(2)
 def test_rows_are_asked_for_what_changed(
     tmp_path: Path, change: tuple[str, str], reason: str
 ) -> None:
@@ -156,6 +157,7 @@ def test_an_earlier_prompt_that_fails_now_stops_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["snapshot", "known", "moved", "rows", "was", "todo"])
+@pytest.mark.few(2)
 def test_tables_may_be_called_as_enrich_calls_its_own(tmp_path: Path, name: str) -> None:
     """A model reads its own table, also while its earlier version is looked at."""
     with Rehearsal() as server:
@@ -232,6 +234,7 @@ def test_full_refresh_asks_all_again(tmp_path: Path) -> None:
         assert rows == ((2,),)
 
 
+@pytest.mark.few(0)
 def test_full_refresh_asks_again_what_fails(tmp_path: Path) -> None:
     """Within the run its own failures are retried; what was ok stays shown."""
     with Rehearsal(faults=Faults(http_500=0.4), seed=3) as server:

@@ -188,6 +188,7 @@ def test_batches_under_way_are_left_alone(tmp_path: Path, server: Rehearsal) -> 
     assert len(opened(root).sql("FROM kinds").rows) == 4
 
 
+@pytest.mark.few(0)
 def test_one_file_that_cannot_be_written(tmp_path: Path, server: Rehearsal) -> None:
     """Wrong permissions of the ledger or the warehouse alone: nothing is begun on a copy."""
     root = plants(tmp_path / "p", server)

@@ -140,6 +140,7 @@ MOODS = "---\nkey: id\noutput: mood VARCHAR NOT NULL\n---\nuser:\n{{ kind }} {{ 
         ),
     ],
 )
+@pytest.mark.few(2)
 def test_a_model_is_built_after_what_it_reads_however_it_hides_it(
     tmp_path: Path, prepare: str, sql: str
 ) -> None:

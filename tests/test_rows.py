@@ -99,6 +99,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize("values", KEYS.values(), ids=KEYS)
+@pytest.mark.few(4)
 def test_keys_of_any_type_come_back_typed_and_exact(tmp_path: Path, values: list[str]) -> None:
     """A key is never parsed back from a custom_id, so nothing of it can be lost."""
     with Rehearsal() as server:

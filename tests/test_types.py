@@ -339,6 +339,7 @@ KEYS: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.few(4)
 def test_each_key_has_a_custom_id_of_its_own(tmp_path: Path, kind: str) -> None:
     """Of whatever type it is, also as a part of a key."""
     rows = " UNION ALL ".join(f"SELECT {value} AS id, 'x' AS name" for value in KEYS[kind])

@@ -163,7 +163,7 @@ def render_snapshot(
     names = [f"_enrich_{number}" for number in range(len(body.images))]
     errors = [f"{name}._enrich_error" for name in names]
     sizes = ", ".join(f"{name}._enrich_size" for name in names)
-    return f"""SELECT key, {_render_custom_id(key)} AS custom_id,
+    return f"""SELECT key, {render_custom_id(key)} AS custom_id,
     CASE WHEN error IS NULL THEN {render_fingerprint(quote_text(digest))} END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
     error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured
@@ -262,7 +262,7 @@ def _render_hashed_key(key: Mapping[str, str]) -> str:
     )
 
 
-def _render_custom_id(key: Mapping[str, str]) -> str:
+def render_custom_id(key: Mapping[str, str]) -> str:
     """SQL for the key itself if every provider accepts it, otherwise for a readable slug with a
     hash."""
     # Portable custom_ids are at most 64 of A-Z a-z 0-9 _ -: OpenAI documents no limit, but Together

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from enrich.pipeline.test import Result
     from enrich.providers import Provider
     from enrich.results import Evaluation, Failures, Rows
+    from enrich.view import Viewer
+    from enrich.view.shown import Shown
 
 
 class Project:
@@ -64,14 +66,15 @@ class Project:
         environment: Mapping[str, str] | None = None,
         variables: Mapping[str, Any] | None = None,
     ) -> None:
-        self.workspace = Workspace.from_folder(
+        self._open = partial(
+            Workspace.from_folder,
             Path(path),
-            listener=talk or _choose_listener(),
             lock_timeout=lock_timeout,
             verbose=verbose,
             environment=environment,
             overrides=variables,
         )
+        self.workspace = self._open(listener=talk or _choose_listener())
         self.config, self.files = self.workspace.config, self.workspace.files
 
     @property
@@ -282,6 +285,22 @@ class Project:
         Unlike a model's SELECT, the query may write to the warehouse and read any file.
         """
         return lookup.run_query(self.workspace, query)
+
+    def view(self, name: str, *, rows: int = 500) -> Shown:
+        """Returns the rows of a model beside their answers, for a notebook: its first `rows` rows,
+        those that are not ok first, which can be searched, filtered, sorted and opened."""
+        from enrich.view.shown import show_model
+
+        return show_model(self.open_viewer(copies=False), name, rows=rows)
+
+    def open_viewer(self, reviewer: str = "", *, copies: bool = True) -> Viewer:
+        """Returns what answers the questions of the page that `enrich view` opens. It looks at
+        copies of the databases unless not `copies`: this process must not have them open then."""
+        from enrich.view import Viewer
+
+        viewer = Viewer(partial(self._open, listener=Silence()), reviewer, copies)
+        viewer.refresh()
+        return viewer
 
     def _flow(self, names: Sequence[str] | None = None, **options: bool) -> Flow:
         """A new command. If it works on all models (`names` is empty), its problems include the

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 ItemT = TypeVar("ItemT")
 
 SHOWN_ROWS = 50
-"""How many rows a notebook shows: enough to judge a table, few enough to scroll past."""
+"""How many rows an HTML table shows: enough to judge a table, few enough to scroll past."""
+FRAMED_ROWS = 1_000
+"""How many rows a notebook's frame holds, which shows 100 at a time."""
+MOST_FRAME_PIXELS = 480
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,8 @@ class Rows:
         return {name: [row[number] for row in self.rows] for number, name in enumerate(self.names)}
 
     def _repr_html_(self) -> str:
-        return self.html
+        """The page's own table in a sandbox: it can be searched and sorted."""
+        return frame_rows(self)
 
     @property
     def html(self) -> str:
@@ -90,7 +95,9 @@ class Listed(tuple[ItemT, ...]):
     def _repr_html_(self) -> str:
         columns = type(self[0]).SHOWN if self else ()  # type: ignore[attr-defined]
         rows = tuple(tuple(getattr(each, name) for name in columns) for each in self)
-        return Rows(columns=tuple(name.replace("_", " ") for name in columns), rows=rows).html
+        return Rows(
+            columns=tuple(name.replace("_", " ") for name in columns), rows=rows
+        )._repr_html_()
 
 
 class CommandResult(Listed[ItemT]):
@@ -127,7 +134,7 @@ class Failures:
         return sum(row[-1] for row in self.counts)
 
     def _repr_html_(self) -> str:
-        return self.rows.html
+        return self.rows._repr_html_()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +147,56 @@ class Evaluation:
     prompt: str
 
     def _repr_html_(self) -> str:
-        return self.figures.html
+        return self.figures._repr_html_()
+
+
+def frame_rows(rows: Rows) -> str:
+    """Returns rows as a frame for a notebook: the page's table of up to FRAMED_ROWS rows."""
+    # Imported here, because most programs never show anything.
+    from enrich.page import Page
+
+    shown = rows.rows[:FRAMED_ROWS]
+    model = {
+        "columns": [
+            {"place": f"c{at}", "name": name, "role": "input", "type": _find_kind(shown, at)}
+            for at, name in enumerate(rows.columns)
+        ],
+        "all": len(rows),
+        "rows": [[n, "", "", "", "", *map(_show_cell, row)] for n, row in enumerate(shown)],
+        "pictures": [],
+    }
+    left = len(rows) - len(shown)
+    site = {
+        "solo": "rows",
+        "models": [],
+        "costs": [],
+        "bounds": [f"{left:,} more rows are not shown"] if left else [],
+    }
+    data = {"live": False, "site": site, "models": {"rows": model}}
+    height = min(MOST_FRAME_PIXELS, 130 + 38 * len(shown))
+    return Page().render_frame(data, title="rows", height=height)
+
+
+def _find_kind(rows: tuple[tuple[Any, ...], ...], at: int) -> str:
+    """Returns whether a column holds numbers, as the page names types."""
+    values = [row[at] for row in rows if row[at] is not None]
+    is_numeric = all(isinstance(each, int | float | Decimal) for each in values) and not any(
+        isinstance(each, bool) for each in values
+    )
+    return "DOUBLE" if values and is_numeric else "VARCHAR"
+
+
+def _show_cell(value: object) -> object:
+    """Returns a value as the page shows it: NULL, a text, or a list of texts."""
+    if value is None:
+        return None
+    if isinstance(value, list | tuple):
+        return [None if item is None else str(item) for item in value]
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {part}" for name, part in value.items())
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
 
 
 def _render_cell(value: object) -> str:

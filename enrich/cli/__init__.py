@@ -12,13 +12,14 @@ back; 130 Ctrl-C.
     looking     list, graph, cost, sql, debug
     keeping     ledger check, ledger export, ledger import
     rehearsing  rehearse
+    viewing     view
 """
 
 from __future__ import annotations
 
 import click
 
-from enrich.cli import judging, keeping, looking, rehearsing, running
+from enrich.cli import judging, keeping, looking, rehearsing, running, viewing
 from enrich.cli.context import CommandGroup, Context
 from enrich.cli.options import common_options
 
@@ -62,12 +63,13 @@ SUMMARIES = {
     "seed": "Load the files in seeds/ as tables.",
     "sql": "Run a query on the warehouse.",
     "status": "Fetch and publish what has ended; show the state of models.",
+    "view": "Look at the project in your browser, or write it to a file.",
     "test": "Test the tables as they would be published now.",
 }
 """A line for each command. click would cut the first sentence of its help at 45 letters."""
 
 # Every command takes the common options again, hidden, so that they may also follow its name.
-for home in (running, judging, looking, rehearsing):
+for home in (running, judging, looking, rehearsing, viewing):
     for command in vars(home).values():
         if isinstance(command, click.Command):
             main.add_command(common_options(command, hidden=True))

@@ -62,7 +62,7 @@ def render_agreement(columns: Sequence[tuple[str, bool]]) -> str:
     count(*) FILTER (NOT {agree})
 FROM temp._enrich_was AS was JOIN temp._enrich_now AS now USING (key)
 WHERE was.answer IS NOT NULL AND now.answer IS NOT NULL"""
-        for column, agree in ((name, _render_agree(name, listed)) for name, listed in columns)
+        for column, agree in ((name, render_agree(name, listed)) for name, listed in columns)
     )
     return "\nUNION ALL\n".join(sides)
 
@@ -74,7 +74,7 @@ def render_differences(columns: Sequence[tuple[str, bool]]) -> str:
         f"""SELECT key, {number} AS place, {quote_text(column)} AS "column",
     {_render_cell("was", column)} AS was, {_render_cell("now", column)} AS now
 FROM temp._enrich_was AS was JOIN temp._enrich_now AS now USING (key)
-WHERE was.answer IS NOT NULL AND now.answer IS NOT NULL AND NOT {_render_agree(column, listed)}"""
+WHERE was.answer IS NOT NULL AND now.answer IS NOT NULL AND NOT {render_agree(column, listed)}"""
         for number, (column, listed) in enumerate(columns)
     )
     # Place -1 sorts the outcome of a row before any of its cells.
@@ -107,7 +107,7 @@ def _render_cell(side: str, column: str) -> str:
     return f"CAST({side}.answer.{quote_name(column)} AS VARCHAR)"
 
 
-def _render_agree(column: str, listed: bool) -> str:
+def render_agree(column: str, listed: bool) -> str:
     """SQL for whether the cells of both sides say the same."""
     # An llm returns the labels of a list in any order, and sometimes one of them twice.
     cells = [

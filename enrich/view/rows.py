@@ -1,0 +1,468 @@
+"""Rows: the rows of one model beside their answers, in a database of the view's own.
+
+The inputs are stored nowhere else, and the SELECT is run once, when the rows are first looked at.
+A filter or a sort is run once, too: its row numbers are kept, and every page of it is read by them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from enrich.compiler import viewing
+from enrich.compiler.compilation import describe_select
+from enrich.compiler.inputs import render_image_types
+from enrich.compiler.viewing import ROW_DETAILS, ROWS, SORTABLE_DETAILS, ShownColumn
+from enrich.db.database import Database
+from enrich.db.files import DEFAULT_MEMORY
+from enrich.db.quote import quote_name, quote_text
+from enrich.errors import EnrichError, InputError, nearest
+from enrich.manifest.template import Expression
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import duckdb
+
+    from enrich.compiler.viewing import Role
+    from enrich.db.database import Both
+    from enrich.db.files import DatabaseFiles
+    from enrich.manifest.column_type import ColumnType
+    from enrich.manifest.model import Model
+    from enrich.manifest.template import Image
+
+IS_LISTED = "rowid IN (SELECT unnest($numbers::BIGINT[]))"
+"""SQL for the rows with these numbers. `rowid` equals n, since the rows were written in the order
+of n, and is found without a search: five times as fast as `n IN (...)` at a million rows."""
+LARGEST_PAGE = 1_000
+KEPT_ORDERS = 8
+"""How many filters and sorts are kept, each with the numbers of all its rows."""
+MOST_PICTURE_BYTES = 1_000_000_000
+"""How many bytes of BLOBs are copied to be shown."""
+FEW_LABELS = 60
+"""The most labels that a filter offers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageQuery:
+    """Which rows of a model a page asks for: `limit` of them from the `offset`-th on, among those
+    that have this outcome ("not ok": any other), this label in a column, this version of the
+    prompt, and contain the text `search`. `sort` is the place of a column or one of
+    SORTABLE_DETAILS. With `count`, the answer says how many rows there are in all."""
+
+    offset: int = 0
+    limit: int = 100
+    sort: str = ""
+    descending: bool = False
+    search: str = ""
+    outcome: str = ""
+    column: str = ""
+    label: str = ""
+    prompt: str = ""
+    count: bool = False
+
+    @classmethod
+    def from_words(cls, words: Mapping[str, str]) -> PageQuery:
+        """Reads the words of a URL. Raises InputError."""
+        try:
+            return cls(
+                offset=max(0, int(words.get("offset", "0"))),
+                limit=min(LARGEST_PAGE, max(1, int(words.get("limit", "100")))),
+                sort=words.get("sort", ""),
+                descending=words.get("descending") == "true",
+                search=words.get("search", ""),
+                outcome=words.get("outcome", ""),
+                column=words.get("column", ""),
+                label=words.get("label", ""),
+                prompt=words.get("prompt", ""),
+                count=words.get("count") == "true",
+            )
+        except ValueError as problem:
+            hint = "offset and limit are whole numbers"
+            raise InputError(
+                "the page asks for rows that cannot be counted", hint=hint
+            ) from problem
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is all rows in the order of the key."""
+        return not (self.sort or self.search or self.outcome or self.column or self.prompt)
+
+
+@dataclass
+class ShownRows:
+    """The rows of a model as of one moment. `trouble` says why the inputs are missing, if so."""
+
+    model: str
+    columns: tuple[ShownColumn, ...]
+    total: int
+    blobs: tuple[bool, ...]
+    path: Path
+    engine: duckdb.DuckDBPyConnection
+    trouble: str = ""
+    _orders: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict)
+    _made: int = 0
+    _lock: Lock = field(default_factory=Lock)
+    _running: dict[str, duckdb.DuckDBPyConnection] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[ShownColumn, ...]:
+        return tuple(column for column in self.columns if column.role == "key")
+
+    def find_page(self, query: PageQuery, tab: str = "") -> dict[str, Any]:
+        """Returns rows as lists: n, outcome, error, stale, prompt, then the cells. `total` is None
+        if it has not been counted yet. Raises InputError, and KeyboardInterrupt if the same tab
+        has asked for something else in the meantime."""
+        with self.open(tab) as database:
+            if query.is_plain:
+                numbers = range(query.offset, min(query.offset + query.limit, self.total))
+                return self._read(database, list(numbers), self.total)
+            condition, order, values = self._render_order(query)
+            known = self._orders.get((condition, order, str(values)))
+            if known is None and not query.count:
+                # The first rows come at once; how many there are is counted by the next question.
+                # Without ORDER BY, DuckDB keeps the order of the rows, and stops at the last one.
+                by = f"ORDER BY {order}" if query.sort else ""
+                found = database.execute(
+                    f"SELECT n FROM {ROWS} WHERE {condition} {by} "
+                    f"LIMIT {query.limit} OFFSET {query.offset}",
+                    **values,
+                )
+                return self._read(database, [n for (n,) in found], None)
+            table, total = self._keep_order(database, condition, order, values)
+            upto = query.offset + query.limit
+            found = database.execute(
+                f"SELECT n FROM {table} WHERE i >= {query.offset} AND i < {upto} ORDER BY i"
+            )
+            return self._read(database, [n for (n,) in found], total)
+
+    def find_numbers(
+        self, query: PageQuery, many: int, *, outside: set[tuple[str, ...]]
+    ) -> list[int]:
+        """Returns the numbers of `many` of these rows at random, in random order, without those
+        whose keys, as texts, are in `outside`."""
+        with self.open() as database:
+            condition, _, values = self._render_order(query)
+            keys = ", ".join(f"CAST({column.place} AS VARCHAR)" for column in self.key)
+            found = database.execute(
+                f"SELECT n FROM {ROWS} WHERE {condition} "
+                f"AND NOT list_contains($outside::VARCHAR[][], [{keys}]) "
+                f"ORDER BY random() LIMIT {many}",
+                **values,
+                outside=[list(key) for key in outside],
+            )
+            return [n for (n,) in found]
+
+    def find_failed_first(self, many: int) -> list[int]:
+        """Returns the numbers of the first `many` rows, counting those that are not ok first, in
+        the order of the key."""
+        failed = "coalesce(outcome NOT IN ('ok', 'pending', 'new'), false)"
+        with self.open() as database:
+            found = database.execute(
+                f"SELECT n FROM (SELECT n FROM {ROWS} ORDER BY {failed} DESC, n LIMIT {many}) "
+                "ORDER BY n"
+            )
+            return [n for (n,) in found]
+
+    def read_numbers(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """Returns the rows with these numbers, in this order, with whole cells."""
+        with self.open() as database:
+            return self._read(database, numbers, len(numbers), whole=True)
+
+    def find_row(self, number: int) -> dict[str, Any]:
+        """Returns one row with its whole cells. Raises InputError if there is none."""
+        cells = ", ".join(viewing.render_shown_cell(c, whole=True) for c in self.columns)
+        details = ", ".join(f"CAST({name} AS VARCHAR)" for name in ROW_DETAILS)
+        with self.open() as database:
+            found = database.execute(
+                f"SELECT {details}, {cells} FROM {ROWS} WHERE n = $n", n=number
+            )
+        if not found:
+            raise InputError(f"'{self.model}' has no row {number}", hint="reload the page")
+        size = len(ROW_DETAILS)
+        return {
+            "n": number,
+            **dict(zip(ROW_DETAILS, found[0][:size], strict=True)),
+            "cells": list(found[0][size:]),
+            "pictures": self._find_pictures([number])[0],
+        }
+
+    def find_picture(self, number: int, place: int) -> str | bytes | None:
+        """Returns what a picture is: a URL, the path of a file, or the bytes of a BLOB."""
+        if not 0 <= place < len(self.blobs):
+            return None
+        with self.open() as database:
+            found = database.execute(f"SELECT p{place} FROM {ROWS} WHERE n = $n", n=number)
+        value: str | bytes | None = found[0][0] if found else None
+        return value
+
+    @contextmanager
+    def open(self, tab: str = "") -> Iterator[Database]:
+        """Opens a connection of its own, since each question comes in a thread of its own. The next
+        question of a `tab` ends what is still running for it: nobody waits for that any more."""
+        with closing(self.engine.cursor()) as cursor:
+            before, self._running[tab] = self._running.get(tab), cursor
+            if before is not None and tab:
+                before.interrupt()
+            try:
+                yield Database(connection=cursor)
+            finally:
+                if self._running.get(tab) is cursor:
+                    del self._running[tab]
+
+    def close(self) -> None:
+        """Close the engine, and remove the file."""
+        self.engine.close()
+        with suppress(OSError):  # Windows, if a question is still being answered
+            self.path.unlink()
+
+    def _read(
+        self,
+        database: Database,
+        numbers: Sequence[int],
+        total: int | None,
+        *,
+        whole: bool = False,
+    ) -> dict[str, Any]:
+        """Returns these rows in this order."""
+        cells = ", ".join(viewing.render_shown_cell(c, whole=whole) for c in self.columns)
+        found = database.execute(
+            f"SELECT n, outcome, error, stale, prompt, {cells} FROM {ROWS} WHERE {IS_LISTED}",
+            numbers=list(numbers),
+        )
+        rows = {row[0]: list(row) for row in found}
+        return {
+            "rows": [rows[n] for n in numbers],
+            "pictures": self._find_pictures(numbers),
+            "total": total,
+        }
+
+    def _find_pictures(self, numbers: Sequence[int]) -> list[list[str | None]]:
+        """Returns, for each row, what each of its pictures is: an address, "file" or None."""
+        if not self.blobs:
+            return [[] for _ in numbers]
+        shown = ", ".join(
+            f"CASE WHEN p{at} IS NOT NULL THEN 'file' END"
+            if blob
+            else f"CASE WHEN regexp_matches(p{at}, '^(https?://|data:)') THEN p{at} "
+            f"WHEN trim(p{at}) <> '' THEN 'file' END"
+            for at, blob in enumerate(self.blobs)
+        )
+        with self.open() as database:
+            listed = database.execute(
+                f"SELECT n, {shown} FROM {ROWS} WHERE {IS_LISTED}", numbers=list(numbers)
+            )
+        found = {row[0]: list(row[1:]) for row in listed}
+        return [found.get(n, []) for n in numbers]
+
+    def _render_order(self, query: PageQuery) -> tuple[str, str, dict[str, str]]:
+        """Returns the condition and the order of a query, and the values that are bound to them."""
+        conditions, values = ["true"], {}
+        if query.outcome == "not ok":
+            conditions.append("outcome NOT IN ('ok', 'pending', 'new')")
+        elif query.outcome:
+            conditions.append("outcome = $outcome")
+            values["outcome"] = query.outcome
+        if query.prompt:
+            conditions.append("prompt = $prompt")
+            values["prompt"] = query.prompt
+        if query.column:
+            conditions.append(viewing.render_has_label(self._find_column(query.column)))
+            values["label"] = query.label
+        if query.search:
+            conditions.append(viewing.render_search(self.columns))
+            values["search"] = query.search.lower()
+        order = "n"
+        if query.sort:
+            if query.sort not in SORTABLE_DETAILS:
+                self._find_column(query.sort)
+            way = "DESC" if query.descending else "ASC"
+            order = f"{query.sort} {way} NULLS LAST, n"
+        return " AND ".join(conditions), order, values
+
+    def _find_column(self, place: str) -> ShownColumn:
+        for column in self.columns:
+            if column.place == place:
+                return column
+        hint = nearest(place, [column.place for column in self.columns])
+        raise InputError(f"'{self.model}' has no column '{place}'", hint=hint)
+
+    def _keep_order(
+        self, database: Database, condition: str, order: str, values: Mapping[str, str]
+    ) -> tuple[str, int]:
+        """Returns the table of the numbers of these rows in this order, and how many there are."""
+        known = (condition, order, str(values))
+        with self._lock:
+            if known not in self._orders:
+                self._made += 1
+                database.execute(
+                    f"CREATE TABLE memory.main.v{self._made} AS "
+                    f"SELECT row_number() OVER (ORDER BY {order}) - 1 AS i, n "
+                    f"FROM {ROWS} WHERE {condition} ORDER BY i",
+                    **values,
+                )
+                self._orders[known] = self._made
+                if len(self._orders) > KEPT_ORDERS:
+                    _, oldest = self._orders.popitem(last=False)
+                    database.execute(f"DROP TABLE memory.main.v{oldest}")
+            self._orders.move_to_end(known)
+            table = f"memory.main.v{self._orders[known]}"
+        return table, int(database.fetch_one(f"SELECT count(*) FROM {table}")[0])
+
+
+def build_rows(files: DatabaseFiles, model: Model, *, folder: Path) -> ShownRows:
+    """Run the model's SELECT once, and put its rows beside what is published, into a new database
+    in `folder`.
+
+    If the SELECT fails, there are no inputs, and `trouble` says why. Raises InputError if there is
+    nothing at all to show.
+    """
+    path = folder / f"{uuid4().hex}.duckdb"
+    with files.open_both(warehouse="read", ledger="read", attached=True) as database:
+        database.execute("ATTACH $path AS shown", path=path)
+        try:
+            columns, blobs, trouble = _fill_rows(database, model)
+            (total,) = database.fetch_one(f"SELECT count(*) FROM {ROWS}")
+        finally:
+            database.execute("DETACH shown")
+    return ShownRows(
+        model=model.name,
+        columns=columns,
+        total=total,
+        blobs=blobs,
+        path=path,
+        engine=_open_engine(files.aliases.alias_file(path), folder),
+        trouble=trouble,
+    )
+
+
+def _fill_rows(
+    database: Both, model: Model
+) -> tuple[tuple[ShownColumn, ...], tuple[bool, ...], str]:
+    """Create ROWS. Returns its columns, which of its pictures are BLOBs, and what is wrong with the
+    SELECT, if anything."""
+    prompt = model.prompt
+    published = _describe_table(database, "main", model.name)
+    if prompt is None:
+        if not published:
+            hint = f"enrich run {model.name}"
+            raise InputError(f"'{model.name}' has not been run yet", hint=hint)
+        columns = _name_columns({name: ("input", kind) for name, kind in published.items()})
+        query = f"FROM {quote_name('warehouse', 'main', model.name)}"
+        database.execute(viewing.render_shown_rows(model.name, query, columns, key={}))
+        return columns, (), ""
+    known = _describe_table(database, "enrich", model.name)
+    keys = {word.lower() for word in prompt.key}
+    trouble, query, pictures = "", model.query, [_render_picture(i) for i in prompt.images]
+    try:
+        given = describe_select(database, model)
+        blobs = _find_blobs(database, query, pictures)
+    except EnrichError as problem:
+        if not known:
+            raise
+        # The table is there all the same: only the inputs cannot be shown.
+        trouble, pictures, blobs = f"{problem.message} ({problem.hint})", [], ()
+        given = {name: kind for name, kind in known.items() if name.lower() in keys}
+        table = quote_name("warehouse", "enrich", model.name)
+        query = f"SELECT {', '.join(map(quote_name, given))} FROM {table} WHERE false"
+    key = {name: kind for name, kind in given.items() if name.lower() in keys}
+    # A key that has changed since the last run joins nothing.
+    fits = bool(key) and all(name in known for name in key)
+    labels = {c.name.lower(): _list_labels(c.type) for c in prompt.output.columns}
+    columns = _name_columns(
+        {name: ("key" if name in key else "input", kind) for name, kind in given.items()},
+        {name: ("output", kind) for name, kind in published.items() if name not in key and fits},
+        labels=labels,
+    )
+    database.execute(
+        viewing.render_shown_rows(
+            model.name,
+            query,
+            columns,
+            key=key,
+            pictures=pictures,
+            provenance=fits,
+            published=fits and bool(published),
+        )
+    )
+    return columns, blobs, trouble
+
+
+def _list_labels(kind: ColumnType) -> tuple[str, ...]:
+    """Returns the values that a column, or the items of its lists, can have, if they are few."""
+    item = kind.parts[0].type if kind.is_list else kind
+    return ("true", "false") if item.sql == "BOOLEAN" else item.labels
+
+
+def _describe_table(database: Both, schema: str, name: str) -> dict[str, str]:
+    """Returns the columns of a table of the warehouse; none if there is no such table."""
+    if not database.call("exists", schema=schema, name=name):
+        return {}
+    return database.describe(f"FROM {quote_name('warehouse', schema, name)}")
+
+
+def _name_columns(
+    *sides: Mapping[str, tuple[Role, str]], labels: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[ShownColumn, ...]:
+    found = [(name, role, kind) for side in sides for name, (role, kind) in side.items()]
+    order: dict[Role, int] = {"key": 0, "input": 1, "output": 2}
+    found.sort(key=lambda each: order[each[1]])
+    return tuple(
+        ShownColumn(
+            place=f"c{at}",
+            name=name,
+            type=kind,
+            role=role,
+            labels=(labels or {}).get(name.lower(), ())[:FEW_LABELS] if role == "output" else (),
+        )
+        for at, (name, role, kind) in enumerate(found)
+    )
+
+
+def _render_picture(image: Image) -> str:
+    """SQL for what a picture is: the expression in the prompt, or its fixed address."""
+    source = image.source
+    return source.sql if isinstance(source, Expression) else quote_text(source)
+
+
+def _find_blobs(database: Both, query: str, pictures: Sequence[str]) -> tuple[bool, ...]:
+    """Returns which pictures are BLOBs. Raises InputError if these are too much to copy."""
+    if not pictures:
+        return ()
+    kinds = database.execute(render_image_types(query, tuple(pictures)))
+    blobs = tuple(row[1] == "BLOB" for row in kinds)
+    sizes = " + ".join(
+        f"coalesce(sum(octet_length({picture})), 0)"
+        for picture, blob in zip(pictures, blobs, strict=True)
+        if blob
+    )
+    if sizes:
+        (size,) = database.fetch_one(f"SELECT {sizes} FROM (\n{query}\n) AS inputs")
+        if size > MOST_PICTURE_BYTES:
+            what = f"the pictures in the SELECT take {size / 1e9:,.1f} GB"
+            raise InputError(
+                what, hint="enrich view copies at most 1 GB of them: keep them in files"
+            )
+    return blobs
+
+
+def _open_engine(name: str, folder: Path) -> duckdb.DuckDBPyConnection:
+    """Starts a DuckDB of its own on the rows, which can open nothing else."""
+    import duckdb
+
+    engine = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": DEFAULT_MEMORY,
+            "temp_directory": str(folder),
+            "autoinstall_known_extensions": "false",
+        },
+    )
+    engine.execute("ATTACH $path AS shown (READ_ONLY)", {"path": name})
+    engine.execute("SET enable_external_access = false")
+    return engine

@@ -138,13 +138,60 @@ class Failures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Likely:
+    """How many cells of a column are likely to be right, or, where `column` is None, how many rows
+    are in all columns: of the `reviewed` rows of a random sample, the `share` that is right, and
+    between which shares that of all published rows is, with a confidence of 95 %.
+
+    `more` is how many more rows would have to be reviewed to halve that range; 0 if all have been.
+    """
+
+    column: str | None
+    reviewed: int
+    right: int
+    share: float
+    low: float
+    high: float
+    more: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewerPair:
+    """On what share of the `rows` that both have judged two reviewers agree about a column, and
+    Cohen's kappa; None where it is not defined, because both said the same about every row."""
+
+    column: str
+    reviewer: str
+    other: str
+    rows: int
+    agreement: float
+    kappa: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewSummary:
+    """What the reviews of a model say: the number of verdicts that stand, by verdict and by
+    reviewer; how many of its published `rows` are likely to be right; and how well its reviewers
+    agree."""
+
+    model: str
+    rows: int
+    verdicts: Mapping[str, int]
+    reviewers: Mapping[str, int]
+    likely: tuple[Likely, ...]
+    pairs: tuple[ReviewerPair, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """How well versions of a model match labels: `figures` has one row for each version and column;
-    `labels` has one for each label, for the version `prompt`, which was scored last."""
+    `labels` has one for each label, for the version `prompt`, which was scored last. `reviews` is
+    None unless the labels are the model's own reviews."""
 
     figures: Rows
     labels: Rows
     prompt: str
+    reviews: ReviewSummary | None = None
 
     def _repr_html_(self) -> str:
         return self.figures._repr_html_()

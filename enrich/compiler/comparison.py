@@ -109,11 +109,14 @@ def _render_cell(side: str, column: str) -> str:
 
 def render_agree(column: str, listed: bool) -> str:
     """SQL for whether the cells of both sides say the same."""
+    cells = (f"{side}.answer.{quote_name(column)}" for side in ("was", "now"))
+    one, other = (render_said(cell, listed=listed) for cell in cells)
+    return f"({one} IS NOT DISTINCT FROM {other})"
+
+
+def render_said(cell: str, *, listed: bool) -> str:
+    """SQL for what a cell says, for comparisons: the cell as text or, of a list, its items."""
     # An llm returns the labels of a list in any order, and sometimes one of them twice.
-    cells = [
-        f"list_sort(list_distinct(CAST({side}.answer.{quote_name(column)} AS VARCHAR[])))"
-        if listed
-        else _render_cell(side, column)
-        for side in ("was", "now")
-    ]
-    return f"({cells[0]} IS NOT DISTINCT FROM {cells[1]})"
+    if listed:
+        return f"list_sort(list_distinct(CAST({cell} AS VARCHAR[])))"
+    return f"CAST({cell} AS VARCHAR)"

@@ -12,6 +12,7 @@ from enrich.db.creation import STORAGE_VERSION as DEFAULT_STORAGE
 from enrich.errors import DiskError, ProjectError, nearest
 from enrich.manifest.backup import Backup
 from enrich.manifest.budget import PROJECT_BUDGETS, Budget
+from enrich.manifest.reviews import REVIEWS_FOLDER
 from enrich.manifest.settings import YamlSettings
 from enrich.manifest.sources import read_attached, read_sources
 from enrich.manifest.variables import read_variables
@@ -130,7 +131,8 @@ class Config:
         reach = _read_reach(root, settings)
         tests = tuple(root / word for word in settings.read_words("tests", ("tests",)))
         models = root / settings.read_text("models", "models")
-        for path in (warehouse, ledger, models, root / folder, *tests, root / WORK_FOLDER):
+        own = (root / folder, *tests, root / REVIEWS_FOLDER, root / WORK_FOLDER)
+        for path in (warehouse, ledger, models, *own):
             _check_link(root, path, reach)
         return cls(
             root=root,

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler import scores
 from enrich.db.database import read_statement
-from enrich.db.quote import quote_table
+from enrich.db.quote import quote_name, quote_table
 from enrich.errors import DatabaseError, InputError, ProjectError, nearest
+from enrich.manifest.reviews import REVIEW_ENDING, read_verdicts
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.lookup import fetch_rows, find_run_model
 from enrich.pipeline.publish import find_key, write_books
+from enrich.pipeline.review import is_review_table, summarize_verdicts
 from enrich.pipeline.seed import load_seeds
 from enrich.results import Evaluation
 
@@ -138,6 +140,7 @@ def evaluate_model(flow: Flow, name: str, labels: str, columns: Mapping[str, str
         flow.check_built(labels)
     with hold_project(flow.files):
         load_seeds(flow)  # the labels are a seed, as a rule
+        reviewed = _names_reviews(flow, name, labels)
         with flow.files.open_both(attached=True) as database:
             score_answers(database, name, model.own_prompt, labels, columns)
             write_books(database)
@@ -145,4 +148,22 @@ def evaluate_model(flow: Flow, name: str, labels: str, columns: Mapping[str, str
             figures = fetch_rows(database, read_statement("scores"), **named)
             latest = database.call("latest_scored", **named)[0][0]
             found = fetch_rows(database, read_statement("scores_by_label"), **named, prompt=latest)
-    return Evaluation(figures=figures, labels=found, prompt=latest)
+            reviews = None
+            if reviewed and is_review_table(database, f"{name}{REVIEW_ENDING}"):
+                verdicts = read_verdicts(flow.config.root, name)
+                # Without the file the table stays, as that of a seed does.
+                reviews = summarize_verdicts(database, model, verdicts) if verdicts else None
+    return Evaluation(figures=figures, labels=found, prompt=latest, reviews=reviews)
+
+
+def _names_reviews(flow: Flow, name: str, labels: str) -> bool:
+    """Whether `labels` is the name of a model's own reviews. Raises EnrichError if these could not
+    be loaded."""
+    table = f"{name}{REVIEW_ENDING}"
+    places = ((table,), ("main", table), ("warehouse", "main", table))
+    if quote_table(labels).lower() not in {quote_name(*place).lower() for place in places}:
+        return False
+    problem = flow.found.spoiled.get(table.lower())
+    if problem is not None:
+        raise problem
+    return True

@@ -25,6 +25,7 @@ from enrich.errors import (
 from enrich.manifest import seed_file
 from enrich.manifest.variables import render_literal
 from enrich.pipeline import zst
+from enrich.pipeline.review import load_reviews
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -271,8 +272,9 @@ def create_source(database: Warehouse, source: Source) -> bool:
 
 
 def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichError]]:
-    """Load the named seeds, or all, as tables if their files have changed, and create the views of
-    sources. Returns the names of the seeds loaded, and the problems.
+    """Load the named seeds, or all and the reviews of models, as tables if their files have
+    changed, and create the views of sources. Returns the names of the tables loaded, and the
+    problems.
 
     Seeds and sources that cannot be loaded are added to the command's `spoiled`, for the models
     that read them. Raises ProjectError if there is no seed of a name.
@@ -296,6 +298,10 @@ def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichErr
                 except (InputError, DiskError) as problem:
                     problems[name] = problem
     flow.found.spoiled.update({name.lower(): problem for name, problem in problems.items()})
+    if not names:
+        reviewed, faults = load_reviews(flow)
+        loaded += reviewed
+        problems |= faults
     if loaded:
         copy = "a copy of " if flow.files.copies else ""
         flow.listener.say(f"loaded {', '.join(loaded)} into {copy}{flow.config.warehouse.name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from itertools import combinations
@@ -24,9 +23,8 @@ from enrich.manifest.reviews import (
     list_standing,
     read_verdicts,
 )
-from enrich.pipeline.flow import Flow
 from enrich.pipeline.likelihood import Z_95, compute_kappa, count_more, estimate_share
-from enrich.pipeline.review import stage_verdicts, summarize_reviews, summarize_verdicts
+from enrich.pipeline.review import summarize_verdicts
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:

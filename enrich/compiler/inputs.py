@@ -224,13 +224,15 @@ def _render_pictured(names: list[str]) -> str:
 
 def _join_picture(number: int, image: str, blob: bool) -> str:
     """A join of the n-th image as `_enrich_n`: its URL, or what is wrong with it."""
+    # By way of another name, because the user's column may be called `content` or `source`.
+    shown = "SELECT _enrich_shown"
     if blob:
         side = f"""SELECT CASE WHEN content IS NOT NULL THEN
             'data:' || {MEDIA_TYPE} || ';base64,' || to_base64(content) END AS _enrich_url,
             CASE WHEN content IS NULL THEN 'the image is NULL' WHEN _enrich_url IS NULL
             THEN 'the image is not a PNG, JPEG, WEBP or GIF' END AS _enrich_error,
             {render_picture_size()} AS _enrich_size
-            FROM (SELECT {image} AS content)"""
+            FROM ({shown} AS content FROM (SELECT {image} AS _enrich_shown))"""
     else:
         pictures = f"{PICTURES_TABLE} AS picture"
         side = f"""SELECT
@@ -238,7 +240,8 @@ def _join_picture(number: int, image: str, blob: bool) -> str:
             CASE WHEN source IS NULL THEN 'the image is NULL' ELSE picture.error END
                 AS _enrich_error,
             picture.size AS _enrich_size
-            FROM (SELECT {image} AS source) LEFT JOIN {pictures} ON path = source"""
+            FROM ({shown} AS source FROM (SELECT {image} AS _enrich_shown))
+                LEFT JOIN {pictures} ON path = source"""
     return f"\n    CROSS JOIN LATERAL ({side}) AS _enrich_{number}"
 
 

@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
         except EnrichError as problem:
             self._send_json(400, {"message": problem.message, "hint": problem.hint})
         except KeyboardInterrupt:  # this tab has asked for something else
-            self._send_json(409, {"message": "superseded", "hint": ""})
+            self._send_json(200, {"superseded": True})
         else:
             if isinstance(found, bytes):
                 kind = find_media_type(found)

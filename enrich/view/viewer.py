@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.compiler.tables import render_inputs_upgrade
 from enrich.db import still
-from enrich.db.creation import make_folder
-from enrich.errors import EnrichError, InputError
+from enrich.db.alias import Scratch
+from enrich.errors import EnrichError, InputError, Locked
 from enrich.view.life import find_row_life
 from enrich.view.reviewing import Reviewing
 from enrich.view.rows import PageQuery, ShownRows, build_rows
@@ -57,6 +58,7 @@ class Viewer:
     _moment: Moment | None = None
     _problem: str = ""
     _busy: bool = False
+    _home: Scratch = field(default_factory=Scratch)
     _rows: dict[str, tuple[str, ShownRows]] = field(default_factory=dict)
     _old: list[ShownRows] = field(default_factory=list)
     _building: set[str] = field(default_factory=set)
@@ -162,27 +164,48 @@ class Viewer:
         if self._moment is not None and self._moment.stamp == stamp:
             self._busy = False
             return
-        copies = still.copy_files(workspace.files) if self.copies else workspace.files
+        copies = self._copy_files(workspace)
         self._busy = copies is None
         if copies is None:
             return
+        # The rows of a model outlive the copies that they were read from.
+        reach = None if copies.reach is None else (*copies.reach, self._home.path)
+        copies = replace(copies, reach=reach)
         here = replace(workspace, files=copies)
+        graph = here.graph  # which may open the warehouse itself
         # Opened for writing, so that an older ledger is brought up to date.
         with copies.open_both(warehouse="read") as database:
             for (name,) in database.execute("SELECT DISTINCT model FROM ledger.runs"):
                 database.execute(render_inputs_upgrade(name))
-            site = build_site(database, here.graph)
+            site = build_site(database, graph)
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self._moment = Moment(stamp=stamp, workspace=here, files=copies, site=site, as_of=now)
         for name in list(self._rows):
             self._renew_rows(name)
 
+    def _copy_files(self, workspace: Workspace) -> DatabaseFiles | None:
+        """Returns what is looked at; None if it is being written, unless nothing is shown yet.
+
+        Raises Locked if nothing can be shown because the files are written all the time.
+        """
+        if not self.copies:
+            return workspace.files
+        deadline = time.monotonic() + workspace.files.lock_timeout
+        while True:
+            copies = still.copy_files(workspace.files)
+            if copies is not None or self._moment is not None:
+                return copies
+            if time.monotonic() > deadline:
+                hint = "wait until it has finished"
+                raise Locked("another program keeps writing to the databases", hint=hint)
+            time.sleep(0.05)
+
     def _find_moment(self) -> Moment:
-        moment = self._moment
-        if moment is None:
-            hint = "another program is writing to the databases: try again in a moment"
-            raise InputError("the project cannot be read yet", hint=hint)
-        return moment
+        if self._moment is None:
+            self.refresh()
+        if self._moment is None:
+            raise InputError("the project cannot be read yet", hint="try again in a moment")
+        return self._moment
 
     def find_rows(self, name: str) -> ShownRows:
         """Returns the rows of a model, built now if nobody has looked at them before."""
@@ -197,7 +220,7 @@ class Viewer:
     def _build_rows(self, moment: Moment, model: Model) -> ShownRows:
         # A DuckDB has one database of a name at a time.
         with self._attaching:
-            return build_rows(moment.files, model, folder=make_folder(moment.files.work, "view"))
+            return build_rows(moment.files, model, folder=self._home.path)
 
     def _renew_rows(self, name: str) -> None:
         """Build the rows of a model again if they have changed, without anybody waiting for it."""

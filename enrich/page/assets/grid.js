@@ -35,7 +35,7 @@ async function showGrid(name, given) {
     holder.setAttribute("aria-busy", "true");
     let page;
     try { page = await source.page(words()); }
-    catch (problem) { if (problem.status === 409 || mine !== asked) return; throw problem; }
+    catch (problem) { if (problem.superseded || mine !== asked) return; throw problem; }
     if (mine !== asked) return;
     const sorting = { by: state.sort, descending: state.descending, sort: (place) =>
       change(state.sort === place ? (state.descending ? { sort: "", descending: false } : { descending: true }) : { sort: place, descending: false }) };

@@ -22,7 +22,7 @@ const server = {
     if (response.status === 403)
       throw { message: "this page belongs to another run of enrich view", hint: "open the address that it printed" };
     const found = await response.json();
-    if (!response.ok) throw { ...found, status: response.status };
+    if (!response.ok || found.superseded) throw found;
     return found;
   },
   site() { return this.ask("/api/site"); },

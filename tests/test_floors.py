@@ -54,10 +54,10 @@ def imports(name: str, path: Path, known: dict[str, Path]) -> set[str]:
 
 
 def test_every_room_stands_on_a_floor() -> None:
-    """The drawing names every room, and none that is gone; at most a dozen stand side by side."""
+    """The drawing names every room, and none that is gone; there are at most fourteen."""
     rooms = {room(name) for name in modules()} - {"__init__", "__main__", "rehearsal"}
     assert rooms == set(floors())
-    assert len(rooms) <= 12
+    assert len(rooms) <= 14
 
 
 def test_imports_go_down() -> None:

@@ -9,6 +9,7 @@ back; 130 Ctrl-C.
     completing  what a shell completes
     running     init, seed, compile, plan, run, status, cancel
     judging     preview, compare, evaluate, test, failures, history
+    reviewing   review
     looking     list, graph, cost, sql, debug
     keeping     ledger check, ledger export, ledger import
     rehearsing  rehearse
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import click
 
-from enrich.cli import judging, keeping, looking, rehearsing, running
+from enrich.cli import judging, keeping, looking, rehearsing, reviewing, running
 from enrich.cli.context import CommandGroup, Context
 from enrich.cli.options import common_options
 
@@ -58,6 +59,7 @@ SUMMARIES = {
     "plan": "Show what a run would ask, why, and what it would cost.",
     "preview": "Answer a few rows now, beside their inputs.",
     "rehearse": "Play the Batch API on this machine, with injected faults.",
+    "review": "Turn reviewed rows into examples for the prompt.",
     "run": "Ask what is new, wait for the answers, publish the tables.",
     "seed": "Load the files in seeds/ as tables.",
     "sql": "Run a query on the warehouse.",
@@ -67,7 +69,7 @@ SUMMARIES = {
 """A line for each command. click would cut the first sentence of its help at 45 letters."""
 
 # Every command takes the common options again, hidden, so that they may also follow its name.
-for home in (running, judging, looking, rehearsing):
+for home in (running, judging, reviewing, looking, rehearsing):
     for command in vars(home).values():
         if isinstance(command, click.Command):
             main.add_command(common_options(command, hidden=True))

@@ -438,7 +438,7 @@ def test_evaluate_says_how_good_the_table_is(root: Path) -> None:
     assert 'From 2 randomly reviewed rows, 44 % to 100 % of the cells of "kind" are right' in (
         result.stdout
     )
-    assert "are right in every column (50 % in the sample); 1 more row would" in result.stdout
+    assert "are right in every column (50 % in the sample); 2 more rows would" in result.stdout
     assert 'ada and ben agree about "line" in 0 % of the row that both' in result.stdout
     assert "(kappa is not defined, because both said the same about every row)" in result.stdout
     found = json.loads(command(root, *words, "--json").stdout)

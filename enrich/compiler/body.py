@@ -146,10 +146,10 @@ def _render_string(part: Text | Image) -> Iterator[str | SqlPiece]:
     if all(isinstance(piece, str) for piece in pieces):
         yield _dump_json("".join(str(piece) for piece in pieces))
         return
-    yield SqlPiece(f"to_json({render_text(pieces)})")
+    yield SqlPiece(f"to_json({render_pieces(pieces)})")
 
 
-def render_text(pieces: Iterable[str | Expression]) -> str:
+def render_pieces(pieces: Iterable[str | Expression]) -> str:
     """SQL for the text of a message's part in a row."""
     arguments = (
         quote_text(piece)

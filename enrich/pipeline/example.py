@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enrich.compiler.body import render_text
+from enrich.compiler.body import render_pieces
 from enrich.compiler.compilation import compile_model
 from enrich.compiler.reviews import render_example_rows
 from enrich.errors import InputError, ModelError
@@ -74,7 +74,7 @@ def _render_question(prompt: Prompt) -> str:
         hint = "write what is said about a row below a line `user:`"
         raise ModelError(f"{prompt.source}: the prompt has no user message", hint=hint)
     parts = (part for part in asked[-1].parts if isinstance(part, Text))
-    return render_text(piece for part in parts for piece in part.pieces)
+    return render_pieces(piece for part in parts for piece in part.pieces)
 
 
 def _list_rows(flow: Flow, model: Model, text: str) -> list[ExampleRow]:

@@ -29,7 +29,7 @@ def _describe_likely(likely: Likely, rows: int) -> str:
     >>> from enrich.results import Likely
     >>> figures = {"reviewed": 30, "right": 28, "share": 0.933, "low": 0.787, "high": 0.982}
     >>> said = _describe_likely(Likely(column="kind", more=84, **figures), 1000)
-    >>> print(said.replace("(", "\\n(", 1))
+    >>> print(said.replace(" (", "\\n(", 1))
     From 30 randomly reviewed rows, 79 % to 98 % of the cells of "kind" are right
     (93 % in the sample); 84 more rows would halve that range.
     """

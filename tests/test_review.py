@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from enrich import cli
 from enrich.errors import DiskError, EnrichError, InputError, ModelError, ProjectError
+from enrich.manifest.examples import Example, escape_json, escape_text, write_sections
 from enrich.manifest.reviews import (
     Verdict,
     append_verdict,
@@ -25,7 +26,6 @@ from enrich.manifest.reviews import (
     list_standing,
     read_verdicts,
 )
-from enrich.manifest.turns import Turn, escape_json, escape_text, write_turns
 from enrich.pipeline.flow import Flow
 from enrich.pipeline.likelihood import Z_95, compute_kappa, count_more, estimate_share
 from enrich.pipeline.review import summarize_reviews, summarize_verdicts
@@ -508,10 +508,10 @@ def test_pasted_examples_say_exactly_what_was_said(
 ) -> None:
     """Whatever the cells hold: braces, images, roles, spaces at the ends, control characters."""
     values = GOOD | {"line": line, "tags": [label]}
-    turn = Turn(
+    turn = Example(
         user=escape_text(text), assistant=escape_json(json.dumps(values, ensure_ascii=False))
     )
-    _, user, assistant, _ = paste(odd, write_turns([turn]))
+    _, user, assistant, _ = paste(odd, write_sections([turn]))
     assert user == {"role": "user", "content": text}
     assert assistant["role"] == "assistant"
     assert json.loads(assistant["content"]) == values

@@ -39,6 +39,6 @@ def review_command(context: Context, name: str, limit: int | None) -> None:
     if limit is None:
         raise click.UsageError("--examples N is needed")
     with context.open_project() as project:
-        turns = project.review_examples(name, limit)
+        sections = project.review_examples(name, limit)
         source = project.models[name].own_prompt.source
-    report.print_turns(turns, source)
+    report.print_examples(sections, source)

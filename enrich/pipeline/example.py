@@ -10,9 +10,9 @@ from enrich.compiler.body import render_pieces
 from enrich.compiler.compilation import compile_model
 from enrich.compiler.reviews import render_example_rows
 from enrich.errors import InputError, ModelError
+from enrich.manifest.examples import Example, escape_json, escape_text, write_sections
 from enrich.manifest.reviews import find_review_file, list_standing, read_verdicts
 from enrich.manifest.template import Text
-from enrich.manifest.turns import Turn, escape_json, escape_text, write_turns
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.review import render_json_value, stage_verdicts
 from enrich.pipeline.seed import load_seeds
@@ -61,7 +61,7 @@ def write_examples(flow: Flow, name: str, limit: int) -> str:
         raise InputError(what, hint=hint)
     if len(found) < limit:
         flow.listener.say(f"there are no more than {len(found):,} reviewed rows")
-    return write_turns(_write_turn(prompt, row) for row in found)
+    return write_sections(_write_example(prompt, row) for row in found)
 
 
 def _render_question(prompt: Prompt) -> str:
@@ -119,14 +119,14 @@ def choose_rows(rows: Sequence[ExampleRow], limit: int) -> list[ExampleRow]:
     return chosen
 
 
-def _write_turn(prompt: Prompt, row: ExampleRow) -> Turn:
+def _write_example(prompt: Prompt, row: ExampleRow) -> Example:
     columns = prompt.output.columns
     if prompt.response_format == "text":
         (answer,) = row.verdict.values.values()
-        return Turn(user=escape_text(row.text), assistant=escape_text(str(answer)))
+        return Example(user=escape_text(row.text), assistant=escape_text(str(answer)))
     cells = (
         f"{json.dumps(column.name, ensure_ascii=False)}: {render_json_value(row.verdict, column)}"
         for column in columns
     )
     answer = escape_json(f"{{{', '.join(cells)}}}")
-    return Turn(user=escape_text(row.text), assistant=answer)
+    return Example(user=escape_text(row.text), assistant=answer)

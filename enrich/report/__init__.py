@@ -28,7 +28,7 @@ from enrich.report.answers import (
 from enrich.report.graphs import print_graph, print_mermaid, print_models, print_models_json
 from enrich.report.parts import print_export, print_ledger_damage, print_parts, print_parts_json
 from enrich.report.plans import print_plans, print_plans_json
-from enrich.report.reviews import print_turns
+from enrich.report.reviews import print_examples
 from enrich.report.rows import print_bill, print_bill_json, print_costs, print_rows, print_rows_json
 from enrich.report.screen import Screen, print_error
 from enrich.report.states import build_results, print_next_steps, print_states, print_states_json
@@ -52,6 +52,7 @@ __all__ = [
     "print_error",
     "print_evaluation",
     "print_evaluation_json",
+    "print_examples",
     "print_export",
     "print_failures",
     "print_failures_json",
@@ -76,5 +77,4 @@ __all__ = [
     "print_states_json",
     "print_tests",
     "print_tests_json",
-    "print_turns",
 ]

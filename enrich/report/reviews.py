@@ -74,7 +74,7 @@ def _format_share(share: float) -> str:
     return f"{text[:-1]} %"
 
 
-def print_turns(turns: str, source: str) -> None:
+def print_examples(sections: str, source: str) -> None:
     """Print examples for the prompt in the file `source`, and where they go."""
-    write_stdout(turns)
+    write_stdout(sections)
     write_stderr(f"\nnext:\n  paste it above the last line `user:` of {source}\n")

@@ -1,4 +1,4 @@
-"""Turns: few-shot examples, written so that they can be pasted into a prompt's file.
+"""Examples: few-shot turns, written so that they can be pasted into a prompt's file.
 
 What a cell holds may look like a template, an image or the start of a section. Here it is written
 so that the file says exactly this text.
@@ -26,16 +26,18 @@ UNSAFE_JSON = re.compile(rf"[{CONTROLS}]|\{{(?=\{{)|(?<=!)\[")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class Example:
     """An example: what the user says, and what the assistant answers, each as text in a file."""
 
     user: str
     assistant: str
 
 
-def write_turns(turns: Iterable[Turn]) -> str:
-    """Returns the sections of a prompt that say these turns."""
-    return "\n".join(f"user:\n{turn.user}\n\nassistant:\n{turn.assistant}\n" for turn in turns)
+def write_sections(examples: Iterable[Example]) -> str:
+    """Returns the sections of a prompt that say these examples."""
+    return "\n".join(
+        f"user:\n{example.user}\n\nassistant:\n{example.assistant}\n" for example in examples
+    )
 
 
 def escape_text(text: str) -> str:

@@ -21,6 +21,7 @@ NAVIGATION = {
         "how-to/captions",
         "how-to/tickets",
         "how-to/reviews",
+        "how-to/view",
         "how-to/translations",
         "how-to/costs",
         "how-to/azure",

@@ -14,6 +14,7 @@ from enrich.pipeline import backup, forecast, lookup
 from enrich.pipeline.cancel import cancel_models
 from enrich.pipeline.debug import find_findings
 from enrich.pipeline.evaluate import evaluate_model
+from enrich.pipeline.example import write_examples
 from enrich.pipeline.explain import explain_model
 from enrich.pipeline.flow import Flow
 from enrich.pipeline.forecast import foresee_models, pick_models
@@ -174,6 +175,11 @@ class Project:
         """
         self.files.check_writable()
         return evaluate_model(self._flow(), name, labels, columns or {})
+
+    def review_examples(self, name: str, limit: int) -> str:
+        """Returns up to `limit` reviewed rows of a model as sections that can be pasted into its
+        prompt, those that show the most labels first."""
+        return write_examples(self._flow(), name, limit)
 
     def run(
         self,

@@ -15,6 +15,7 @@ from enrich.cli import completing
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the shells are those of POSIX")
 PROGRAM = Path(sys.executable).parent / "enrich"
 FILES = {
+    "reviews/movie_moods.jsonl": "",
     "project.yml": """
         provider: local
         providers: {local: {}, openai: {llm: gpt-4o}, other: {type: openai}}
@@ -91,6 +92,8 @@ def completed(root: Path, *words: str) -> list[str]:
         ("seed films_", ["films_labels"]),
         ("evaluate movie_moods --labels film", ["films", "films_labels"]),
         ("evaluate movie_moods --labels pri", ["prices"]),
+        ("evaluate movie_moods --labels movie_", ["movie_moods", "movie_moods_review"]),
+        ("review mov", ["movie_moods"]),
         ("rehearse --fault http_5", ["http_500=0.1"]),
         ("cost --by d", ["day"]),
         ("eval", ["evaluate"]),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from itertools import combinations
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich import cli
-from enrich.errors import DiskError, EnrichError, InputError, ProjectError
+from enrich.errors import DiskError, EnrichError, InputError, ModelError, ProjectError
+from enrich.manifest.examples import Example, escape_json, escape_text, write_sections
 from enrich.manifest.reviews import (
     Verdict,
     append_verdict,
@@ -23,8 +26,9 @@ from enrich.manifest.reviews import (
     list_standing,
     read_verdicts,
 )
+from enrich.pipeline.flow import Flow
 from enrich.pipeline.likelihood import Z_95, compute_kappa, count_more, estimate_share
-from enrich.pipeline.review import summarize_verdicts
+from enrich.pipeline.review import summarize_reviews, summarize_verdicts
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -373,14 +377,15 @@ def test_the_summary_is_what_python_makes_of_it(shared: Project, verdicts: list[
     valued = [each for each in standing if each.values]
     truth = {each.key["id"]: each.values for each in valued}
     sampled = {key["id"] for key in list_sampled(verdicts)} & set(truth) & {1, 2, 3, 4}
-    right = {
+    right: dict[str | None, int] = {
         name: sum(plain(truth[key][name]) == cell for key in sampled)
         for name, cell in published.items()
     }
     whole = sum(
         all(plain(truth[key][name]) == cell for name, cell in published.items()) for key in sampled
     )
-    expected = {**right, None: whole} if sampled else {}
+    right[None] = whole
+    expected = right if sampled else {}
     assert {each.column: each.right for each in found.likely} == expected
     assert {each.reviewed for each in found.likely} <= {len(sampled)}
     pairs = {(each.column, each.reviewer, each.other): each for each in found.pairs}
@@ -398,11 +403,159 @@ def test_the_summary_is_what_python_makes_of_it(shared: Project, verdicts: list[
             first, second = (Counter(side) for side in zip(*labels, strict=True))
             chance = sum(first[label] * second[label] for label in first) / len(both) ** 2
             pair = pairs[name, one, two]
-            assert (pair.rows, pair.agreement) == (len(both), pytest.approx(agreed))
+            assert pair.rows == len(both)
+            assert pair.agreement == pytest.approx(agreed)
             if chance == 1:
                 assert pair.kappa is None
             else:
                 assert pair.kappa == pytest.approx((agreed - chance) / (1 - chance))
+
+
+def test_a_replaced_verdict_stays_in_the_sample(root: Path) -> None:
+    """A row that was chosen at random and looked at again still counts, with what was said last."""
+    cells = {key: dict(values) for key, values in answers(opened(root)).items()}
+    review(root, said(1, "right", cells[1]), said(2, "right", cells[2]))
+    wrong = cells[1] | {"line": "no"}
+    review(root, said(1, "corrected", wrong, queue="filter"), said(3, "right", queue="filter"))
+    found = summarize_reviews(Flow(workspace=opened(root).workspace), "kinds")
+    shares = {each.column: (each.right, each.reviewed, each.share) for each in found.likely}
+    assert shares["line"] == shares[None] == (1, 2, 0.5)
+    assert shares["kind"] == (2, 2, 1.0)
+    assert found.rows == 4
+    assert all(0 < each.more <= 2 for each in found.likely)
+
+
+def test_evaluate_says_how_good_the_table_is(root: Path) -> None:
+    """In sentences and in JSON; nothing changes for other labels."""
+    words = ("evaluate", "kinds", "--labels", "kinds_review")
+    cells = answers(opened(root))
+    review(root, said(1, "right", cells[1], queue="filter"))
+    assert "has been reviewed at random" in command(root, *words).stdout
+    review(root, *(said(key, "right", cells[key]) for key in (1, 2)))
+    review(root, said(1, "corrected", cells[1] | {"line": "no"}, by="ben"))
+    result = command(root, *words)
+    assert result.exit_code == 0, result.stderr
+    assert 'From 2 randomly reviewed rows, 44 % to 100 % of the cells of "kind" are right' in (
+        result.stdout
+    )
+    assert "are right in every column (50 % in the sample); 2 more rows would" in result.stdout
+    assert 'ada and ben agree about "line" in 0 % of the row that both' in result.stdout
+    assert "(kappa is not defined, because both said the same about every row)" in result.stdout
+    found = json.loads(command(root, *words, "--json").stdout)
+    assert found["reviews"]["verdicts"] == {"right": 2, "corrected": 1}
+    assert found["reviews"]["reviewers"] == {"ada": 2, "ben": 1}
+    assert [each["column"] for each in found["reviews"]["likely"]] == [*GOOD, None]
+    assert {each["kappa"] for each in found["reviews"]["pairs"]} == {None, 0.0}
+    review(root, *(said(key, "right", cells[key]) for key in (3, 4)))
+    everything = command(root, *words).stdout
+    assert 'All 4 rows have been reviewed: 100 % of the cells of "kind" are right.' in everything
+    opened(root).sql("CREATE TABLE others AS FROM kinds_review")
+    other = opened(root).evaluate("kinds", "others")
+    assert other.reviews is None
+    assert "reviewed" not in command(root, "evaluate", "kinds", "--labels", "others").stdout
+
+
+def paste(root: Path, turns: str) -> list[dict[str, str]]:
+    """Paste turns into the prompt as a person does; returns the messages of the first request."""
+    head, mark, rest = PROMPT.partition("    user:\n")
+    text = dedent(head).lstrip("\n") + turns + "\n" + dedent(mark + rest)
+    (root / "models" / "kinds.prompt.md").write_text(text, encoding="utf-8", newline="")
+    found: list[dict[str, str]] = opened(root).compile("kinds")["request"]["body"]["messages"]
+    return found
+
+
+def test_examples_show_as_many_labels_as_possible(root: Path) -> None:
+    """The row with the most labels first, then what is new; corrected before right; then by key."""
+    tree, shrub = GOOD | {"tags": ["a"]}, GOOD | {"kind": "shrub", "tags": ["a"]}
+    both = GOOD | {"tags": ["a", "b"]}
+    review(root, said(1, "right", tree), said(2, "right", both), said(3, "corrected", shrub))
+    review(root, said(4, "corrected", tree), said(4, "unsure", by="ben"), said(9, "right", both))
+    project = opened(root)
+    shown = [
+        [turn.partition(":")[0] for turn in project.review_examples("kinds", n).split("user:\n")][
+            1:
+        ]
+        for n in (1, 2, 3, 4, 9)
+    ]
+    assert shown[3] == shown[4] == ["birch", "cedar", "dogwood", "ash"]
+    assert shown[:3] == [shown[3][:1], shown[3][:2], shown[3][:3]]
+    system, *turns, last = paste(root, project.review_examples("kinds", 1))
+    assert system["content"] == "You know plants."
+    assert turns == [
+        {"role": "user", "content": "birch: white"},
+        {"role": "assistant", "content": json.dumps(both)},
+    ]
+    assert last["role"] == "user"
+
+
+ODD = ["{{ name }}", "{", "}", "user:", "\n", " ", "![a](b)", "\r", "'", '"', "\x00", "\x9b", "---"]
+ODD += ["assistant: \t", "\u202e", "$year", "é", "\t", "\u2028", "\\", "--", "/*", "#"]
+TEXT = st.lists(st.sampled_from(ODD), max_size=8).map("".join)
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project whose prompt says nothing but a cell."""
+    with Rehearsal() as server:
+        root = answered(tmp_path_factory.mktemp("odd"), server)
+        yield root
+
+
+@settings(max_examples=80)
+@given(text=TEXT, line=TEXT, label=TEXT)
+def test_pasted_examples_say_exactly_what_was_said(
+    odd: Path, text: str, line: str, label: str
+) -> None:
+    """Whatever the cells hold: braces, images, roles, spaces at the ends, control characters."""
+    values = GOOD | {"line": line, "tags": [label]}
+    turn = Example(
+        user=escape_text(text), assistant=escape_json(json.dumps(values, ensure_ascii=False))
+    )
+    _, user, assistant, _ = paste(odd, write_sections([turn]))
+    assert user == {"role": "user", "content": text}
+    assert assistant["role"] == "assistant"
+    assert json.loads(assistant["content"]) == values
+
+
+def test_examples_of_odd_cells(root: Path) -> None:
+    """From the table to the prompt and back."""
+    note = "{{ note }}\nuser:\n![x](y)\r\n "
+    (root / "seeds" / "plants.json").write_text(json.dumps([{"id": 1, "name": " ", "note": note}]))
+    (root / "seeds" / "plants.csv").unlink()
+    opened(root).sql("DROP TABLE plants")
+    review(root, said(1, "right", GOOD | {"line": note}))
+    result = command(root, "review", "kinds", "--examples", "2")
+    assert result.exit_code == 0, result.stderr
+    assert "paste it above the last line `user:` of models/kinds.prompt.md" in result.stderr
+    _, user, assistant, _ = paste(root, result.stdout)
+    assert user["content"] == f" : {note}"
+    assert json.loads(assistant["content"]) == GOOD | {"line": note}
+
+
+def test_a_text_is_answered_as_text(root: Path) -> None:
+    """With `response_format: text` an example is what the llm would write, without JSON."""
+    head, _, rest = PROMPT.partition("      kind ")
+    more = rest.partition("params:")[2]
+    text = f"{head}      line VARCHAR NOT NULL\n    response_format: text\n    params:{more}"
+    write(root, {"models/kinds.prompt.md": text})
+    review(root, said(1, "right", {"line": "user:\nan ash"}))
+    turns = opened(root).review_examples("kinds", 1)
+    assert turns == "user:\nash: tall\n\nassistant:\n{{ 'user' }}:\nan ash\n"
+
+
+def test_examples_that_cannot_be(root: Path) -> None:
+    """No reviews, pictures, no user message, no number: each is one sentence."""
+    with pytest.raises(InputError, match="no reviewed row of 'kinds' can be an example"):
+        opened(root).review_examples("kinds", 1)
+    assert command(root, "review", "kinds").exit_code == 2
+    assert "--examples N is needed" in command(root, "review", "kinds").stderr
+    review(root, said(1))
+    write(root, {"models/kinds.prompt.md": PROMPT + "    ![]({{ 'https://a.b/' || name }})\n"})
+    with pytest.raises(ModelError, match="pictures, which cannot be pasted"):
+        opened(root).review_examples("kinds", 1)
+    write(root, {"models/kinds.prompt.md": PROMPT.replace("    user:\n", "")})
+    with pytest.raises(ModelError, match="the prompt has no user message"):
+        opened(root).review_examples("kinds", 1)
 
 
 def test_kappa_is_that_of_the_textbook() -> None:

@@ -12,7 +12,7 @@ back; 130 Ctrl-C.
     looking     list, graph, cost, sql, debug
     keeping     ledger check, ledger export, ledger import
     rehearsing  rehearse
-    viewing     view
+    viewing     view, review
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ SUMMARIES = {
     "plan": "Show what a run would ask, why, and what it would cost.",
     "preview": "Answer a few rows now, beside their inputs.",
     "rehearse": "Play the Batch API on this machine, with injected faults.",
+    "review": "Turn reviewed rows into examples for the prompt.",
     "run": "Ask what is new, wait for the answers, publish the tables.",
     "seed": "Load the files in seeds/ as tables.",
     "sql": "Run a query on the warehouse.",

@@ -115,12 +115,14 @@ def complete_seeds(context: click.Context, incomplete: str) -> Iterable[str]:
 
 @silence_errors
 def complete_label_tables(context: click.Context, incomplete: str) -> Iterable[str]:
-    """Returns the tables that may hold labels: seeds, sources and models."""
-    from enrich.manifest import names, seed_file
+    """Returns the tables that may hold labels: seeds, sources, models and their reviews."""
+    from enrich.manifest import names, reviews, seed_file
 
     config = _load_config(context)
     sources = (source.name for source in config.sources)
-    tables = (*seed_file.find_seed_files(config).files, *sources, *names.list_models(config))
+    reviewed = (f"{name}{reviews.REVIEW_ENDING}" for name in reviews.list_reviewed(config.root))
+    loaded = (*seed_file.find_seed_files(config).files, *sources)
+    tables = dict.fromkeys((*loaded, *names.list_models(config), *reviewed))
     return list(_filter_by_prefix(tables, incomplete))
 
 

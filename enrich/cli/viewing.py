@@ -1,4 +1,4 @@
-"""The command that opens the page."""
+"""Commands that open the page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from enrich.cli import completing
 from enrich.cli.options import var_option
 
 if TYPE_CHECKING:
@@ -100,6 +101,56 @@ def view_command(
                 f"{exported} cannot be written: {problem.strerror}", hint=hint
             ) from problem
         sys.stderr.write(f"wrote {exported} ({len(text.encode()) / 1e6:,.1f} MB)\n")
+
+
+@click.command("review")
+@click.argument("name", metavar="MODEL", shell_complete=completing.complete_enrichments)
+@click.option("--blind", is_flag=True, help="Hide each answer until you have given yours.")
+@click.option(
+    "--examples",
+    "limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Print N reviewed rows as examples for the prompt instead.",
+)
+@click.option("--no-open", is_flag=True, help="Print the address only, and open no browser.")
+@click.option(
+    "--reviewer", metavar="NAME", help="Who reviews. [default: your name on this computer]"
+)
+@var_option
+@click.pass_obj
+def review_command(
+    context: Context,
+    name: str,
+    blind: bool,
+    limit: int | None,
+    no_open: bool,
+    reviewer: str | None,
+) -> None:
+    """Judge a random sample of MODEL's answers in your browser, by keyboard.
+
+    Verdicts are lines of reviews/MODEL.jsonl, and labels for `enrich evaluate`. With --examples,
+    reviewed rows are printed as turns, to be pasted above the last `user:` of the prompt; those
+    that show the most labels come first.
+
+    \b
+    Example:
+      enrich review movies_categories
+      enrich review movies_categories --examples 3
+    """
+    from enrich import report
+
+    with context.open_project() as project:
+        if limit is not None:
+            sections = project.review_examples(name, limit)
+            source = project.models[name].own_prompt.source
+        else:
+            viewer = project.open_viewer(reviewer or find_reviewer())
+            viewer.check_reviewable(name)
+            ending = "?blind=true" if blind else ""
+            serve_page(viewer, port=0, opens=not no_open, to=f"/review/{name}{ending}")
+            return
+    report.print_examples(sections, source)
 
 
 def serve_page(viewer: Viewer, *, port: int, opens: bool, to: str = "") -> None:

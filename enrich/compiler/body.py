@@ -16,9 +16,10 @@ from enrich.db.quote import quote_text, wrap_expression
 from enrich.manifest.template import Image, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from enrich.manifest.prompt import Endpoint, Message, Prompt
+    from enrich.manifest.template import Expression
 
 URL_STARTS = ("http://", "https://", "data:")
 SCHEMA_NAME = "answer"
@@ -145,13 +146,18 @@ def _render_string(part: Text | Image) -> Iterator[str | SqlPiece]:
     if all(isinstance(piece, str) for piece in pieces):
         yield _dump_json("".join(str(piece) for piece in pieces))
         return
+    yield SqlPiece(f"to_json({render_pieces(pieces)})")
+
+
+def render_pieces(pieces: Iterable[str | Expression]) -> str:
+    """SQL for the text of a message's part in a row."""
     arguments = (
         quote_text(piece)
         if isinstance(piece, str)
         else f"CAST({wrap_expression(piece.sql)} AS VARCHAR)"
         for piece in pieces
     )
-    yield SqlPiece(f"to_json(concat({', '.join(arguments)}))")
+    return f"concat({', '.join(arguments)})"
 
 
 def _render_text_part(part: Text, chat: bool) -> Iterator[str | SqlPiece]:

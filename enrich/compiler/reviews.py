@@ -183,3 +183,14 @@ SELECT "column", reviewer, other, count(*), count(*) FILTER (one IS NOT DISTINCT
     coalesce(any_value(chance), 0)
 FROM pairs LEFT JOIN chances USING ({pair})
 GROUP BY {pair} ORDER BY reviewer, other, place"""
+
+
+def render_example_rows(query: str, key: Sequence[str], text: str) -> str:
+    """The place of the last verdict on each row of the SELECT `query` that says what its columns
+    should be, all of which fit, and `text`, SQL over the row; in the order of the key."""
+    fields = {column: f"inputs.{quote_name(column)}" for column in key}
+    return f"""SELECT line, said FROM ({_render_last(VALUED, "key")}) AS truth JOIN (
+    SELECT {render_struct(fields)} AS key, {text} AS said FROM (
+{query}
+) AS inputs) AS inputs USING (key)
+WHERE len(misfits) = 0 ORDER BY key"""

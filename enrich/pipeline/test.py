@@ -30,7 +30,7 @@ LOSSY_IN_PARQUET = (
     "UNION",
 )
 """Prefixes of types that change when written to a Parquet file and read back."""
-Verdict = Literal["pass", "warn", "fail"]
+TestVerdict = Literal["pass", "warn", "fail"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Result:
     columns: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> TestVerdict:
         """Whether the table passes, with or without a warning."""
         if not self.failures and not self.error:
             return "pass"

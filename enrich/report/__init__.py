@@ -10,6 +10,7 @@ plans     what a run would do, and why
 graphs    the models as a list, as a tree and as a diagram
 parts     the tables of the ledger, intact or damaged
 answers   answers beside their rows, beside other answers, and over time
+reviews   what reviews say about a table, and examples made of them
 verdicts  the results of tests, evaluations and `debug`
 """
 
@@ -27,6 +28,7 @@ from enrich.report.answers import (
 from enrich.report.graphs import print_graph, print_mermaid, print_models, print_models_json
 from enrich.report.parts import print_export, print_ledger_damage, print_parts, print_parts_json
 from enrich.report.plans import print_plans, print_plans_json
+from enrich.report.reviews import print_examples
 from enrich.report.rows import print_bill, print_bill_json, print_costs, print_rows, print_rows_json
 from enrich.report.screen import Screen, print_error
 from enrich.report.states import build_results, print_next_steps, print_states, print_states_json
@@ -50,6 +52,7 @@ __all__ = [
     "print_error",
     "print_evaluation",
     "print_evaluation_json",
+    "print_examples",
     "print_export",
     "print_failures",
     "print_failures_json",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from enrich.db.quote import quote_readably
+from enrich.report.reviews import print_reviews
 from enrich.report.rows import print_rows
 from enrich.report.safe import (
     clean_text,
@@ -74,15 +75,21 @@ def print_evaluation(evaluation: Evaluation) -> None:
     if evaluation.labels.rows:
         write_stdout(f"\nprompt {evaluation.prompt}, label by label\n")
         _print_figures(evaluation.labels)
+    if evaluation.reviews is not None:
+        print_reviews(evaluation.reviews)
 
 
 def print_evaluation_json(evaluation: Evaluation) -> None:
     """Print one JSON object."""
+    from dataclasses import asdict
+
     figures, labels = (
         [dict(zip(part.columns, map(simplify_value, row), strict=True)) for row in part]
         for part in (evaluation.figures, evaluation.labels)
     )
-    listed = {"figures": figures, "prompt": evaluation.prompt, "labels": labels}
+    listed: dict[str, Any] = {"figures": figures, "prompt": evaluation.prompt, "labels": labels}
+    if evaluation.reviews is not None:
+        listed["reviews"] = asdict(evaluation.reviews)
     write_stdout(format_json(listed, indent=2) + "\n")
 
 

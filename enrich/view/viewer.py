@@ -143,6 +143,13 @@ class Viewer:
         except (OSError, RuntimeError):
             return None
 
+    def check_reviewable(self, name: str) -> None:
+        """Raises EnrichError if a model has no answers that a person could review."""
+        moment = self._find_moment()
+        _ = moment.graph.find_model(name).own_prompt  # raises for a plain model
+        if not self.list_answered_versions(name):
+            raise InputError(f"'{name}' has not been run yet", hint=f"enrich run {name}")
+
     # What stands behind them ---------------------------------------------------------------------
 
     def refresh(self) -> None:

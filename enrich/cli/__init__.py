@@ -59,7 +59,7 @@ SUMMARIES = {
     "plan": "Show what a run would ask, why, and what it would cost.",
     "preview": "Answer a few rows now, beside their inputs.",
     "rehearse": "Play the Batch API on this machine, with injected faults.",
-    "review": "Turn reviewed rows into examples for the prompt.",
+    "review": "Judge a sample of answers, or print some as examples.",
     "run": "Ask what is new, wait for the answers, publish the tables.",
     "seed": "Load the files in seeds/ as tables.",
     "sql": "Run a query on the warehouse.",

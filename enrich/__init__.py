@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from enrich.pipeline.test import Result
     from enrich.project import Project
     from enrich.results import CommandResult, Evaluation, Failures, Listed, Rows
+    from enrich.view.shown import Shown
+    from enrich.view.viewer import Viewer
 
 __all__ = [
     "Batch",
@@ -44,7 +46,9 @@ __all__ = [
     "Project",
     "Result",
     "Rows",
+    "Shown",
     "State",
+    "Viewer",
 ]
 
 # Where each public name is defined. A second list beside the imports above, because those are for
@@ -66,7 +70,9 @@ _HOMES = {
     "Project": "enrich.project",
     "Result": "enrich.pipeline.test",
     "Rows": "enrich.results",
+    "Shown": "enrich.view.shown",
     "State": "enrich.ledger.state",
+    "Viewer": "enrich.view.viewer",
 }
 
 

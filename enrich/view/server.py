@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from enrich.view.viewer import Viewer
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 TOKEN_HEADER = "X-Enrich-Token"  # noqa: S105  # the name of a header
 MOST_POSTED_BYTES = 1_000_000
 HEADERS = {
@@ -50,17 +50,17 @@ class ViewServer(ThreadingHTTPServer):
         self.token = secrets.token_urlsafe(24)
         self.secret = secrets.token_bytes(32)
         self.page = Page()
-        super().__init__((HOST, port), Handler)
+        super().__init__((LOOPBACK, port), ViewHandler)
 
     def server_bind(self) -> None:
         """Bind without resolving this host's name, which can be slow."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = HOST, int(self.server_address[1])
+        self.server_name, self.server_port = LOOPBACK, int(self.server_address[1])
 
     @property
     def address(self) -> str:
         """The address of the page, with the token."""
-        return f"http://{HOST}:{self.server_port}/#token={self.token}"
+        return f"http://{LOOPBACK}:{self.server_port}/#token={self.token}"
 
     def sign_picture(self, model: str, number: int, place: int) -> str:
         """Returns the address of a picture, which holds no token: an `img` can send no header."""
@@ -74,7 +74,7 @@ class ViewServer(ThreadingHTTPServer):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
-class Handler(BaseHTTPRequestHandler):
+class ViewHandler(BaseHTTPRequestHandler):
     """One connection of a browser."""
 
     server: ViewServer
@@ -158,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
         """Whether a request is the page's own: DNS rebinding shows in Host, and another site's page
         in Sec-Fetch-Site."""
         port = self.server.server_port
-        hosts = (f"{HOST}:{port}", f"localhost:{port}")
+        hosts = (f"{LOOPBACK}:{port}", f"localhost:{port}")
         site = self.headers.get("Sec-Fetch-Site", "none")
         return self.headers.get("Host") in hosts and site in ("same-origin", "none")
 

@@ -2,56 +2,93 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from enrich.compiler import viewing
 from enrich.compiler.version import Version
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from enrich.db.database import Both
     from enrich.view.rows import ShownRows
 
 
-def compare_versions(
-    database: Both,
-    shown: ShownRows,
-    versions: tuple[str, str],
-    *,
-    offset: int,
-    limit: int,
-    differing: bool,
-) -> dict[str, Any]:
-    """Returns rows that both versions have answered, with the cells of each side, and how often the
-    cells of each column agree. Needs the ledger, and the rows as `shown`."""
+@dataclass(frozen=True, kw_only=True)
+class PairedRows:
+    """The rows that two versions have both answered, in a database of their own: `both` in all, of
+    which `changed` differ, and in each of the `columns` as many as `differing` says."""
+
+    path: Path
+    columns: tuple[str, ...]
+    both: int
+    changed: int
+    differing: tuple[int, ...]
+    diff: str
+
+    def find_page(self, *, offset: int, limit: int, differing: bool) -> dict[str, Any]:
+        """Returns some of the rows, or of those that differ: for each its number, its key, the
+        cells of each side as texts, and which of them differ."""
+        import duckdb
+
+        condition = "list_bool_or(differs)" if differing else "true"
+        with duckdb.connect(str(self.path), read_only=True) as connection:
+            found = connection.execute(
+                f"SELECT n, key, was, now, differs FROM pairs WHERE {condition} "
+                f"ORDER BY n LIMIT {int(limit)} OFFSET {int(offset)}"
+            ).fetchall()
+        return {
+            "columns": list(self.columns),
+            "agreement": [
+                {
+                    "column": column,
+                    "changed": many,
+                    "share": 1 - many / self.both if self.both else None,
+                }
+                for column, many in zip(self.columns, self.differing, strict=True)
+            ],
+            "both": self.both,
+            "total": self.changed if differing else self.both,
+            "rows": [
+                {"n": n, "key": key, "was": was, "now": now, "differs": differs}
+                for n, key, was, now, differs in found
+            ],
+            "diff": self.diff,
+        }
+
+
+def pair_versions(
+    database: Both, shown: ShownRows, versions: tuple[str, str], *, folder: Path
+) -> PairedRows:
+    """Put the answers of two versions side by side, in a new database in `folder`. Both are read as
+    the later version's output.
+
+    Needs the ledger, and the rows as `shown`.
+    """
     was, now = (Version.from_ledger(database, each) for each in versions)
-    # Both sides are read as the later version's output: what it does not have cannot be compared.
     output, form = now.parsed_output, now.response_format
     for side, version in zip(("was", "now"), (was, now), strict=True):
-        other = version.response_format
-        form_of = other if (other == "text") != (form == "text") else form
+        # A text cannot be read as JSON, nor the other way around.
+        read_as = form if now.can_read(version) else version.response_format
         database.execute(
-            viewing.render_version_answers(shown.model, side, output, form_of),
+            viewing.render_version_answers(shown.model, side, output, read_as),
             version=version.id,
         )
     columns = [(column.name, column.type.is_list) for column in output.columns]
-    database.execute(viewing.render_version_pairs(columns, shown.key))
-    both, changed, *many = database.fetch_one(viewing.render_pair_counts(len(columns)))
-    found = database.execute(
-        "SELECT n, key, was, now, differs FROM temp._enrich_pairs "
-        f"WHERE {'list_bool_or(differs)' if differing else 'true'} "
-        f"ORDER BY n LIMIT {int(limit)} OFFSET {int(offset)}"
+    path = folder / f"{uuid4().hex}.duckdb"
+    database.execute("ATTACH $path AS paired", path=path)
+    try:
+        database.execute(viewing.render_version_pairs(columns, shown.key))
+        both, changed, *differing = database.fetch_one(viewing.render_pair_totals(len(columns)))
+    finally:
+        database.execute("DETACH paired")
+    return PairedRows(
+        path=path,
+        columns=tuple(name for name, _ in columns),
+        both=both,
+        changed=changed,
+        differing=tuple(differing),
+        diff=now.diff(was, called=was.id),
     )
-    return {
-        "columns": [name for name, _ in columns],
-        "agreement": [
-            {"column": name, "changed": odd, "share": 1 - odd / both if both else None}
-            for (name, _), odd in zip(columns, many, strict=True)
-        ],
-        "both": both,
-        "total": changed if differing else both,
-        "rows": [
-            {"n": n, "key": key, "was": old, "now": new, "differs": odd}
-            for n, key, old, new, odd in found
-        ],
-        "diff": now.diff(was, called=was.id),
-    }

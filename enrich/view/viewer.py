@@ -14,11 +14,12 @@ from enrich.compiler.tables import render_inputs_upgrade
 from enrich.db import still
 from enrich.db.alias import Scratch
 from enrich.errors import EnrichError, InputError, Locked
+from enrich.view.build import build_rows
 from enrich.view.life import find_row_life
 from enrich.view.reviewing import Reviewing
-from enrich.view.rows import PageQuery, ShownRows, build_rows
+from enrich.view.rows import PageQuery, ShownRows
 from enrich.view.site import build_site
-from enrich.view.versions import compare_versions
+from enrich.view.versions import PairedRows, pair_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from enrich.manifest.graph import Graph
     from enrich.manifest.model import Model
     from enrich.pipeline.workspace import Workspace
+
+PATIENCE = 4
+"""How many times as long as a look has taken the next one is put off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,8 @@ class Viewer:
     _home: Scratch = field(default_factory=Scratch)
     _rows: dict[str, tuple[str, ShownRows]] = field(default_factory=dict)
     _old: list[ShownRows] = field(default_factory=list)
+    _pairs: dict[tuple[str, str, str], PairedRows] = field(default_factory=dict)
+    _next_look: float = 0.0
     _building: set[str] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
     _refreshing: Lock = field(default_factory=Lock)
@@ -91,17 +97,12 @@ class Viewer:
         shown = self.find_rows(model)
         query = PageQuery.from_words(words)
         if words.get("now"):
-            versions = words.get("was", ""), words["now"]
-            self._check_versions(model, versions)
-            with self.open_with_rows(shown) as database:
-                return compare_versions(
-                    database,
-                    shown,
-                    versions,
-                    offset=query.offset,
-                    limit=query.limit,
-                    differing=words.get("differing") == "true",
-                )
+            paired = self.find_pairs(model, (words.get("was", ""), words["now"]))
+            return paired.find_page(
+                offset=query.offset,
+                limit=query.limit,
+                differing=words.get("differing") == "true",
+            )
         return {**describe_columns(shown), **shown.find_page(query, words.get("tab", ""))}
 
     def row(self, model: str, number: int) -> dict[str, Any]:
@@ -171,6 +172,9 @@ class Viewer:
         if self._moment is not None and self._moment.stamp == stamp:
             self._busy = False
             return
+        began = time.monotonic()
+        if began < self._next_look and self._moment is not None:
+            return
         copies = self._copy_files(workspace)
         self._busy = copies is None
         if copies is None:
@@ -187,6 +191,8 @@ class Viewer:
             site = build_site(database, graph)
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self._moment = Moment(stamp=stamp, workspace=here, files=copies, site=site, as_of=now)
+        # Of a large project, which takes long to look at, the page shows a run in larger steps.
+        self._next_look = time.monotonic() + PATIENCE * (time.monotonic() - began)
         for name in list(self._rows):
             self._renew_rows(name)
 
@@ -257,6 +263,22 @@ class Viewer:
             self._problem = f"{problem.message} ({problem.hint})"
         finally:
             self._building.discard(model.name)
+
+    def find_pairs(self, model: str, versions: tuple[str, str]) -> PairedRows:
+        """Returns the answers of two versions side by side, which are paired once. Raises
+        InputError if the model has no such versions."""
+        self._check_versions(model, versions)
+        shown = self.find_rows(model)
+        wanted = (shown.path.name, *versions)
+        with self.open_with_rows(shown) as database:
+            if wanted not in self._pairs:
+                # Those of earlier rows are of no more use.
+                for each in [key for key in self._pairs if key[0] != wanted[0]]:
+                    self._pairs.pop(each).path.unlink(missing_ok=True)
+                self._pairs[wanted] = pair_versions(
+                    database, shown, versions, folder=self._home.path
+                )
+        return self._pairs[wanted]
 
     def list_answered_versions(self, model: str) -> list[str]:
         """Returns the versions of a model that have answers, the earliest first."""

@@ -6,9 +6,9 @@ const mainFigure = (row) => { const name = FIGURES.find((each) => row[each] !== 
 function describeReviews(model) {
   const found = (site.reviews || {})[model.name];
   if (!found || !found.reviewed) return null;
-  const worst = [...(found.likely || [])].filter((each) => each.column === "").concat(found.likely || [])[0];
+  const worst = (found.likely || []).find((each) => each.column === null);
   return el("p", {}, number(found.reviewed) + " rows reviewed. ",
-    worst ? "Of all rows, " + percent(worst.low) + " to " + percent(worst.high) + " are likely to be right" + (worst.column ? " in " + worst.column : "") + "." : null);
+    worst ? "Of all rows, " + percent(worst.low) + " to " + percent(worst.high) + " are likely to be right in all columns." : null);
 }
 
 function showModelLine(model) {
@@ -72,11 +72,14 @@ function showPlots() {
       add(model.name + ": " + column, plotBars("Rows by label", counts, changed ? ["now", "before the last run"] : ["now"]));
     }
     const scored = (model.evaluations || []).filter((row) => row.average !== "micro");
-    if (scored.length)
-      add(model.name + ": evaluation by prompt version", facts(["version", "llm", "labels", "column", "measure", "figure", "rows"],
-        scored.map((row) => { const [name, figure] = mainFigure(row);
-          return [el("code", {}, row.prompt), row.llm, row.labels, row.column, name === "f1" ? "F1 (" + row.average + ")" : name,
-            figure === null ? "" : figure.toFixed(3), number(row.rows)]; }), [5, 6]));
+    for (const pair of new Set(scored.map((row) => JSON.stringify([row.labels, row.column])))) {
+      const [labels, column] = JSON.parse(pair);
+      const rows = scored.filter((row) => row.labels === labels && row.column === column && mainFigure(row)[1] !== null);
+      if (!rows.length) continue;
+      const figure = mainFigure(rows[0])[0] === "f1" ? "F1 (macro)" : mainFigure(rows[0])[0];
+      add(model.name + ": " + column + " against " + labels + ", by prompt version",
+        plotBars(figure + " by version of the prompt", rows.map((row) => [row.prompt + " " + row.llm, mainFigure(row)[1], null]), [figure], (value) => value.toFixed(3)));
+    }
     for (const { column, labels, cells } of model.confusions || [])
       if (cells.length) add(model.name + ": " + column + " against " + labels, matrix(cells));
     const reviews = describeReviews(model);

@@ -46,16 +46,16 @@ function plotStacks(what, names, bars, format) {
 }
 
 // Horizontal bars, one or two to a label: `rows` is [[label, now, before or null] ...].
-function plotBars(what, rows, names) {
+function plotBars(what, rows, names, format = number) {
   const two = names.length > 1, each = two ? 30 : 20, left = 150, width = 640, height = rows.length * each + 6;
-  const most = Math.max(1, ...rows.map(([, now, before]) => Math.max(now, before || 0)));
+  const most = Math.max(1e-9, ...rows.map(([, now, before]) => Math.max(now, before || 0)));
   const scale = (value) => (value / most) * (width - left - 70);
   return [frame(width, height, what, rows.map(([label, now, before], at) => {
     const y = at * each + 4, high = two ? 11 : 14;
     const bar = (value, offset, kind) => [
       svg("rect", { x: left, y: y + offset, width: Math.max(scale(value), value ? 1 : 0), height: high, class: kind },
-        svg("title", {}, label + ": " + number(value))),
-      svg("text", { x: left + scale(value) + 5, y: y + offset + high - 2 }, number(value))];
+        svg("title", {}, label + ": " + format(value))),
+      svg("text", { x: left + scale(value) + 5, y: y + offset + high - 2 }, format(value))];
     const short = label.length > 22 ? label.slice(0, 21) + "…" : label;
     return [svg("text", { x: left - 8, y: y + (two ? 15 : 11), "text-anchor": "end" }, short, svg("title", {}, label)),
       bar(now, 0, "c0"), two ? bar(before || 0, 12, "c7") : null];

@@ -16,15 +16,22 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example may take says nothing about it on a machine that does other work as well.
-settings.register_profile("enrich", deadline=None)
+settings.register_profile("enrich", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=200)
 settings.load_profile("enrich")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--update`: write golden folders anew instead of comparing with them. `--thorough`: run the
-    cases that `few` leaves out as well."""
+    cases that `few` leaves out as well, and more examples of each property."""
     parser.addoption("--update", action="store_true", help="write golden folders anew")
     parser.addoption("--thorough", action="store_true", help="run every case of every test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """More examples for properties with `--thorough`."""
+    if config.getoption("thorough"):
+        settings.load_profile("thorough")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -215,6 +215,7 @@ def test_a_download_that_breaks_off_is_fetched_again(tmp_path: Path, cut: str) -
         assert (state.ok, len(server.batches), server.bill.repeated) == (4, 1, {})
 
 
+@pytest.mark.few(0)
 def test_a_queue_that_is_always_full_ends_with_a_hint(tmp_path: Path) -> None:
     """A batch larger than the provider's whole queue is not sent for ever."""
     with Rehearsal(enqueued_tokens=10) as server:

@@ -463,6 +463,7 @@ def test_responses_are_ok_only_if_they_are_proved(tmp_path: Path) -> None:
     check(found, RESPONSES)
 
 
+@pytest.mark.few(0)
 def test_a_line_larger_than_duckdb_usually_takes_is_read(tmp_path: Path) -> None:
     """45 MB in one line, beside a usual one and one that is not JSON: none blocks its batch."""
     shapes: dict[str, Shape] = {

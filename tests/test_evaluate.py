@@ -100,7 +100,7 @@ def expected_of(rows: list[Any]) -> dict[Any, tuple[Any, ...]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(rows=ROWS)
 def test_labels_are_scored_by_the_textbook(ledger: DatabaseFiles, rows: list[Any]) -> None:
     """Accuracy, precision, recall and F1: of each label, macro and micro."""
@@ -110,7 +110,7 @@ def test_labels_are_scored_by_the_textbook(ledger: DatabaseFiles, rows: list[Any
         assert found[name] == pytest.approx(values), name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(rows=TEXTS)
 def test_texts_match_exactly_or_normalized(
     ledger: DatabaseFiles, rows: list[tuple[str, str]]
@@ -219,6 +219,7 @@ def test_progress_is_visible(tmp_path: Path) -> None:
         ("truth", {"kind": "knid"}, "did you mean 'kind'"),
     ],
 )
+@pytest.mark.few(3)
 def test_labels_that_do_not_fit(
     tmp_path: Path, labels: str, columns: dict[str, str], said: str
 ) -> None:

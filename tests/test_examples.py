@@ -66,6 +66,7 @@ def check_tables(project: Project) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.few(1)
 def test_the_commands_of_a_readme_work(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ def test_an_answer_that_cannot_be_used_is_asked_for_again(
 
 
 @pytest.mark.parametrize("counts", COUNTS)
+@pytest.mark.few(2)
 def test_counts_that_cannot_be_are_no_counts(tmp_path: Path, counts: str) -> None:
     twist = Twist(POLL, member(request_counts=COUNTS[counts]), 1_000)
     with Rehearsal() as server, Hostile(server, twist) as between:
@@ -149,6 +150,7 @@ def test_the_words_of_a_failed_batch_are_said_in_any_shape(tmp_path: Path, error
 
 
 @pytest.mark.parametrize("route", [UPLOAD, CREATE, POLL])
+@pytest.mark.few(1)
 def test_no_word_of_a_server_moves_the_cursor(tmp_path: Path, route: str) -> None:
     def refuse(answer: Answer) -> None:
         answer.status = 400
@@ -163,6 +165,7 @@ def test_no_word_of_a_server_moves_the_cursor(tmp_path: Path, route: str) -> Non
 
 
 @pytest.mark.parametrize("kind", ["escape", "enormous", "null", "number"])
+@pytest.mark.few(1)
 def test_a_status_is_a_short_word(tmp_path: Path, kind: str) -> None:
     status = {"escape": ESCAPE, "enormous": "x" * 5_000_000, "null": None, "number": 3}[kind]
     twist = Twist(POLL, member(status=status), 2)
@@ -174,6 +177,7 @@ def test_a_status_is_a_short_word(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("file", [None, 5, ["x"], "", "../x", "f" * 5_000_000, ESCAPE])
+@pytest.mark.few(2)
 def test_a_result_file_is_named_so_that_it_can_be_fetched(tmp_path: Path, file: Any) -> None:
     """Until then the batch has not ended."""
     twist = Twist(POLL, member(output_file_id=file), 2)

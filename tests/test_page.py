@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -116,6 +118,35 @@ def test_the_token_leaves_the_address_at_once(page: Page, garden: tuple[Path, Vi
     assert page.evaluate("document.cookie") == ""
     page.reload()  # the tab remembers it
     page.get_by_role("link", name="kinds", exact=True).wait_for()
+
+
+def test_the_browser_is_given_the_key_in_a_file_of_ones_own(
+    browser: Browser, garden: tuple[Path, ViewServer], tmp_path: Path
+) -> None:
+    """What `enrich view` starts as the browser sees a file, not the key."""
+    seen = tmp_path / "seen"
+    script = tmp_path / "browser"
+    script.write_text(
+        f'#!/bin/sh\nls -l "${{1#file://}}" > {seen}\ncat "${{1#file://}}" >> {seen}\n'
+    )
+    script.chmod(0o700)
+    command = [sys.executable, "-m", "enrich", "--project", str(garden[0]), "view"]
+    environment = {**os.environ, "BROWSER": f"{script} %s"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as started:
+        assert started.stdout is not None
+        address = started.stdout.readline().strip()
+        while not seen.exists() or "url=" not in seen.read_text():
+            pass
+        door = seen.read_text()
+        assert door.startswith("-rw-------")
+        assert address in door
+        path = tmp_path / "door.html"
+        path.write_text(door.partition("\n")[2])
+        page = browser.new_page()
+        page.goto(path.as_uri())
+        page.get_by_role("link", name="kinds", exact=True).first.wait_for()
+        page.close()
+        started.send_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("route", [*ROUTES, "compare/kinds", "review/kinds"])

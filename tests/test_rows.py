@@ -28,7 +28,7 @@ from enrich.rehearsal import Rehearsal
 quick = hypothesis_settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-often = hypothesis_settings(max_examples=60, deadline=None)
+often = hypothesis_settings(deadline=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 PORTABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

@@ -146,6 +146,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
+@pytest.mark.few(4)
 def test_a_bad_seed_stops_only_what_reads_it(tmp_path: Path, name: str) -> None:
     """Other models are run; the error is that of the seed, with file, line and way out."""
     content, words = BAD[name]

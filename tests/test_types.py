@@ -263,7 +263,7 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_what_is_judged_good_is_what_python_reads(data: st.DataObject) -> None:
     """For random values of every type, alone, in a list and in a MAP."""

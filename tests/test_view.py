@@ -113,7 +113,7 @@ words = st.fixed_dictionaries(
 )
 
 
-@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=words)
 def test_a_page_is_what_sql_says(garden: tuple[Path, ViewServer], words: dict[str, str]) -> None:
     root, server = garden
@@ -177,7 +177,9 @@ REFUSED: dict[str, tuple[str, dict[str, str | None], bytes | None, int]] = {
     "another host": ("/api/site", {"Host": "evil.example:80"}, None, 403),
     "another host's page": ("/", {"Host": "evil.example"}, None, 403),
     "another site": ("/api/site", {"Sec-Fetch-Site": "cross-site"}, None, 403),
-    "a neighbor": ("/", {"Sec-Fetch-Site": "same-site"}, None, 403),
+    "a neighbor": ("/api/site", {"Sec-Fetch-Site": "same-site"}, None, 403),
+    "a frame": ("/", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}, None, 403),
+    "a script": ("/", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "script"}, None, 403),
     "a form": ("/api/review", {"Content-Type": "text/plain"}, b"{}", 415),
     "a form without a token": ("/api/review", {TOKEN_HEADER: None}, b"{}", 403),
     "no JSON": ("/api/review", {"Content-Type": "application/json"}, b"{", 400),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 import sys
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import mkstemp
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +17,8 @@ from enrich.cli import completing
 from enrich.cli.options import var_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from enrich.cli.context import Context
     from enrich.view import Viewer
 
@@ -170,13 +175,34 @@ def serve_page(viewer: Viewer, *, port: int, opens: bool, to: str = "") -> None:
     sys.stderr.write("the page is here until Ctrl-C:\n")
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
-    if opens:
-        webbrowser.open(address)
-    with server:
+    with server, ExitStack() as left:
+        if opens:
+            # A command line can be read by everybody on the machine, and so could the key in it:
+            # the browser is given a file that only its owner can read, and that leads on.
+            path = left.enter_context(_write_door(address))
+            webbrowser.open(path.as_uri())
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             sys.stderr.write("\n")
+
+
+@contextmanager
+def _write_door(address: str) -> Iterator[Path]:
+    """Yields a page that leads to an address and only its owner can read; it is removed after."""
+    from html import escape
+
+    handle, name = mkstemp(prefix="enrich-view-", suffix=".html")
+    path = Path(name)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        where = escape(address)
+        file.write(
+            f'<meta http-equiv="refresh" content="0; url={where}"><a href="{where}">Open</a>'
+        )
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def find_reviewer() -> str:

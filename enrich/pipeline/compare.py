@@ -87,7 +87,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         shown = ((each.key, each.column, each.was, each.now) for each in self.differences)
         columns = ("row", "column", self.was.name, self.now.name)
-        return Rows(columns=columns, rows=tuple(shown)).html
+        return Rows(columns=columns, rows=tuple(shown))._repr_html_()
 
 
 def compare_answers(

@@ -81,7 +81,7 @@ class Preview:
 
     def _repr_html_(self) -> str:
         shown = ((row.inputs, row.answer or row.raw or "", row.outcome) for row in self.rows)
-        return Rows(columns=("row", "answer", "outcome"), rows=tuple(shown)).html
+        return Rows(columns=("row", "answer", "outcome"), rows=tuple(shown))._repr_html_()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,10 +115,10 @@ class ViewHandler(BaseHTTPRequestHandler):
         where = urlsplit(self.path)
         words = dict(parse_qsl(where.query, keep_blank_values=True))
         viewer = self.server.viewer
+        if where.path == "/" and self._is_opened():
+            return self._send_page
         if not self._comes_from_here():
             return 403
-        if where.path == "/":
-            return self._send_page
         if where.path == "/picture":
             return self._find_picture(words)
         if not self._has_token():
@@ -157,10 +157,16 @@ class ViewHandler(BaseHTTPRequestHandler):
     def _comes_from_here(self) -> bool:
         """Whether a request is the page's own: DNS rebinding shows in Host, and another site's page
         in Sec-Fetch-Site."""
-        port = self.server.server_port
-        hosts = (f"{LOOPBACK}:{port}", f"localhost:{port}")
         site = self.headers.get("Sec-Fetch-Site", "none")
-        return self.headers.get("Host") in hosts and site in ("same-origin", "none")
+        return self.headers.get("Host") in self._list_hosts() and site in ("same-origin", "none")
+
+    def _list_hosts(self) -> tuple[str, ...]:
+        return tuple(f"{name}:{self.server.server_port}" for name in (LOOPBACK, "localhost"))
+
+    def _is_opened(self) -> bool:
+        """Whether somebody opens the page, from wherever: it holds nothing, and in no frame."""
+        opened = self.headers.get("Sec-Fetch-Dest", "document") == "document"
+        return self.headers.get("Host") in self._list_hosts() and opened
 
     def _has_token(self) -> bool:
         given = self.headers.get(TOKEN_HEADER, "")

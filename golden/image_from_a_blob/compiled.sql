@@ -17,5 +17,5 @@ FROM (
         WHEN hex(content[13:16]) = '56503858' THEN {'width': 1 + CAST('0x' || hex(content[27:27]) || hex(content[26:26]) || hex(content[25:25]) AS BIGINT), 'height': 1 + CAST('0x' || hex(content[30:30]) || hex(content[29:29]) || hex(content[28:28]) AS BIGINT)}
         WHEN hex(content[13:16]) = '56503820' THEN {'width': CAST('0x' || hex(content[28:28]) || hex(content[27:27]) AS BIGINT) & 16383, 'height': CAST('0x' || hex(content[30:30]) || hex(content[29:29]) AS BIGINT) & 16383}
         WHEN hex(content[13:16]) = '5650384C' THEN {'width': 1 + (CAST('0x' || hex(content[25:25]) || hex(content[24:24]) || hex(content[23:23]) || hex(content[22:22]) AS BIGINT) & 16383), 'height': 1 + ((CAST('0x' || hex(content[25:25]) || hex(content[24:24]) || hex(content[23:23]) || hex(content[22:22]) AS BIGINT) >> 14) & 16383)} END AS _enrich_size
-            FROM (SELECT (picture) AS content)) AS _enrich_0
+            FROM (SELECT _enrich_shown AS content FROM (SELECT (picture) AS _enrich_shown))) AS _enrich_0
 )

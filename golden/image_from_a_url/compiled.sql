@@ -13,5 +13,6 @@ FROM (
             CASE WHEN source IS NULL THEN 'the image is NULL' ELSE picture.error END
                 AS _enrich_error,
             picture.size AS _enrich_size
-            FROM (SELECT (picture) AS source) LEFT JOIN temp._enrich_pictures AS picture ON path = source) AS _enrich_0
+            FROM (SELECT _enrich_shown AS source FROM (SELECT (picture) AS _enrich_shown))
+                LEFT JOIN temp._enrich_pictures AS picture ON path = source) AS _enrich_0
 )

@@ -405,6 +405,9 @@ def test_an_export_is_bounded_and_says_so(garden: tuple[Path, ViewServer]) -> No
     assert whole["site"]["bounds"] == []
     assert len(whole["models"]["kinds"]["rows"]) == 300
     assert whole["models"]["kinds"]["details"][4]["messages"][0]["role"] == "system"
+    life = whole["models"]["kinds"]["details"][4]["life"]
+    known = ask(server, "row", model="kinds", n=4)["life"]
+    assert [event["answer"] for event in life] == [event["answer"] for event in known]
     few = build_export(server.viewer, ExportBounds(rows=100, raw=False))
     failed = [row for row in whole["models"]["kinds"]["rows"] if row[1] != "ok"]
     assert len(few["models"]["kinds"]["rows"]) == 100

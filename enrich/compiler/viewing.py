@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from enrich.compiler.comparison import render_agree
 from enrich.compiler.inputs import render_custom_id
 from enrich.compiler.judge import render_answer
-from enrich.compiler.tables import name_inputs_table
+from enrich.compiler.tables import RESPONSE_COST, name_inputs_table
 from enrich.db.quote import quote_name, quote_text, render_struct, wrap_expression
 from enrich.manifest.model import HISTORY_ENDING
 
@@ -297,3 +297,20 @@ FROM shown LEFT JOIN sent USING (fingerprint)
     LEFT JOIN came ON came.fingerprint = shown.fingerprint
     LEFT JOIN ledger.responses AS response ON response.rowid = came.line
 ORDER BY n"""
+
+
+def render_lives(model: str) -> str:
+    """For the rows $numbers of ROWS: n, and each response to a request that the row has asked, in
+    order, as `history.render_life` has them. Needs the ledger."""
+    return f"""WITH asked AS (
+    SELECT DISTINCT n, place.fingerprint AS fingerprint
+    FROM {ROWS} AS shown JOIN {name_inputs_table(model)} AS place USING (custom_id)
+    WHERE shown.rowid IN (SELECT unnest($numbers::BIGINT[]))
+)
+SELECT n, CAST(received_at AS VARCHAR) AS happened_at, outcome, reason AS error,
+    batch.prompt AS prompt, llm, attempt, input_tokens, output_tokens,
+    {RESPONSE_COST} AS cost, content AS answer
+FROM asked JOIN ledger.responses AS response USING (fingerprint) JOIN (
+    SELECT batch, prompt, input_price, cached_price, output_price FROM ledger.batches
+) AS batch ON batch.batch = response.batch
+ORDER BY n, received_at, attempt"""

@@ -130,8 +130,11 @@ def _list_details(viewer: Viewer, shown: ShownRows, numbers: list[int]) -> dict[
     found: dict[int, Any] = {}
     with viewer.open_with_rows(shown) as database:
         rows = database.fetch_dicts(viewing.render_exchanges(), numbers=numbers)
+        lives = database.fetch_dicts(viewing.render_lives(shown.model), numbers=numbers)
     for row in rows:
         number, body = row.pop("n"), row.pop("body")
         row["messages"] = list(list_messages(body or ""))
-        found[number] = row
+        found[number] = {**row, "life": []}
+    for event in lives:
+        found.setdefault(event.pop("n"), {"messages": [], "life": []})["life"].append(event)
     return found

@@ -80,6 +80,7 @@ def test_rows_that_fail_are_asked_of_the_next(tmp_path: Path) -> None:
         ears = Ears()
         (state,) = opened(root, ears).run()
         assert (state.ok, state.failed, state.pending) == (19, 1, 0)
+        assert state.llm == f"{SMALL}, {LARGE}, {HUGE}"
         assert set(asked) == {
             *((SMALL, n) for n in range(1, 21)),
             *((LARGE, n) for n in range(1, 7)),

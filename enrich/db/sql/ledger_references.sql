@@ -30,6 +30,8 @@ WITH faults AS (
     FROM ledger.responses ANTI JOIN ledger.requests USING (batch, custom_id)
     UNION ALL
     SELECT 'runs', 'name no prompt that is there', count(*)
-    FROM ledger.runs ANTI JOIN ledger.prompts USING (prompt)
+    FROM (
+        SELECT prompt FROM ledger.runs UNION ALL SELECT unnest(fallbacks) FROM ledger.runs
+    ) ANTI JOIN ledger.prompts USING (prompt)
 )
 FROM faults WHERE many > 0

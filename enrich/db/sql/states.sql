@@ -1,5 +1,8 @@
 -- The state of each enrichment model after its latest run.
-SELECT run.model, run.provider, prompt.llm, run.run, run."rows", run.requests, run.outcomes,
+SELECT run.model, run.provider, concat_ws(', ', prompt.llm, (
+        SELECT string_agg(later.llm, ', ' ORDER BY list_position(run.fallbacks, later.prompt))
+        FROM ledger.prompts AS later WHERE list_contains(run.fallbacks, later.prompt)
+    )) AS llm, run.run, run."rows", run.requests, run.outcomes,
     coalesce(run.stale, 0) AS stale, run.held, coalesce(run.stopped, '') AS stopped, run.started_at, run.published_at,
     coalesce((
         SELECT arg_max(coalesce(nullif(batch.error, ''), batch.code), batch.ended_at)

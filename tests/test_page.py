@@ -202,7 +202,7 @@ def test_a_person_reviews_by_keyboard_alone(
 
         def wait_for(many: int, page: Page = page) -> None:
             page.get_by_text(f"{many} of 40 rows reviewed").wait_for()
-            page.get_by_text("Saved.").or_(page.get_by_text("Undone.")).wait_for()
+            page.get_by_text("Saved:").or_(page.get_by_text("Undone.")).wait_for()
 
         page.keyboard.press("Enter")
         wait_for(1)
@@ -213,9 +213,10 @@ def test_a_person_reviews_by_keyboard_alone(
         page.get_by_text("Save the correction").wait_for()
         page.keyboard.press("Enter")
         wait_for(3)
-        page.keyboard.press("e")
-        page.keyboard.type("what a person says")
+        page.keyboard.press("e")  # a list, with an item on each line
         page.keyboard.press("Escape")
+        page.locator("textarea.single").focus()
+        page.keyboard.type("what a person says")
         page.keyboard.press("Enter")
         wait_for(4)
         page.keyboard.press("u")

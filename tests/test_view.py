@@ -367,21 +367,19 @@ def test_what_a_person_says_becomes_labels(garden: tuple[Path, ViewServer]) -> N
     queue = ask(server, "review", model="kinds")
     assert all(row[1] == "ok" for row in queue["rows"])
     assert [row[0] for row in queue["rows"]] != sorted(row[0] for row in queue["rows"])
-    names = [column["name"] for column in queue["columns"] if column["role"] == "output"]
-    for at, row in enumerate(queue["rows"][:6]):
-        values = dict(zip(names, row[-len(names) :], strict=True))
-        if at == 0:
-            values["kind"] = "shrub" if values["kind"] == "tree" else "tree"
-        judge(
+    kinds = {row[0]: row[8] for row in queue["rows"]}
+    for at, (row, answer) in enumerate(zip(queue["rows"][:6], queue["answers"], strict=False)):
+        other = {"tree": "shrub", "shrub": "tree"}[kinds[row[0]]]
+        said = judge(
             server,
             model="kinds",
-            n=row[0],
-            verdict="corrected" if at == 0 else "right",
-            values=values,
+            **answer,
+            verdict="right",
+            values={"kind": other} if at == 0 else {},
             queue="random",
-            blind=False,
         )
-    judge(server, model="kinds", n=queue["rows"][5][0], verdict="undone", values={})
+        assert said["saved"] == ("corrected" if at == 0 else "right")
+    judge(server, model="kinds", **queue["answers"][5], verdict="undone", values={})
     left = {row[0] for row in ask(server, "review", model="kinds")["rows"]}
     assert not left & {row[0] for row in queue["rows"][:5]}
     lines = (root / "reviews/kinds.jsonl").read_text().splitlines()
@@ -393,10 +391,124 @@ def test_what_a_person_says_becomes_labels(garden: tuple[Path, ViewServer]) -> N
     assert likely["line"] == 1.0
     evaluation = opened(root).evaluate("kinds", "kinds_review")
     assert evaluation.reviews is not None
-    with pytest.raises(AssertionError):
-        judge(server, model="kinds", n=0, verdict="perfect", values={})
-    with pytest.raises(AssertionError):
-        judge(server, model="kinds", n=0, verdict="right", values={"nothing": 1})
+    answer = queue["answers"][7]
+    for wrong in (
+        {"verdict": "perfect"},
+        {"verdict": "right", "values": {"nothing": "1"}},
+        {"verdict": "right", "values": {"kind": "fern"}},
+        {"verdict": "right", "values": {"tags": []}},
+        {"verdict": "right", "values": {"height": "tall"}},
+        {"verdict": "right", "values": []},
+        {"verdict": "right", "fingerprint": "another answer"},
+        {"verdict": "right", "id": "nobody"},
+    ):
+        with pytest.raises(AssertionError):
+            judge(server, **{"model": "kinds", **answer, "values": {}, **wrong})
+    assert len((root / "reviews/kinds.jsonl").read_text().splitlines()) == len(lines)
+
+
+TYPES = {
+    "label": "ENUM('a', 'b')",
+    "flag": "BOOLEAN",
+    "many": "ENUM('x', 'y', 'z')[]",
+    "flags": "BOOLEAN[]",
+    "counts": "INTEGER[]",
+    "huge": "HUGEINT",
+    "price": "DECIMAL(12, 3)",
+    "share": "DOUBLE",
+    "day": "DATE",
+    "moment": "TIMESTAMP",
+    "part": "STRUCT(a INTEGER, b VARCHAR)",
+    "parts": "STRUCT(a BOOLEAN, b DATE)[]",
+    "line": "VARCHAR",
+    "lines": "VARCHAR[]",
+}
+
+
+def test_what_a_person_confirms_is_what_is_published(tmp_path: Path) -> None:
+    """Of every type, in the table of reviews as in the table of answers; and so is what a person
+    types of what can be typed."""
+    ddl = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
+    prompt = f"---\nkey: id\noutput: {json.dumps(ddl)}\n---\nuser:\n{{{{ name }}}}\n"
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        (root / "models/kinds.prompt.md").write_text(prompt)
+        opened(root).run()
+    with serving(root) as page:
+        queue = ask(page, "review", model="kinds")
+        for answer in queue["answers"]:
+            judge(page, model="kinds", **answer, verdict="right", values={}, queue="random")
+        figures = ask(page, "site")["reviews"]["kinds"]["likely"]
+        assert {each["column"]: each["share"] for each in figures} == dict.fromkeys(
+            (*TYPES, None), 1.0
+        )
+        opened(root).seed()
+        same = opened(root).sql("FROM kinds EXCEPT ALL FROM kinds_review")
+        assert same.rows == ()
+        values = {"flag": "true", "huge": str(2**70), "counts": ["7", "-8"], "day": "2024-02-29"}
+        values |= {"part": '{"a": 5, "b": "it\'s"}', "price": "1.250", "flags": ["false"]}
+        judge(page, model="kinds", **queue["answers"][0], verdict="right", values=values)
+    opened(root).seed()
+    key = queue["answers"][0]["id"]
+    (row,) = opened(root).sql(
+        f"SELECT flag, huge, counts, day::VARCHAR, part, price::VARCHAR, flags FROM kinds_review "
+        f"WHERE id = {key}"
+    )
+    assert row == (
+        True,
+        2**70,
+        [7, -8],
+        "2024-02-29",
+        {"a": 5, "b": "it's"},
+        "1.250",
+        [False],
+    )
+
+
+def test_what_is_odd_about_a_model_hides_no_other(tmp_path: Path) -> None:
+    """Columns called as the page's own SQL calls its own, a key that has changed, a prompt that is
+    gone, versions that cannot be compared: each leaves the rest of the page as it is."""
+    odd = PROMPT_OF_ODD_NAMES
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        for name in ("odd", "gone", "rekeyed", "textual"):
+            select = "SELECT id, name FROM plants"
+            write(root, {f"models/{name}.sql": f"{select}\n", f"models/{name}.prompt.md": odd})
+        text = "---\nkey: id\noutput: line VARCHAR\nresponse_format: text\n---\nuser:\n{{ name }}\n"
+        (root / "models/textual.prompt.md").write_text(text)
+        opened(root).run()
+        (root / "models/textual.prompt.md").write_text(text.replace("response_format: text\n", ""))
+        opened(root).run("textual")
+        (root / "models/gone.prompt.md").unlink()
+        write(root, {"models/rekeyed.prompt.md": odd.replace("key: id", "key: name")})
+        with serving(root) as page:
+            site = ask(page, "site")
+            assert site["problem"] == ""
+            assert {model["name"] for model in site["models"]} >= {
+                "odd",
+                "gone",
+                "rekeyed",
+                "kinds",
+            }
+            labels = next(model["labels"] for model in site["models"] if model["name"] == "odd")
+            assert {each["column"] for each in labels} == {"now", "before", "label"}
+            for name in ("odd", "rekeyed", "kinds", "textual"):
+                assert len(ask(page, "page", model=name)["rows"]) == 4
+            export = build_export(page.viewer, ExportBounds())
+            assert {"odd", "rekeyed", "kinds", "textual"} <= export["models"].keys()
+
+
+PROMPT_OF_ODD_NAMES = """
+    ---
+    key: id
+    output: |
+      now ENUM('a', 'b') NOT NULL, before ENUM('a', 'b')[] NOT NULL, label BOOLEAN NOT NULL,
+      answered_at VARCHAR, asked VARCHAR, known VARCHAR, n INTEGER, c0 VARCHAR, custom_id VARCHAR,
+      outcome VARCHAR, "key" VARCHAR
+    ---
+    user:
+    {{ name }}
+"""
 
 
 def test_an_export_is_bounded_and_says_so(garden: tuple[Path, ViewServer]) -> None:

@@ -62,6 +62,12 @@ class ShownColumn:
     def is_blob(self) -> bool:
         return self.type == "BLOB"
 
+    @property
+    def is_nested(self) -> bool:
+        """Whether a value is neither plain nor a list of plain values."""
+        item = self.type.removesuffix("[]")
+        return item.startswith(("STRUCT", "MAP", "UNION", "JSON")) or item.endswith("]")
+
 
 def render_shown_rows(
     model: str,
@@ -85,7 +91,7 @@ def render_shown_rows(
         cell = f"{sides[column.role]}.{quote_name(column.name)}"
         if column.role == "key" and provenance:
             cell = f"coalesce({cell}, known.{quote_name(column.name)})"
-        if column.is_blob:
+        if column.is_blob and column.role != "key":
             cell = f"format('{{:,}} bytes', octet_length({cell}))"
         cells.append(f"{cell} AS {column.place}")
     shown = [
@@ -140,9 +146,12 @@ def _render_same(one: str, other: str, key: Mapping[str, str]) -> str:
 
 def render_shown_cell(column: ShownColumn, *, whole: bool = False) -> str:
     """SQL for a cell as the page shows it: a text, or a list of texts."""
-    if column.is_list:
+    if column.is_nested:
+        text = f"CAST(to_json({column.place}) AS VARCHAR)"
+    elif column.is_list:
         return f"CAST({column.place} AS VARCHAR[])"
-    text = f"CAST({column.place} AS VARCHAR)"
+    else:
+        text = f"CAST({column.place} AS VARCHAR)"
     return text if whole else f"left({text}, {CELL_CHARACTERS})"
 
 
@@ -165,19 +174,24 @@ def render_label_counts(
     """How many published rows have each label of a column, now and before $started, when the
     model's last run started. The most frequent 40 labels; `history`: `enrich.NAME_history`
     exists."""
+    # Names of its own, because the output's columns may be called `now` or `answered_at`.
     cell = quote_name(column)
-    text = f"CAST({cell} AS VARCHAR)"
-    labels = f"unnest(list_distinct(CAST({cell} AS VARCHAR[])))" if is_list else text
+    labels = (
+        "unnest(list_distinct(CAST(_enrich_cell AS VARCHAR[])))"
+        if is_list
+        else "CAST(_enrich_cell AS VARCHAR)"
+    )
     known = quote_name("warehouse", "enrich", model)
     earlier = quote_name("warehouse", "enrich", f"{model}{HISTORY_ENDING}")
     gone = f"""
     UNION ALL
     SELECT {cell}, false, true FROM {earlier} WHERE from_at <= $started AND until_at > $started"""
-    return f"""SELECT coalesce(label, 'NULL') AS label, count(*) FILTER (now) AS now,
-    count(*) FILTER (before) AS before
+    return f"""SELECT coalesce(label, 'NULL') AS label, count(*) FILTER (_enrich_now) AS now,
+    count(*) FILTER (_enrich_before) AS before
 FROM (
-    SELECT {labels} AS label, now, before FROM (
-        SELECT answered.{cell}, true AS now, coalesce(answered_at <= $started, false) AS before
+    SELECT {labels} AS label, _enrich_now, _enrich_before FROM (
+        SELECT answered.{cell} AS _enrich_cell, true AS _enrich_now,
+            coalesce(known.answered_at <= $started, false) AS _enrich_before
         FROM {quote_name("warehouse", "main", model)} AS answered
             LEFT JOIN {known} AS known ON {_render_same("answered", "known", key)}{
         gone if history else ""

@@ -104,7 +104,7 @@ class Page:
             f'style="width:100%;height:{height}px;border:0" loading="lazy"></iframe>'
         )
 
-    def _render_policy(self, pictures: str = "'self' data: https:") -> str:
+    def _render_policy(self, pictures: str = "'self' data: http: https:") -> str:
         return (
             "default-src 'none'; base-uri 'none'; form-action 'none'; "
             f"script-src {_hash(self.script)}; style-src {_hash(self.style)}; "

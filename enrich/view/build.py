@@ -83,15 +83,18 @@ def _fill_rows(
         blobs = _find_blobs(database, query, pictures)
     except EnrichError as problem:
         if not known:
-            raise
+            message = f"'{model.name}' has not been run yet: {problem.message}"
+            raise InputError(message, hint=f"enrich run +{model.name}") from problem
         # The table is there all the same: only the inputs cannot be shown.
         trouble, pictures, blobs = f"{problem.message} ({problem.hint})", [], ()
         given = {name: kind for name, kind in known.items() if name.lower() in keys}
+        if not given:
+            raise
         table = quote_name("warehouse", "enrich", model.name)
         query = f"SELECT {', '.join(map(quote_name, given))} FROM {table} WHERE false"
     key = {name: kind for name, kind in given.items() if name.lower() in keys}
     # A key that has changed since the last run joins nothing.
-    fits = bool(key) and all(name in known for name in key)
+    fits = bool(key) and all(known.get(name) == kind for name, kind in key.items())
     labels = {c.name.lower(): _list_labels(c.type) for c in prompt.output.columns}
     columns = _name_columns(
         {name: ("key" if name in key else "input", kind) for name, kind in given.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def build_export(viewer: Viewer, bounds: ExportBounds, *, only: str = "") -> dic
         except EnrichError as problem:  # it has not been run, or its SELECT fails
             said.append(problem.message)
     data = {"live": False, "site": site, "models": models}
-    said += _fit(data, bounds.size)
+    said += _fit(data, bounds.size - len(Page().render_whole({}, title="")))
     for name, model in models.items():
         if len(model["rows"]) < model["all"]:
             held = f"{len(model['rows']):,} of {model['all']:,} rows of {name}"
@@ -84,6 +85,10 @@ def _fit(data: dict[str, Any], size: int) -> Iterator[str]:
         for model in models:
             model["details"] = {}
         yield "Requests and raw answers are left out, because the file would be too large"
+    if len(dump_json(data)) > size and any(model.get("pairs") for model in models):
+        for model in models:
+            model.pop("pairs", None)
+        yield "Versions side by side are left out, because the file would be too large"
     while len(dump_json(data)) > size and any(model["rows"] for model in models):
         largest = max(models, key=lambda model: len(model["rows"]))
         half = len(largest["rows"]) // 2
@@ -105,12 +110,14 @@ def _export_model(viewer: Viewer, name: str, bounds: ExportBounds) -> dict[str, 
     if shown.key and bounds.raw:
         found["details"] = _list_details(viewer, shown, numbers)
     versions = viewer.list_answered_versions(name)
-    if len(versions) > 1:
-        pair = versions[-2], versions[-1]
-        pairs = viewer.find_pairs(name, pair).find_page(
-            offset=0, limit=bounds.rows, differing=False
-        )
-        found["pairs"] = {**pairs, "versions": list(pair)}
+    # Two versions may be impossible to compare: one is text, and the other JSON.
+    with suppress(EnrichError):
+        if len(versions) > 1:
+            pair = versions[-2], versions[-1]
+            pairs = viewer.find_pairs(name, pair).find_page(
+                offset=0, limit=bounds.rows, differing=False
+            )
+            found["pairs"] = {**pairs, "versions": list(pair)}
     return found
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+from enrich.compiler.judge import render_judgement
 from enrich.errors import EnrichError, InputError
 from enrich.manifest.reviews import (
+    RANDOM_QUEUE,
     ReviewVerdict,
     Verdict,
     append_verdict,
@@ -15,20 +18,22 @@ from enrich.manifest.reviews import (
     list_standing,
     read_verdicts,
 )
-from enrich.pipeline.review import summarize_verdicts
+from enrich.pipeline.review import render_json_value, summarize_verdicts
 from enrich.view.rows import PageQuery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enrich.db.files import DatabaseFiles
+    from enrich.manifest.column_type import ColumnType
+    from enrich.manifest.model import Model
+    from enrich.manifest.output import Column
     from enrich.pipeline.workspace import Workspace
     from enrich.results import ReviewSummary
     from enrich.view.rows import ShownRows
 
 AHEAD = 100
 """How many rows the page has ahead, so that nobody waits for the next one."""
-WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 
 
 @dataclass(frozen=True)
@@ -79,44 +84,116 @@ class Reviewing:
         ]
         return {
             **shown.read_numbers(numbers[:AHEAD]),
+            "answers": shown.find_answers(numbers[:AHEAD]),
             "reviewed": len(mine),
             "reviewer": self.reviewer,
         }
 
     def record(self, name: str, shown: ShownRows, words: Mapping[str, Any]) -> dict[str, Any]:
-        """Write a verdict on a row to the disk. Raises InputError if it is none."""
-        number, word = words.get("n"), words.get("verdict")
-        values = words.get("values") or {}
-        outputs = {column.name for column in shown.columns if column.role == "output"}
-        if (
-            not isinstance(number, int)
-            or word not in get_args(ReviewVerdict)
-            or not isinstance(values, dict)
-            or not set(values) <= outputs
-        ):
+        """Write a verdict on a row to the disk. `id` is the row's custom_id and `fingerprint` that
+        of the answer that was seen; `values` are the columns that the person has filled in.
+
+        Raises InputError if it is no verdict, if its values do not fit the output, or if the row
+        has another answer by now.
+        """
+        model = self.workspace.graph.find_model(name)
+        ident, word, given = words.get("id"), words.get("verdict"), words.get("values", {})
+        if word not in get_args(ReviewVerdict) or not isinstance(given, dict):
             raise InputError("this is not a verdict on a row", hint="reload the page")
-        row = shown.find_row(number)
-        key = {
-            column.name: int(text) if column.type in WHOLE_NUMBERS else text
-            for column, text in zip(shown.columns, row["cells"], strict=True)
-            if column.role == "key"
-        }
+        row = shown.find_by_id(str(ident))
+        if row is None or row["fingerprint"] != words.get("fingerprint"):
+            message = "the row has another answer by now"
+            raise InputError(message, hint="reload the page to see it")
+        columns = {column.name: column for column in model.own_prompt.output.columns}
+        answer = {name: row["answer"].get(name) for name in columns}
+        said = _read_values(columns, given)
+        blind = words.get("blind") is True
+        # A blind reviewer has not seen the other columns, and says nothing about them.
+        values = said if blind else {**answer, **said}
+        is_right = all(_is_same(said[name], answer[name]) for name in said)
         verdict = Verdict(
-            key=key,
-            verdict=cast("ReviewVerdict", word),
-            values=values,
-            fingerprint=row["fingerprint"] or "",
-            queue="random" if words.get("queue") == "random" else "filter",
-            blind=words.get("blind") is True,
+            key=row["key"],
+            verdict=_name_verdict(cast("ReviewVerdict", word), is_right=is_right),
+            values=values if word in ("right", "corrected") else {},
+            fingerprint=row["fingerprint"],
+            queue=RANDOM_QUEUE if words.get("queue") == RANDOM_QUEUE else "filter",
+            blind=blind,
             by=self.reviewer,
             at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         )
+        if verdict.values and said:
+            whole = replace(verdict, values={**answer, **said})
+            _check_values(shown, model, whole, said=tuple(said))
         append_verdict(self.workspace.config.root, name, verdict)
-        return {"saved": True}
+        return {"saved": verdict.verdict, "values": dict(verdict.values)}
 
     def _name_row(self, shown: ShownRows, key: Mapping[str, Any]) -> tuple[str, ...]:
         """Returns the key of a row as texts, in the order of its columns."""
         return tuple(str(key.get(column.name, "")) for column in shown.key)
+
+
+def _name_verdict(word: ReviewVerdict, *, is_right: bool) -> ReviewVerdict:
+    """Returns the verdict that fits what was said: the page may only guess which one that is."""
+    if word not in ("right", "corrected"):
+        return word
+    return "right" if is_right else "corrected"
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether two values are equal; lists are, if they hold the same items."""
+    if isinstance(one, list) and isinstance(other, list):
+        return {str(item) for item in one} == {str(item) for item in other}
+    return one == other
+
+
+def _read_values(columns: Mapping[str, Column], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a person has filled in, as the JSON that an llm would have answered. Raises
+    InputError for what cannot be read."""
+    values = {}
+    for name, value in given.items():
+        if name not in columns:
+            raise InputError(f"the output has no column '{name}'", hint="reload the page")
+        try:
+            values[name] = _read_value(columns[name].type, value)
+        except ValueError as problem:
+            message = f"{name}: '{value}' is not a {columns[name].type.sql}"
+            raise InputError(message, hint="correct it, or say that you cannot tell") from problem
+    return values
+
+
+def _read_value(kind: ColumnType, value: object) -> object:
+    """Returns one value of the page, a text or a list of texts, as JSON. Raises ValueError."""
+    if value is None:
+        return None
+    if isinstance(value, list) and kind.is_list:
+        return [_read_value(kind.parts[0].type, item) for item in value]
+    if not isinstance(value, str):
+        raise ValueError(value)
+    form = kind.render_schema(required=True).get("type")
+    if form == "string":
+        return value
+    if form == "boolean" and value not in ("true", "false"):
+        raise ValueError(value)
+    return json.loads(value)
+
+
+def _check_values(
+    shown: ShownRows, model: Model, verdict: Verdict, *, said: tuple[str, ...]
+) -> None:
+    """Raises InputError if what a person has said could be no answer: the judge of an llm's answers
+    judges these columns as well."""
+    output = model.own_prompt.output
+    parts = (
+        f"{json.dumps(column.name)}: {render_json_value(verdict, column)}"
+        for column in output.columns
+    )
+    judged = render_judgement("SELECT $content AS content", output, "json_schema")
+    with shown.open() as database:
+        found = database.execute(f"SELECT fault FROM ({judged})", content=f"{{{', '.join(parts)}}}")
+    starts = (*(f"{name}: " for name in said), "CHECK ")
+    faults = [each for each in str(found[0][0] or "").split("; ") if each.startswith(starts)]
+    if faults:
+        raise InputError("; ".join(faults), hint="correct it, or say that you cannot tell")
 
 
 def _describe_summary(summary: ReviewSummary) -> dict[str, Any]:

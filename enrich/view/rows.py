@@ -6,6 +6,7 @@ A filter or a sort is run once, too: its row numbers are kept, and every page of
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import viewing
+from enrich.compiler.inputs import WHOLE_TYPES
 from enrich.compiler.viewing import ROW_DETAILS, ROWS, SORTABLE_DETAILS, ShownColumn
 from enrich.db.database import Database
+from enrich.db.quote import render_struct
 from enrich.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -176,6 +179,43 @@ class ShownRows:
             "pictures": self._find_pictures([number])[0],
         }
 
+    def find_answers(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Returns, for each of these rows, its `id` (the custom_id) and the `fingerprint` of its
+        answer."""
+        with self.open() as database:
+            found = database.fetch_dicts(
+                f"SELECT n, custom_id AS id, fingerprint FROM {ROWS} WHERE {IS_LISTED}",
+                numbers=list(numbers),
+            )
+        known = {row.pop("n"): row for row in found}
+        return [known[number] for number in numbers]
+
+    def find_by_id(self, ident: str) -> dict[str, Any] | None:
+        """Returns the key, the answer and the fingerprint of the row with this custom_id, the first
+        two as JSON values; None if there is none."""
+
+        def render_object(role: str) -> str:
+            cells = {
+                # A key is a whole number or a text, so that it can be told from any other.
+                c.name: f"CAST({c.place} AS VARCHAR)"
+                if role == "key" and c.type not in WHOLE_TYPES
+                else c.place
+                for c in self.columns
+                if c.role == role
+            }
+            return f"CAST(to_json({render_struct(cells)}) AS VARCHAR)" if cells else "'{}'"
+
+        with self.open() as database:
+            found = database.execute(
+                f"SELECT {render_object('key')}, {render_object('output')}, fingerprint "
+                f"FROM {ROWS} WHERE custom_id = $ident LIMIT 1",
+                ident=ident,
+            )
+        if not found:
+            return None
+        key, answer, fingerprint = found[0]
+        return {"key": json.loads(key), "answer": json.loads(answer), "fingerprint": fingerprint}
+
     def find_picture(self, number: int, place: int) -> str | bytes | None:
         """Returns what a picture is: a URL, the path of a file, or the bytes of a BLOB."""
         if not 0 <= place < len(self.blobs):
@@ -233,7 +273,7 @@ class ShownRows:
         shown = ", ".join(
             f"CASE WHEN p{at} IS NOT NULL THEN 'file' END"
             if blob
-            else f"CASE WHEN regexp_matches(p{at}, '^(https?://|data:)') THEN p{at} "
+            else f"CASE WHEN regexp_matches(p{at}, '^(https?://|data:)', 'i') THEN p{at} "
             f"WHEN trim(p{at}) <> '' THEN 'file' END"
             for at, blob in enumerate(self.blobs)
         )

@@ -103,6 +103,9 @@ class ViewHandler(BaseHTTPRequestHandler):
             self._send_json(400, {"message": problem.message, "hint": problem.hint})
         except KeyboardInterrupt:  # this tab has asked for something else
             self._send_json(200, {"superseded": True})
+        except Exception as problem:  # noqa: BLE001  # the page says it, and goes on
+            message = f"enrich view has a defect: {type(problem).__name__}: {problem}"
+            self._send_json(500, {"message": message, "hint": "reload the page"})
         else:
             if isinstance(found, bytes):
                 kind = find_media_type(found)
@@ -127,7 +130,7 @@ class ViewHandler(BaseHTTPRequestHandler):
             return self._find_site
         if where.path == "/api/page":
             return lambda: self._sign(words.get("model", ""), viewer.page(words))
-        if where.path == "/api/row" and words.get("n", "").isdecimal():
+        if where.path == "/api/row" and _is_number(words.get("n", "")):
             model, number = words.get("model", ""), int(words["n"])
             return lambda: self._sign(model, viewer.row(model, number))
         if where.path == "/api/review":
@@ -150,7 +153,7 @@ class ViewHandler(BaseHTTPRequestHandler):
             return 404
         try:
             words = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return 400
         return (lambda: self.server.viewer.review(words)) if isinstance(words, dict) else 400
 
@@ -158,6 +161,9 @@ class ViewHandler(BaseHTTPRequestHandler):
         """Whether a request is the page's own: DNS rebinding shows in Host, and another site's page
         in Sec-Fetch-Site."""
         site = self.headers.get("Sec-Fetch-Site", "none")
+        origin = self.headers.get("Origin")
+        if origin is not None and origin not in {f"http://{host}" for host in self._list_hosts()}:
+            return False
         return self.headers.get("Host") in self._list_hosts() and site in ("same-origin", "none")
 
     def _list_hosts(self) -> tuple[str, ...]:
@@ -178,7 +184,7 @@ class ViewHandler(BaseHTTPRequestHandler):
 
     def _find_picture(self, words: dict[str, str]) -> Callable[[], Any] | int:
         model, number, place = (words.get(name, "") for name in ("model", "n", "at"))
-        if not (number.isdecimal() and place.isdecimal()):
+        if not (_is_number(number) and _is_number(place)):
             return 404
         address = self.server.sign_picture(model, int(number), int(place))
         seal = address.rpartition("=")[2]
@@ -230,3 +236,8 @@ class ViewHandler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+
+
+def _is_number(text: str) -> bool:
+    """Whether a word of an address is the number of a row."""
+    return text.isascii() and text.isdecimal() and len(text) < 16

@@ -11,6 +11,7 @@ from enrich.errors import EnrichError
 from enrich.ledger.budget import BUDGET_SCOPES
 from enrich.ledger.state import list_states
 from enrich.manifest.model import HISTORY_ENDING
+from enrich.pipeline.publish import find_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +70,8 @@ def _describe_model(
         "prompts": prompts,
         "evaluations": evaluations,
     }
-    if state is None or not state.run:
+    # A model whose prompt is gone is a plain one now, whatever it was.
+    if state is None or not state.run or not model.asks:
         return found
     return {
         **found,
@@ -108,8 +110,7 @@ def _describe_published(
         return {"labels": [], "failures": [], "confusions": []}
     prompt = model.own_prompt
     given = database.describe(f"FROM {viewing.name_published_table(model.name)}")
-    keys = {word.lower() for word in prompt.key}
-    key = {name: kind for name, kind in given.items() if name.lower() in keys}
+    key = find_key(database, model.name)  # that of what is published
     labels = []
     for column in prompt.output.columns:
         measure = column.type.family.choose_measure(column.type)

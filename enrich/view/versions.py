@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from enrich.compiler import viewing
 from enrich.compiler.version import Version
+from enrich.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,15 +66,16 @@ def pair_versions(
     """Put the answers of two versions side by side, in a new database in `folder`. Both are read as
     the later version's output.
 
-    Needs the ledger, and the rows as `shown`.
+    Needs the ledger, and the rows as `shown`. Raises InputError if one is text and the other JSON.
     """
     was, now = (Version.from_ledger(database, each) for each in versions)
     output, form = now.parsed_output, now.response_format
+    if not now.can_read(was):
+        message = f"the answers of {was.id} and {now.id} cannot be compared"
+        raise InputError(message, hint="one of them is text, and the other JSON")
     for side, version in zip(("was", "now"), (was, now), strict=True):
-        # A text cannot be read as JSON, nor the other way around.
-        read_as = form if now.can_read(version) else version.response_format
         database.execute(
-            viewing.render_version_answers(shown.model, side, output, read_as),
+            viewing.render_version_answers(shown.model, side, output, form),
             version=version.id,
         )
     columns = [(column.name, column.type.is_list) for column in output.columns]

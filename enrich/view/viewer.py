@@ -14,6 +14,7 @@ from enrich.compiler.tables import render_inputs_upgrade
 from enrich.db import still
 from enrich.db.alias import Scratch
 from enrich.errors import EnrichError, InputError, Locked
+from enrich.manifest.reviews import REVIEWS_FOLDER
 from enrich.view.build import build_rows
 from enrich.view.life import find_row_life
 from enrich.view.reviewing import Reviewing
@@ -61,11 +62,13 @@ class Viewer:
     copies: bool = True
     _moment: Moment | None = None
     _problem: str = ""
+    _row_problems: dict[str, str] = field(default_factory=dict)
     _busy: bool = False
     _home: Scratch = field(default_factory=Scratch)
     _rows: dict[str, tuple[str, ShownRows]] = field(default_factory=dict)
     _old: list[ShownRows] = field(default_factory=list)
     _pairs: dict[tuple[str, str, str], PairedRows] = field(default_factory=dict)
+    _reviews: tuple[Any, dict[str, Any]] | None = None
     _next_look: float = 0.0
     _building: set[str] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
@@ -84,10 +87,10 @@ class Viewer:
             "version": sha256(f"{moment.stamp}{self._problem}".encode()).hexdigest()[:12],
             "asOf": moment.as_of,
             "busy": self._busy,
-            "problem": self._problem,
+            "problem": "; ".join(filter(None, [self._problem, *self._row_problems.values()])),
             "reviewer": self.reviewer,
+            "reviews": self._describe_reviews(moment),
             "rowsVersions": {name: tag for name, (tag, _) in self._rows.items()},
-            "reviews": Reviewing(moment.workspace, self.reviewer).describe(moment.files),
         }
 
     def page(self, words: Mapping[str, str]) -> dict[str, Any]:
@@ -259,8 +262,9 @@ class Viewer:
                     each.close()
                 self._old.append(self._rows[model.name][1])
                 self._rows[model.name] = tag, fresh
+            self._row_problems.pop(model.name, None)
         except EnrichError as problem:
-            self._problem = f"{problem.message} ({problem.hint})"
+            self._row_problems[model.name] = f"{problem.message} ({problem.hint})"
         finally:
             self._building.discard(model.name)
 
@@ -290,6 +294,16 @@ class Viewer:
             if row["ok"]
         ]
 
+    def _describe_reviews(self, moment: Moment) -> dict[str, Any]:
+        """Returns what reviews say, computed again if they or the answers have changed."""
+        folder = moment.workspace.config.root / REVIEWS_FOLDER
+        files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+        stamp = (moment.stamp, *((str(path), path.stat().st_size) for path in files))
+        if self._reviews is None or self._reviews[0] != stamp:
+            found = Reviewing(moment.workspace, self.reviewer).describe(moment.files)
+            self._reviews = stamp, found
+        return self._reviews[1]
+
     def _check_versions(self, model: str, versions: tuple[str, str]) -> None:
         known = self.list_answered_versions(model)
         for version in versions:
@@ -318,7 +332,8 @@ def describe_columns(shown: ShownRows) -> dict[str, Any]:
                 "type": column.type,
                 "role": column.role,
                 "labels": list(column.labels),
-                "list": column.is_list,
+                "list": column.is_list and not column.is_nested,
+                "nested": column.is_nested,
             }
             for column in shown.columns
         ],
@@ -330,7 +345,7 @@ def describe_columns(shown: ShownRows) -> dict[str, Any]:
 def _stamp_project(workspace: Workspace) -> str:
     """Returns what changes with any of the project's files that the page depends on."""
     config = workspace.config
-    folders = (config.models, config.root / "reviews")
+    folders = (config.models, config.root / REVIEWS_FOLDER)
     files = sorted(path for folder in folders if folder.is_dir() for path in folder.rglob("*"))
     parts = [*still.stamp_files(workspace.files)]
     for path in (config.root / "project.yml", *files):

@@ -54,6 +54,7 @@ function arrange(nodes, edges) {
 function showGraph(about) {
   let { nodes, edges } = site.graph;
   const near = about || (nodes.length > MOST_NODES ? (site.models[0] || {}).name : "");
+  if (near && !nodes.some((node) => node.name === near)) throw { message: "there is no model '" + near + "'", hint: "" };
   if (near) {
     const keep = new Set([near]);
     edges.forEach(([from, to]) => { if (from === near) keep.add(to); if (to === near) keep.add(from); });

@@ -19,7 +19,7 @@ const ROUTES = {
   "": () => showOverview(),
   graph: ([name]) => showGraph(name),
   model: ([name], words) => showGrid(name, words),
-  row: ([name, n]) => showRow(name, Number(n)),
+  row: ([name, n]) => { if (!/^\d+$/.test(n || "")) throw { message: "there is no such row", hint: "" }; return showRow(name, Number(n)); },
   prompts: ([name], words) => showPrompts(name, words),
   failures: ([name]) => showFailures(name),
   compare: ([name], words) => showCompare(name, words),
@@ -100,19 +100,26 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = event.target.matches("textarea, select, input:not([type=checkbox])");
   if (typing && event.key === "Escape") { event.target.blur(); return; }
-  if (typing && !(event.key === "Enter" && event.target.matches("input:not([type=search])"))) return;
-  if (event.key === "Enter" && event.target.matches("a, button, summary")) return;
+  if (typing && !(event.key === "Enter" && !event.shiftKey && event.target.matches(".single"))) return;
+  if (event.key === "Enter" && event.target.matches("a, button")) return;
+  // A key that is held down judges one row, not one after the other.
+  if (event.repeat && !["j", "k"].includes(event.key)) return;
   const action = current.keys[event.key];
   if (action) { event.preventDefault(); action(); }
 });
 
 // In a notebook's frame, an address of the page alone would be resolved against the notebook's.
-document.addEventListener("click", (event) => {
+// And a new tab knows the key only if this one opens it.
+function openLink(event) {
   const to = event.target.closest && event.target.closest("a[href^='#/']");
-  if (source.live || !to || event.ctrlKey || event.metaKey) return;
+  const anew = event.ctrlKey || event.metaKey || event.button === 1;
+  if (!to || (source.live && !anew) || event.button > 1) return;
   event.preventDefault();
-  location.hash = to.getAttribute("href");
-});
+  if (anew && source.live) open(to.href);
+  else if (!anew) location.hash = to.getAttribute("href");
+}
+document.addEventListener("click", openLink);
+document.addEventListener("auxclick", openLink);
 
 async function start() {
   if (source.live) {

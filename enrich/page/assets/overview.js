@@ -5,9 +5,10 @@ const mainFigure = (row) => { const name = FIGURES.find((each) => row[each] !== 
 
 function describeReviews(model) {
   const found = (site.reviews || {})[model.name];
+  if (found && found.problem) return el("p", { class: "trouble" }, found.problem);
   if (!found || !found.reviewed) return null;
   const worst = (found.likely || []).find((each) => each.column === null);
-  return el("p", {}, number(found.reviewed) + " rows reviewed. ",
+  return el("p", {}, number(found.reviewed) + " verdicts of reviewers. ",
     worst ? "Of all rows, " + percent(worst.low) + " to " + percent(worst.high) + " are likely to be right in all columns." : null);
 }
 

@@ -57,7 +57,7 @@ const file = {
     if (words.sort) {
       const kind = (model.columns.find((column) => column.place === words.sort) || {}).type || "";
       const value = (row) => (words.sort === "outcome" ? row[1] : words.sort === "prompt" ? row[4] : cell(row, words.sort));
-      const isNumber = /INT|DOUBLE|FLOAT|DECIMAL/.test(kind) && !kind.endsWith("]");
+      const isNumber = RIGHT.test(kind);
       const way = words.descending === "true" ? -1 : 1;
       rows = [...rows].sort(([a], [b]) => {
         const x = value(a), y = value(b);

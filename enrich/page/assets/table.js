@@ -48,7 +48,7 @@ function showPager(state, total, go) {
   const { offset, limit } = state;
   const last = total === null ? null : Math.max(0, Math.floor((total - 1) / limit) * limit);
   const upto = total === null ? offset + limit : Math.min(offset + limit, total);
-  const text = total === 0 ? "no rows" : number(offset + 1) + "–" + number(upto) + " of " + (total === null ? "…" : number(total));
+  const text = total !== null && offset >= total ? "no rows here" : number(offset + 1) + "–" + number(upto) + " of " + (total === null ? "…" : number(total));
   return el("nav", { class: "pager", "aria-label": "Pages" },
     button("First", () => go(0), { disabled: offset === 0 }),
     button("Previous", () => go(Math.max(0, offset - limit)), { disabled: offset === 0 }),

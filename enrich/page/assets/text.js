@@ -41,7 +41,7 @@ const day = (iso) => (iso ? iso.slice(0, 10) : "");
 // Only these addresses are followed; anything else is shown as text.
 const isLink = (text) => /^https?:\/\/[^\s"'<>\\]+$/i.test(text);
 const isPicture = (address) =>
-  /^(https:\/\/|\/picture\?|data:image\/(png|jpeg|webp|gif);base64,)/i.test(address);
+  /^(https?:\/\/|\/picture\?|data:image\/(png|jpeg|webp|gif);base64,)/i.test(address);
 
 const link = (to, ...children) => el("a", { href: "#" + to }, ...children);
 const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");

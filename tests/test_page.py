@@ -223,7 +223,9 @@ def test_a_person_reviews_by_keyboard_alone(
         wait_for(3)
         page.keyboard.press("Enter")
         wait_for(4)
-    path = root / "reviews/kinds.jsonl"
+        path = root / "reviews/kinds.jsonl"
+        while path.read_text().count("\n") < 6:  # what is on the screen is saved a moment later
+            page.wait_for_timeout(10)
     verdicts = [json.loads(line)["verdict"] for line in path.read_text().splitlines()]
     assert verdicts[:3] == ["right", "unsure", "corrected"]
     assert verdicts.count("undone") == 1

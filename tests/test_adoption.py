@@ -122,6 +122,7 @@ def test_a_batch_is_fetched_where_it_was_sent(tmp_path: Path) -> None:
         assert (state.ok, len(server.batches)) == (4, 1)
 
 
+@pytest.mark.few(0)
 def test_a_batch_that_vanished_can_be_given_up(tmp_path: Path) -> None:
     """Old batches vanish from providers: others go on, `cancel` gives it up."""
     with Rehearsal() as server:
@@ -243,6 +244,7 @@ def test_a_table_that_was_not_published_is_published_next(tmp_path: Path) -> Non
         assert opened(root).sql("SELECT * FROM kinds ORDER BY id").rows == before
 
 
+@pytest.mark.few(0)
 def test_a_provider_that_is_down_for_a_while(tmp_path: Path) -> None:
     """While batches are under way, polls that fail are tried again; nothing is asked twice."""
     with Rehearsal(faults=Faults(call_500=0.3, call_reset=0.1), seed=4) as server:

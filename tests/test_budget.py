@@ -115,6 +115,7 @@ def test_what_is_left_of_a_wrong_estimate_is_used(tmp_path: Path) -> None:
         assert server.bill.repeated == {}
 
 
+@pytest.mark.few(0)
 def test_a_month_counts_all_of_it(tmp_path: Path) -> None:
     """Previews and earlier runs count; those of an earlier month do not."""
     with Rehearsal() as server:
@@ -234,6 +235,7 @@ def test_rows_that_another_model_answers_are_not_waited_for(tmp_path: Path) -> N
         assert server.bill.repeated == {}
 
 
+@pytest.mark.few(0)
 def test_a_full_refresh_goes_on_where_its_budget_ended(tmp_path: Path) -> None:
     """The next plain run asks the rows that were not refreshed, and no other; so does the plan."""
     with Rehearsal() as server:

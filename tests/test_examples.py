@@ -89,6 +89,7 @@ def test_a_readme_shows_what_every_project_needs(name: str) -> None:
     assert len((EXAMPLES / name / "README.md").read_text(encoding="utf-8").splitlines()) <= 40
 
 
+@pytest.mark.few(0)
 def test_a_second_run_asks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs an example again pays for nothing."""
     monkeypatch.chdir(copied("tickets", tmp_path))

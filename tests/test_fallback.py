@@ -236,6 +236,7 @@ def test_killed_at_the_second_llm(tmp_path: Path, route: str, steps: list[Step])
         assert not server.bill.repeated
 
 
+@pytest.mark.few(0)
 def test_attempts_are_counted_for_each_llm(tmp_path: Path) -> None:
     """A row moves on once its attempts are used up. Rows with equal requests move together, and a
     full refresh starts over with the first llm."""
@@ -256,6 +257,7 @@ def test_attempts_are_counted_for_each_llm(tmp_path: Path) -> None:
         assert respondents(root) == {("ok", SMALL): 22}
 
 
+@pytest.mark.few(0)
 def test_an_llm_that_fails_with_everything(tmp_path: Path) -> None:
     """All of it is asked of the next; but while more of its batches wait, the run is stopped."""
     asked: Counter[tuple[str, int]] = Counter()
@@ -302,6 +304,7 @@ def test_a_check_that_is_loosened_goes_back_to_the_first(tmp_path: Path) -> None
         assert server.bill.total == billed
 
 
+@pytest.mark.few(0)
 def test_a_fallback_with_on_change(tmp_path: Path) -> None:
     """A changed prompt keeps the answers of both llms, and asks what is new, of both if need be."""
     asked: Counter[tuple[str, int]] = Counter()

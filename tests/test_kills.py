@@ -37,6 +37,7 @@ def test_killed_at_named_steps() -> None:
         assert trial.happened["kills"] > 12
 
 
+@pytest.mark.few(0)
 def test_killed_before_the_first_model_is_begun() -> None:
     """What comes after it is not run on what it was: nobody waits before it is begun."""
     with Trial.begun(seed=2) as trial:

@@ -216,6 +216,7 @@ def test_an_import_that_is_killed_leaves_a_ledger(tmp_path: Path, server: Rehear
     assert server.bill.total == billed
 
 
+@pytest.mark.few(0)
 def test_a_ledger_that_holds_answers_is_replaced_only_if_asked(
     tmp_path: Path, server: Rehearsal
 ) -> None:

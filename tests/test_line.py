@@ -185,6 +185,7 @@ def test_a_pending_row_keeps_its_previous_answer(tmp_path: Path) -> None:
         assert {row[2] for row in stale[1:]} == {False}
 
 
+@pytest.mark.few(0)
 def test_a_previous_answer_keeps_its_columns(tmp_path: Path) -> None:
     """Those that still exist; where none does, the table stays as it was until answers are in."""
     with Rehearsal(faults=Faults(batch_stuck=(1, 2, 3))) as server:
@@ -613,6 +614,7 @@ def test_other_response_formats(tmp_path: Path, form: str) -> None:
             assert sorted(table) == sorted((content,) for content, _ in rows)
 
 
+@pytest.mark.few(0)
 def test_many_batches_are_one_line_and_one_poll_each(tmp_path: Path) -> None:
     """Each turn asks once for each open batch; the ledger keeps how each batch added up."""
     with Rehearsal() as server:

@@ -357,6 +357,7 @@ CONTRAST = """
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 800, 390])
+@pytest.mark.few(3)
 def test_every_screen_fits_and_can_be_read(
     browser: Browser, garden: tuple[Path, ViewServer], width: int, scheme: str
 ) -> None:

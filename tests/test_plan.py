@@ -381,6 +381,7 @@ def test_on_change_is_one_of_three(tmp_path: Path, word: str) -> None:
         assert told.value.hint == "one of: all, new, {sample: 50}"
 
 
+@pytest.mark.few(0)
 def test_models_that_wait_are_not_guessed_at(tmp_path: Path) -> None:
     """A model that reads another's answers, also through a view, comes after it; once these are in,
     it is planned like any other."""

@@ -253,6 +253,7 @@ def test_a_refusal_names_the_line_to_change(tmp_path: Path, words: str, remedy: 
     assert bool(found) == bool(remedy)
 
 
+@pytest.mark.few(0)
 def test_siblings_of_a_refused_parameter(tmp_path: Path) -> None:
     """A schema, a picture, an effort: in a preview, and in what a run ends with."""
     png = (

@@ -174,6 +174,7 @@ def test_streams_that_are_not_there(root: Path) -> None:
         assert done.returncode == code, words
 
 
+@pytest.mark.few(0)
 def test_a_run_that_nobody_hears_is_a_run(root: Path) -> None:
     """All that it did is kept."""
     reading, writing = os.pipe()

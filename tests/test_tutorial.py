@@ -211,7 +211,7 @@ def test_the_tutorial_is_true(tmp_path: Path, update: bool) -> None:
 
 @posix
 @pytest.mark.parametrize("name", GUIDES)
-@pytest.mark.few(1)
+@pytest.mark.few(0)
 def test_a_guide_is_true(name: str, tmp_path: Path, update: bool) -> None:
     """Every command of a how-to guide that brings its project does what the page says."""
     assert follow(DOCS / "how-to" / f"{name}.md", tmp_path, update=update, started=True) >= 2

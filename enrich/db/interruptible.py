@@ -36,7 +36,8 @@ def call_interruptibly(call: Callable[[], Returned], interrupt: Callable[[], Non
     try:
         fill_future(future, call)
         while not future.done():
-            wait([future], SIGNAL_SECONDS)
+            with suppress(TimeoutError):
+                future.exception(SIGNAL_SECONDS)  # waits for it, and raises nothing of its own
     except KeyboardInterrupt:
         # Whoever catches this may use the same connection: so wait until the call has ended, or is
         # certain never to start.

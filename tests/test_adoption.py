@@ -51,6 +51,7 @@ def test_an_upload_without_a_batch_is_deleted(tmp_path: Path) -> None:
         assert (state.ok, len(server.uploads)) == (4, 1)
 
 
+@pytest.mark.few(0)
 def test_a_batch_on_a_later_page_is_found(tmp_path: Path) -> None:
     """The list is read page by page, as far back as the intent."""
     with Rehearsal() as server:

@@ -385,6 +385,7 @@ TEXTS: dict[str, Shape] = {
 }
 
 
+@pytest.mark.few(0)
 def test_text_is_ok_only_if_it_is_proved(tmp_path: Path) -> None:
     """Texts are published without thoughts, and never where nothing or half of it came."""
     for nullable in ("", " NOT NULL"):

@@ -150,7 +150,7 @@ def test_a_create_that_never_arrived_is_sent_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["hang", "stall"])
-@pytest.mark.few(1)
+@pytest.mark.few(0)
 def test_killed_in_a_create(tmp_path: Path, step: Any) -> None:
     """Before or after it took effect, the next run ends well, with one batch."""
     with Rehearsal(api="anthropic", hang=60) as server:
@@ -161,6 +161,7 @@ def test_killed_in_a_create(tmp_path: Path, step: Any) -> None:
         assert (state.ok, len(server.batches), server.bill.repeated) == (4, 1, {})
 
 
+@pytest.mark.few(0)
 def test_every_row_has_one_outcome(tmp_path: Path) -> None:
     """With faults of every kind, and answers in any order: what was answered well is paid once."""
     faults = Faults(

@@ -61,7 +61,7 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize(("route", "steps"), MOMENTS.values(), ids=MOMENTS)
-@pytest.mark.few(4)
+@pytest.mark.few(3)
 def test_killed_in_a_call(tmp_path: Path, route: str, steps: list[str]) -> None:
     """Killed in any call to the provider, the next run adopts what is there and ends well."""
     with Rehearsal(hang=DEADLINE) as server:
@@ -154,7 +154,7 @@ def until_busy(child: subprocess.Popen[str]) -> None:
         (["sql", SLOW], "stopped: nothing was changed"),
     ],
 )
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 def test_ctrl_c_in_a_slow_query_names_its_file(tmp_path: Path, words: list[str], said: str) -> None:
     """One exit code for all commands, and what is true of each."""
     with Rehearsal() as server:

@@ -64,7 +64,7 @@ def checked(problem: EnrichError, path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ledger", "warehouse"])
-@pytest.mark.few(1)
+@pytest.mark.few(0)
 def test_a_bit_that_flips_anywhere(tmp_path: Path, server: Rehearsal, name: str) -> None:
     """In each header and each block: a command does what it does, or names the file and what to
     do; `ledger check` finds whatever stops any of them."""

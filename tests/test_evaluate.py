@@ -191,6 +191,7 @@ def test_values_compare_as_what_they_are(tmp_path: Path) -> None:
         assert figures.rows[0][figures.columns.index("accuracy")] == 0
 
 
+@pytest.mark.few(0)
 def test_progress_is_visible(tmp_path: Path) -> None:
     """Each version keeps its figures; the latest is shown label by label."""
     with Rehearsal() as server:

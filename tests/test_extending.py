@@ -80,7 +80,7 @@ def complaints(root: Path) -> str:
         ("A type of data test", "test_audit.py", "each_kind_of_test"),
     ],
 )
-@pytest.mark.few(1)
+@pytest.mark.few(0)
 def test_what_the_page_shows_works(section: str, file: str, tests: str, tmp_path: Path) -> None:
     """The diffs change one file of the product and one of its tests, which pass."""
     changes = hunks(section)

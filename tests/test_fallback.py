@@ -180,6 +180,7 @@ def test_a_plan_says_what_the_fallback_may_be_asked(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.few(0)
 def test_a_budget_covers_the_fallback(tmp_path: Path) -> None:
     """What it does not pay for is held, and a run with more money asks exactly that. With a budget,
     the price of every llm has to be known before anything is sent."""
@@ -222,7 +223,7 @@ def test_a_budget_covers_the_fallback(tmp_path: Path) -> None:
         (FETCH, ["ok", "hang"]),
     ],
 )
-@pytest.mark.few(1)
+@pytest.mark.few(0)
 def test_killed_at_the_second_llm(tmp_path: Path, route: str, steps: list[Step]) -> None:
     """The next run goes on with it: both are asked each of their rows once."""
     asked: Counter[tuple[str, int]] = Counter()

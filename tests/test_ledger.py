@@ -185,6 +185,7 @@ def killed(root: Path, method: str, folder: Path, more: str) -> Iterator[int]:
     raise AssertionError("it never came to its end")
 
 
+@pytest.mark.few(0)
 def test_an_export_that_is_killed_is_not_there(tmp_path: Path, server: Rehearsal) -> None:
     """Before its last step there is no folder, after it a whole one; the next one clears up."""
     root = plants(tmp_path / "p", server)
@@ -200,6 +201,7 @@ def test_an_export_that_is_killed_is_not_there(tmp_path: Path, server: Rehearsal
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.few(0)
 def test_an_import_that_is_killed_leaves_a_ledger(tmp_path: Path, server: Rehearsal) -> None:
     """The old one or the new one, at every step: an empty one would pay for everything again."""
     root = plants(tmp_path / "p", server)
@@ -296,7 +298,7 @@ def test_check_says_what_belongs_to_nothing(tmp_path: Path, server: Rehearsal) -
     ("table", "column", "told"),
     [("requests", "tail", "lack a value"), ("responses", "content", "left out")],
 )
-@pytest.mark.few(1)
+@pytest.mark.few(0)
 def test_what_can_be_read_is_copied(tmp_path: Path, table: str, column: str, told: str) -> None:
     """Of a damaged table all but the rows near the damage; an answer is worth more than the words
     of its request. What is lost is said, and nothing else is asked again."""

@@ -315,6 +315,7 @@ QUIRKS = [
 
 
 @pytest.mark.parametrize("quirks", QUIRKS, ids=lambda quirks: str(quirks)[:60])
+@pytest.mark.few(4)
 def test_compatible_servers_give_the_same_table(tmp_path: Path, quirks: Quirks) -> None:
     """However a server writes its lines, the rows and their outcomes are the same."""
     faults = Faults(http_400=0.2, doubled=0.3)
@@ -387,7 +388,7 @@ def test_what_may_be_asked_again_is_and_comes_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("quirk", ["no_response_key", "no_error_key"])
-@pytest.mark.few(1)
+@pytest.mark.few(0)
 def test_an_error_in_any_shape_is_asked_again(tmp_path: Path, quirk: str) -> None:
     """Also one whose line has an `error` and no `response`, and so no HTTP status."""
     quirks = Quirks(**{quirk: True})
@@ -452,6 +453,7 @@ def test_a_clock_that_is_put_back_hides_no_answer(tmp_path: Path) -> None:
         assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((5,),)
 
 
+@pytest.mark.few(0)
 def test_attempts_end(tmp_path: Path) -> None:
     """A row that keeps failing is asked max_attempts times, keeps its reason, and stays so until
     `retry` asks for it."""

@@ -99,7 +99,7 @@ SOME = ("a bomb", "deep inside", "id null", "id enormous", "a list", "nothing", 
     ("route", "twist"),
     [(CREATE, twist) for twist in TWISTS] + [(r, twist) for r in (UPLOAD, POLL) for twist in SOME],
 )
-@pytest.mark.few(10)
+@pytest.mark.few(4)
 def test_an_answer_that_cannot_be_used_is_asked_for_again(
     tmp_path: Path, route: str, twist: str
 ) -> None:

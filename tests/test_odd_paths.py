@@ -108,7 +108,7 @@ def command(root: Path, *words: str) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.few(5)
+@pytest.mark.few(3)
 def test_a_run_in_any_folder(tmp_path: Path, server: Rehearsal, name: str) -> None:
     """Seeds, sources, pictures, tests: as anywhere else."""
     root = odd(tmp_path / name, server)

@@ -54,7 +54,7 @@ FAULTS: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.few(4)
+@pytest.mark.few(2)
 def test_one_fault_stops_one_model(tmp_path: Path, fault: str) -> None:
     """`run` and `plan` go on with the others, say which it is, and end with 1."""
     files, words = FAULTS[fault]

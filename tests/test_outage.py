@@ -48,7 +48,7 @@ def test_passing_errors_in_the_first_turn_drop_nothing(tmp_path: Path, seed: int
 
 @pytest.mark.parametrize("route", [UPLOAD, CREATE, POLL, CONTENT, "GET /v1/files/{id}"])
 @pytest.mark.parametrize("step", [429, 500, 503, "reset"])
-@pytest.mark.few(4)
+@pytest.mark.few(2)
 def test_an_outage_of_some_turns_is_waited_for(tmp_path: Path, route: str, step: int | str) -> None:
     """On any route; what went wrong is said."""
     with Rehearsal() as server:

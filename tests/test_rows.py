@@ -383,6 +383,7 @@ def test_random_bytes_never_crash_the_reader(chunks: list[bytes]) -> None:
 
 @often
 @given(st.data())
+@pytest.mark.few(0)
 def test_order_doubles_and_losses_change_nothing_for_the_rows_answered(data: st.DataObject) -> None:
     """Whatever becomes of the lines of two batches that use the same custom_ids, a request whose
     line is there has the outcome of that line, and every other is missing."""

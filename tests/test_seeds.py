@@ -55,6 +55,7 @@ FILES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", FILES)
+@pytest.mark.few(4)
 def test_every_kind_of_file_becomes_a_table(tmp_path: Path, name: str) -> None:
     root = project(tmp_path)
     (root / "seeds" / name).write_bytes(FILES[name])

@@ -100,7 +100,7 @@ SOME = pytest.mark.parametrize("words", [*ALL[::4], *map(tuple, map(str.split, S
 
 
 @EACH
-@pytest.mark.few(5)
+@pytest.mark.few(2)
 def test_ascii(root: Path, words: tuple[str, ...]) -> None:
     """Letters that are not there are written as JSON writes them, and JSON stays JSON."""
     usual = as_usual(root, words)
@@ -126,7 +126,7 @@ def test_json_says_the_same_in_ascii(root: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @SOME
-@pytest.mark.few(3)
+@pytest.mark.few(1)
 def test_a_full_disk(root: Path, words: tuple[str, ...]) -> None:
     """What was to be printed is missing: an error, with its reason. Talk may be lost."""
     full = os.open("/dev/full", os.O_WRONLY)
@@ -149,7 +149,7 @@ def test_a_full_disk(root: Path, words: tuple[str, ...]) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 @SOME
-@pytest.mark.few(3)
+@pytest.mark.few(1)
 def test_a_closed_pipe(root: Path, words: tuple[str, ...]) -> None:
     """Nobody reads: it ends with 1, and without a word."""
     reading, writing = os.pipe()

@@ -1,7 +1,7 @@
 // The page: its header, its routes, its keys, and what keeps it up to date.
 
 let site = null;
-const current = { route: "", keys: {}, redraw: null };
+const current = { drawn: 0, keys: {}, redraw: null };
 const main = el("main", { id: "main", tabindex: -1 });
 const line = el("span", { role: "status", class: "as-of" });
 const header = el("header", {});
@@ -40,7 +40,7 @@ function showProblem(problem) {
 
 async function draw() {
   const route = readRoute();
-  const mine = (current.route = location.hash);
+  const mine = ++current.drawn;
   current.keys = {};
   current.redraw = null;
   let found;
@@ -56,8 +56,9 @@ async function draw() {
   } catch (problem) {
     found = showProblem(problem);
   }
-  if (mine !== current.route && !site.solo) return;
+  if (mine !== current.drawn) return; // something else has been asked for in the meantime
   main.replaceChildren(...[found].flat(9).filter(Boolean));
+  main.dataset.route = location.hash;
   drawHeader(route);
   const title = main.querySelector("h1");
   document.title = (title ? title.textContent + " · " : "") + (site.project || "enrich");

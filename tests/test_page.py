@@ -359,8 +359,7 @@ CONTRAST = """
 def test_every_screen_fits_and_can_be_read(
     browser: Browser, garden: tuple[Path, ViewServer], scheme: str
 ) -> None:
-    """On a desk, on a small screen and on a phone: nothing is cut off, and every text has a contrast of
-    4.5."""
+    """On a desk and on a phone: nothing is cut off, and every text has a contrast of 4.5."""
     for width in (1400, 800, 390):
         size = {"width": width, "height": 900}
         for page in watched(browser, garden[1].address, viewport=size, color_scheme=scheme):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -108,3 +110,23 @@ def test_a_real_notebook_shows_progress_and_results(tmp_path: Path) -> None:
     (bar,) = (each for each in outputs[2] if each.output_type == "display_data")
     assert "4/4" in bar.data["text/plain"]
     assert "kinds" in bar.data["text/html"]
+
+
+def test_steps_of_several_threads_wait_for_each_other(tmp_path: Path) -> None:
+    """None detaches what another one has attached, nor takes it for the user's own connection."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+    files = opened(root).files
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads change in the middle of everything
+
+    def look(number: int) -> int:
+        with files.open_both(warehouse="read", ledger="read") as database:
+            return int(database.fetch_one("SELECT count(*) FROM ledger.runs")[0]) * number
+
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(look, range(400))) == list(range(400))
+    finally:
+        sys.setswitchinterval(interval)

@@ -557,3 +557,13 @@ def test_data_inside_a_page_is_the_data(value: Any) -> None:
 
 def test_the_page_is_one_file_of_a_bounded_size() -> None:
     assert len(Page().render_live()) < 100_000
+
+
+def test_questions_that_arrive_in_another_order(garden: tuple[Path, ViewServer]) -> None:
+    """Of a tab, only the last one that was asked is answered; other tabs are left alone."""
+    server = garden[1]
+    words = {"model": "kinds", "search": "ash"}
+    assert ask(server, "page", tab="a", number=5, **words)["rows"]
+    assert ask(server, "page", tab="a", number=3, **words) == {"superseded": True}
+    assert ask(server, "page", tab="a", number=6, **words)["rows"]
+    assert ask(server, "page", tab="b", number=0, **words)["rows"]

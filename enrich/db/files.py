@@ -17,6 +17,7 @@ from functools import cached_property
 from glob import escape
 from pathlib import Path
 from shutil import copyfile
+from threading import Lock
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from enrich.db import alias
@@ -38,7 +39,7 @@ from enrich.db.creation import (
 from enrich.db.database import Both, Database, Ledger, Warehouse
 from enrich.db.migration import check_ledger_version, migrate_ledger
 from enrich.db.quote import quote_name
-from enrich.errors import Damaged, DatabaseError, DiskError, Locked
+from enrich.errors import Damaged, DatabaseError, DiskError, EnrichError, Locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +53,8 @@ NOT_UTF8 = re.compile("[\ud800-\udfff]")
 HELD_BY_US = re.compile(
     "already attached|different configuration|file handle conflict|already exists"
 )
+_ATTACHING = Lock()
+"""Held while a file is attached or detached."""
 _ATTACHED_FILES: Counter[Path] = Counter()
 """The number of steps of this process that have each file attached now."""
 
@@ -114,7 +117,6 @@ class DatabaseFiles:
     aliases: Aliases = field(default=alias.SHARED_ALIASES, repr=False, compare=False)
     _owners: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _ready: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
-    _open: dict[str, Path] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def open_ledger(self, access: Access = "write") -> AbstractContextManager[Ledger]:
         """Opens a connection for one step, with the ledger attached as `ledger`.
@@ -156,7 +158,7 @@ class DatabaseFiles:
         }
         keep = keep_private() if ledger else nullcontext()
         try:
-            with keep, ExitStack() as open_files, closing(self._engine.cursor()) as connection:
+            with keep, ExitStack() as open_files, closing(self._open_cursor()) as connection:
                 database = kind(
                     connection=connection,
                     verbose=self.verbose,
@@ -165,11 +167,9 @@ class DatabaseFiles:
                     aliases=self.aliases,
                 )
                 for name, path in there.items():
-                    open_files.callback(self._detach, name)
-                    self._attach_own(database, path, name, wanted[name][1])
+                    self._attach_own(database, open_files, path, name, wanted[name][1])
                 for each in self.attached if attached else ():
-                    open_files.callback(self._detach, each.name)
-                    self._attach_other(database, each)
+                    self._attach_other(database, open_files, each)
                 if warehouse:
                     database.execute("USE warehouse")
                 yield database
@@ -199,9 +199,9 @@ class DatabaseFiles:
     def _copy_database(self, path: Path, name: str, copy: Path) -> None:
         """Copy a database with its logs, locked so that nobody writes it in the meantime."""
         # The logs come first: closing the file itself ends DuckDB's lock on it.
-        with closing(self._engine.cursor()) as connection:
+        with ExitStack() as open_files, closing(self._open_cursor()) as connection:
             database = Database(connection=connection, verbose=self.verbose, aliases=self.aliases)
-            self._attach(database, path, name, "READ_ONLY")
+            self._attach(database, open_files, path, name, "READ_ONLY")
             try:
                 for log, other in zip(list_logs(path), list_logs(copy), strict=True):
                     if log.exists():
@@ -213,8 +213,6 @@ class DatabaseFiles:
                 )
                 message = f"{path} cannot be copied: {problem.strerror}"
                 raise DiskError(message, hint=hint) from problem
-            finally:
-                self._detach(name)
 
     def use_copies(self) -> DatabaseFiles:
         """Returns the same databases for a folder that cannot be written: nothing in it changes."""
@@ -236,6 +234,10 @@ class DatabaseFiles:
         if self.copies is not None:
             hint = "check that you may write to the folder, its databases and .enrich"
             raise DiskError(f"{self.root} cannot be written", hint=hint)
+
+    def _open_cursor(self) -> duckdb.DuckDBPyConnection:
+        with _ATTACHING:  # two threads must not start an engine each
+            return self._engine.cursor()
 
     @cached_property
     def _engine(self) -> duckdb.DuckDBPyConnection:
@@ -307,16 +309,23 @@ class DatabaseFiles:
             self._owners[known] = str(found)
         return self._owners[known]
 
-    def _attach_own(self, database: Database, path: Path, name: str, access: Access | None) -> None:
+    def _attach_own(
+        self,
+        database: Database,
+        open_files: ExitStack,
+        path: Path,
+        name: str,
+        access: Access | None,
+    ) -> None:
         """Attach the ledger or the warehouse, with the tables that it needs.
 
         Raises DatabaseError if a newer enrich has written the ledger.
         """
         if access == "write":
-            self._attach(database, path, name, f"ROW_GROUP_SIZE {LEDGER_ROW_GROUP}")
+            self._attach(database, open_files, path, name, f"ROW_GROUP_SIZE {LEDGER_ROW_GROUP}")
             self._prepare(database, path, name)
             return
-        self._attach(database, path, name, "READ_ONLY")
+        self._attach(database, open_files, path, name, "READ_ONLY")
         if name == "ledger":
             check_ledger_version(database, path)
 
@@ -331,24 +340,26 @@ class DatabaseFiles:
             database.call(name)
         self._ready.add(file)
 
-    def _detach(self, name: str) -> None:
+    def _detach(self, name: str, file: Path | None = None) -> None:
         """Release a file; what was committed is in it or in the log beside it."""
         import duckdb
 
-        try:
-            self._engine.execute(f"DETACH DATABASE IF EXISTS {quote_name(name)}")
-        except (duckdb.Error, RuntimeError) as problem:
-            # A file that cannot be detached stays locked. Closing the engine releases it, and the
-            # next step starts another.
-            self.__dict__.pop("_engine").close()
-            if is_interrupted(problem):
-                raise KeyboardInterrupt from problem
-            raise translate_problem(problem) from problem
-        finally:
-            file = self._open.pop(name, None)
-            _ATTACHED_FILES.subtract([file] if file else ())
+        with _ATTACHING:
+            try:
+                self._engine.execute(f"DETACH DATABASE IF EXISTS {quote_name(name)}")
+            except (duckdb.Error, RuntimeError) as problem:
+                # A file that cannot be detached stays locked. Closing the engine releases it, and
+                # the next step starts another.
+                self.__dict__.pop("_engine").close()
+                if is_interrupted(problem):
+                    raise KeyboardInterrupt from problem
+                raise translate_problem(problem) from problem
+            finally:
+                _ATTACHED_FILES.subtract([file] if file else ())
 
-    def _attach_other(self, database: Database, each: AttachedDatabase) -> None:
+    def _attach_other(
+        self, database: Database, open_files: ExitStack, each: AttachedDatabase
+    ) -> None:
         """Attach one of the user's other databases, for reading.
 
         Raises DatabaseError or Locked, without the address, which may hold a password.
@@ -361,7 +372,7 @@ class DatabaseFiles:
                 message = f"the database '{each.name}' does not exist: {each.shown}"
                 raise DatabaseError(message, hint=hint)
             try:
-                self._attach(database, Path(each.path), each.name, each.option)
+                self._attach(database, open_files, Path(each.path), each.name, each.option)
             except DatabaseError as problem:
                 said = problem.message.replace(each.path, each.shown)
                 raise type(problem)(
@@ -371,6 +382,7 @@ class DatabaseFiles:
         try:
             statement = f"ATTACH $path AS {quote_name(each.name)} ({each.option})"
             database.execute(statement, path=each.path)
+            open_files.callback(self._detach, each.name)
         # `from None` below and above: the cause would show the address in a traceback.
         except DatabaseError as problem:
             said = problem.message.replace(each.path, "...")
@@ -379,13 +391,16 @@ class DatabaseFiles:
                 f"the database '{each.name}' cannot be attached: {said}", hint=hint
             ) from None
 
-    def _attach(self, database: Database, path: Path, name: str, option: str) -> None:
-        """Attach `path`, waiting for another process or another thread to release it.
+    def _attach(
+        self, database: Database, open_files: ExitStack, path: Path, name: str, option: str
+    ) -> None:
+        """Attach `path` until `open_files` is closed, waiting for another process or another thread
+        to release it.
 
         Raises Locked after `lock_timeout`, DatabaseError or Damaged if it cannot be opened.
         """
         deadline = time.monotonic() + self.lock_timeout
-        has_said = is_unexplained = False
+        has_said = False
         if name in ("ledger", "warehouse") and path.is_file() and not path.stat().st_size:
             # DuckDB would take an empty file for a new database, and everything would be paid for
             # again.
@@ -393,33 +408,47 @@ class DatabaseFiles:
         if option != "READ_ONLY":
             make_log_room(path)
         while True:
+            who, problem = self._try_attach(database, open_files, path, name, option)
+            if problem is None:
+                return
+            if time.monotonic() >= deadline:
+                hint = "close it there, or wait longer: --lock-timeout SECONDS; nothing is lost"
+                raise Locked(who, hint=hint) from problem.__cause__
+            if not has_said:
+                self.say(f"{who}; waiting up to {self.lock_timeout:.0f} s")
+                has_said = True
+            time.sleep(0.1)
+
+    def _try_attach(
+        self, database: Database, open_files: ExitStack, path: Path, name: str, option: str
+    ) -> tuple[str, EnrichError | None]:
+        """Attach `path` once. Returns who holds it, and DuckDB's complaint, if it is to be waited
+        for. Raises Locked if nobody will release it, DatabaseError or Damaged."""
+        file = path.resolve()
+        # Meanwhile no other step attaches or detaches, so a step detaches only what is its own, and
+        # whether another step holds the file is certain.
+        with _ATTACHING:
+            is_free = not _ATTACHED_FILES[file]
             try:
                 database.execute(f"ATTACH $path AS {quote_name(name)} ({option})", path=path)
-                file = path.resolve()
                 _ATTACHED_FILES[file] += 1
-                self._open[name] = file
-                return
+                open_files.callback(self._detach, name, file)
+            except KeyboardInterrupt:
+                if is_free:  # it may be attached all the same
+                    self._engine.execute(f"DETACH DATABASE IF EXISTS {quote_name(name)}")
+                raise
             except (DatabaseError, Damaged) as problem:
                 text = str(problem.__cause__)
                 who, is_ours = _describe_lock(path, text)
                 if not who:
                     raise explain_unopened(path, name, problem, text) from problem.__cause__
                 # Another step of this process ends by itself, and is waited for. If there is none,
-                # either it has just ended, and the second try succeeds, or the connection is the
-                # user's own, which only the user can close.
-                if is_ours and not _ATTACHED_FILES[path.resolve()]:
-                    if is_unexplained:
-                        hint = "close the connection that has it open: connection.close()"
-                        raise Locked(who, hint=hint) from problem.__cause__
-                    is_unexplained = True
-                    continue
-                if time.monotonic() >= deadline:
-                    hint = "close it there, or wait longer: --lock-timeout SECONDS; nothing is lost"
+                # the connection is the user's own, which only the user can close.
+                if is_ours and is_free:
+                    hint = "close the connection that has it open: connection.close()"
                     raise Locked(who, hint=hint) from problem.__cause__
-                if not has_said:
-                    self.say(f"{who}; waiting up to {self.lock_timeout:.0f} s")
-                    has_said = True
-                time.sleep(0.1)
+                return who, problem
+        return "", None
 
 
 def _describe_lock(path: Path, text: str) -> tuple[str, bool]:

@@ -40,7 +40,8 @@ class PageQuery:
     """Which rows of a model a page asks for: `limit` of them from the `offset`-th on, among those
     that have this outcome ("not ok": any other), this label in a column, this version of the
     prompt, and contain the text `search`. `sort` is the place of a column or one of
-    SORTABLE_DETAILS. With `count`, the answer says how many rows there are in all."""
+    SORTABLE_DETAILS. With `count`, the answer says how many rows there are in all. A later question
+    of a tab has a larger `number`."""
 
     offset: int = 0
     limit: int = 100
@@ -52,6 +53,7 @@ class PageQuery:
     label: str = ""
     prompt: str = ""
     count: bool = False
+    number: int = 0
 
     @classmethod
     def from_words(cls, words: Mapping[str, str]) -> PageQuery:
@@ -68,6 +70,7 @@ class PageQuery:
                 label=words.get("label", ""),
                 prompt=words.get("prompt", ""),
                 count=words.get("count") == "true",
+                number=int(words.get("number", "0")),
             )
         except ValueError as problem:
             hint = "offset and limit are whole numbers"
@@ -95,7 +98,8 @@ class ShownRows:
     _orders: OrderedDict[tuple[str, str, str], int] = field(default_factory=OrderedDict)
     _made: int = 0
     _lock: Lock = field(default_factory=Lock)
-    _running: dict[str, duckdb.DuckDBPyConnection] = field(default_factory=dict)
+    _latest: dict[str, tuple[int, duckdb.DuckDBPyConnection]] = field(default_factory=dict)
+    _asking: Lock = field(default_factory=Lock)
 
     @property
     def key(self) -> tuple[ShownColumn, ...]:
@@ -105,7 +109,7 @@ class ShownRows:
         """Returns rows as lists: n, outcome, error, stale, prompt, then the cells. `total` is None
         if it has not been counted yet. Raises InputError, and KeyboardInterrupt if the same tab
         has asked for something else in the meantime."""
-        with self.open(tab) as database:
+        with self.open(tab, query.number) as database:
             if query.is_plain:
                 numbers = range(query.offset, min(query.offset + query.limit, self.total))
                 return self._read(database, list(numbers), self.total)
@@ -226,18 +230,25 @@ class ShownRows:
         return value
 
     @contextmanager
-    def open(self, tab: str = "") -> Iterator[Database]:
-        """Opens a connection of its own, since each question comes in a thread of its own. The next
-        question of a `tab` ends what is still running for it: nobody waits for that any more."""
+    def open(self, tab: str = "", number: int = 0) -> Iterator[Database]:
+        """Opens a connection of its own, since each question comes in a thread of its own.
+
+        A later question of a `tab`, by its `number`, ends what is still running for an earlier one:
+        nobody waits for that any more. Raises KeyboardInterrupt if there has been a later one.
+        """
+        import duckdb
+
         with closing(self.engine.cursor()) as cursor:
-            before, self._running[tab] = self._running.get(tab), cursor
-            if before is not None and tab:
-                before.interrupt()
-            try:
-                yield Database(connection=cursor)
-            finally:
-                if self._running.get(tab) is cursor:
-                    del self._running[tab]
+            if tab:
+                with self._asking:  # questions may arrive in another order than they were asked in
+                    latest, before = self._latest.get(tab, (-1, None))
+                    if number < latest:
+                        raise KeyboardInterrupt
+                    self._latest[tab] = number, cursor
+                if before is not None:
+                    with suppress(duckdb.Error):  # it has been closed
+                        before.interrupt()
+            yield Database(connection=cursor)
 
     def close(self) -> None:
         """Close the engine, and remove the file."""

@@ -3,7 +3,9 @@
 
 const block = document.getElementById("data");
 
+// The server ends what it still does for an earlier question of the same tab.
 const tab = Math.random().toString(36).slice(2);
+let questions = 0;
 
 const server = {
   live: true,
@@ -26,7 +28,7 @@ const server = {
     return found;
   },
   site() { return this.ask("/api/site"); },
-  page(words) { return this.ask("/api/page", { ...words, tab }); },
+  page(words) { return this.ask("/api/page", { ...words, tab, number: ++questions }); },
   row(model, n) { return this.ask("/api/row", { model, n }); },
   queue(words) { return this.ask("/api/review", words); },
   judge(verdict) { return this.ask("/api/review", null, verdict); },

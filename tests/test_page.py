@@ -359,14 +359,25 @@ CONTRAST = """
 def test_every_screen_fits_and_can_be_read(
     browser: Browser, garden: tuple[Path, ViewServer], scheme: str
 ) -> None:
-    """On a desk and on a phone: nothing is cut off, and every text has a contrast of 4.5."""
-    for width in (1400, 800, 390):
-        size = {"width": width, "height": 900}
-        for page in watched(browser, garden[1].address, viewport=size, color_scheme=scheme):
-            for route in (*ROUTES, "compare/kinds"):
-                visit(page, route)
+    """On a desk, on a small screen and on a phone: nothing is cut off, every text has a contrast of
+    4.5, and the structure is the same."""
+    for page in watched(browser, garden[1].address, color_scheme=scheme):
+        for route in (*ROUTES, "compare/kinds"):
+            visit(page, route)
+            outlines = []
+            for width in (1400, 800, 390):
+                page.set_viewport_size({"width": width, "height": 900})
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, route
                 assert page.evaluate(CONTRAST) == [], route
+                outlines.append(outline_page(page))
+            assert len(outlines[0]) > 8
+            assert outlines == [outlines[0]] * 3, route
+
+
+def outline_page(page: Page) -> list[str]:
+    """The roles of everything on the page, with how deep each is, and the names of headings."""
+    lines = page.locator("body").aria_snapshot().splitlines()
+    return [line if "heading" in line else line.split('"')[0].rstrip(": ") for line in lines]
 
 
 def test_everything_has_a_name_and_a_place_in_the_tab_order(page: Page) -> None:

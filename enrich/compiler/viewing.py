@@ -13,7 +13,7 @@ from enrich.db.quote import quote_name, quote_text, render_struct, wrap_expressi
 from enrich.manifest.model import HISTORY_ENDING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from enrich.manifest.output import Output
     from enrich.manifest.prompt import ResponseFormat
@@ -85,41 +85,23 @@ def render_shown_rows(
     `query` gives the rows; `provenance` and `published` say whether the warehouse has
     `enrich.NAME` and `NAME`.
     """
-    sides = {"input": "asked", "key": "asked", "output": "answered"}
-    cells = []
-    for column in columns:
-        cell = f"{sides[column.role]}.{quote_name(column.name)}"
-        if column.role == "key" and provenance:
-            cell = f"coalesce({cell}, known.{quote_name(column.name)})"
-        if column.is_blob and column.role != "key":
-            cell = f"format('{{:,}} bytes', octet_length({cell}))"
-        cells.append(f"{cell} AS {column.place}")
     shown = [
         f"{wrap_expression(picture)} AS _enrich_picture_{number}"
         for number, picture in enumerate(pictures)
     ]
-    cells += [f"asked._enrich_picture_{number} AS p{number}" for number in range(len(pictures))]
-    details = [
-        f"known.{name} AS {name}" if provenance else f"NULL::VARCHAR AS {name}"
-        for name in ROW_DETAILS[1:]
+    cells = [
+        *(_render_side(column, provenance=provenance) for column in columns),
+        *(f"asked._enrich_picture_{number} AS p{number}" for number in range(len(pictures))),
+        *_render_details(key, provenance=provenance),
     ]
-    if provenance:
-        known = f"known.{quote_name(next(iter(key)))} IS NOT NULL"
-        details = [
-            f"coalesce(known.outcome, CASE WHEN {known} THEN 'pending' ELSE 'new' END) AS outcome",
-            *details,
-        ]
-    else:
-        details = [f"{'NULL::VARCHAR' if not key else quote_text('new')} AS outcome", *details]
     # A FULL JOIN, because a row that has left the SELECT stays in the table until the next run.
-    joins = ""
+    joins, known = "", "asked"
     if provenance:
-        table = quote_name("warehouse", "enrich", model)
+        table, known = quote_name("warehouse", "enrich", model), "known"
         joins += f"\n    FULL JOIN {table} AS known ON {_render_same('asked', 'known', key)}"
     if published:
-        other = "known" if provenance else "asked"
-        table = quote_name("warehouse", "main", model)
-        joins += f"\n    LEFT JOIN {table} AS answered ON {_render_same(other, 'answered', key)}"
+        same = _render_same(known, "answered", key)
+        joins += f"\n    LEFT JOIN {name_published_table(model)} AS answered ON {same}"
     places = [column.place for column in columns if column.role == "key"]
     order = f"ORDER BY {', '.join(places)}" if places else ""
     struct = render_struct(dict(zip(key, places, strict=True))) if places else "NULL"
@@ -127,13 +109,36 @@ def render_shown_rows(
     return f"""CREATE OR REPLACE TABLE {ROWS} AS
 SELECT row_number() OVER ({order}) - 1 AS n, * EXCLUDE (key), {ident} AS custom_id FROM (
     SELECT *, {struct} AS key FROM (
-        SELECT {", ".join([*cells, *details])}
+        SELECT {", ".join(cells)}
         FROM (SELECT {", ".join(["inputs.*", *shown])} FROM (
 {query}
         ) AS inputs) AS asked{joins}
     )
 )
 ORDER BY n"""
+
+
+def _render_side(column: ShownColumn, *, provenance: bool) -> str:
+    """SQL for a column of ROWS, from the side that has it."""
+    name = quote_name(column.name)
+    cell = f"{'answered' if column.role == 'output' else 'asked'}.{name}"
+    if column.role == "key" and provenance:
+        cell = f"coalesce({cell}, known.{name})"
+    if column.is_blob and column.role != "key":
+        cell = f"format('{{:,}} bytes', octet_length({cell}))"
+    return f"{cell} AS {column.place}"
+
+
+def _render_details(key: Mapping[str, str], *, provenance: bool) -> Iterator[str]:
+    """Yields SQL for ROW_DETAILS. A row that was never asked is `new`, one without an answer
+    `pending`; a plain model has none of these."""
+    if provenance:
+        asked = f"known.{quote_name(next(iter(key)))} IS NOT NULL"
+        yield f"coalesce(known.outcome, CASE WHEN {asked} THEN 'pending' ELSE 'new' END) AS outcome"
+        yield from (f"known.{name} AS {name}" for name in ROW_DETAILS[1:])
+        return
+    yield f"{quote_text('new') if key else 'NULL::VARCHAR'} AS outcome"
+    yield from (f"NULL::VARCHAR AS {name}" for name in ROW_DETAILS[1:])
 
 
 def _render_same(one: str, other: str, key: Mapping[str, str]) -> str:

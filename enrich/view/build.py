@@ -68,13 +68,7 @@ def _fill_rows(
     prompt = model.prompt
     published = _describe_table(database, "main", model.name)
     if prompt is None:
-        if not published:
-            hint = f"enrich run {model.name}"
-            raise InputError(f"'{model.name}' has not been run yet", hint=hint)
-        columns = _name_columns({name: ("input", kind) for name, kind in published.items()})
-        query = f"FROM {quote_name('warehouse', 'main', model.name)}"
-        database.execute(viewing.render_shown_rows(model.name, query, columns, key={}))
-        return columns, (), ""
+        return _fill_plain_rows(database, model, published), (), ""
     known = _describe_table(database, "enrich", model.name)
     keys = {word.lower() for word in prompt.key}
     trouble, query, pictures = "", model.query, [_render_picture(i) for i in prompt.images]
@@ -113,6 +107,19 @@ def _fill_rows(
         )
     )
     return columns, blobs, trouble
+
+
+def _fill_plain_rows(
+    database: Both, model: Model, published: Mapping[str, str]
+) -> tuple[ShownColumn, ...]:
+    """Create ROWS from the table or view of a plain model. Returns its columns."""
+    if not published:
+        hint = f"enrich run {model.name}"
+        raise InputError(f"'{model.name}' has not been run yet", hint=hint)
+    columns = _name_columns({name: ("input", kind) for name, kind in published.items()})
+    query = f"FROM {quote_name('warehouse', 'main', model.name)}"
+    database.execute(viewing.render_shown_rows(model.name, query, columns, key={}))
+    return columns
 
 
 def _list_labels(kind: ColumnType) -> tuple[str, ...]:

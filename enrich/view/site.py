@@ -108,26 +108,12 @@ def _describe_published(
     }
     if model.name not in there or not database.call("exists", schema="main", name=model.name):
         return {"labels": [], "failures": [], "confusions": []}
-    prompt = model.own_prompt
     given = database.describe(f"FROM {viewing.name_published_table(model.name)}")
     key = find_key(database, model.name)  # that of what is published
-    labels = []
-    for column in prompt.output.columns:
-        measure = column.type.family.choose_measure(column.type)
-        if measure != "labels" or column.name not in given:
-            continue
-        query = viewing.render_label_counts(
-            model.name,
-            column.name,
-            is_list=given[column.name].endswith("]"),
-            key=key,
-            history=f"{model.name}{HISTORY_ENDING}" in there,
-        )
-        counts = database.execute(query, started=state.started_at)
-        if len(counts) <= MOST_LABELS:
-            labels.append({"column": column.name, "counts": [list(row) for row in counts]})
     return {
-        "labels": labels,
+        "labels": _count_labels(
+            database, model, state, given, key, history=f"{model.name}{HISTORY_ENDING}" in there
+        ),
         "failures": [
             {
                 "outcome": outcome,
@@ -141,6 +127,34 @@ def _describe_published(
         ],
         "confusions": _list_confusions(database, model, key, given, evaluations),
     }
+
+
+def _count_labels(
+    database: Both,
+    model: Model,
+    state: State,
+    given: Mapping[str, str],
+    key: Mapping[str, str],
+    *,
+    history: bool,
+) -> list[dict[str, Any]]:
+    """Returns, for each published column of few labels, how many rows have each of them."""
+    found = []
+    for column in model.own_prompt.output.columns:
+        measure = column.type.family.choose_measure(column.type)
+        if measure != "labels" or column.name not in given:
+            continue
+        query = viewing.render_label_counts(
+            model.name,
+            column.name,
+            is_list=given[column.name].endswith("]"),
+            key=key,
+            history=history,
+        )
+        counts = database.execute(query, started=state.started_at)
+        if len(counts) <= MOST_LABELS:
+            found.append({"column": column.name, "counts": [list(row) for row in counts]})
+    return found
 
 
 def _find_remedy(model: str, outcome: str) -> dict[str, str]:

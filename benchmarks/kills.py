@@ -167,7 +167,7 @@ def watch(at: Callable[..., None]) -> None:
     door: Any = Database
     door.execute = watched(door.execute, lambda _, sql: "sql: " + " ".join(sql.split())[:40])
     files: Any = DatabaseFiles
-    files._detach = watched(files._detach, lambda _, name: f"detach {name}")
+    files._detach = watched(files._detach, lambda _, name, *__: f"detach {name}")
     provider: Any = OpenAIProvider
     for name in ("upload", "ready", "submit", "find", "poll", "fetch", "uploaded", "discard"):
         setattr(provider, name, watched(getattr(provider, name), of(name)))
@@ -418,6 +418,8 @@ def measured(trial: Trial) -> tuple[float, int, list[str]]:
     process = FORK.Process(target=recorded, args=(str(trial.root), str(file)))
     process.start()
     process.join()
+    if trial.server.settings.faults == Faults():
+        assert process.exitcode == 0, f"a run that nobody kills ends with {process.exitcode}"
     names = file.read_text().splitlines()
     file.unlink()
     return time.monotonic() - start, len(names), list(dict.fromkeys(names))

@@ -53,8 +53,9 @@ class Rehearsal:
     `api` names the API that it plays, one of PLAYED_APIS. `seed` decides every fault and the order
     of results. `port` 0 takes a free port. If there is an `api_key`, any other key is refused. A
     batch moves on by one state each time it is retrieved or, with `latency`, each time that many
-    seconds have passed. `max_requests` and `max_bytes` limit an input file, and `enqueued_tokens`
-    (bytes / 4) limits the open batches of one llm. Requests for `unknown_llms` are refused, and so
+    seconds have passed. `max_requests` and `max_bytes` limit an input file, `max_inputs` the texts
+    that the requests of a batch embed, and `enqueued_tokens` (bytes / 4) the open batches of one
+    llm. Requests for `unknown_llms` are refused, and so
     are those that have something of what their llm `refuses`: a parameter such as `max_tokens`, or
     `json_schema`, `json_object` or `image`; the llm "" stands for all. A hanging call takes `hang`
     seconds at most, and a 429 or a 5xx asks the client to wait for `retry_after` seconds. `rewrite`
@@ -73,6 +74,7 @@ class Rehearsal:
         api_key: str | None = None,
         latency: float | None = None,
         max_requests: int = 50_000,
+        max_inputs: int = 50_000,
         max_bytes: int = 200_000_000,
         enqueued_tokens: int | None = None,
         unknown_llms: Iterable[str] = (),
@@ -91,6 +93,7 @@ class Rehearsal:
             api_key=api_key,
             latency=latency,
             max_requests=max_requests,
+            max_inputs=max_inputs,
             max_bytes=max_bytes,
             enqueued_tokens=enqueued_tokens,
             unknown_llms=frozenset(unknown_llms),

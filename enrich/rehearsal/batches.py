@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from enrich.rehearsal.batch import TERMINAL_STATUSES, PlayedBatch
+from enrich.rehearsal.embeddings import EMBEDDINGS_PATH
 from enrich.rehearsal.objections import CHAT_PATH, RESPONSES_PATH
 from enrich.rehearsal.replies import ApiError
 from enrich.rehearsal.results import ResultFiles
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from enrich.rehearsal.settings import RehearsalSettings
     from enrich.rehearsal.validation import AcceptedFile
 
-PLAYED_ENDPOINTS = (CHAT_PATH, RESPONSES_PATH)
+PLAYED_ENDPOINTS = (CHAT_PATH, RESPONSES_PATH, EMBEDDINGS_PATH)
 """The endpoints that a rehearsal can execute; the Batch API has a few more."""
 
 

@@ -16,6 +16,7 @@ from enrich.rehearsal.answers import (
 )
 from enrich.rehearsal.bill import Usage
 from enrich.rehearsal.dice import Dice
+from enrich.rehearsal.embeddings import EMBEDDINGS_PATH, embed_input, object_to_embedding
 from enrich.rehearsal.envelopes import LlmAnswer, estimate_usage, wrap_answer
 from enrich.rehearsal.objections import object_to, refuse_parts
 from enrich.rehearsal.replies import ApiError, render_failure
@@ -57,12 +58,7 @@ class Llm:
         key = hash_canonical(prompt)
         attempt = self._till.count_attempt(key)
         try:
-            object_to(body, endpoint)
-            refuses = self._settings.refuses
-            llm = str(body.get("model"))
-            refuse_parts(body, (*refuses.get("", ()), *refuses.get(llm, ())))
-            if body.get("model") in self._settings.unknown_llms:
-                raise _make_unknown_error(body.get("model"))
+            self._check(body, endpoint)
         except ApiError as error:
             return ExecutedRequest(status=error.status, body=error.document)
         settings = self._settings
@@ -72,14 +68,30 @@ class Llm:
             return ExecutedRequest(status=status, body=render_failure(status), fault=fault)
         if fault == "status_0":
             return ExecutedRequest(status=0, body={}, fault=fault)
-        answer = spoil_answer(body, key, fault)
-        usage = estimate_usage(prompt, answer, hidden=settings.quirks.reasoning, body=body)
-        usage = replace(
-            usage, output=usage.output + settings.quirks.thoughts, thoughts=settings.quirks.thoughts
-        )
+        if endpoint == EMBEDDINGS_PATH:
+            document, usage = embed_input(body, fault)
+        else:
+            answer = spoil_answer(body, key, fault)
+            usage = self._estimate_usage(body, prompt, answer)
+            document = wrap_answer(body, key, answer, usage, endpoint=endpoint)
         self._till.charge(key, usage, str(body.get("service_tier", "default")))
-        document = wrap_answer(body, key, answer, usage, endpoint=endpoint)
         return ExecutedRequest(status=200, body=document, fault=fault, usage=usage)
+
+    def _check(self, body: Mapping[str, Any], endpoint: str) -> None:
+        """Raise ApiError for a body that the endpoint, its llm or the settings refuse."""
+        if endpoint == EMBEDDINGS_PATH:
+            object_to_embedding(body)
+        else:
+            object_to(body, endpoint)
+        refuses = self._settings.refuses
+        refuse_parts(body, (*refuses.get("", ()), *refuses.get(str(body.get("model")), ())))
+        if body.get("model") in self._settings.unknown_llms:
+            raise _make_unknown_error(body.get("model"))
+
+    def _estimate_usage(self, body: Mapping[str, Any], prompt: str, answer: LlmAnswer) -> Usage:
+        quirks = self._settings.quirks
+        usage = estimate_usage(prompt, answer, hidden=quirks.reasoning, body=body)
+        return replace(usage, output=usage.output + quirks.thoughts, thoughts=quirks.thoughts)
 
 
 def _make_unknown_error(llm: object) -> ApiError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from enrich.rehearsal.bodies import Form, make_size_error
+from enrich.rehearsal.embeddings import EMBEDDINGS_PATH
 from enrich.rehearsal.objections import CHAT_PATH, RESPONSES_PATH
 from enrich.rehearsal.replies import ApiError, HttpReply, render_failure
 
@@ -36,7 +37,10 @@ ROUTES = (
     "GET /v1/models/{id}",
     f"POST {CHAT_PATH}",
     f"POST {RESPONSES_PATH}",
+    f"POST {EMBEDDINGS_PATH}",
 )
+CHAT_SERVER_ROUTES = ("GET /v1/models/{id}", f"POST {CHAT_PATH}", f"POST {EMBEDDINGS_PATH}")
+"""The routes of a server that has no Batch API."""
 MAX_DOCUMENT_BYTES = 64_000_000
 """The largest JSON body. OpenAI takes about 50 MB of images in one request."""
 
@@ -116,8 +120,9 @@ class Api:
             self._retrieve,
             self._cancel,
             self._retrieve_model,
-            self._complete,
-            self._complete,
+            self._answer_now,
+            self._answer_now,
+            self._answer_now,
         )
         self._handlers = dict(zip(ROUTES, handlers, strict=True))
 
@@ -133,8 +138,8 @@ class Api:
         """Answers a call; `route` is the one to play if another API calls it otherwise."""
         route = route or request.route
         self.authorize(request.authorization)
-        chat_alone = self._settings.api == "chat" and "/v1/chat/" not in route
-        if route not in self._handlers or (chat_alone and "models" not in route):
+        known = CHAT_SERVER_ROUTES if self._settings.api == "chat" else self._handlers
+        if route not in known:
             raise ApiError(404, f"Invalid URL ({request.path}).")
         return self._handlers[route](replace(request, route=route))
 
@@ -222,7 +227,7 @@ class Api:
         batch.cancel()
         return HttpReply(document=batch.render_document())
 
-    def _complete(self, request: Request) -> HttpReply:
+    def _answer_now(self, request: Request) -> HttpReply:
         """Answer one request now; with `dropped`, the billed answer never arrives."""
         body = request.json()
         if body.get("stream"):

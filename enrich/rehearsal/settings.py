@@ -51,6 +51,7 @@ class RehearsalSettings:
     api_key: str | None = None
     latency: float | None = None
     max_requests: int = 50_000
+    max_inputs: int = 50_000
     max_bytes: int = 200_000_000
     enqueued_tokens: int | None = None
     unknown_llms: frozenset[str] = frozenset()

@@ -10,6 +10,8 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from enrich.rehearsal.embeddings import EMBEDDINGS_PATH, list_texts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -43,6 +45,7 @@ class AcceptedFile:
 def accept_file(path: Path, *, endpoint: str, settings: RehearsalSettings) -> AcceptedFile:
     """Read an input file once, line by line. Raises BatchError at the first bad line."""
     offsets, seen, llm, place = array("Q"), set[str](), "", 0
+    inputs = 0
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             if number > settings.max_requests:
@@ -51,6 +54,11 @@ def accept_file(path: Path, *, endpoint: str, settings: RehearsalSettings) -> Ac
             line = _Line(number, raw)
             line.check_envelope(endpoint, seen)
             llm = line.check_body(llm, settings.unknown_llms)
+            if endpoint == EMBEDDINGS_PATH:
+                inputs += len(list_texts(line.request["body"]))
+            if inputs > settings.max_inputs:
+                message = f"The batch has more than {settings.max_inputs} embedding inputs."
+                raise BatchError("too_many_inputs", message)
             offsets.append(place)
             place += len(raw)
     if not offsets:

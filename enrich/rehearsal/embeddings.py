@@ -26,8 +26,9 @@ OPENAI_DIMENSIONS = {
     "text-embedding-3-large": 3072,
     "text-embedding-ada-002": 1536,
 }
-FIXED_DIMENSIONS = {"text-embedding-ada-002": 1536, "mistral-embed": 1024}
-"""The llms whose vectors have one length only."""
+MISTRAL_DIMENSIONS = {"mistral-embed": 1024, "codestral-embed": 1536}
+FIXED_LLMS = ("text-embedding-ada-002", "mistral-embed")
+"""Those whose vectors have one length only."""
 USUAL_DIMENSIONS = 384
 MOST_DIMENSIONS = 4096
 """The longest vector of an llm that is not OpenAI's."""
@@ -74,7 +75,7 @@ def _check_dimensions(llm: str, asked: object) -> None:
         return
     if isinstance(asked, bool) or not isinstance(asked, int):
         raise _make_invalid_error("dimensions")
-    if llm in FIXED_DIMENSIONS:
+    if llm in FIXED_LLMS:
         raise ApiError(400, "This model does not support specifying dimensions.")
     if asked < 1:
         message = f"{asked} is less than the minimum of 1 - 'dimensions'"
@@ -120,9 +121,8 @@ def count_tokens(text: str) -> int:
 
 def count_dimensions(body: Mapping[str, Any]) -> int:
     """Returns how long the vectors are that a body asks for."""
-    llm = str(body.get("model"))
-    usual = OPENAI_DIMENSIONS.get(llm) or FIXED_DIMENSIONS.get(llm, USUAL_DIMENSIONS)
-    return body.get("dimensions") or usual
+    usual = OPENAI_DIMENSIONS | MISTRAL_DIMENSIONS
+    return body.get("dimensions") or usual.get(body["model"], USUAL_DIMENSIONS)
 
 
 def embed_input(body: Mapping[str, Any], fault: str) -> tuple[dict[str, Any], Usage]:

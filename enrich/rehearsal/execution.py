@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Executes(Protocol):
-    """Answers the requests of a batch: the llm, or what reads another API's requests for it."""
+    """Answers requests: the llm, or what reads another API's requests for it."""
 
     def execute(
         self, body: Mapping[str, Any], *, endpoint: str, custom_id: str = ""

@@ -8,9 +8,11 @@ have the same custom_id. A row that was not answered in time has no line in any 
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from enrich.rehearsal.embeddings import EMBEDDINGS_PATH
 from enrich.rehearsal.objections import CHAT_PATH
 from enrich.rehearsal.replies import ApiError, HttpReply, render_failure
 from enrich.rehearsal.results import ResultFiles
@@ -18,13 +20,13 @@ from enrich.rehearsal.routes import Api, find_route
 from enrich.rehearsal.validation import AcceptedFile, BatchError, parse_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from enrich.rehearsal.batch import PlayedBatch
     from enrich.rehearsal.batches import Batches
     from enrich.rehearsal.files import FileStore, StoredFile
-    from enrich.rehearsal.llm import Llm
+    from enrich.rehearsal.llm import ExecutedRequest, Llm
     from enrich.rehearsal.routes import Request
     from enrich.rehearsal.settings import RehearsalSettings
 
@@ -33,6 +35,7 @@ PLAIN_ROUTES = (
     "GET /v1/files/{id}/content",
     "GET /v1/models/{id}",
     f"POST {CHAT_PATH}",
+    f"POST {EMBEDDINGS_PATH}",
 )
 """The routes whose calls and answers are those of OpenAI's API."""
 MISTRAL_ROUTES = (
@@ -54,9 +57,33 @@ JOB_WORDS = {
     "cancelling": "CANCELLATION_REQUESTED",
     "cancelled": "CANCELLED",
 }
+JOB_ENDPOINTS = (CHAT_PATH, EMBEDDINGS_PATH)
+"""The endpoints that a rehearsal can execute; Mistral has a few more."""
 LONGEST_JOB = 168
 """Hours."""
 LARGEST_PAGE = 1_000
+
+
+class MistralLlm:
+    """The llm, asked for embeddings in Mistral's words: theirs have an id, and `output_dimension`
+    is how long they are."""
+
+    def __init__(self, llm: Llm) -> None:
+        self._llm = llm
+
+    def execute(
+        self, body: Mapping[str, Any], *, endpoint: str, custom_id: str = ""
+    ) -> ExecutedRequest:
+        """Execute a request once."""
+        if endpoint != EMBEDDINGS_PATH:
+            return self._llm.execute(body, endpoint=endpoint, custom_id=custom_id)
+        asked = dict(body)
+        if "output_dimension" in asked:
+            asked["dimensions"] = asked.pop("output_dimension")
+        outcome = self._llm.execute(asked, endpoint=endpoint, custom_id=custom_id)
+        if outcome.status != 200:
+            return outcome
+        return replace(outcome, body={"id": "embd_rehearsal", **outcome.body})
 
 
 class MistralApi:
@@ -71,7 +98,8 @@ class MistralApi:
         self._settings = settings
         self._files = files
         self._batches = batches
-        self._openai = Api(settings, files, batches, llm)
+        self._llm = MistralLlm(llm)
+        self._openai = Api(settings, files, batches, self._llm)
         self._llms: dict[str, str] = {}
         handlers: tuple[Callable[[Request], HttpReply], ...] = (
             self._upload,
@@ -129,12 +157,12 @@ class MistralApi:
             raise ApiError(404, f"Input files not found: {files}")
         if hours is not None and (not isinstance(hours, int) or not 1 <= hours <= LONGEST_JOB):
             raise ApiError(422, f"timeout_hours: Input should be from 1 to {LONGEST_JOB}")
-        if asked.get("endpoint") != CHAT_PATH:
-            raise ApiError(422, f"endpoint: a rehearsal knows {CHAT_PATH} only")
-        made: dict[str, Any] = {"endpoint": CHAT_PATH, "completion_window": "24h"}
+        if asked.get("endpoint") not in JOB_ENDPOINTS:
+            raise ApiError(422, f"endpoint: Input should be one of {', '.join(JOB_ENDPOINTS)}")
+        made: dict[str, Any] = {"endpoint": asked["endpoint"], "completion_window": "24h"}
         made |= {"input_file_id": files[0], "metadata": asked.get("metadata")}
         accept = partial(accept_job_file, llm=llm)
-        job = self._batches.create(made, accept=accept, results=MistralResults)
+        job = self._batches.create(made, accept=accept, results=MistralResults, llm=self._llm)
         self._llms[job.id] = llm
         return HttpReply(document=self._render_job(job))
 

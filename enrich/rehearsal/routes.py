@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from enrich.rehearsal.batches import Batches
     from enrich.rehearsal.bodies import FormField, RequestBody
+    from enrich.rehearsal.execution import Executes
     from enrich.rehearsal.files import FileStore
-    from enrich.rehearsal.llm import Llm
     from enrich.rehearsal.settings import RehearsalSettings
 
 ROUTES = (
@@ -102,7 +102,7 @@ class Api:
     base_path: ClassVar[str] = "/v1"
 
     def __init__(
-        self, settings: RehearsalSettings, files: FileStore, batches: Batches, llm: Llm
+        self, settings: RehearsalSettings, files: FileStore, batches: Batches, llm: Executes
     ) -> None:
         self._settings = settings
         self._files = files

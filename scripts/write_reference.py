@@ -137,7 +137,12 @@ def openai_keys() -> Rows:
     made = openai.OpenAIProvider.from_settings(opening())
     timing = made.batch_timing
     waits = {"poll_seconds": timing.longest_poll, "lost_after": timing.lost_after}
-    known = {"llm": made.llm, **waits, "timeout": made.account.timeout}
+    known = {
+        "llm": made.llm,
+        "embedding_llm": made.embedding_llm,
+        **waits,
+        "timeout": made.account.timeout,
+    }
     return keyed(openai.OPENAI_KEYS, known)
 
 

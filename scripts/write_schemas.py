@@ -113,6 +113,11 @@ OPENAI = {
         default="auto",
     ),
     "llm": said("The llm that a prompt takes when it names none.", TEXT, default="gpt-4o-mini"),
+    "embedding_llm": said(
+        "The llm that an embedding takes when its prompt names none.",
+        TEXT,
+        default="text-embedding-3-small",
+    ),
     "api_key": said("The key, best as ${NAME}; the variable OPENAI_API_KEY if not set.", TEXT),
     "base_url": said("Where a compatible server is: https://host/v1.", TEXT),
     "organization": said("The organization whose usage it counts as.", TEXT),
@@ -365,7 +370,7 @@ PROMPT = {
             ),
             "response_format": said(
                 "How the llm is held to the output: by its schema, to some JSON, or not at all.",
-                one_of(get_args(prompt.ResponseFormat)),
+                one_of(get_args(prompt.WrittenFormat)),
                 default="json_schema",
             ),
             "max_attempts": said("How often a row is asked at the most.", COUNT),

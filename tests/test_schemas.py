@@ -237,7 +237,7 @@ def test_a_good_project_is_taken_by_both(settings: object, tmp_path: Path) -> No
         WHOLE | {"keys": "id"},
         WHOLE | {"key": []},
         WHOLE | {"key": {"a": 1}},
-        WHOLE | {"endpoint": "/v1/embeddings"},
+        WHOLE | {"endpoint": "/v1/audio"},
         WHOLE | {"response_format": "xml"},
         WHOLE | {"params": {"messages": []}},
         WHOLE | {"params": 1},

@@ -2,7 +2,7 @@
 
 What is the same for every row comes first, so that providers' prompt caches hit: settings, schema,
 system message, examples. The prefix ends where the first cell begins. Bodies follow OpenAI's
-references for `/v1/chat/completions` and `/v1/responses`.
+references for `/v1/chat/completions`, `/v1/responses` and `/v1/embeddings`.
 """
 
 from __future__ import annotations
@@ -49,12 +49,18 @@ class RequestBody:
     @classmethod
     def from_prompt(cls, prompt: Prompt, *, llm: str, params: Mapping[str, Any]) -> RequestBody:
         """The body of a prompt that is sent to `llm` with the parameters `params`."""
-        pieces: list[str | SqlPiece] = [_render_head(prompt, llm, params)]
+        pieces: list[str | SqlPiece]
         images: list[str] = []
-        for number, message in enumerate(prompt.messages):
-            pieces.append("," if number else "")
-            pieces += _render_message(message, prompt.endpoint, images)
-        pieces.append("]}")
+        if prompt.embeds:
+            (message,) = prompt.messages
+            settings = _dump_json({"model": llm, **params})
+            pieces = [settings[:-1] + ',"input":', *_render_whole_text(message), "}"]
+        else:
+            pieces = [_render_head(prompt, llm, params)]
+            for number, message in enumerate(prompt.messages):
+                pieces.append("," if number else "")
+                pieces += _render_message(message, prompt.endpoint, images)
+            pieces.append("]}")
         first = next(n for n, piece in enumerate(pieces) if isinstance(piece, SqlPiece))
         constants = [piece for piece in pieces[:first] if isinstance(piece, str)]
         return cls(
@@ -125,8 +131,7 @@ def _render_message(
     # A content without pictures is one string: parts would be valid as well, but not every
     # compatible server reads them.
     if not message.images:
-        for part in message.parts:
-            yield from _render_string(part)
+        yield from _render_whole_text(message)
     else:
         chat = endpoint == "/v1/chat/completions"
         for number, part in enumerate(message.parts):
@@ -138,6 +143,12 @@ def _render_message(
             )
         yield "]"
     yield "}"
+
+
+def _render_whole_text(message: Message) -> Iterator[str | SqlPiece]:
+    """The text of a message without images as one JSON string."""
+    for part in message.parts:
+        yield from _render_string(part)
 
 
 def _render_string(part: Text | Image) -> Iterator[str | SqlPiece]:

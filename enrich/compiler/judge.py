@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from enrich.manifest.output import Output
     from enrich.manifest.prompt import ResponseFormat
 
+JSON_FORMS: tuple[ResponseFormat, ...] = ("json_schema", "json_object")
 KIND_IN_WORDS = (
     "CASE {kind} WHEN 'NULL' THEN 'null' WHEN 'VARCHAR' THEN 'text' WHEN 'ARRAY' THEN 'a list' "
     "WHEN 'OBJECT' THEN 'an object' WHEN 'BOOLEAN' THEN 'true or false' "
@@ -29,20 +30,33 @@ KIND_IN_WORDS = (
 )
 
 
+def list_readable_forms(form: ResponseFormat) -> tuple[ResponseFormat, ...]:
+    """Returns the forms of earlier answers that can be read as `form` is, as far as they fit: a
+    plain text cannot be read as JSON, nor a vector as either."""
+    return JSON_FORMS if form in JSON_FORMS else (form,)
+
+
 def render_judgement(source: str, output: Output, form: ResponseFormat) -> str:
     """A SELECT of `source`'s columns and `fault`: why its `content` breaks the output, or NULL.
 
-    `source` is a SELECT that has a column `content`.
+    `source` is a SELECT that has a column `content` and, for a form that is read from it, a column
+    `vector`.
     """
     # The row of `source` passes through as one STRUCT, so that its columns cannot clash with those
     # of the output, which may have any name.
-    if form == "text":
+    document = "CAST(NULL AS JSON)"
+    if form == "vector":
+        row = _render_vector(output)
+        fault = _render_vector_fault(output)
+    elif form == "text":
         said = answer.render_spoken_text("content")
         row = render_struct({output.columns[0].name: said})
         fault = _render_text_fault(output, said)
     else:
+        document = answer.render_document("content")
         row = f"try(from_json_strict(document, {quote_text(_render_shape(output))}))"
         fault = _render_fault(output)
+    read = "vector" if form == "vector" else "content"
     columns = ", ".join(
         f"{value} AS {quote_name(name)}" for name, value in _render_values(output).items()
     )
@@ -57,9 +71,9 @@ def render_judgement(source: str, output: Output, form: ResponseFormat) -> str:
 FROM (
     SELECT _enrich, {columns}, {fault} AS _enrich_fault
     FROM (
-        SELECT _enrich, content, document, {row} AS answer
+        SELECT _enrich, {read}, document, {row} AS answer
         FROM (
-            SELECT rows AS _enrich, content, {answer.render_document("content")} AS document
+            SELECT rows AS _enrich, {read}, {document} AS document
             FROM ({source}) AS rows
         )
     )
@@ -67,10 +81,13 @@ FROM (
 
 
 def render_answer(content: str, output: Output, form: ResponseFormat, *, strict: bool) -> str:
-    """SQL for the answer in `content` as a STRUCT of the output's columns.
+    """SQL for the answer in `content` as a STRUCT of the output's columns; a vector is read from
+    the column `vector` beside it.
 
     Unless it is `strict`, columns that the answer lacks or that do not fit are NULL.
     """
+    if form == "vector":
+        return _render_vector(output)
     if form == "text":
         return render_struct({output.columns[0].name: answer.render_spoken_text(content)})
     document = answer.render_document(content)
@@ -86,6 +103,25 @@ def render_answer(content: str, output: Output, form: ResponseFormat, *, strict:
     # The lambda names the row: written out, it would be read again for every column.
     read = f"CASE WHEN answer IS NOT NULL THEN {columns} END"
     return f"list_transform([{row}], lambda answer: {read})[1]"
+
+
+def _render_vector(output: Output) -> str:
+    """SQL for the one column of the output, from `vector`; NULL if it has another length."""
+    (column,) = output.columns
+    return render_struct({column.name: f"try_cast(vector AS {column.type.sql})"})
+
+
+def _render_vector_fault(output: Output) -> str:
+    """SQL for why a vector breaks the one column of the output, in words; NULL if it fits."""
+    (column,) = output.columns
+    length, name = column.type.length, f"{column.name}: "
+    holds = quote_text(f" numbers, {column.type.sql} holds {length}")
+    return f"""CASE
+        WHEN len(vector) <> {length} THEN {quote_text(f"{name}has ")} || len(vector) || {holds}
+        WHEN list_count(vector) < {length} THEN {quote_text(f"{name}has nulls among its numbers")}
+        WHEN list_max(vector) = 0 AND list_min(vector) = 0
+            THEN {quote_text(f"{name}is all zeros, which is no direction")}
+    END"""
 
 
 def _render_shape(output: Output) -> str:

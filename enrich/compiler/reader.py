@@ -33,13 +33,21 @@ SPOKEN_TYPES = ("text", "output_text")
 """The types of parts that address the user; others hold thoughts, pictures or refusals."""
 
 
+def render_vector_summary(vector: str) -> str:
+    """SQL for what people see of a vector; NULL if there is none."""
+    first = f"array_to_string(list_transform({vector}[:3], lambda n: round(n, 4)), ', ')"
+    return f"'[' || {first} || ', ...] of length ' || len({vector})"
+
+
 @dataclass(frozen=True, kw_only=True)
 class BodyShape:
     """A response body as OpenAI's API reference describes it.
 
     `type` is a DuckDB type with the fields that are read; `content`, `refusal`, `finish` and
     `usage` are SQL for where they are in a `body` of that type. In a `document` of any other shape,
-    `message` is SQL for the final message and `odd_finish` for how it ended.
+    `message` is SQL for the final message and `odd_finish` for how it ended. The answer of an
+    endpoint for embeddings is a `vector`, in a `document` of another shape an `odd_vector`; its
+    `content` is what people see of it.
     """
 
     type: str
@@ -49,6 +57,8 @@ class BodyShape:
     usage: tuple[str, str]
     message: str
     odd_finish: str
+    vector: str = "CAST(NULL AS FLOAT[])"
+    odd_vector: str = "CAST(NULL AS FLOAT[])"
 
 
 CHAT_SHAPE = BodyShape(
@@ -91,9 +101,25 @@ RESPONSES_SHAPE = BodyShape(
     "AND coalesce(item->>'$.phase', '') <> 'commentary')[-1]",
     odd_finish="coalesce(document->>'$.incomplete_details.reason', document->>'$.status')",
 )
+EMBEDDINGS_SHAPE = BodyShape(
+    type=f"""STRUCT(
+    model VARCHAR, error JSON, data STRUCT(embedding FLOAT[])[],
+    usage {USAGE_TYPE.format(input="prompt_tokens", output="completion_tokens")}
+)""",
+    content=render_vector_summary("vector"),
+    refusal="CAST(NULL AS VARCHAR)",
+    finish="CAST(NULL AS VARCHAR)",
+    usage=("prompt_tokens", "completion_tokens"),
+    message="CAST(NULL AS JSON)",
+    odd_finish="CAST(NULL AS VARCHAR)",
+    # Each request has one text, so an answer has one vector.
+    vector="CASE WHEN len(body.data) = 1 THEN body.data[1].embedding END",
+    odd_vector="try_cast(document->'$.data[0].embedding' AS FLOAT[])",
+)
 BODY_SHAPES: dict[Endpoint, BodyShape] = {
     "/v1/chat/completions": CHAT_SHAPE,
     "/v1/responses": RESPONSES_SHAPE,
+    "/v1/embeddings": EMBEDDINGS_SHAPE,
 }
 
 WHOLE_ENDINGS = (
@@ -181,8 +207,9 @@ def render_lines(endpoint: Endpoint, *, longest: int) -> str:
     # `ignore_errors` skips a line that is not JSON: otherwise one such line would fail the file.
     # `render_odd_lines` does not see it either; `mend` rewrites it first.
     return f"""SELECT * FROM (
-    SELECT batch, custom_id, status_code, {shape.content} AS content, {shape.refusal} AS refusal,
-        {shape.finish} AS finish, {_render_ending(shape.finish)} AS ending, {_render_usage(shape)},
+    SELECT batch, custom_id, status_code, {shape.vector} AS vector, {shape.content} AS content,
+        {shape.refusal} AS refusal, {shape.finish} AS finish,
+        {_render_ending(shape.finish)} AS ending, {_render_usage(shape)},
         CAST(NULL AS VARCHAR) AS code, CAST(NULL AS VARCHAR) AS message
     FROM (
         SELECT batch, custom_id, response.status_code, response.body AS body
@@ -203,7 +230,9 @@ def render_odd_lines(endpoint: Endpoint, *, longest: int) -> str:
     shape = BODY_SHAPES[endpoint]
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_lines AS
 WITH {_render_documents(shape, longest=longest)}, said AS (
-    SELECT *, coalesce(unreadable, {_render_content("message")}) AS content,
+    SELECT *, {shape.odd_vector} AS vector,
+        coalesce(unreadable, {_render_content("message")}, {render_vector_summary("vector")})
+            AS content,
         coalesce(nullif(message->>'$.refusal', ''), {_render_refusal("message")}) AS refusal,
         {shape.odd_finish} AS finish,
         coalesce({_render_words("error")}, {_render_words("document")}) AS words,
@@ -215,7 +244,7 @@ SELECT batch, filename, custom_id,
     CASE WHEN unreadable IS NOT NULL THEN NULL WHEN status BETWEEN 200 AND 299 THEN 200
         ELSE coalesce(status, CASE WHEN content IS NOT NULL AND faultless THEN 200 END)
     END AS status_code,
-    CASE WHEN faultless OR unreadable IS NOT NULL THEN content END AS content,
+    vector, CASE WHEN faultless OR unreadable IS NOT NULL THEN content END AS content,
     refusal, finish, {_render_ending("finish")} AS ending, {_render_usage(shape)},
     CASE WHEN unreadable IS NULL THEN code ELSE {quote_text(UNREADABLE_CODE)} END AS code,
     CASE WHEN unreadable IS NULL THEN words END AS message
@@ -262,7 +291,8 @@ def render_drop_duplicates() -> str:
         ORDER BY
             (status_code = 200 AND content IS NOT NULL AND fault IS NULL AND ending = 'whole') DESC
                 NULLS LAST,
-            (status_code = 200) DESC NULLS LAST, (content IS NOT NULL) DESC, content, message
+            (status_code = 200) DESC NULLS LAST, (content IS NOT NULL) DESC, content, vector,
+            message
     ) = 1
 )"""
 
@@ -272,7 +302,8 @@ def render_no_lines(endpoint: Endpoint) -> str:
     read_ndjson refuses an empty list."""
     shape = BODY_SHAPES[endpoint]
     return f"""SELECT '' AS batch, '' AS custom_id, CAST(NULL AS INTEGER) AS status_code,
-    '' AS content, '' AS refusal, '' AS finish, '' AS ending, {_render_usage(shape)},
+    {shape.vector} AS vector, '' AS content, '' AS refusal, '' AS finish, '' AS ending,
+    {_render_usage(shape)},
     '' AS code, '' AS message
 FROM (SELECT CAST(NULL AS {shape.type}) AS body) WHERE false"""
 

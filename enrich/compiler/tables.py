@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler.judge import render_answer
-from enrich.db.quote import quote_name, quote_text
+from enrich.compiler.judge import list_readable_forms, render_answer
+from enrich.db.quote import quote_name, quote_text, quote_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -215,9 +215,9 @@ WHERE until_run IS NULL AND NOT {_render_kept(model)}"""
 
 def render_misjudged_answers(requests: str) -> str:
     """Create `temp._enrich_misjudged`: the answers to `requests`, a SELECT of fingerprints, that an
-    output other than $judged_by last judged: batch, custom_id, content."""
+    output other than $judged_by last judged: batch, custom_id, content, vector."""
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_misjudged AS
-SELECT batch, custom_id, content FROM ledger.responses
+SELECT batch, custom_id, content, vector FROM ledger.responses
 WHERE outcome IN ('ok', 'invalid') AND judged_by <> $judged_by AND status_code = 200
     AND fingerprint IN ({requests})"""
 
@@ -236,7 +236,8 @@ WITH present AS (
     SELECT arg_max(rowid, (outcome = 'ok', attempt, rowid)) AS line
     FROM ledger.responses SEMI JOIN present USING (fingerprint) GROUP BY fingerprint
 ), response AS (
-    SELECT rowid AS line, * EXCLUDE (content) FROM ledger.responses WHERE rowid IN (FROM best)
+    SELECT rowid AS line, * EXCLUDE (content, vector) FROM ledger.responses
+    WHERE rowid IN (FROM best)
 )
 SELECT key, CASE WHEN error IS NULL THEN outcome ELSE 'error' END AS outcome,
     coalesce(error, reason) AS error, llm, present.fingerprint AS fingerprint, batch, attempt,
@@ -264,7 +265,7 @@ SET stale = true, line = kept.line, prompt = kept.prompt FROM (
             JOIN ledger.batches AS batch ON batch.batch = response.batch
             JOIN ledger.prompts AS prompt ON prompt.prompt = batch.prompt
         WHERE until_run IS NOT NULL AND outcome = 'ok'
-            AND (prompt.response_format = 'text') = {"true" if form == "text" else "false"}
+            AND prompt.response_format IN ({quote_texts(list_readable_forms(form))})
         GROUP BY key
     ) JOIN ledger.responses AS response ON response.rowid = line
         JOIN ledger.batches AS asked ON asked.batch = response.batch
@@ -330,11 +331,12 @@ SHORTEN_IMAGES = "'data:image/[^\"]{40,}', 'data:image/...', 'g'"
 def render_failures() -> str:
     """The first $limit rows of `temp._enrich_settled` that are not ok: key, outcome, error, the
     last message of the request, and the answer as it came."""
-    # Only one of the two endpoints' places is in a body: `messages` of chat, or `input` of
-    # responses.
+    # Only one of the endpoints' places is in a body: `messages` of chat, `input` of responses, or
+    # `input` of embeddings, which is a text.
     body = "(prefix || tail)"
     said = ", ".join(
-        f"json_extract_string({body}, '$.{place}[#-1].content')" for place in ("messages", "input")
+        f"json_extract_string({body}, '$.{place}')"
+        for place in ("messages[#-1].content", "input[#-1].content", "input")
     )
     return f"""SELECT key.*, settled.outcome, settled.error,
     regexp_replace(coalesce({said}), {SHORTEN_IMAGES}) AS input, content AS answer,

@@ -8,6 +8,7 @@ from difflib import unified_diff
 from typing import TYPE_CHECKING
 
 from enrich.compiler.body import count_line_overhead, hash_prefix
+from enrich.compiler.judge import list_readable_forms
 from enrich.manifest import variables
 from enrich.manifest.output import Output
 from enrich.manifest.prompt import (
@@ -77,9 +78,9 @@ class Version:
         return llms[0] if self.llm in llms[1:] else self.llm
 
     def can_read(self, answers: Version) -> bool:
-        """Whether answers to an earlier version can be read as this one's are, as far as they fit:
-        a plain text cannot be read as JSON, nor the other way around."""
-        return (self.response_format == "text") == (answers.response_format == "text")
+        """Whether answers to an earlier version can be read as this one's are, as far as they
+        fit."""
+        return answers.response_format in list_readable_forms(self.response_format)
 
     def list_changes(self, before: Version) -> tuple[str, ...]:
         """What differs from the earlier version `before`, in the words of the plan."""

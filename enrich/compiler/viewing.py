@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from enrich.compiler.comparison import render_agree
 from enrich.compiler.inputs import render_custom_id
 from enrich.compiler.judge import render_answer
+from enrich.compiler.reader import render_vector_summary
 from enrich.compiler.tables import RESPONSE_COST, name_inputs_table
 from enrich.db.quote import quote_name, quote_text, render_struct, wrap_expression
 from enrich.manifest.model import HISTORY_ENDING
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from enrich.manifest.prompt import ResponseFormat
 
 ColumnRole = Literal["key", "input", "output"]
+VECTOR_TYPE = re.compile(r"(FLOAT|DOUBLE)\[\d+\]")
 ROWS = "shown.main.rows"
 """The table of a model's rows that the page reads."""
 PAIRS = "paired.main.pairs"
@@ -61,6 +64,10 @@ class ShownColumn:
     @property
     def is_blob(self) -> bool:
         return self.type == "BLOB"
+
+    @property
+    def is_vector(self) -> bool:
+        return bool(VECTOR_TYPE.fullmatch(self.type))
 
     @property
     def is_nested(self) -> bool:
@@ -126,6 +133,8 @@ def _render_side(column: ShownColumn, *, provenance: bool) -> str:
         cell = f"coalesce({cell}, known.{name})"
     if column.is_blob and column.role != "key":
         cell = f"format('{{:,}} bytes', octet_length({cell}))"
+    if column.is_vector and column.role != "key":
+        cell = render_vector_summary(f"CAST({cell} AS FLOAT[])")
     return f"{cell} AS {column.place}"
 
 

@@ -337,7 +337,8 @@ class DatabaseFiles:
         if name == "ledger":
             migrate_ledger(database, path)
         else:
-            database.call(name)
+            database.call("warehouse")
+            database.call("macros")
         self._ready.add(file)
 
     def _detach(self, name: str, file: Path | None = None) -> None:

@@ -38,6 +38,8 @@ EXACT_BELOW = 2**53
 """Below this, a DOUBLE can hold every whole number exactly (IEEE 754)."""
 ITEMS_GUESS = 3
 """How many items a list or a MAP has, as a rule of thumb."""
+MOST_NUMBERS = 100_000
+"""How long an array of DuckDB's can be."""
 NUMBER_LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 LENGTH_LABEL = "a text of length "
 """How the label starts that takes the place of a text's length during parsing: see `output`."""
@@ -312,6 +314,22 @@ class MapFamily(TypeFamily):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VectorFamily(TypeFamily):
+    """Vectors of a fixed length, which an endpoint for embeddings returns: no llm writes them."""
+
+    def parse(self, node: exp.DataType, place: DdlPlace) -> ColumnType | None:
+        """Returns an array of FLOAT with its length; None for others."""
+        sizes = node.args.get("values") or []
+        if len(node.expressions) != 1 or len(sizes) != 1:
+            return None
+        (item,), length = node.expressions, sizes[0].name
+        if item.this.name != "FLOAT" or not length.isdigit() or not 0 < int(length) <= MOST_NUMBERS:
+            hint = f"an embedding is FLOAT[n], with n from 1 to {MOST_NUMBERS:,}"
+            raise place.error(f"{node.sql('duckdb')} is not an embedding", hint=hint)
+        return ColumnType(family=self, sql=f"FLOAT[{length}]", length=int(length))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListFamily(TypeFamily):
     """Lists of any length whose items are not null."""
 
@@ -393,6 +411,7 @@ class Families(NamedTuple):
     enum: TypeFamily
     struct: TypeFamily
     map: TypeFamily
+    vector: TypeFamily
     list: TypeFamily
 
 
@@ -525,6 +544,16 @@ FAMILIES = Families(
         is_plain=False,
         wire="JSON",
     ),
+    vector=VectorFamily(
+        names=("ARRAY",),
+        written="FLOAT[n] for an embedding",
+        schema={"type": "array"},
+        json_kinds=("ARRAY",),
+        expected="a list of numbers",
+        tokens=0,  # nothing is written
+        measure="value",
+        is_plain=False,
+    ),
     list=ListFamily(
         names=("ARRAY", "LIST"),
         written="or a list of one of these",
@@ -542,8 +571,8 @@ SUPPORTED_TYPES = f"use {', '.join(family.written for family in FAMILIES)}"
 
 def parse_type(node: exp.DataType, place: DdlPlace) -> ColumnType:
     """Returns the type that sqlglot parsed. Raises ModelError if an output cannot hold it."""
-    found = next((family for family in FAMILIES if node.this.name in family.names), None)
-    kind = found.parse(node, place) if found else None
+    found = (family.parse(node, place) for family in FAMILIES if node.this.name in family.names)
+    kind = next(filter(None, found), None)
     if kind is None:
         sql = node.sql("duckdb", comments=False)
         raise place.error(f"the output cannot hold {sql}", hint=SUPPORTED_TYPES)

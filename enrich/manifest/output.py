@@ -59,12 +59,24 @@ class Output:
         """Whether it is a single VARCHAR, as `response_format: text` needs it."""
         return len(self.columns) == 1 and self.columns[0].type.family is FAMILIES.text
 
+    @property
+    def is_vector(self) -> bool:
+        """Whether it is a single vector, as an endpoint for embeddings returns it."""
+        return len(self.columns) == 1 and self.columns[0].type.family is FAMILIES.vector
+
+    @property
+    def has_vector(self) -> bool:
+        """Whether there is a vector anywhere in it."""
+        return any(_has_vector(column.type) for column in self.columns)
+
     def render_schema(self) -> dict[str, Any]:
         """Returns the JSON Schema of an answer."""
         return render_object({column.name: column.render_schema() for column in self.columns})
 
     def count_tokens(self) -> float:
         """Returns an estimate of the tokens of an answer."""
+        if self.is_vector:
+            return 0.0
         return sum(
             count_key_tokens(column.name) + column.type.family.count_tokens(column.type)
             for column in self.columns
@@ -88,6 +100,10 @@ class Output:
             hint = "write it as in CREATE TABLE: summary VARCHAR NOT NULL"
             raise ModelError(f"{source}:{line}: the output has no column", hint=hint)
         return cls(ddl=ddl, columns=tuple(columns), checks=tuple(checks))
+
+
+def _has_vector(kind: ColumnType) -> bool:
+    return kind.family is FAMILIES.vector or any(_has_vector(part.type) for part in kind.parts)
 
 
 def _split_items(ddl: str, *, source: str, line: int) -> Iterator[tuple[str, int]]:

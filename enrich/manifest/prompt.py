@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from enrich.manifest.data_test import DataTest
 
 Role = Literal["system", "user", "assistant"]
-ResponseFormat = Literal["json_schema", "json_object", "text"]
-Endpoint = Literal["/v1/chat/completions", "/v1/responses"]
+WrittenFormat = Literal["json_schema", "json_object", "text"]
+"""What `response_format` can be set to."""
+ResponseFormat = Literal[WrittenFormat, "vector"]
+"""The form of an answer: what was asked for, or the vector of an embedding."""
+Endpoint = Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings"]
+EMBEDDINGS: Endpoint = "/v1/embeddings"
 
 ROLES: tuple[Role, ...] = get_args(Role)
 ROLE_LINE = re.compile(r"^(system|user|assistant):[ \t]*$", re.MULTILINE)
@@ -122,6 +126,16 @@ class Prompt:
     def expressions(self) -> tuple[Expression, ...]:
         return tuple(list_expressions(self.messages))
 
+    @property
+    def embeds(self) -> bool:
+        """Whether its answers are embeddings."""
+        return self.endpoint == EMBEDDINGS
+
+    def merge_params(self, usual: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the parameters of its requests; `usual` are those that project.yml sets for
+        all prompts, which are parameters of an answer in words."""
+        return {**({} if self.embeds else usual), **self.params}
+
     @classmethod
     def from_path(cls, path: Path, *, source: str, values: Mapping[str, Any]) -> Prompt:
         """Reads a .prompt.md file. `source` is its name in messages, and `values` are the values of
@@ -141,7 +155,7 @@ class Prompt:
         for word in ("key", "output"):
             if not settings.values.get(word):
                 raise ModelError(f"{source}: '{word}' is not set", hint=f"as in:\n{PROMPT_EXAMPLE}")
-        form = settings.read_choice("response_format", get_args(ResponseFormat), "json_schema")
+        form = settings.read_choice("response_format", get_args(WrittenFormat), "json_schema")
         endpoint = settings.read_choice("endpoint", get_args(Endpoint), "/v1/chat/completions")
         params = _read_params(settings)
         written = tuple(_parse_messages(body, source=source, line=first))
@@ -161,7 +175,7 @@ class Prompt:
             fallbacks=tuple(fallbacks),
             provider=settings.read_text("provider"),
             endpoint=cast("Endpoint", endpoint),
-            response_format=cast("ResponseFormat", form),
+            response_format="vector" if endpoint == EMBEDDINGS else cast("ResponseFormat", form),
             max_attempts=settings.read_integer("max_attempts"),
             retry=read_outcomes(settings, RETRIED_OUTCOMES) if "retry" in settings.values else None,
             tags=settings.read_words("tags"),
@@ -188,6 +202,7 @@ class Prompt:
             if key.lower() in names:
                 hint = "the key is always part of the table; remove it from the output"
                 raise settings.make_error("output", f"cannot contain '{key}'", hint=hint)
+        self._check_embedding(settings)
         if self.response_format == "text" and not self.output.is_text:
             hint = "write `output: caption VARCHAR NOT NULL`, or take response_format: json_schema"
             raise settings.make_error(
@@ -204,6 +219,34 @@ class Prompt:
                 hint = "move it below the line `user:`"
                 what = "an image must be in a user message"
                 raise ModelError(f"{self.source}:{image.line}: {what}", hint=hint)
+
+    def _check_embedding(self, settings: YamlSettings) -> None:
+        """Raises ModelError for an embedding that is asked for like words, or words that are asked
+        for like an embedding."""
+        if not self.embeds:
+            if self.output.has_vector:
+                hint = f"an llm writes no vectors; set endpoint: {EMBEDDINGS}"
+                raise settings.make_error("output", "has a vector", hint=hint)
+            return
+        if not self.output.is_vector:
+            hint = "write `output: embedding FLOAT[384]`, with the length of the llm's vectors"
+            raise settings.make_error("output", "is not one vector", hint=hint)
+        if "response_format" in settings.values:
+            hint = "remove it: the answer is a vector"
+            raise settings.make_error(
+                "response_format", "means nothing for an embedding", hint=hint
+            )
+        asked, length = self.params.get("dimensions"), self.output.columns[0].type.length
+        if asked is not None and asked != length:
+            hint = f"dimensions: {length}, or write FLOAT[{asked}]"
+            what = f"asks for {asked} dimensions, but the output holds {length}"
+            raise settings.make_error("params", what, hint=hint)
+        if "encoding_format" in self.params:
+            hint = "remove encoding_format; enrich reads numbers"
+            raise settings.make_error("params", "cannot contain 'encoding_format'", hint=hint)
+        if len(self.messages) > 1 or self.images or self.messages[0].role == "assistant":
+            hint = "an embedding is made of one text: remove images, and lines such as `system:`"
+            raise ModelError(f"{self.source}: this is not one text", hint=hint)
 
 
 def read_llms(settings: YamlSettings) -> tuple[str, ...]:

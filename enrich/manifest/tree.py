@@ -77,6 +77,8 @@ QUERY_PARTS = (
 )
 """Parts of a SELECT that an expression cannot have."""
 
+SEARCH_MACRO = ["enrich", "nearest"]
+"""The macro in every warehouse that is told by a text which table to read."""
 TablePath = tuple[str, ...]
 
 
@@ -249,7 +251,9 @@ def _note_names(node: Mapping[str, Any], kind: str, tree: Tree, known: frozenset
         # A recursive query with USING KEY reads its own earlier rows as `recurring.NAME`.
         if path[:1] != ("recurring",) and (len(path) > 1 or path[0] not in known):
             tree.tables.add(path)
-    if node.get("function_name") and not node.get("is_operator"):
+    if read := _find_searched_table(node):
+        tree.tables.add(read)
+    elif node.get("function_name") and not node.get("is_operator"):
         name = str(node["function_name"]).lower()
         tree.calls.setdefault(name, tree.find_line(int(node.get("query_location") or 0)))
     names = node.get("column_names") or []
@@ -269,6 +273,17 @@ def _note_names(node: Mapping[str, Any], kind: str, tree: Tree, known: frozenset
         tree.clauses.add("DISTINCT ON without ORDER BY")
     if kind in ("WINDOW_ROW_NUMBER", "ROW_NUMBER") and not node.get("orders"):
         tree.clauses.add("row_number() without ORDER BY")
+
+
+def _find_searched_table(call: Mapping[str, Any]) -> TablePath:
+    """Returns the table that a call of enrich's own macro `enrich.nearest` searches; () for any
+    other call, and for a table that is not named by a text."""
+    path = (call.get("qualified_name") or {}).get("path") or []
+    if [str(part).lower() for part in path[-2:]] != SEARCH_MACRO:
+        return ()
+    first = call["arguments"][0]["expression"] if call.get("arguments") else {}
+    literal = first.get("literal") or {}
+    return tuple(literal["text"].lower().split(".")) if literal.get("kind") == "STRING" else ()
 
 
 def _strip_semicolons(sql: str) -> str:

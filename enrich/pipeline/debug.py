@@ -19,7 +19,13 @@ from enrich.pipeline.finding import Finding
 from enrich.pipeline.fitness import list_doubts
 from enrich.pipeline.seed import load_seeds
 from enrich.pipeline.trial import ask_trials
-from enrich.providers.capabilities import check_provider, describe_api, has_llm, quote_price
+from enrich.providers.capabilities import (
+    check_provider,
+    choose_endpoint,
+    describe_api,
+    has_llm,
+    quote_price,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,8 +184,10 @@ def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[
     what = f"provider {name}"
     try:
         provider = flow.workspace.open_provider(name)
-        endpoint = next(model.own_prompt.endpoint for model in models)
-        check_provider(provider, images=False, endpoint=endpoint)
+        endpoints = dict.fromkeys(model.own_prompt.endpoint for model in models)
+        chosen = {endpoint: choose_endpoint(provider, endpoint) for endpoint in endpoints}
+        for endpoint, each in chosen.items():
+            check_provider(each, images=False, endpoint=endpoint)
         api = describe_api(provider)
         if api:
             yield Finding(what=what, verdict="ok", detail=api)
@@ -187,7 +195,7 @@ def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[
         yield _report_failure(what, problem)
         return
     prompts = [model.own_prompt for model in models]
-    named = {llm or provider.llm for each in prompts for llm in (each.llm, *each.fallbacks)}
+    named = {llm for each in prompts for llm in _list_llms(each, chosen[each.endpoint])}
     for llm in sorted(named - {""}):  # `_check_models` reports a model without one
         try:
             there = has_llm(provider, llm)
@@ -195,9 +203,13 @@ def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[
             yield _report_failure(what, problem)
             return
         yield _report_llm(what, llm, there)
-    for model in models:
-        if model.prompt:
-            yield from _check_price(flow, provider, model.prompt, what)
+    for prompt in prompts:
+        yield from _check_price(flow, chosen[prompt.endpoint], prompt, what)
+
+
+def _list_llms(prompt: Prompt, provider: Provider) -> tuple[str, ...]:
+    """Returns the llms that a prompt is sent to."""
+    return (prompt.llm or provider.llm, *prompt.fallbacks)
 
 
 def _report_llm(what: str, llm: str, there: bool | None) -> Finding:
@@ -213,8 +225,7 @@ def _report_llm(what: str, llm: str, there: bool | None) -> Finding:
 
 def _check_price(flow: Flow, provider: Provider, prompt: Prompt, what: str) -> Iterator[Finding]:
     """Report llms without a known price: a failure with a budget, which then refuses the run."""
-    llms = (prompt.llm or provider.llm, *prompt.fallbacks)
-    unpriced = [llm for llm in llms if quote_price(provider, llm) is None]
+    unpriced = [llm for llm in _list_llms(prompt, provider) if quote_price(provider, llm) is None]
     budgets = (flow.config.budget, prompt.budget)
     bound = any(amount is not None for b in budgets for amount in (b.run, b.model, b.month))
     hint = "set it under `prices:` of the provider in project.yml"

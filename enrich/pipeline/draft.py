@@ -19,6 +19,7 @@ from enrich.pipeline.plan import Plan
 from enrich.pipeline.portion import (
     Portion,
     Spending,
+    limit_results,
     list_portions,
     list_todo,
     measure_spend,
@@ -64,7 +65,7 @@ def compile_for(
     check_fitness(config, provider, model)
     prompt = model.own_prompt
     llm = prompt.llm or provider.llm
-    params = {**config.params, **prompt.params}
+    params = prompt.merge_params(config.params)
     return compile_model(database, model, llm=llm, identity=identity, params=params)
 
 
@@ -159,7 +160,8 @@ def _plan_portions(
         spending = _find_spending(
             database, provider, each, run, asks=bool(asked), foreseen=foreseen, ahead=spend
         )
-        planned = plan_portion(database, portion, spending, provider.limits)
+        limits = limit_results(provider.limits, work.prompt.output)
+        planned = plan_portion(database, portion, spending, limits)
         portions.append(planned)
         spend += measure_spend(database, planned)
     return portions, spend

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]:
-    """Returns the SQL that a model becomes and, unless it is a plain one, the JSON Schema and the
-    first request, which is None if no row can be asked. Sends nothing."""
+    """Returns the SQL that a model becomes and, unless it is a plain one, the JSON Schema, which is
+    None for an embedding, and the first request, which is None if no row can be asked. Sends
+    nothing."""
     model = flow.graph.find_model(name)
     load_seeds(flow)
     flow.check_seeds(model)
@@ -40,6 +41,6 @@ def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]
         }
     return {
         "sql": work.snapshot,
-        "schema": model.own_prompt.output.render_schema(),
+        "schema": None if work.prompt.embeds else work.prompt.output.render_schema(),
         "request": first,
     }

@@ -49,7 +49,7 @@ def _list_objections(config: Config, provider: Provider, prompt: Prompt) -> list
             endpoint=prompt.endpoint,
             response_format=prompt.response_format,
             images=bool(prompt.images),
-            params={**config.params, **prompt.params},
+            params=prompt.merge_params(config.params),
         )
         for llm in (prompt.llm or provider.llm, *prompt.fallbacks)
     )

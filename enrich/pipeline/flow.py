@@ -10,7 +10,13 @@ from enrich.errors import DiskError, EnrichError, InputError, Locked
 from enrich.pipeline.plan import OtherPrices
 from enrich.pipeline.publish import check_answers, check_names
 from enrich.pipeline.run import check_model
-from enrich.providers.capabilities import NOW, choose_now, is_at_once, quote_price
+from enrich.providers.capabilities import (
+    NOW,
+    choose_endpoint,
+    choose_now,
+    is_at_once,
+    quote_price,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +87,8 @@ class Flow:
 
     def open_provider(self, model: Model, override: str | None = None) -> Provider:
         """Returns the provider that answers a model."""
-        return self.workspace.open_provider(self.name_provider(model, override))
+        provider = self.workspace.open_provider(self.name_provider(model, override))
+        return choose_endpoint(provider, model.own_prompt.endpoint)
 
     def name_provider(self, model: Model, override: str | None = None) -> str:
         """Returns the name of the provider that answers a model; `override` is the command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -17,10 +17,16 @@ if TYPE_CHECKING:
     from enrich.db.database import Database, Ledger
     from enrich.ledger.budget import Remaining
     from enrich.ledger.run import Run
+    from enrich.manifest.output import Output
     from enrich.pricing.estimate import TokenRate
     from enrich.pricing.price import Price
     from enrich.providers import Limits
 
+NUMBER_BYTES = 22
+"""How long a number of a vector can be as JSON, with its comma."""
+RESULT_BYTES = 200_000_000
+"""How large the result file of a batch of embeddings may be, which no provider limits: a vector is
+many times as long as its text."""
 LEAST_PROBE, MOST_PROBE = 3, 20
 """How many requests go first if there is a budget and no answer to estimate from: a twentieth,
 within these bounds. One or two say little about the average, and more cost more if the estimate is
@@ -89,6 +95,14 @@ def plan_portion(
     sent = cut_probe(spending, paid)
     cuts = cut_batches(database, portion, limits, paid=sent)
     return PlannedPortion(portion=portion, spending=spending, paid=paid, sent=sent, cuts=cuts)
+
+
+def limit_results(limits: Limits, output: Output) -> Limits:
+    """Returns the limits with fewer requests for each batch if their answers are long vectors."""
+    if not output.is_vector:
+        return limits
+    most = RESULT_BYTES // ((output.columns[0].type.length or 1) * NUMBER_BYTES)
+    return replace(limits, requests=max(1, min(limits.requests, most)))
 
 
 def list_portions(database: Database, versions: Sequence[Version]) -> list[Portion]:

@@ -22,7 +22,7 @@ OTHER_FORMATS = {
 def find_remedy(words: str, prompt: Prompt, config: Config, *, provider: str) -> str:
     """Returns what to do about a refusal in these words, as one sentence that names the file and
     the line; "" if they are not about a part of the request that the project decides."""
-    params = {**config.params, **prompt.params}
+    params = prompt.merge_params(config.params)
     refusal = read_refusal(words, params)
     if refusal is None:
         return ""

@@ -99,11 +99,14 @@ def _find_picture(config: Config, path: str) -> tuple[Path | None, str | None]:
 def measure_content(database: Warehouse, work: CompiledModel) -> Content:
     """Returns the average text and picture tokens of the sendable rows of `temp._enrich_snapshot`.
 
-    Both are 0 for a model without pictures, whose text is measured by the bytes of its requests.
+    Both are 0 for a model without pictures, whose text is measured by the bytes of its requests;
+    but only the text of an embedding counts, since its settings are none of its tokens.
     """
-    images = work.prompt.images
+    images, embeds = work.prompt.images, work.prompt.embeds
     requests, text = (
-        database.fetch_one(inputs.render_text_total(), overhead=work.overhead) if images else (0, 0)
+        database.fetch_one(inputs.render_text_total(), overhead=0 if embeds else work.overhead)
+        if images or embeds
+        else (0, 0)
     )
     if not requests:
         return Content(text=0.0, pictures=pictures.NO_TOKENS)

@@ -13,6 +13,7 @@ from enrich.pipeline.fallback import pass_on
 from enrich.pipeline.portion import (
     Spending,
     assign_batches,
+    limit_results,
     list_portions,
     list_todo,
     plan_portion,
@@ -155,10 +156,12 @@ def plan_again(
     provider = open_provider(run.provider)
     named = {version.id: version for version in versions}
     for portion in list_portions(database, versions):
-        spending = _find_spending(database, provider, run, named[portion.version_id])
+        version = named[portion.version_id]
+        spending = _find_spending(database, provider, run, version)
+        limits = limit_results(provider.limits, version.parsed_output)
         # Below this share, all of them stay held.
         least = LEAST_SHARE if replan else 0.0
-        planned = plan_portion(database, portion, spending, provider.limits, least=least)
+        planned = plan_portion(database, portion, spending, limits, least=least)
         # Each portion is planned on what those before it leave.
         assign_batches(database, run, planned)
     return requests

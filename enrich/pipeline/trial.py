@@ -20,7 +20,7 @@ from enrich.pipeline.remedy import find_remedy
 from enrich.pricing.estimate import LIMIT_PARAMETERS
 from enrich.pricing.price import format_usd
 from enrich.pricing.reasoning import is_reasoning
-from enrich.providers.capabilities import answer_now, quote_price
+from enrich.providers.capabilities import answer_now, choose_endpoint, quote_price
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from enrich.pipeline.flow import Flow
     from enrich.providers import Provider
 
-TrialKind = Literal["text", "schema", "JSON mode", "image", "length"]
+TrialKind = Literal["text", "schema", "JSON mode", "image", "length", "embedding"]
 
 # A red square of 16 x 16 pixels: some servers refuse smaller pictures.
 SQUARE = (
@@ -47,6 +47,7 @@ QUESTIONS: Mapping[TrialKind, str] = {
     "JSON mode": 'Reply with this JSON and nothing else: {"answer": "{{ word }}"}',
     "image": f"Say {{{{ word }}}} if this square is red, otherwise its color.\n\n![]({SQUARE})",
     "length": "Say {{ word }}, and then count from one to a hundred in words.",
+    "embedding": "Say {{ word }}.",
 }
 SHORT_LIMITS = {"/v1/chat/completions": 5, "/v1/responses": 16}
 """Output tokens that the question about length allows; /v1/responses takes no less."""
@@ -69,7 +70,8 @@ def ask_trials(flow: Flow, provider: Provider, models: Sequence[Model]) -> Itera
     Says before what that costs, and yields a finding for each question."""
     by_llm: dict[str, list[Model]] = {}
     for model in models:
-        llm = model.own_prompt.llm or provider.llm
+        prompt = model.own_prompt
+        llm = prompt.llm or choose_endpoint(provider, prompt.endpoint).llm
         if llm:  # a model without one is reported with the models
             by_llm.setdefault(llm, []).append(model)
     for llm, asked in sorted(by_llm.items()):
@@ -90,12 +92,14 @@ def _list_kinds(models: Sequence[Model]) -> Iterator[tuple[TrialKind, Model]]:
     """Yields each kind of request that the models need, with the first model that needs it."""
     forms = {model.own_prompt.response_format: model for model in reversed(models)}
     pictured = next((model for model in models if model.own_prompt.images), None)
+    worded = next((model for model in models if not model.own_prompt.embeds), None)
     needed: dict[TrialKind, Model | None] = {
-        "text": models[0],
+        "text": worded,
         "schema": forms.get("json_schema"),
         "JSON mode": forms.get("json_object"),
         "image": pictured,
-        "length": models[0],
+        "length": worded,
+        "embedding": forms.get("vector"),
     }
     yield from ((kind, model) for kind, model in needed.items() if model is not None)
 
@@ -103,14 +107,18 @@ def _list_kinds(models: Sequence[Model]) -> Iterator[tuple[TrialKind, Model]]:
 def _write_trial(flow: Flow, llm: str, kind: TrialKind, model: Model) -> Trial:
     """Returns the question of a kind with the parameters of a model's requests."""
     own = model.own_prompt
-    params = {**flow.config.params, **own.params}
+    params = own.merge_params(flow.config.params)
     limit = next((name for name in LIMIT_PARAMETERS if name in params), "")
     if not limit:
         limit = "max_completion_tokens" if is_reasoning(llm) else "max_tokens"
         limit = "max_output_tokens" if own.endpoint == "/v1/responses" else limit
     if kind == "length":
         params[limit] = SHORT_LIMITS[own.endpoint]
-    form = SETTINGS.get(kind, SETTINGS["text"])
+    form = (
+        f"output: vector {own.output.columns[0].type.sql}"
+        if own.embeds
+        else SETTINGS.get(kind, SETTINGS["text"])
+    )
     text = f"---\nkey: id\nendpoint: {own.endpoint}\n{form}\n---\nuser:\n{QUESTIONS[kind]}\n"
     prompt = Prompt.parse(text, source="enrich debug --ask", values={})
     body = RequestBody.from_prompt(prompt, llm=llm, params=params)
@@ -144,6 +152,8 @@ def _try_one(flow: Flow, provider: Provider, trial: Trial, *, what: str) -> Find
         hint = find_remedy(problem.message, prompt, flow.config, provider=provider.name)
         detail = f"{trial.kind}: refused: {problem.message}"
         return Finding(what=what, verdict="fail", detail=detail, hint=hint or problem.hint)
+    if trial.kind == "embedding":
+        return _judge_vector(trial, reply, what=what)
     text, ending = _read_answer(reply)
     return _judge_trial(trial, text, ending, what=what)
 
@@ -164,6 +174,19 @@ def _judge_trial(trial: Trial, text: str, ending: str, *, what: str) -> Finding:
     hint = f"try another `response_format` in {trial.model.own_prompt.source}, or another llm"
     detail = f"{trial.kind}: it was taken, but the answer is {said}, which ended with '{ending}'"
     return Finding(what=what, verdict="warn", detail=detail, hint=hint)
+
+
+def _judge_vector(trial: Trial, body: Mapping[str, Any], *, what: str) -> Finding:
+    """Returns whether an answer is a vector of the length that the output holds."""
+    data = body.get("data")
+    vector = data[0].get("embedding") if isinstance(data, list) and data else None
+    length = len(vector) if isinstance(vector, list) else 0
+    if length == trial.model.own_prompt.output.columns[0].type.length:
+        detail = f"embedding: works, it has {length} numbers"
+        return Finding(what=what, verdict="ok", detail=detail)
+    hint = f"write FLOAT[{length}] in {trial.model.own_prompt.source}" if length else "see its docs"
+    detail = f"embedding: it has {length} numbers, which do not fit the output"
+    return Finding(what=what, verdict="fail", detail=detail, hint=hint)
 
 
 def _send_line(flow: Flow, provider: Provider, line: str) -> Mapping[str, Any]:

@@ -90,11 +90,11 @@ class TokenRate:
             (params[word] for word in LIMIT_PARAMETERS if _is_limit(params.get(word))),
             default=tokens,
         )
-        pictures = bool(prompt.images)
+        counted = bool(prompt.images) or prompt.embeds
         return cls(
             answers=0,
-            per_byte=0.0 if pictures else 1 / BYTES_PER_TOKEN,
-            per_request=content.text / BYTES_PER_TOKEN if pictures else 0.0,
+            per_byte=0.0 if counted else 1 / BYTES_PER_TOKEN,
+            per_request=content.text / BYTES_PER_TOKEN if counted else 0.0,
             pictures=content.pictures,
             output=min(tokens, most),
         )

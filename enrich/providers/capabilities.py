@@ -49,6 +49,14 @@ class AnswersAtOnce(Protocol):
 
 
 @runtime_checkable
+class ServesEndpoints(Protocol):
+    """Answers different endpoints with different llms."""
+
+    def serving(self, endpoint: str) -> Provider:
+        """Returns the same provider with the llm that answers this endpoint."""
+
+
+@runtime_checkable
 class KeepsBudget(Protocol):
     """Can stop a batch before it costs more than it may."""
 
@@ -132,6 +140,11 @@ def choose_now(provider: Provider) -> Provider:
         what = f"provider '{provider.name}' only answers batches: no previews, no --now"
         raise ProviderError(what, hint="enrich run sends the rows in batches")
     return provider.answering_now(f"{provider.name.removesuffix(NOW)}{NOW}")
+
+
+def choose_endpoint(provider: Provider, endpoint: str) -> Provider:
+    """Returns the same provider with the llm that answers this endpoint."""
+    return provider.serving(endpoint) if isinstance(provider, ServesEndpoints) else provider
 
 
 def is_at_once(provider: Provider) -> bool:

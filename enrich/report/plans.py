@@ -91,6 +91,8 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
         ("input tokens", plan.estimate.input, basis),
         ("output tokens", plan.estimate.output, f"{thought:,.0f} to think" if thought else ""),
     ):
+        if not tokens.high:  # an embedding has no output
+            continue
         between = f"{tokens.low:,.0f} to {tokens.high:,.0f}"
         yield word, f"{tokens.likely:,.0f}", f"{between}, {note}" if note else between
     source = plan.price.source if plan.price else f"set it under `prices:` of '{plan.provider}'"

@@ -24,6 +24,8 @@ MIN_COLUMN = 14
 """The letters that a column must have room for, if its cells are that long, to be readable."""
 MAX_UNBROKEN_NAME = 40
 """The letters up to which a name in the first column is not broken, so that it can be copied."""
+MANY_NUMBERS = 16
+"""The longest list of numbers that people read as numbers."""
 DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -42,7 +44,11 @@ def format_value(value: Any) -> str:  # noqa: ANN401  # any SQL value
     """Returns a value as one line of text."""
     if value is None:
         return "NULL"
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
+        # An embedding: DuckDB's Python client returns an array as a tuple.
+        is_vector = len(value) > MANY_NUMBERS and all(isinstance(item, float) for item in value)
+        if is_vector:
+            return f"[{', '.join(f'{item:.4g}' for item in value[:3])}, ...] of length {len(value)}"
         return f"[{', '.join(format_value(item) for item in value)}]"
     if isinstance(value, (datetime, date)):
         return str(value)

@@ -34,7 +34,7 @@ SELECT run, request.batch, request.custom_id, request.fingerprint, request.attem
         ELSE CASE WHEN code = 'unreadable_line' THEN 'the result line is not JSON' ELSE fault END
     END,
     status_code, finish, coalesce(content, refusal), llm, input_tokens, cached_tokens,
-    output_tokens, reasoning_tokens, $judged_by, now()::TIMESTAMP
+    output_tokens, reasoning_tokens, $judged_by, now()::TIMESTAMP, vector
 FROM ledger.requests AS request JOIN temp._enrich_reading AS reading ON reading.batch = request.batch
     LEFT JOIN temp._enrich_judged AS line
         ON line.batch = request.batch AND line.custom_id = request.custom_id

@@ -52,16 +52,17 @@ class Preset:
     """What `type: NAME` stands for.
 
     The address, the environment variable that holds the key ("": none is needed), the llm of a
-    prompt that names none ("": it must be named), and the API. Whether the server has answers by a
-    JSON Schema, JSON mode and `images`. The parameters that it refuses, each with what to take in
-    its place ("": nothing). Its `service_tiers`; None if they are not known. `prices`: the seller
-    in genai-prices, `address` for the one that its address tells, or `free`, where the electricity
-    is your own.
+    prompt that names none and that of an embedding ("": it must be named), and the API. Whether the
+    server has answers by a JSON Schema, JSON mode and `images`. The parameters that it refuses,
+    each with what to take in its place ("": nothing). Its `service_tiers`; None if they are not
+    known. `prices`: the seller in genai-prices, `address` for the one that its address tells, or
+    `free`, where the electricity is your own.
     """
 
     base_url: str = ""
     key_variable: str = ""
     llm: str = ""
+    embedding_llm: str = ""
     api: ApiWay = "chat"
     schema: Support = "some"
     json_mode: Support = "some"
@@ -77,7 +78,12 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "openai": Preset(key_variable="OPENAI_API_KEY", llm="gpt-4o-mini", api="auto"),
+    "openai": Preset(
+        key_variable="OPENAI_API_KEY",
+        llm="gpt-4o-mini",
+        embedding_llm="text-embedding-3-small",
+        api="auto",
+    ),
     "ollama": Preset(
         base_url="http://localhost:11434/v1",
         schema="yes",
@@ -131,6 +137,7 @@ PRESETS: Mapping[str, Preset] = {
     "mistral": Preset(
         base_url="https://api.mistral.ai/v1",
         key_variable="MISTRAL_API_KEY",
+        embedding_llm="mistral-embed",
         api="batch",
         schema="yes",
         json_mode="yes",
@@ -162,6 +169,7 @@ PRESETS: Mapping[str, Preset] = {
     "gemini": Preset(
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         key_variable="GEMINI_API_KEY",
+        embedding_llm="gemini-embedding-001",
         api="batch",
         schema="yes",
         json_mode="yes",

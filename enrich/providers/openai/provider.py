@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from enrich.errors import ProviderError
+from enrich.manifest.prompt import EMBEDDINGS
 from enrich.pricing.price import BATCH_DISCOUNT, FREE_PRICE, Price, find_price
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.executor.batches import make_batch_id
@@ -47,6 +48,7 @@ class OpenAIProvider:
     prices: Mapping[str, Price | str] = field(default_factory=dict)
     discount: float | None = None
     kind: str = "openai"
+    embedding_llm: str = ""
 
     keys: ClassVar[tuple[str, ...]] = OPENAI_KEYS
 
@@ -60,6 +62,7 @@ class OpenAIProvider:
         return cls(
             name=opening.name,
             llm=settings.read_text("llm", PRESETS[opening.kind].llm),
+            embedding_llm=settings.read_text("embedding_llm", PRESETS[opening.kind].embedding_llm),
             kind=opening.kind,
             account=account,
             limits=opening.limits,
@@ -174,6 +177,10 @@ class OpenAIProvider:
             except openai.NotFoundError as problem:
                 return False if problem.code == "model_not_found" else None
         return None if self.account.azure_endpoint else True
+
+    def serving(self, endpoint: str) -> Self:
+        """Returns the same provider with the llm that answers this endpoint."""
+        return replace(self, llm=self.embedding_llm) if endpoint == EMBEDDINGS else self
 
     def answering_now(self, name: str) -> Self:
         """Returns the same provider, which answers batches through chat."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 OPENAI_KEYS = (
     "api",
     "llm",
+    "embedding_llm",
     "api_key",
     "base_url",
     "organization",

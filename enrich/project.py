@@ -154,15 +154,24 @@ class Project:
         name: str,
         *,
         llm: str = "",
+        alone: bool = False,
         limit: int = 20,
         where: str = "",
         provider: str | None = None,
     ) -> Comparison:
         """Answer a sample of rows with the working prompt and compare the answers with the
-        published ones, or, with `llm`, with those of that llm to the same prompt."""
+        published ones, or, with `llm`, with those of that llm to the same prompt. With `alone`,
+        each row is asked by itself, not in a pack."""
         self.files.check_writable()
-        flow = self._flow()
-        return compare_model(flow, name, provider=provider, llm=llm, limit=limit, where=where)
+        return compare_model(
+            self._flow(),
+            name,
+            provider=provider,
+            llm=llm,
+            alone=alone,
+            limit=limit,
+            where=where,
+        )
 
     def evaluate(
         self, name: str, labels: str, *, columns: Mapping[str, str] | None = None

@@ -363,6 +363,10 @@ PROMPT = {
                 WORDS,
             ),
             "provider": said("The provider's name; the project's if not set.", TEXT),
+            "pack": said(
+                "How many rows share a request, whose instructions are then paid for once.",
+                {"type": "integer", "minimum": 1, "maximum": prompt.MOST_PACKED},
+            ),
             "endpoint": said(
                 "The API that is asked.",
                 one_of(get_args(prompt.Endpoint)),

@@ -332,6 +332,8 @@ JUDGE = Judge(
     form="json_schema",
     output=Output.parse("line VARCHAR NOT NULL", source="test"),
     prefix="",
+    packed=False,
+    params={},
 )
 
 

@@ -54,6 +54,7 @@ def preview_command(
 @click.argument("name", metavar="MODEL", shell_complete=completing.complete_enrichments)
 @sample_options(20)
 @click.option("--llm", default="", metavar="NAME", help="Another llm, for the same prompt.")
+@click.option("--alone", is_flag=True, help="Ask each row by itself, not in a pack.")
 @provider_option
 @var_option
 @json_option
@@ -64,23 +65,28 @@ def compare_command(
     limit: int,
     where: str,
     llm: str,
+    alone: bool,
     provider: str | None,
     as_json: bool,
 ) -> None:
     """Compare the working prompt of MODEL with what is published, on a sample of its rows.
 
-    With --llm, two llms are compared on the same requests. The sample is the same each time. The
-    answers are kept, so no run pays for them again.
+    With --llm, two llms are compared on the same requests. With --alone, you see what sharing
+    requests has changed. The sample is the same each time. The answers are kept, so no run pays for
+    them again.
 
     \b
     Example:
       enrich compare movies_categories -n 50
       enrich compare movies_categories --llm gpt-4o --provider openai
+      enrich compare movies_categories --alone
     """
     from enrich import report
 
     with context.open_project() as project:
-        comparison = project.compare(name, limit=limit, where=where, llm=llm, provider=provider)
+        comparison = project.compare(
+            name, limit=limit, where=where, llm=llm, alone=alone, provider=provider
+        )
     (report.print_comparison_json if as_json else report.print_comparison)(comparison)
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from hashlib import sha256
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from enrich.compiler import pack
 from enrich.db.quote import quote_text, wrap_expression
 from enrich.manifest.template import Image, Text
 
@@ -37,7 +39,7 @@ class RequestBody:
     """A request body: `prefix` followed by the value of the SQL expression `tail` for a row.
 
     `images` are the expressions that may name a picture of the row, in order; `tail` refers to the
-    n-th as `_enrich_n._enrich_url`.
+    n-th as `_enrich_n._enrich_url`. `pack` is how many rows share a request, 0 for one alone.
     """
 
     prefix: str
@@ -45,10 +47,17 @@ class RequestBody:
     images: tuple[str, ...]
     endpoint: Endpoint
     llm: str
+    pack: int = 0
 
     @classmethod
-    def from_prompt(cls, prompt: Prompt, *, llm: str, params: Mapping[str, Any]) -> RequestBody:
-        """The body of a prompt that is sent to `llm` with the parameters `params`."""
+    def from_prompt(
+        cls, prompt: Prompt, *, llm: str, params: Mapping[str, Any], packed: bool = False
+    ) -> RequestBody:
+        """The body of a prompt that is sent to `llm` with the parameters `params`; `packed`: for
+        several rows at once, if the prompt says so."""
+        size = pack.find_size(prompt.pack, params) if packed else 0
+        if size:
+            prompt, params = pack.pack_prompt(prompt, params), pack.drop_limit(params)
         pieces: list[str | SqlPiece]
         images: list[str] = []
         if prompt.embeds:
@@ -56,7 +65,7 @@ class RequestBody:
             settings = _dump_json({"model": llm, **params})
             pieces = [settings[:-1] + ',"input":', *_render_whole_text(message), "}"]
         else:
-            pieces = [_render_head(prompt, llm, params)]
+            pieces = [_render_head(prompt, llm, params, packed=bool(size))]
             for number, message in enumerate(prompt.messages):
                 pieces.append("," if number else "")
                 pieces += _render_message(message, prompt.endpoint, images)
@@ -69,6 +78,7 @@ class RequestBody:
             images=tuple(images),
             endpoint=prompt.endpoint,
             llm=llm,
+            pack=size,
         )
 
     def hash_constants(self, identity: str) -> str:
@@ -86,13 +96,18 @@ def render_line_start(endpoint: str, prefix: str) -> str:
     return f',"method":"POST","url":"{endpoint}","body":{prefix}'
 
 
-def count_line_overhead(endpoint: str, prefix: str) -> int:
-    """The bytes of a request line without its custom_id and the row's own part."""
-    return len(f'{{"custom_id":""{render_line_start(endpoint, prefix)}}}\n'.encode())
+def count_line_overhead(endpoint: str, prefix: str, size: int = 0) -> int:
+    """The bytes of a request line without its custom_id and the row's own part; of a packed line,
+    a row's share of them if `size` rows share it."""
+    whole = len(f'{{"custom_id":""{render_line_start(endpoint, prefix)}}}\n'.encode())
+    return ceil(whole / size) + pack.HEADING_BYTES if size else whole
 
 
-def render_request_lines(endpoint: str, prefix: str) -> str:
-    """A statement that writes the request lines of batch $batch to the file $path, as JSONL.
+def render_request_lines(
+    endpoint: str, prefix: str, *, packed: bool, params: Mapping[str, Any]
+) -> str:
+    """A statement that writes the request lines of batch $batch to the file $path, as JSONL; those
+    of a `packed` version with several rows each, by its `params`.
 
     It is twice as fast where DuckDB may choose the order of the lines: see
     `Database.allow_any_order`.
@@ -100,17 +115,24 @@ def render_request_lines(endpoint: str, prefix: str) -> str:
     # DuckDB writes raw text only as CSV. Without a header, delimiter and quotes that is plain
     # lines, and JSON text holds no newline that could split one.
     start = quote_text(render_line_start(endpoint, prefix))
+    lines = (
+        pack.render_packed_lines(start, params)
+        if packed
+        else f"""SELECT concat('{{"custom_id":', to_json(custom_id), {start}, tail, '}}')
+    FROM ledger.requests WHERE batch = $batch"""
+    )
     return f"""COPY (
-    SELECT concat('{{"custom_id":', to_json(custom_id), {start}, tail, '}}')
-    FROM ledger.requests WHERE batch = $batch
+    {lines}
 ) TO $path (FORMAT csv, HEADER false, DELIMITER '', QUOTE '', ESCAPE '')"""
 
 
-def _render_head(prompt: Prompt, llm: str, params: Mapping[str, Any]) -> str:
+def _render_head(prompt: Prompt, llm: str, params: Mapping[str, Any], *, packed: bool) -> str:
     """The body up to its first message: settings and schema."""
     form: dict[str, Any] = {"type": prompt.response_format}
     if prompt.response_format == "json_schema":
-        form |= {"name": SCHEMA_NAME, "strict": True, "schema": prompt.output.render_schema()}
+        schema = prompt.output.render_schema()
+        schema = pack.pack_schema(schema) if packed else schema
+        form |= {"name": SCHEMA_NAME, "strict": True, "schema": schema}
     settings: dict[str, Any] = {"model": llm, **params}
     # The two endpoints take the same format in different places: /v1/responses flat, under
     # `text.format`; /v1/chat/completions with all but the type one level down.

@@ -74,15 +74,18 @@ class CompiledModel:
             text=self.prompt.text,
             params=json.dumps(self.params, sort_keys=True),
             variables=variables.dump_values(self.prompt.variables),
+            pack=self.body.pack,
         )
 
     @property
     def chain(self) -> tuple[CompiledModel, ...]:
-        """The model for each llm that a row is asked of, in order: this one, then its fallbacks."""
+        """The model for each way in which a row is asked, in order: this one, then alone if that is
+        in a pack, then of each fallback."""
         # They differ in their prefixes alone, so a row's tail is the same for all of them.
+        alone = (self.body.llm,) if self.body.pack else ()
         bodies = (
             RequestBody.from_prompt(self.prompt, llm=llm, params=self.params)
-            for llm in self.prompt.fallbacks
+            for llm in (*alone, *self.prompt.fallbacks)
         )
         return (self, *(replace(self, body=body) for body in bodies))
 
@@ -126,7 +129,7 @@ class CompiledModel:
     @property
     def overhead(self) -> int:
         """The bytes of a request line without its custom_id and tail."""
-        return count_line_overhead(self.body.endpoint, self.body.prefix)
+        return count_line_overhead(self.body.endpoint, self.body.prefix, self.body.pack)
 
 
 def compile_model(
@@ -146,7 +149,7 @@ def compile_model(
         _check_expression(database, expression, prompt, columns)
     _check_output(database, prompt)
     _check_tests(database, model, prompt, key)
-    body = RequestBody.from_prompt(prompt, llm=llm, params=params)
+    body = RequestBody.from_prompt(prompt, llm=llm, params=params, packed=True)
     blobs = _find_blobs(database, model, prompt, body.images)
     draft = CompiledModel(
         model=model,

@@ -15,26 +15,30 @@ if TYPE_CHECKING:
 
 
 def render_later_requests() -> str:
-    """Create `temp._enrich_later`: for each request of `temp._enrich_asked` that has failed, its
+    """Create `temp._enrich_later`: for each request of `temp._enrich_asked` that has `failed`, its
     requests to the later llms. Their versions are $prompts and their digests $digests, in order,
-    and `place` counts these from 0. Only what was read after the $since-th batch is an answer."""
+    and `place` counts these from 0. Only what was read after the $since-th batch is an answer.
+
+    So it does for each row that is to be packed, which keeps the answer that it has got alone.
+    """
     # A request that was not run, or that somebody cancelled, has not failed.
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_later AS
-WITH failed AS (
-    SELECT fingerprint FROM ledger.responses
+WITH heard AS (
+    SELECT fingerprint, arg_max(outcome, (attempt, received_at)) <> 'expired' AS failed,
+        bool_or(outcome = 'ok' AND batch IN (
+            SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
+        )) AS ok
+    FROM ledger.responses
     WHERE fingerprint IN (SELECT fingerprint FROM temp._enrich_asked)
     GROUP BY fingerprint
-    HAVING arg_max(outcome, (attempt, received_at)) <> 'expired'
-        AND NOT bool_or(outcome = 'ok' AND batch IN (
-            SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
-        ))
 )
-SELECT line, asked.fingerprint AS was, later.prompt AS prompt, later.place AS place,
-    {render_fingerprint("digest")} AS fingerprint
-FROM temp._enrich_asked AS asked SEMI JOIN failed USING (fingerprint) CROSS JOIN (
+SELECT line, asked.fingerprint AS was, coalesce(failed, false) AS failed, later.prompt AS prompt,
+    later.place AS place, {render_fingerprint("digest")} AS fingerprint
+FROM temp._enrich_asked AS asked LEFT JOIN heard USING (fingerprint) CROSS JOIN (
     SELECT unnest($prompts) AS prompt, unnest($digests) AS digest,
         unnest(range(len($prompts))) AS place
-) AS later"""
+) AS later
+WHERE (failed OR packed) AND NOT coalesce(ok, false)"""
 
 
 def render_move(source: str) -> str:

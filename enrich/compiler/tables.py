@@ -116,13 +116,14 @@ def render_asked_requests(
     from 0, and picks one of them. `line` is a row's place in `source`. A row that keeps the answer
     to an earlier version asks nothing."""
     listed = ", ".join(
-        f"({quote_text(version.id if number else '')}, {number}, {version.overhead})"
+        f"({quote_text(version.id if number else '')}, {number}, {version.overhead}, "
+        f"{'true' if version.pack else 'false'})"
         for number, version in enumerate(versions)
         if place in (None, number)
     )
     return f"""CREATE OR REPLACE TEMP VIEW _enrich_asked AS
-SELECT source.rowid AS line, custom_id, fingerprint, tail, place, overhead
-FROM temp.{source} AS source JOIN (VALUES {listed}) AS version(asks, place, overhead)
+SELECT source.rowid AS line, custom_id, fingerprint, tail, place, overhead, packed
+FROM temp.{source} AS source JOIN (VALUES {listed}) AS version(asks, place, overhead, packed)
     ON coalesce(source.prompt, '') = asks
 WHERE fingerprint IS NOT NULL"""
 

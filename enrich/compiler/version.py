@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Version:
     """A version of a model, as the ledger keeps it.
 
-    `text` is the contents of the prompt file. `params` is a JSON object and `variables` is YAML;
+    `pack` is how many rows share a request, 0 for one alone. `text` is the contents of the prompt
+    file. `params` is a JSON object and `variables` is YAML;
     both are None where an earlier enrich, which did not keep them, wrote the version.
     """
 
@@ -42,6 +43,7 @@ class Version:
     text: str
     params: str | None
     variables: str | None
+    pack: int = 0
 
     @classmethod
     def from_ledger(cls, database: Ledger, version_id: str) -> Version:
@@ -69,7 +71,7 @@ class Version:
     @property
     def overhead(self) -> int:
         """The bytes of a request line without its custom_id and tail."""
-        return count_line_overhead(self.endpoint, self.prefix)
+        return count_line_overhead(self.endpoint, self.prefix, self.pack)
 
     @property
     def first_llm(self) -> str:
@@ -88,6 +90,7 @@ class Version:
         # unknown. If nothing else differs, they must be what does.
         different = {
             "llm": self.llm != before.first_llm,
+            "pack": bool(self.pack) != bool(before.pack),
             "provider": (self.identity, self.endpoint) != (before.identity, before.endpoint),
             "parameters": before.params is not None and self.params != before.params,
             "output": self.response_format != before.response_format

@@ -44,8 +44,11 @@ PROMPT_KEYS = (
     "description",
     "on_change",
     "budget",
+    "pack",
     "tests",
 )
+MOST_PACKED = 100
+"""The most rows that share a request: llms lose count of more."""
 RESERVED_PARAMS = ("model", "messages", "input", "response_format", "text", "stream")
 PROMPT_EXAMPLE = "---\nkey: id\noutput: |\n  summary VARCHAR NOT NULL\n---\nuser:\n{{ text }}"
 
@@ -95,7 +98,7 @@ class Prompt:
     If the prompt changes, rows with an answer are asked again: `sample` is the number of these
     rows, or None for all of them. `variables` are the variables that its templates and tests name,
     with their values. `llm` is asked first, "" for the provider's own; rows that fail are asked of
-    the `fallbacks`, one after the other.
+    the `fallbacks`, one after the other. `pack` is how many rows share a request, 0 for one alone.
     """
 
     source: str
@@ -114,6 +117,7 @@ class Prompt:
     tags: tuple[str, ...]
     description: str
     sample: int | None
+    pack: int
     budget: Budget
     variables: Mapping[str, Any]
     tests: tuple[DataTest, ...]
@@ -130,6 +134,10 @@ class Prompt:
     def embeds(self) -> bool:
         """Whether its answers are embeddings."""
         return self.endpoint == EMBEDDINGS
+
+    def ask_alone(self) -> Prompt:
+        """Returns the same prompt, by which each row is asked by itself."""
+        return replace(self, pack=0)
 
     def merge_params(self, usual: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the parameters of its requests; `usual` are those that project.yml sets for
@@ -181,6 +189,7 @@ class Prompt:
             tags=settings.read_words("tags"),
             description=settings.read_text("description"),
             sample=_read_sample(settings),
+            pack=_read_pack(settings),
             budget=Budget.from_settings(settings, PROMPT_BUDGETS),
             variables=_pick_variables(written, settings, values),
             tests=declared_tests.parse_tests(
@@ -203,6 +212,7 @@ class Prompt:
                 hint = "the key is always part of the table; remove it from the output"
                 raise settings.make_error("output", f"cannot contain '{key}'", hint=hint)
         self._check_embedding(settings)
+        self._check_pack(settings)
         if self.response_format == "text" and not self.output.is_text:
             hint = "write `output: caption VARCHAR NOT NULL`, or take response_format: json_schema"
             raise settings.make_error(
@@ -248,6 +258,21 @@ class Prompt:
             hint = "an embedding is made of one text: remove images, and lines such as `system:`"
             raise ModelError(f"{self.source}: this is not one text", hint=hint)
 
+    def _check_pack(self, settings: YamlSettings) -> None:
+        """Raises ModelError for rows that cannot share a request."""
+        if not self.pack:
+            return
+        if self.response_format != "json_schema":
+            hint = "remove `pack`, or `response_format`, so that a schema holds the llm to its rows"
+            raise settings.make_error("pack", "needs response_format: json_schema", hint=hint)
+        *before, last = self.messages
+        if self.images:
+            hint = "remove `pack`: a picture is the larger part of its request"
+            raise settings.make_error("pack", "does not apply to images", hint=hint)
+        if last.role != "user" or not all(message.is_fixed for message in before):
+            hint = "move each {{ }} below the last line `user:`; what is above is sent only once"
+            raise settings.make_error("pack", "needs the row in the last message", hint=hint)
+
 
 def read_llms(settings: YamlSettings) -> tuple[str, ...]:
     """Returns the llms that a row is asked of, in order; "" alone for the provider's own. Raises
@@ -274,6 +299,15 @@ def _read_sample(settings: YamlSettings) -> int | None:
         hint = "one of: all, new, {sample: 50}"
         raise settings.make_error("on_change", f"cannot be '{value}'", hint=hint)
     return sample
+
+
+def _read_pack(settings: YamlSettings) -> int:
+    """Returns how many rows share a request; 0 if none do. Raises ModelError."""
+    pack = settings.read_integer("pack")
+    if pack is not None and not 1 <= pack <= MOST_PACKED:
+        hint = f"pack: 20, at most {MOST_PACKED}"
+        raise settings.make_error("pack", f"cannot be {pack}", hint=hint)
+    return pack if pack and pack > 1 else 0
 
 
 def _read_params(settings: YamlSettings) -> dict[str, Any]:

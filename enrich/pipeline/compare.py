@@ -98,15 +98,18 @@ def compare_answers(
     *,
     provider: Provider,
     llm: str = "",
+    alone: bool = False,
     limit: int,
     where: str = "",
 ) -> Comparison:
     """Answer `limit` rows for which `where` is true with the working prompt, and compare the
-    answers with the published ones or, with `llm`, with those of that llm. The sample is always the
-    same.
+    answers with the published ones or, with `llm`, with those of that llm. With `alone`, each row
+    of the sample is asked by itself. The sample is always the same.
 
     Raises what `preview_rows` raises, and InputError if nothing has been published.
     """
+    if alone:
+        model = replace(model, prompt=model.own_prompt.ask_alone())
     if not llm:
         _check_published(files, model)
         now = ask_rows(files, config, provider, model, limit=limit, where=where, among=model.name)
@@ -116,7 +119,8 @@ def compare_answers(
             run = Run.latest(database, model.name)
             # The published answers may be from another provider, with other prices.
             was = (f"{version.llm}, published", version.llm), open_provider(run.provider)
-            working = _name_side(now, "working prompt"), provider
+            what = "each row alone" if alone else "working prompt"
+            working = _name_side(now, what), provider
             return _compare_sides(database, was, working, (now,), version=version)
     # Both sides are answered now, so the model need not have been run.
     other = replace(model, prompt=replace(model.own_prompt, llm=llm))

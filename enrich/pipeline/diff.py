@@ -105,7 +105,10 @@ def count_changes(database: Ledger, found: EarlierVersions, versions: Sequence[V
     Needs `temp._enrich_todo`."""
     states: dict[str, int] = {}
     asked: dict[str, int] = {}
-    failed = {after.id: f"failed with {was.llm}" for was, after in pairwise(versions)}
+    failed = {
+        after.id: "failed in a pack" if was.pack else f"failed with {was.llm}"
+        for was, after in pairwise(versions)
+    }
     for state, version, many in database.call("reasons", fallbacks=list(failed)):
         if state in ROW_STATES:  # the others are reasons to ask
             states[state] = many

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from enrich.manifest.model import Model
     from enrich.pipeline.diff import Changes, EarlierVersions
     from enrich.pipeline.portion import PlannedPortion
+    from enrich.pricing.estimate import Estimate
     from enrich.providers import Provider
 
 
@@ -138,6 +139,8 @@ def draft_run(
             [each.estimate for each in portions if each.portion.requests] or [portions[0].estimate]
         ),
         price=spending.price,
+        pack=work.body.pack,
+        alone=_estimate_alone(work, portions),
         fallbacks=foresee_fallbacks(database, versions, portions),
         notes=_list_notes(config, provider, work, portions) if requests else (),
     )
@@ -165,6 +168,18 @@ def _plan_portions(
         portions.append(planned)
         spend += measure_spend(database, planned)
     return portions, spend
+
+
+def _estimate_alone(work: CompiledModel, portions: Sequence[PlannedPortion]) -> Estimate | None:
+    """Returns what the rows to be packed would take if each were asked alone; None without
+    packs."""
+    if not work.body.pack:
+        return None
+    packed, alone = portions[0], portions[1]
+    requests = packed.portion.requests
+    more = requests * (work.chain[1].overhead - work.overhead)
+    known = alone.spending if alone.spending.rate.answers else packed.spending
+    return known.estimate(requests=requests, size=packed.portion.bytes + more)
 
 
 def _list_notes(

@@ -66,7 +66,8 @@ def foresee_fallbacks(
     for number in range(1, len(versions)):
         was, before, now = versions[number - 1], portions[number - 1], portions[number]
         most += before.portion.requests
-        size += before.portion.bytes
+        # Alone, each row has all that its pack shares.
+        size += before.portion.bytes + most * (versions[number].overhead - was.overhead)
         failed, asked = database.call("failed_share", prompt=was.id)[0]
         known = bool(asked) or not most
         share = failed / asked if asked else 1.0
@@ -76,6 +77,7 @@ def foresee_fallbacks(
             Fallback(
                 llm=versions[number].llm,
                 after=was.llm,
+                unpacked=bool(was.pack),
                 requests=now.portion.requests,
                 estimate=now.estimate,
                 most=most,

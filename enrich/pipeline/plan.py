@@ -67,6 +67,8 @@ class Fallback:
     `requests` are asked now, for `estimate`: the llm before it, `after`, has failed with them. Of
     the `most` requests that it may fail with in this run, it is `expected` to fail with so many,
     None if the ledger has no answers to go by. These would cost `more`, or all of `most` would.
+    `unpacked`: it is the same llm, which is asked about each row alone that it failed with in a
+    pack.
     """
 
     llm: str
@@ -76,12 +78,16 @@ class Fallback:
     most: int
     expected: int | None
     more: Estimate
+    unpacked: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
         """The same in words."""
         now = f"{self.requests:,} with which {self.after} has failed are asked of {self.llm} now"
         what = f"rows with which {self.after} fails are then asked of {self.llm}"
+        if self.unpacked:
+            now = f"{self.requests:,} whose pack has not answered them are asked alone now"
+            what = "rows that their pack does not answer are then asked alone"
         likely = f"{what}: about {self.expected or 0:,} of {self.most:,}, for {self.more}"
         cost = f", which would cost {self.more}" if self.more.cost else ""
         unknown = f"{what}: how many is not known yet, at most {self.most:,}{cost}"
@@ -101,7 +107,8 @@ class Plan:
     `after` names the models that must run before this one can be planned; then the rest is empty.
     `changed` lists the parts that differ from the version last run, and `diff` shows them.
     `settled`: every row stands for the same request as before and has its answer. `held_back` says
-    why the latest run failed. `fallbacks` are the llms after `llm`; all figures include what they
+    why the latest run failed. `pack` rows share a request (0: each has its own); `alone` is what
+    they would take if each had. `fallbacks` are the llms after `llm`; all figures include what they
     are asked now. `notes` are warnings.
     """
 
@@ -129,6 +136,8 @@ class Plan:
     diff: str = ""
     settled: bool = False
     held_back: str = ""
+    pack: int = 0
+    alone: Estimate | None = None
     fallbacks: tuple[Fallback, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -173,6 +182,8 @@ class Plan:
             return line
         batches = f"{self.batches:,} {'batch' if self.batches == 1 else 'batches'}"
         requests = f"{self.requests:,} {'request' if self.requests == 1 else 'requests'}"
+        if self.pack:
+            requests = f"{self.requests:,} rows in packs of {self.pack}"
         whose = f"{requests} to {self._whom} ({self.provider}) in {batches}"
         paid = f"{self.paid:,}" if self.paid else "none of them"
         held = f"; {self.budget} pays for {paid}" if self.paid < self.requests else ""

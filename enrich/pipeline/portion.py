@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from enrich.compiler.pack import PACK_BYTES
 from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.pricing.estimate import Estimate
 
@@ -59,13 +60,15 @@ class Cut:
 @dataclass(frozen=True, kw_only=True)
 class Portion:
     """The requests of `temp._enrich_todo` to one llm, whose version it is: from row `start` on,
-    `requests` rows of `bytes` in total. `before` is the bytes of the rows before them."""
+    `requests` rows of `bytes` in total. `before` is the bytes of the rows before them, and `pack`
+    how many of them share a line of the request file, 0 if none do."""
 
     version_id: str
     requests: int
     bytes: int
     start: int = 0
     before: int = 0
+    pack: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +123,7 @@ def list_portions(database: Database, versions: Sequence[Version]) -> list[Porti
                 bytes=int(upto) - before,
                 start=start,
                 before=before,
+                pack=versions[place].pack,
             )
         )
         before = int(upto)
@@ -232,8 +236,12 @@ def assign_batches(database: Ledger, run: Run, planned: PlannedPortion) -> list[
     ]
     if batches:
         starts = [each.start for each in planned.cuts]
-        upto = portion.start + portion.requests
-        database.call("assign", batches=batches, starts=starts, upto=upto)
+        placed = {"batches": batches, "starts": starts, "upto": portion.start + portion.requests}
+        if portion.pack:
+            most = {"pack": portion.pack, "most_bytes": PACK_BYTES}
+            database.call("assign_packed", **placed, **most)
+        else:
+            database.call("assign", **placed)
     return batches
 
 

@@ -220,7 +220,9 @@ def _plan_preview(
         database,
         one,
         PlannedPortion(
-            portion=Portion(version_id=work.version_id, requests=requests, bytes=size),
+            portion=Portion(
+                version_id=work.version_id, requests=requests, bytes=size, pack=work.body.pack
+            ),
             spending=spending,
             paid=requests,
             sent=requests,

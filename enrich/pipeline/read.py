@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from enrich.compiler import judge as judging
-from enrich.compiler import reader, tables
+from enrich.compiler import pack, reader, tables
 from enrich.errors import DatabaseError
 from enrich.ledger.batch import update_batch, utc_now
 from enrich.manifest.output import Output
@@ -58,18 +58,21 @@ ASKED_REQUESTS = "SELECT fingerprint FROM temp._enrich_asked"
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """What answers are read and judged by: the output and the response format of one version."""
+    """What requests are written, and answers read and judged by: one version. If it is `packed`, a
+    line has several rows."""
 
     endpoint: Endpoint
     form: ResponseFormat
     output: Output
     prefix: str
+    packed: bool
+    params: Mapping[str, Any]
 
     @classmethod
     def of(cls, database: Ledger, prompt: str) -> Judge:
         """Returns the judge of the version `prompt`, from the ledger."""
-        endpoint, form, ddl, prefix = database.fetch_one(
-            "SELECT endpoint, response_format, output, prefix FROM ledger.prompts "
+        endpoint, form, ddl, prefix, size, params = database.fetch_one(
+            "SELECT endpoint, response_format, output, prefix, pack, params FROM ledger.prompts "
             "WHERE prompt = $prompt",
             prompt=prompt,
         )
@@ -78,6 +81,8 @@ class Judge:
             form=cast("ResponseFormat", form),
             output=Output.parse(ddl, source="ledger"),
             prefix=prefix,
+            packed=bool(size),
+            params=json.loads(params or "{}"),
         )
 
     @property
@@ -147,7 +152,10 @@ def _judge_lines(database: Ledger, judge: Judge, *, files: Sequence[Path]) -> No
 def _judge_files(
     database: Ledger, judge: Judge, files: list[Path], lines: int, longest: int
 ) -> None:
-    _judge(database, reader.render_lines(judge.endpoint, longest=longest), judge, files=files)
+    if judge.packed:  # their lines are few: nothing is gained by reading the usual ones first
+        _judge(database, reader.render_no_lines(judge.endpoint), judge)
+    else:
+        _judge(database, reader.render_lines(judge.endpoint, longest=longest), judge, files=files)
     # Fewer answers than lines: some of them are errors, or have an unusual shape.
     if int(database.fetch_one("SELECT count(*) FROM temp._enrich_judged")[0]) < lines:
         _judge_odd(database, judge, files, longest)
@@ -178,6 +186,7 @@ def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) 
 
 def _judge_more(database: Ledger, judge: Judge) -> None:
     source = "SELECT * EXCLUDE (filename) FROM temp._enrich_lines WHERE custom_id IS NOT NULL"
+    source = pack.render_unpacked(source) if judge.packed else source
     more = judging.render_judgement(source, judge.output, judge.form)
     database.execute(f"INSERT INTO temp._enrich_judged\n{more}")
 

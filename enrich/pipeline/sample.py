@@ -40,7 +40,7 @@ def preview_model(
 
 
 def compare_model(
-    flow: Flow, name: str, *, provider: str | None, llm: str, limit: int, where: str
+    flow: Flow, name: str, *, provider: str | None, llm: str, alone: bool, limit: int, where: str
 ) -> Comparison:
     """Answer a sample of a model's rows, and compare the answers with the published ones or with
     another llm's. Raises what `compare_answers` raises."""
@@ -54,6 +54,7 @@ def compare_model(
             model,
             provider=chosen,
             llm=llm,
+            alone=alone,
             limit=limit,
             where=where,
         )

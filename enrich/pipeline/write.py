@@ -26,7 +26,9 @@ def write_requests(database: Ledger, path: Path, batch: Batch, judge: Judge) -> 
         part.touch(mode=0o600)
         # Answers are matched by custom_id, so the order of lines is free, and faster without.
         with database.allow_any_order():
-            write = render_request_lines(judge.endpoint, judge.prefix)
+            write = render_request_lines(
+                judge.endpoint, judge.prefix, packed=judge.packed, params=judge.params
+            )
             database.execute(write, batch=batch.id, path=part)
         part.chmod(0o600)
         part.replace(path)

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from enrich.rehearsal.dice import STRING_FORMATS, Dice
+from enrich.rehearsal.packs import find_item_schema, list_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +55,10 @@ def compose_answer(body: Mapping[str, Any], key: str) -> str:
     dice = Dice(key)
     kind, schema = find_output_format(body)
     if kind == "json_schema" and schema is not None:
+        numbers, item = list_numbers(body), find_item_schema(schema)
+        if numbers and item is not None:
+            made = ({"n": n, "answer": ValueWriter(item, dice).write(item)} for n in numbers)
+            return _encode({"answers": list(made)})
         return _encode(ValueWriter(schema, dice).write(schema))
     if kind in {"json_schema", "json_object"}:
         return _encode({"answer": dice.draw_words(2), "score": dice.draw_below(100)})

@@ -37,6 +37,7 @@ LINE_FAULTS = (
     "no_content",
     "unfinished",
     "bad_byte",
+    "left_out",
 )
 CALL_FAULTS: dict[str, Step] = {
     "call_429": 429,
@@ -94,6 +95,7 @@ class Faults:
     no_content: float = 0.0  # HTTP 200, and content null; billed
     unfinished: float = 0.0  # finish_reason "error" and cut JSON; billed
     bad_byte: float = 0.0  # a good answer in a line with a byte that is not UTF-8; billed
+    left_out: float = 0.0  # of several numbered inputs, one is not answered; billed
 
     call_429: float = 0.0  # with Retry-After
     call_500: float = 0.0

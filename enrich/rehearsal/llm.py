@@ -19,6 +19,7 @@ from enrich.rehearsal.dice import Dice
 from enrich.rehearsal.embeddings import EMBEDDINGS_PATH, embed_input, object_to_embedding
 from enrich.rehearsal.envelopes import LlmAnswer, estimate_usage, wrap_answer
 from enrich.rehearsal.objections import object_to, refuse_parts
+from enrich.rehearsal.packs import find_item_schema, leave_out
 from enrich.rehearsal.replies import ApiError, render_failure
 
 if TYPE_CHECKING:
@@ -117,12 +118,23 @@ def spoil_answer(body: Mapping[str, Any], key: str, fault: str) -> LlmAnswer:
         return LlmAnswer(text="Here is the JSON you asked for:\n" + text[: max(1, len(text) // 2)])
     if fault == "off_check" and kind == "text":
         return LlmAnswer(text=(text + " ") * EXTREME_COUNT * 2)
-    if fault in {"off_schema", "off_check"} and schema is not None:
-        dice = Dice(key)
-        value = json.loads(text)
-        bend = _break_schema if fault == "off_schema" else _break_checks
-        return LlmAnswer(text=json.dumps(bend(value, schema, dice), ensure_ascii=False))
+    if fault in {"off_schema", "off_check", "left_out"} and schema is not None:
+        bent = _bend_value(json.loads(text), schema, Dice(key), fault)
+        return LlmAnswer(text=json.dumps(bent, ensure_ascii=False))
     return LlmAnswer(text=text)
+
+
+def _bend_value(value: Any, schema: Mapping[str, Any], dice: Dice, fault: str) -> object:  # noqa: ANN401  # any JSON
+    """Returns the value after a fault; in the answer to a pack, it hits one input."""
+    item = find_item_schema(schema)
+    if fault == "left_out":
+        return leave_out(value, dice) if item is not None else value
+    bend = _break_schema if fault == "off_schema" else _break_checks
+    if item is None:
+        return bend(value, schema, dice)
+    hit = dice.pick(value["answers"])
+    hit["answer"] = bend(hit["answer"], item, dice)
+    return value
 
 
 def _break_schema(value: object, schema: Mapping[str, Any], dice: Dice) -> object:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from enrich.pipeline.plan import Plan
+    from enrich.pricing.estimate import Estimate
 
 STATE_HINTS = {
     "kept": "as on_change says: they keep the answers of an earlier version",
@@ -95,6 +96,12 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
             continue
         between = f"{tokens.low:,.0f} to {tokens.high:,.0f}"
         yield word, f"{tokens.likely:,.0f}", f"{between}, {note}" if note else between
+    if plan.alone and plan.requests:
+        yield (
+            "packed",
+            f"{plan.pack:,}",
+            f"rows to a request; alone, {_describe_tokens(plan.alone)}",
+        )
     source = plan.price.source if plan.price else f"set it under `prices:` of '{plan.provider}'"
     cost = plan.estimate.cost
     if cost is None:
@@ -108,6 +115,12 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
         yield "first", f"{plan.first:,}", "requests are sent first, to see what they cost"
     if plan.paid < plan.requests:
         yield "within budget", f"{plan.paid:,}", f"requests: {plan.budget} pays for no more"
+
+
+def _describe_tokens(estimate: Estimate) -> str:
+    """Returns the input tokens of an estimate, and its cost if that is known and not zero."""
+    tokens = f"{estimate.input.likely:,.0f} input tokens"
+    return f"{tokens}, {estimate}" if estimate.usd else tokens
 
 
 def print_plans_json(plans: Sequence[Plan]) -> None:

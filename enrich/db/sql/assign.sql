@@ -1,6 +1,6 @@
 -- Requests enter the ledger, each in the last batch that starts at or before it.
 INSERT INTO ledger.requests
-SELECT batch, custom_id, fingerprint, attempt, tail, bytes
+SELECT batch, custom_id, fingerprint, attempt, tail, bytes, NULL, NULL
 FROM temp._enrich_asked AS asked JOIN (
     SELECT batch, line, attempt, bytes FROM (
         FROM temp._enrich_todo WHERE n < $upto

@@ -19,5 +19,5 @@ WITH answered AS (
 )
 SELECT line, any_value(was) AS was, arg_min(fingerprint, (NOT ok, place)) AS fingerprint,
     arg_min(prompt, (NOT ok, place)) AS prompt
-FROM found WHERE ok OR (place = 0 AND was NOT IN (SELECT fingerprint FROM temp._enrich_todo))
+FROM found WHERE ok OR (failed AND place = 0 AND was NOT IN (SELECT fingerprint FROM temp._enrich_todo))
 GROUP BY line

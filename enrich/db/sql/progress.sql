@@ -3,12 +3,18 @@
 -- another llm. `rate` is the rows a second of the batches
 -- under way, as far as their providers report answers; 0 in their first ten seconds, when it would
 -- say little.
-WITH own AS (
-    SELECT *, coalesce(completed, 0) + coalesce(failed, 0) AS done,
+WITH packed AS (
+    SELECT batch, max(pack) AS lines FROM ledger.requests WHERE batch IN (
+        SELECT batch FROM ledger.batches WHERE model = $model AND read_at IS NULL
+    ) GROUP BY batch
+), own AS (
+    -- Providers count lines, each of which may have several rows.
+    SELECT batches.*, coalesce(completed, 0) + coalesce(failed, 0) AS said,
+        CASE WHEN lines > 0 THEN said * requests // lines ELSE said END AS done,
         read_at IS NULL AND ended_at IS NULL AND submitted_at IS NOT NULL AS moving,
         ((input_tokens - cached_tokens) * input_price + cached_tokens * cached_price
             + output_tokens * output_price) / 1e6 AS so_far
-    FROM ledger.batches
+    FROM ledger.batches AS batches LEFT JOIN packed USING (batch)
     WHERE model = $model AND run > 0 AND run >= (
         SELECT coalesce(min(run) FILTER (read_at IS NULL), max(run))
         FROM ledger.batches WHERE model = $model AND run > 0

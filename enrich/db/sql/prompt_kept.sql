@@ -1,4 +1,4 @@
 INSERT INTO ledger.prompts
 VALUES ($prompt, $model, $identity, $llm, $endpoint, $response_format, $output, $prefix, $text,
-    $query, now()::TIMESTAMP, $params, $variables)
-ON CONFLICT (prompt) DO UPDATE SET text = excluded.text
+    $query, now()::TIMESTAMP, $params, $variables, $pack)
+ON CONFLICT (prompt) DO UPDATE SET text = excluded.text, pack = excluded.pack

@@ -6,7 +6,7 @@ SELECT run, request.batch, request.custom_id, request.fingerprint, request.attem
     CASE
         WHEN line.custom_id IS NULL THEN CASE WHEN unrun <> '' THEN 'expired' ELSE 'missing' END
         WHEN code IN ('batch_expired', 'batch_cancelled') THEN 'expired'
-        WHEN code = 'unreadable_line' THEN 'invalid'
+        WHEN code IN ('unreadable_line', 'left_out') THEN 'invalid'
         WHEN status_code IS DISTINCT FROM 200 THEN CASE
             WHEN regexp_matches(lower(code), 'content_?(filter|policy)|responsibleai|moderation|inspection')
                 THEN 'refused' ELSE 'error' END
@@ -31,7 +31,8 @@ SELECT run, request.batch, request.custom_id, request.fingerprint, request.attem
             ELSE 'the response holds no answer' END)
         WHEN 'refused' THEN coalesce(nullif(refusal, ''), message, 'stopped by the content filter')
         WHEN 'truncated' THEN 'cut off at the limit of output tokens'
-        ELSE CASE WHEN code = 'unreadable_line' THEN 'the result line is not JSON' ELSE fault END
+        ELSE CASE code WHEN 'unreadable_line' THEN 'the result line is not JSON'
+            WHEN 'left_out' THEN 'the answer to its pack leaves it out' ELSE fault END
     END,
     status_code, finish, coalesce(content, refusal), llm, input_tokens, cached_tokens,
     output_tokens, reasoning_tokens, $judged_by, now()::TIMESTAMP, vector

@@ -1,7 +1,9 @@
 -- The state of each enrichment model after its latest run.
 SELECT run.model, run.provider, concat_ws(', ', prompt.llm, (
+        -- The first llm of a pack is asked about rows alone as well.
         SELECT string_agg(later.llm, ', ' ORDER BY list_position(run.fallbacks, later.prompt))
         FROM ledger.prompts AS later WHERE list_contains(run.fallbacks, later.prompt)
+            AND later.llm <> prompt.llm
     )) AS llm, run.run, run."rows", run.requests, run.outcomes,
     coalesce(run.stale, 0) AS stale, run.held, coalesce(run.stopped, '') AS stopped, run.started_at, run.published_at,
     coalesce((

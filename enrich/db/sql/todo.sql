@@ -3,10 +3,11 @@
 -- only what was read after the $since-th batch counts as answered. A request that has failed twice for the
 -- same reason, one that lies in the request itself, is not sent a third time; and one that somebody has
 -- cancelled is not sent again by the same run. What a batch left because its run was due, or because a
--- budget was used up, has not been tried.
+-- budget was used up, has not been tried. A row whose pack was answered badly is not packed again: it is
+-- asked alone.
 CREATE OR REPLACE TEMP TABLE _enrich_todo AS
 WITH wanted AS (
-    SELECT fingerprint, min(line) AS first FROM temp._enrich_asked
+    SELECT fingerprint, min(line) AS first, bool_or(packed) AS packed FROM temp._enrich_asked
     ANTI JOIN (
         SELECT fingerprint FROM ledger.responses
         WHERE outcome = 'ok' AND batch IN (
@@ -36,11 +37,12 @@ WITH wanted AS (
         max(attempt) AS attempt,
         arg_max(
             (run < $run AND $again) OR (list_contains($retry, outcome) AND NOT lasting
-                AND NOT (run = $run AND cancelled)),
+                AND NOT (run = $run AND cancelled)
+                AND NOT (packed AND outcome IN ('invalid', 'truncated', 'refused'))),
             (attempt, received_at)
         ) AS retryable,
         max(alike) AS alike
-    FROM said WHERE fingerprint IN (SELECT fingerprint FROM wanted)
+    FROM said JOIN wanted USING (fingerprint)
     GROUP BY fingerprint
 ), in_flight AS (
     SELECT fingerprint FROM ledger.requests

@@ -124,7 +124,7 @@ def test_every_text_has_a_vector_of_length_1(text: str, dimensions: int) -> None
 
 def test_a_long_text_does_not_overflow() -> None:
     """However often a text is repeated, it points where it pointed."""
-    assert cosine(FILM + " ", (FILM + " ") * 20_000) > 0.99
+    assert cosine("x y z ", "x y z " * 600_000) > 0.99
 
 
 def test_vectors_are_those_of_yesterday() -> None:
@@ -332,7 +332,7 @@ def test_openai_takes_50_000_inputs() -> None:
     most = [line(n, body(["a"] * 2000, dimensions=1)) for n in range(25)]
     with rehearse() as (_, client):
         assert run(client, [*most, line(25)]).status == "failed"
-        assert Rehearsal().settings.max_inputs == 50_000
+        assert run(client, most).status == "completed"
 
 
 def test_lines_belong_to_the_endpoint_of_their_batch() -> None:

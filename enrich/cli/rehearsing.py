@@ -129,7 +129,7 @@ def rehearse_command(
     """Play the Batch API on this machine, with injected faults, until Ctrl-C; then show the bill.
 
     Run a copy of your project against it before you spend money: it answers every request with
-    values that fit its schema, and counts what would be billed.
+    values that fit its schema, or with embeddings, and counts what would be billed.
 
     \b
     Example:

@@ -2,7 +2,8 @@
 
 You can run a project against it end to end before you spend money, and the tests of enrich use it
 wherever they need the Batch API. It answers every request with plausible values that conform to
-its schema, counts what would be billed, and injects faults on demand.
+its schema, or with the vectors of its texts, counts what would be billed, and injects faults on
+demand.
 
     with Rehearsal(faults=Faults(dropped=0.1), seed=7) as server:
         client = OpenAI(base_url=server.base_url, api_key="any")

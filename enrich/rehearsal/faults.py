@@ -90,9 +90,9 @@ class Faults:
     malformed: float = (
         0.0  # a sentence, then half of a JSON document, with finish_reason "stop"; billed
     )
-    off_schema: float = 0.0  # a missing key, a wrong type or an unlisted label; billed
+    off_schema: float = 0.0  # a missing key, a wrong type, length or label; billed
     off_check: float = 0.0  # the right types, but extreme: 50 items, none, a huge text; billed
-    no_content: float = 0.0  # HTTP 200, and content null; billed
+    no_content: float = 0.0  # HTTP 200, and content null or no vector; billed
     unfinished: float = 0.0  # finish_reason "error" and cut JSON; billed
     bad_byte: float = 0.0  # a good answer in a line with a byte that is not UTF-8; billed
     left_out: float = 0.0  # of several numbered inputs, one is not answered; billed

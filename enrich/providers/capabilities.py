@@ -83,6 +83,14 @@ class ChecksItself(Protocol):
 
 
 @runtime_checkable
+class ServesEndpoints(Protocol):
+    """Has another llm for another endpoint."""
+
+    def serving(self, endpoint: str) -> Provider:
+        """Returns the same provider with the llm that answers this endpoint."""
+
+
+@runtime_checkable
 class KnowsItsApi(Protocol):
     """Has more than one API, or a type that stands for several settings."""
 
@@ -184,6 +192,12 @@ def check_provider(provider: Provider, *, images: bool, endpoint: str) -> None:
     """Raises ProviderError if a provider knows that it could not answer at all."""
     if isinstance(provider, ChecksItself):
         provider.check(images=images, endpoint=endpoint)
+
+
+def choose_endpoint(provider: Provider, endpoint: str) -> Provider:
+    """Returns the same provider with the llm that answers an endpoint: the provider itself, if its
+    llm does not depend on that."""
+    return provider.serving(endpoint) if isinstance(provider, ServesEndpoints) else provider
 
 
 def describe_api(provider: Provider) -> str:

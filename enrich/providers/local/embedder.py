@@ -17,7 +17,7 @@ TRAINED_SIZES = (64, 128, 256)
 """To how many numbers the vectors may be cut: they were trained so that the first ones say most."""
 
 
-def open_engines(folder: Folder) -> list[ThreadedEngine]:
+def open_embedder(folder: Folder) -> list[ThreadedEngine]:
     """The engine of a batch. Raises EngineFailed."""
     job = folder.job
     try:

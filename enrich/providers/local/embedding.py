@@ -11,9 +11,9 @@ from enrich.providers.local.rejection import RejectedRequest, make_rejection
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-DIGITS = 8
-"""Decimals of a number in a reply: as exact as the engines, which compute with 32 bits, and half as
-long as Python writes such a number."""
+FINEST = 10**8
+"""The parts of 1 that a number in a reply is a multiple of: about as exact as the engines, which
+compute with 32 bits, and half as long as Python writes such a number."""
 
 
 class Embedded(NamedTuple):
@@ -85,7 +85,8 @@ def _fit_vector(vector: Sequence[float], wanted: int | None) -> list[float]:
             f"`dimensions` is {wanted}; the vectors of this llm have only {len(vector)}"
         )
     cut = vector[:wanted]
-    length = math.sqrt(math.fsum(number * number for number in cut))
+    length = math.hypot(*cut)
     if not length or not math.isfinite(length):
         raise RejectedRequest("the vector of this text has no direction: it is zero, or no number")
-    return [round(number / length, DIGITS) for number in cut]
+    scale = FINEST / length
+    return [round(number * scale) / FINEST for number in cut]  # half the time of `round(x, 8)`

@@ -27,7 +27,7 @@ class GgufHeader:
     """How many tokens the llm was trained on; None if it does not say."""
 
 
-def read_header(file: BinaryIO) -> GgufHeader:
+def parse_header(file: BinaryIO) -> GgufHeader:
     """Reads the header of a file, by ggml's GGUF specification. Raises EOFError or ForeignFile."""
     if file.read(4) != b"GGUF":
         raise ForeignFile("is not a GGUF file")

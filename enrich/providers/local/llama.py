@@ -47,7 +47,7 @@ class LlamaServer(Protocol):
         """Returns the answer to a request of the embeddings API."""
 
 
-def open_engines(folder: Folder) -> list[ThreadedEngine]:
+def open_llama(folder: Folder) -> list[ThreadedEngine]:
     """The engines of a batch, each on cores of its own where several fill the machine. Raises
     EngineFailed."""
     job = folder.job

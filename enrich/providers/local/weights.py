@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enrich.errors import ProviderError
-from enrich.providers.local.gguf import ForeignFile, GgufHeader, read_header
+from enrich.providers.local.gguf import ForeignFile, GgufHeader, parse_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +63,7 @@ def check_gguf(path: Path) -> GgufHeader:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            header = read_header(file)
+            header = parse_header(file)
     except FileNotFoundError as error:
         raise ProviderError(f"{path}: no such file", hint="`path:` names a GGUF file") from error
     except OSError as error:

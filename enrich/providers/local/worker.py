@@ -16,8 +16,8 @@ def open_engines(folder: Folder) -> list[ThreadedEngine]:
     """The engines of a batch: word vectors if its settings name such files, else llama.cpp. Raises
     EngineFailed."""
     if "vectors" in folder.job.settings:
-        return embedder.open_engines(folder)
-    return llama.open_engines(folder)
+        return embedder.open_embedder(folder)
+    return llama.open_llama(folder)
 
 
 if __name__ == "__main__":

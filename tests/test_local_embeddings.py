@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import gguf
 import pytest
 from tiny_gguf import SHORT_CONTEXT, WIDTH, write_embedder, write_llm
 
@@ -345,6 +346,26 @@ def test_gguf_of_an_llm_that_chats(tmp_path: Path) -> None:
     assert len(read_vector(found["one"], "tiny")) == WIDTH
     assert "takes 512 at once" in read_refusal(found["long"])
     _leave(tmp_path)
+
+
+def test_gguf_whose_last_token_counts(tmp_path: Path) -> None:
+    """A text may be longer than a batch of the engine, and as long as the context."""
+    path = write_llm(tmp_path / "tiny.gguf", gguf.PoolingType.LAST)
+    local = LocalProvider(name="local", root=tmp_path / "local", path=path, slots=1, context=2048)
+    provider = local.serving(EMBEDDING_ENDPOINT)
+    assert provider.notice == ""
+    found = embed(provider, tmp_path, one=FILM, long="x" * 1500, far="x" * 2100)
+    for name in ("one", "long"):
+        assert len(read_vector(found[name], "tiny")) == WIDTH
+    assert "takes 2,048 at once" in read_refusal(found["far"])
+    _leave(tmp_path)
+
+
+def test_gguf_of_a_reranker(tmp_path: Path) -> None:
+    """It is refused before anything is started."""
+    path = write_llm(tmp_path / "tiny.gguf", gguf.PoolingType.RANK)
+    with pytest.raises(ProviderError, match="scores pairs of texts"):
+        with_gguf(tmp_path, path).check(images=False, endpoint=EMBEDDING_ENDPOINT)
 
 
 def test_imports() -> None:

@@ -35,8 +35,8 @@ def tokens() -> tuple[list[bytes], list[int]]:
     return words, [int(kind) for kind in kinds + [gguf.TokenType.BYTE] * 256]
 
 
-def write_llm(path: Path) -> Path:
-    """A llama of one layer."""
+def write_llm(path: Path, pooling: gguf.PoolingType | None = None) -> Path:
+    """A llama of one layer, which may say how it embeds texts."""
     chance = np.random.default_rng(20)
     words, kinds = tokens()
     writer = gguf.GGUFWriter(path, "llama")
@@ -58,6 +58,8 @@ def write_llm(path: Path) -> Path:
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_chat_template(TEMPLATE)
+    if pooling is not None:
+        writer.add_pooling_type(pooling)
     _matrix(writer, chance, "token_embd.weight", len(words), WIDTH)
     _matrix(writer, chance, "output.weight", len(words), WIDTH)
     _ones(writer, "output_norm.weight", WIDTH)

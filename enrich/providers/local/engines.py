@@ -20,8 +20,8 @@ BUNDLED_NOTICE = (
     "on, name an instruct GGUF of 1.5B parameters or more by `path:` or `hf:`, or gpt-4o-mini "
     "through `type: openai`."
 )
-NO_POOLING, RANKING = 0, 4
-"""Ways of pooling, as llama.cpp numbers them: none, and one score for a pair of texts."""
+NO_POOLING, LAST_TOKEN, RANKING = 0, 3, 4
+"""Ways of pooling, as llama.cpp numbers them; ranking is one score for a pair of texts."""
 
 
 class LocalEngine(Protocol):
@@ -176,10 +176,12 @@ class GgufEmbedder:
             )
 
     @cached_property
-    def _pooling(self) -> Literal["own", "mean"]:
-        """Whether the weights say how the vectors of tokens become one."""
+    def _pooling(self) -> Literal["own", "last", "mean"]:
+        """How the vectors of tokens become one; their mean if the weights do not say."""
         said = weights.check_gguf(self.gguf.file).pooling
-        return "mean" if said in (None, NO_POOLING) else "own"
+        if said in (None, NO_POOLING):
+            return "mean"
+        return "last" if said == LAST_TOKEN else "own"
 
     def make_settings(self) -> Mapping[str, Any]:
         """Returns what a worker needs to open it."""

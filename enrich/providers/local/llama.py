@@ -31,7 +31,7 @@ SMALL_WEIGHTS = 512_000_000
 """Weights of up to this many bytes are opened once for each core: see `plan_engines`."""
 SLOT_TIMEOUT = 60
 """Seconds that saving or restoring a slot may take."""
-TOO_LONG = re.compile(r"input \((\d+) tokens\) is (?:too large|larger)")
+TOO_LONG = re.compile(r"(?:input|request) \((\d+) tokens\) (?:is too large|is larger|exceeds)")
 """How llama.cpp says that a text does not fit into its context."""
 
 
@@ -133,7 +133,9 @@ class Llama:
         params.api_keys = [self._key]
         if settings.pooling:
             params.embedding = True
-            # A text is embedded in one piece, so it has to fit into one batch of the engine.
+        if settings.pooling in ("own", "mean"):
+            # Such a text is embedded in one piece, so it has to fit into one batch of the engine.
+            # Where the last token counts it is not, which saves gigabytes: those llms are large.
             params.n_batch = params.n_ubatch = settings.context
         if settings.pooling == "mean":
             params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN

@@ -28,9 +28,9 @@ class EngineSettings:
     slots: int
     context: int
     threads: int
-    pooling: Literal["", "own", "mean"] = ""
-    """How the vectors of tokens become one, if texts are embedded: the weights' own way, or their
-    mean; empty if the llm chats."""
+    pooling: Literal["", "own", "last", "mean"] = ""
+    """How the vectors of tokens become one, if texts are embedded: the weights' own way, which may
+    be that the last one counts, or their mean; empty if the llm chats."""
 
 
 @dataclass(frozen=True, kw_only=True)

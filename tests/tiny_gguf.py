@@ -1,4 +1,5 @@
-"""An llm and an image projector of random weights, about 100 KB each: the real engine loads them.
+"""An llm, an embedder and an image projector of random weights, about 100 KB each: the real engine
+loads them.
 
 They know nothing, but everything around them is real: the chat template, the grammar of a JSON
 Schema, slots, image decoding. Seeded: the same numpy gives the same bytes each time.
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEADS, INNER, LAYERS = 32, 2, 64, 1
 CONTEXT = 4096
+SHORT_CONTEXT = 128
 IMAGE, PATCH = 28, 14
 TEMPLATE = (
     "{% for message in messages %}"
@@ -33,8 +35,8 @@ def tokens() -> tuple[list[bytes], list[int]]:
     return words, [int(kind) for kind in kinds + [gguf.TokenType.BYTE] * 256]
 
 
-def write_llm(path: Path) -> Path:
-    """A llama of one layer."""
+def write_llm(path: Path, pooling: gguf.PoolingType | None = None) -> Path:
+    """A llama of one layer, which may say how it embeds texts."""
     chance = np.random.default_rng(20)
     words, kinds = tokens()
     writer = gguf.GGUFWriter(path, "llama")
@@ -56,6 +58,8 @@ def write_llm(path: Path) -> Path:
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_chat_template(TEMPLATE)
+    if pooling is not None:
+        writer.add_pooling_type(pooling)
     _matrix(writer, chance, "token_embd.weight", len(words), WIDTH)
     _matrix(writer, chance, "output.weight", len(words), WIDTH)
     _ones(writer, "output_norm.weight", WIDTH)
@@ -67,6 +71,43 @@ def write_llm(path: Path) -> Path:
         _matrix(writer, chance, f"blk.{layer}.ffn_down.weight", WIDTH, INNER)
         for name in ("attn_norm", "ffn_norm"):
             _ones(writer, f"blk.{layer}.{name}.weight", WIDTH)
+    return _close(writer, path)
+
+
+def write_embedder(path: Path) -> Path:
+    """A BERT of one layer, whose first token stands for the text."""
+    chance = np.random.default_rng(22)
+    words, kinds = tokens()
+    writer = gguf.GGUFWriter(path, "bert")
+    writer.add_name("tiny-embedder")
+    writer.add_context_length(SHORT_CONTEXT)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_layer_norm_eps(1e-5)
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.CLS)
+    writer.add_vocab_size(len(words))
+    writer.add_token_type_count(1)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(words)
+    writer.add_token_scores([0.0] * len(words))
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    _matrix(writer, chance, "token_embd.weight", len(words), WIDTH)
+    _matrix(writer, chance, "token_types.weight", 1, WIDTH)
+    _matrix(writer, chance, "position_embd.weight", SHORT_CONTEXT, WIDTH)
+    _norm(writer, "token_embd_norm", WIDTH)
+    for layer in range(LAYERS):
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            _linear(writer, chance, f"blk.{layer}.{name}", WIDTH, WIDTH)
+        _linear(writer, chance, f"blk.{layer}.ffn_up", INNER, WIDTH)
+        _linear(writer, chance, f"blk.{layer}.ffn_down", WIDTH, INNER)
+        for name in ("attn_output_norm", "layer_output_norm"):
+            _norm(writer, f"blk.{layer}.{name}", WIDTH)
     return _close(writer, path)
 
 
@@ -145,4 +186,5 @@ def _close(writer: gguf.GGUFWriter, path: Path) -> Path:
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     write_llm(folder / "tiny.gguf")
+    write_embedder(folder / "tiny-embedder.gguf")
     write_projector(folder / "tiny-mmproj.gguf")

@@ -49,14 +49,6 @@ class AnswersAtOnce(Protocol):
 
 
 @runtime_checkable
-class ServesEndpoints(Protocol):
-    """Answers different endpoints with different llms."""
-
-    def serving(self, endpoint: str) -> Provider:
-        """Returns the same provider with the llm that answers this endpoint."""
-
-
-@runtime_checkable
 class KeepsBudget(Protocol):
     """Can stop a batch before it costs more than it may."""
 
@@ -88,6 +80,14 @@ class ChecksItself(Protocol):
 
     def offers(self, llm: str) -> bool | None:
         """Whether it can be reached and has this llm; None if it does not say. Spends nothing."""
+
+
+@runtime_checkable
+class ServesEndpoints(Protocol):
+    """Has another llm for another endpoint."""
+
+    def serving(self, endpoint: str) -> Provider:
+        """Returns the same provider with the llm that answers this endpoint."""
 
 
 @runtime_checkable
@@ -142,11 +142,6 @@ def choose_now(provider: Provider) -> Provider:
     return provider.answering_now(f"{provider.name.removesuffix(NOW)}{NOW}")
 
 
-def choose_endpoint(provider: Provider, endpoint: str) -> Provider:
-    """Returns the same provider with the llm that answers this endpoint."""
-    return provider.serving(endpoint) if isinstance(provider, ServesEndpoints) else provider
-
-
 def is_at_once(provider: Provider) -> bool:
     """Whether a provider answers batches at once anyway."""
     return isinstance(provider, AnswersAtOnce) and provider.at_once
@@ -197,6 +192,12 @@ def check_provider(provider: Provider, *, images: bool, endpoint: str) -> None:
     """Raises ProviderError if a provider knows that it could not answer at all."""
     if isinstance(provider, ChecksItself):
         provider.check(images=images, endpoint=endpoint)
+
+
+def choose_endpoint(provider: Provider, endpoint: str) -> Provider:
+    """Returns the same provider with the llm that answers an endpoint: the provider itself, if its
+    llm does not depend on that."""
+    return provider.serving(endpoint) if isinstance(provider, ServesEndpoints) else provider
 
 
 def describe_api(provider: Provider) -> str:

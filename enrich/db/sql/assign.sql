@@ -1,5 +1,5 @@
 -- Requests enter the ledger, each in the last batch that starts at or before it.
-INSERT INTO ledger.requests
+INSERT INTO ledger.requests (batch, custom_id, fingerprint, attempt, tail, bytes, pack, pack_row)
 SELECT batch, custom_id, fingerprint, attempt, tail, bytes, NULL, NULL
 FROM temp._enrich_asked AS asked JOIN (
     SELECT batch, line, attempt, bytes FROM (

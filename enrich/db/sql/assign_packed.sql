@@ -1,5 +1,5 @@
 -- The same for rows that share requests: a line is full after $pack rows, or after $most_bytes of them.
-INSERT INTO ledger.requests
+INSERT INTO ledger.requests (batch, custom_id, fingerprint, attempt, tail, bytes, pack, pack_row)
 SELECT batch, custom_id, fingerprint, attempt, tail, bytes,
     dense_rank() OVER (PARTITION BY batch ORDER BY by_rows, by_bytes),
     row_number() OVER (PARTITION BY batch, by_rows, by_bytes ORDER BY n)

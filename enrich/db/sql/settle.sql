@@ -1,7 +1,8 @@
 -- Every request of the batches being read gets its response; what is in no file did not come back. An answer
 -- that was cut off at its limit is complete all the same if it is the JSON that was asked for: only white
 -- space can follow it.
-INSERT INTO ledger.responses
+INSERT INTO ledger.responses (run, batch, custom_id, fingerprint, attempt, outcome, reason, status_code, finish,
+    content, llm, input_tokens, cached_tokens, output_tokens, reasoning_tokens, judged_by, received_at, vector)
 SELECT run, request.batch, request.custom_id, request.fingerprint, request.attempt,
     CASE
         WHEN line.custom_id IS NULL THEN CASE WHEN unrun <> '' THEN 'expired' ELSE 'missing' END

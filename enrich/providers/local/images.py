@@ -6,6 +6,8 @@ import base64
 import time
 from typing import TYPE_CHECKING
 
+from enrich.providers.local.rejection import RejectedRequest
+
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
@@ -14,10 +16,6 @@ MOST_IMAGE_SECONDS = 60
 SILENT_SECONDS = 20
 """Seconds for which the server of an image may send nothing."""
 WEB_SCHEMES = ("http://", "https://")
-
-
-class RejectedRequest(Exception):
-    """A request that the engine cannot answer; the message says why, and its row gets a 400."""
 
 
 def inline_images(message: object) -> object:

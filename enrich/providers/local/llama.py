@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import sys
 from contextlib import suppress
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from enrich.providers.executor.engine import EngineFailed, ThreadedEngine
+from enrich.providers.local.embedding import Embedded, answer_embedding
 from enrich.providers.local.machine import list_cores, pin_to
+from enrich.providers.local.rejection import RejectedRequest
 from enrich.providers.local.request import answer_body
 from enrich.providers.local.settings import EngineSettings
 
@@ -28,6 +31,8 @@ SMALL_WEIGHTS = 512_000_000
 """Weights of up to this many bytes are opened once for each core: see `plan_engines`."""
 SLOT_TIMEOUT = 60
 """Seconds that saving or restoring a slot may take."""
+TOO_LONG = re.compile(r"(?:input|request) \((\d+) tokens\) (?:is too large|is larger|exceeds)")
+"""How llama.cpp says that a text does not fit into its context."""
 
 
 class LlamaServer(Protocol):
@@ -38,8 +43,11 @@ class LlamaServer(Protocol):
     def handle_chat_completions(self, body: dict[str, Any]) -> dict[str, Any]:
         """Returns the answer to a request of the chat API."""
 
+    def handle_embeddings(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Returns the answer to a request of the embeddings API."""
 
-def open_engines(folder: Folder) -> list[ThreadedEngine]:
+
+def open_llama(folder: Folder) -> list[ThreadedEngine]:
     """The engines of a batch, each on cores of its own where several fill the machine. Raises
     EngineFailed."""
     job = folder.job
@@ -54,8 +62,12 @@ def open_engines(folder: Folder) -> list[ThreadedEngine]:
         for slots, threads in plan:
             with pin_to(list(islice(free, threads)) if whole else cores):
                 llama = Llama(settings, slots=slots, threads=threads, scratch=folder.path)
-            answer = partial(_answer_job, llama, job)
-            found.append(ThreadedEngine(answer=answer, slots=slots, warm=llama.warm))
+            if settings.pooling:
+                answer = partial(answer_embedding, llama, job.llm)
+                found.append(ThreadedEngine(answer=answer, slots=slots))
+            else:
+                answer = partial(_answer_job, llama, job)
+                found.append(ThreadedEngine(answer=answer, slots=slots, warm=llama.warm))
     except ImportError as error:
         hint = "apt-get install libgomp1 libstdc++6" if sys.platform == "linux" else "install it"
         raise EngineFailed(f"{error} ({hint})") from error
@@ -93,6 +105,9 @@ def _take_share(whole: int, number: int, index: int) -> int:
 class Llama:
     """llama.cpp with its weights; answers as many requests at the same time as it has slots."""
 
+    dimensions: tuple[int, ...] = ()
+    """To how many numbers its vectors may be cut: the weights do not say."""
+
     def __init__(
         self, settings: EngineSettings, *, slots: int, threads: int, scratch: Path
     ) -> None:
@@ -116,14 +131,26 @@ class Llama:
         # The server also listens on a port, which every user of the machine can reach.
         self._key = secrets.token_hex(16)
         params.api_keys = [self._key]
+        if settings.pooling:
+            params.embedding = True
+        if settings.pooling in ("own", "mean"):
+            # Such a text is embedded in one piece, so it has to fit into one batch of the engine.
+            # Where the last token counts it is not, which saves gigabytes: those llms are large.
+            params.n_batch = params.n_ubatch = settings.context
+        if settings.pooling == "mean":
+            params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
         if all(device["type"].value == 0 for device in xllamacpp.get_device_info()):  # no GPU
             # Finding out what fits into a GPU's memory takes half of the time to load.
             params.fit_params = False
-            # On a processor, the plain kernels answer a row in 7 % less time.
-            params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+            if not settings.pooling:
+                # On a processor, the plain kernels answer a row in 7 % less time. For texts in one
+                # piece, they would take memory that grows with the square of the context.
+                off = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+                params.flash_attn_type = off
         self.slots = slots
         self._saved = scratch / f"slot-{id(self)}"
         self._sees = settings.mmproj is not None
+        self._context = settings.context
         self._server: LlamaServer = xllamacpp.Server(params)
 
     def warm(self, body: Mapping[str, Any]) -> None:
@@ -153,3 +180,17 @@ class Llama:
         """Returns the engine's own answer, a completion or `{"error": ...}`. It may raise
         ValueError or RuntimeError instead."""
         return self._server.handle_chat_completions(body)
+
+    def embed(self, text: str) -> Embedded:
+        """Returns the vector of a text. Raises RejectedRequest, or ValueError or RuntimeError."""
+        found = self._server.handle_embeddings({"input": text})
+        if "data" in found:
+            return Embedded(found["data"][0]["embedding"], found["usage"]["prompt_tokens"])
+        error = found.get("error", {})
+        message = str(error.get("message", found))
+        if long := TOO_LONG.search(message):
+            raise RejectedRequest(
+                f"the text has {int(long[1]):,} tokens, and the llm takes {self._context:,} at "
+                "once: shorten it, or raise `context` if the llm was trained on more"
+            )
+        raise RejectedRequest(message, status=error.get("code", 400))

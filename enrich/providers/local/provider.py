@@ -1,11 +1,9 @@
-"""The provider: batches in folders, answered by llama.cpp in a worker."""
+"""The provider: batches in folders, answered in a worker by llama.cpp or by word vectors."""
 
 from __future__ import annotations
 
 import time
 from copy import copy
-from dataclasses import asdict
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enrich.errors import ProviderError
@@ -13,33 +11,29 @@ from enrich.pricing.price import FREE_PRICE
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.executor.batches import FolderBatches, make_batch_id
 from enrich.providers.executor.folder import Job
-from enrich.providers.local import hub, weights
-from enrich.providers.local.machine import check_engine, list_cores
+from enrich.providers.local.engines import ChatLlm, Gguf, GgufEmbedder
 from enrich.providers.local.settings import (
     CHAT_ENDPOINT,
+    EMBEDDING_ENDPOINT,
     LOCAL_KEYS,
     USUAL_CONTEXT,
     USUAL_SLOTS,
-    EngineSettings,
     check_least,
     read_path,
 )
+from enrich.providers.local.word_vectors import WordVectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from enrich.pricing.price import Price
+    from enrich.providers.local.engines import LocalEngine
     from enrich.providers.opening import Opening
 
 INTENT_KEY = "enrich_batch"
 """The key of the metadata that says which intent a batch belongs to."""
 WORKER = "enrich.providers.local.worker"
-BUNDLED_NOTICE = (
-    "smollm2-135m-instruct is for trying things out, and its answers are poor: for ones to rely "
-    "on, name an instruct GGUF of 1.5B parameters or more by `path:` or `hf:`, or gpt-4o-mini "
-    "through `type: openai`."
-)
 
 
 class LocalProvider:
@@ -47,8 +41,8 @@ class LocalProvider:
 
     `root` is the folder of its batches. The weights are a GGUF (`path`), a file on the Hugging Face
     hub (`hf`, "org/repo:quantisation", downloaded when it is first needed) or, with neither,
-    SmolLM2. `slots` rows are answered at the same time, each with at most `context` tokens of
-    prompt and answer together.
+    SmolLM2 for chats and word vectors for embeddings. `slots` rows are answered at the same time,
+    each with at most `context` tokens of prompt and answer together.
     """
 
     # Nothing is lost on the way to this machine, so a batch that is not found was never created.
@@ -80,8 +74,13 @@ class LocalProvider:
         self.name = name
         self.limits = limits or Limits()
         self.batches = FolderBatches(name=name, root=root.absolute(), worker=WORKER)
-        self._path, self._mmproj, self._hf = path, mmproj, hf
-        self._slots, self._context, self._threads = slots, context, threads
+        gguf = Gguf(path=path, hf=hf, slots=slots, context=context, threads=threads)
+        embedder = WordVectors() if gguf.is_bundled else GgufEmbedder(gguf=gguf)
+        self._engines: Mapping[str, LocalEngine] = {
+            CHAT_ENDPOINT: ChatLlm(gguf=gguf, mmproj=mmproj),
+            EMBEDDING_ENDPOINT: embedder,
+        }
+        self._endpoint = CHAT_ENDPOINT
 
     @classmethod
     def from_settings(cls, opening: Opening) -> LocalProvider:
@@ -101,57 +100,45 @@ class LocalProvider:
             limits=opening.limits,
         )
 
-    @cached_property
-    def _weights(self) -> Path:
-        """The file of the llm, which is downloaded if necessary."""
-        if self._path:
-            return weights.make_absolute(self._path)
-        return hub.find_weights(self._hf) if self._hf else weights.find_bundled()
-
-    @cached_property
-    def _projector(self) -> Path | None:
-        """The file with which an llm sees."""
-        return weights.make_absolute(self._mmproj) if self._mmproj else None
+    @property
+    def _engine(self) -> LocalEngine:
+        """What answers the endpoint of this provider."""
+        return self._engines[self._endpoint]
 
     @property
-    def _is_bundled(self) -> bool:
-        """Whether the llm is the one that comes as a package."""
-        return not (self._path or self._hf)
-
-    @cached_property
     def identity(self) -> str:
         """`local:` and a digest of the weights, and of the projector if there is one."""
-        files = [self._weights, *([self._projector] if self._projector else [])]
-        return f"local:{weights.digest_files(files)}"
+        return f"local:{self._engine.identity}"
 
     @property
     def llm(self) -> str:
         """What the weights are called."""
-        return weights.BUNDLED_LLM if self._is_bundled else self._weights.stem
+        return self._engine.llm
 
     @property
     def notice(self) -> str:
-        """What the bundled llm is good for."""
-        return BUNDLED_NOTICE if self._is_bundled else ""
+        """What people must know about its answers; empty if nothing."""
+        return self._engine.notice
 
-    def check(self, *, images: bool, endpoint: str = CHAT_ENDPOINT) -> None:
-        """Raises ProviderError unless the engine runs here and has weights that fit the task."""
-        check_engine()
-        if endpoint != CHAT_ENDPOINT:
+    def serving(self, endpoint: str) -> LocalProvider:
+        """Returns the same provider with the llm that answers this endpoint; the provider itself
+        if none does, which `check` will say."""
+        if endpoint == self._endpoint or endpoint not in self._engines:
+            return self
+        same = copy(self)
+        same._endpoint = endpoint
+        return same
+
+    def check(self, *, images: bool, endpoint: str = "") -> None:
+        """Raises ProviderError unless the engine of an endpoint, or of this provider's own, runs
+        here and has weights that fit the task."""
+        engine = self._engines.get(endpoint or self._endpoint)
+        if engine is None:
             raise ProviderError(
-                f"{self.name} only answers {CHAT_ENDPOINT}, not {endpoint}",
+                f"{self.name} only answers {' and '.join(self._engines)}, not {endpoint}",
                 hint="remove `endpoint`, or use a provider of `type: openai`",
             )
-        if self._is_bundled:
-            weights.verify_bundled(self._weights)
-        weights.check_gguf(self._weights)
-        if self._projector:
-            weights.check_gguf(self._projector)
-        elif images:
-            raise ProviderError(
-                f"{self.name}'s llm cannot see images",
-                hint="set `path:` to an llm that can, and `mmproj:` to its projector",
-            )
+        engine.check(self.name, images=images)
 
     def offers(self, llm: str) -> bool:  # noqa: ARG002  # the weights answer by any name
         """Returns True: it always has its weights."""
@@ -167,26 +154,16 @@ class LocalProvider:
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Creates the folder of a batch and starts its worker; only once for the same intent."""
-        batch = make_batch_id("local", metadata.get(INTENT_KEY))
-        return self.batches.submit(file, self._make_job(batch, endpoint, metadata))
-
-    def _make_job(self, batch: str, endpoint: str, metadata: Mapping[str, str]) -> Job:
-        """Returns what a worker has to do."""
-        settings = EngineSettings(
-            path=str(self._weights),
-            mmproj=str(self._projector) if self._projector else None,
-            slots=self._slots,
-            context=self._context,
-            threads=self._threads or len(list_cores()),
-        )
-        return Job(
-            id=batch,
-            llm=self.llm,
+        engine = self._engines.get(endpoint, self._engines[CHAT_ENDPOINT])
+        job = Job(
+            id=make_batch_id("local", metadata.get(INTENT_KEY)),
+            llm=engine.llm,
             endpoint=endpoint,
             metadata=dict(metadata),
             created_at=time.time(),
-            settings=asdict(settings),
+            settings=engine.make_settings(),
         )
+        return self.batches.submit(file, job)
 
     def find(self, intent: str, *, file: str = "") -> Remote | None:  # noqa: ARG002
         """Returns the batch of this intent, which the name of its folder tells."""

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from enrich.providers.executor.reply import EngineReply
-from enrich.providers.local.images import RejectedRequest, inline_images
+from enrich.providers.local.images import inline_images
+from enrich.providers.local.rejection import RejectedRequest, make_rejection
 from enrich.providers.local.settings import CHAT_ENDPOINT
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def answer_body(llama: ChatEngine, body: Mapping[str, Any], job: Job) -> EngineR
             again = llama.ask({**prepared, **STEADYING_MORE})
             found = found if _is_cut_off(again) else again
     except (RejectedRequest, ValueError, RuntimeError) as error:
-        found = {"error": {"code": 400, "type": "invalid_request_error", "message": str(error)}}
+        return make_rejection(error)
     if "choices" in found:
         found.pop("timings", None)
         return EngineReply(200, {**found, "model": job.llm})

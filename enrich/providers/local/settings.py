@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from enrich.errors import ProviderError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LOCAL_KEYS = ("path", "mmproj", "hf", "slots", "context", "threads")
 """The settings of this provider, besides those that all providers share."""
 CHAT_ENDPOINT = "/v1/chat/completions"
-"""The only endpoint of llama.cpp that enrich uses."""
+EMBEDDING_ENDPOINT = "/v1/embeddings"
 USUAL_SLOTS = 4
 USUAL_CONTEXT = 4096
 
@@ -28,6 +28,17 @@ class EngineSettings:
     slots: int
     context: int
     threads: int
+    pooling: Literal["", "own", "last", "mean"] = ""
+    """How the vectors of tokens become one, if texts are embedded: the weights' own way, which may
+    be that the last one counts, or their mean; empty if the llm chats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorFiles:
+    """The files of word vectors: all that a worker needs to embed texts with them."""
+
+    vectors: str
+    tokenizer: str
 
 
 def read_path(opening: Opening, key: str) -> Path | None:

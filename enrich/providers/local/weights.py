@@ -7,12 +7,11 @@ imported; a path of the user's; and a repository on the Hugging Face hub (see `h
 from __future__ import annotations
 
 import hashlib
-import struct
-from os import SEEK_CUR
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from enrich.errors import ProviderError
+from enrich.providers.local.gguf import ForeignFile, GgufHeader, parse_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,115 +57,27 @@ def make_absolute(path: Path) -> Path:
         ) from error
 
 
-def check_gguf(path: Path) -> None:
-    """Raises ProviderError unless `path` is a complete GGUF file."""
+def check_gguf(path: Path) -> GgufHeader:
+    """Returns the header of a GGUF file. Raises ProviderError unless the file is complete."""
     # The engine gives no reason if it cannot load a file, so the usual ones are found here.
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            needed = _find_last_tensor(file)
+            header = parse_header(file)
     except FileNotFoundError as error:
         raise ProviderError(f"{path}: no such file", hint="`path:` names a GGUF file") from error
     except OSError as error:
         raise ProviderError(
             f"{path} cannot be read: {error.strerror}", hint="check that it is a file you may read"
         ) from error
-    except _ForeignError as error:
+    except ForeignFile as error:
         raise ProviderError(f"{path} {error}", hint="llama.cpp reads GGUF files only") from error
     except EOFError as error:
         raise ProviderError(f"{path} is cut short", hint="download it again") from error
-    if size <= needed:
-        raise ProviderError(
-            f"{path} is cut short: {size:,} bytes, and its tensors begin as far as {needed:,}",
-            hint="download it again",
-        )
-
-
-class _ForeignError(Exception):
-    """Not a GGUF file, or one of a version that is not known here; the message is a clause."""
-
-
-def _find_last_tensor(file: BinaryIO) -> int:
-    """Returns where the last tensor starts, by ggml's GGUF specification: the file must end after
-    that. Raises EOFError or _ForeignError."""
-    # Where it ends depends on its type, and ggml keeps adding types.
-    if file.read(4) != b"GGUF":
-        raise _ForeignError("is not a GGUF file")
-    (version,) = _read_numbers(file, "<I")
-    if version not in (2, 3):
-        raise _ForeignError(f"is a GGUF file of version {version}, not 2 or 3")
-    tensors, pairs = _read_numbers(file, "<QQ")
-    alignment = 32
-    for _ in range(pairs):
-        name = _read_text(file)
-        (kind,) = _read_numbers(file, "<I")
-        if name == b"general.alignment" and kind == _UINT32:
-            (alignment,) = _read_numbers(file, "<I")
-        else:
-            _skip_value(file, kind)
-    last = 0
-    for _ in range(tensors):
-        _read_text(file)
-        (dimensions,) = _read_numbers(file, "<I")
-        if dimensions > 8:
-            raise _ForeignError(f"is damaged: it has a tensor of {dimensions} dimensions")
-        *_, offset = _read_numbers(file, f"<{dimensions}QIQ")
-        last = max(last, offset)
-    return -(-file.tell() // alignment) * alignment + last
-
-
-_SIZES = (1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)
-"""Bytes of a metadata value by its type; strings (8) and arrays (9) contain their own lengths."""
-
-_UINT32, _STRING, _ARRAY = 4, 8, 9
-
-
-def _read_numbers(file: BinaryIO, form: str) -> tuple[int, ...]:
-    """Reads the numbers of a `struct` format. Raises EOFError."""
-    data = file.read(struct.calcsize(form))
-    try:
-        return struct.unpack(form, data)
-    except struct.error as error:
-        raise EOFError from error
-
-
-def _read_text(file: BinaryIO) -> bytes:
-    """Reads a text; returns an empty one if it is too long to be a name."""
-    (length,) = _read_numbers(file, "<Q")
-    if length > _MIB:
-        _skip_bytes(file, length)
-        return b""
-    return file.read(length)
-
-
-def _skip_value(file: BinaryIO, kind: int) -> None:
-    """Skips a metadata value."""
-    if kind == _STRING:
-        _read_text(file)
-    elif kind == _ARRAY:
-        inner, length = _read_numbers(file, "<IQ")
-        if inner == _STRING:
-            for _ in range(length):
-                _read_text(file)
-        else:
-            _skip_bytes(file, _find_size(inner) * length)
-    else:
-        _skip_bytes(file, _find_size(kind))
-
-
-def _find_size(kind: int) -> int:
-    """Returns the bytes of a metadata value of this type. Raises _ForeignError."""
-    if kind >= len(_SIZES) or not _SIZES[kind]:
-        raise _ForeignError(f"is damaged: it has a value of type {kind}")
-    return _SIZES[kind]
-
-
-def _skip_bytes(file: BinaryIO, length: int) -> None:
-    """Skips bytes. Raises EOFError."""
-    # A damaged length can be larger than what `seek` takes.
-    if length >> 50:
-        raise EOFError
-    file.seek(length, SEEK_CUR)
+    if size <= header.last_tensor:
+        reach = f"{size:,} bytes, and its tensors begin as far as {header.last_tensor:,}"
+        raise ProviderError(f"{path} is cut short: {reach}", hint="download it again")
+    return header
 
 
 def digest_files(paths: Iterable[Path]) -> str:

@@ -240,3 +240,13 @@ def test_debug_asks_for_a_vector(tmp_path: Path, server: Rehearsal) -> None:
     write(root, {"models/vectors.prompt.md": PROMPT.replace("params: {dimensions: 32}\n", "")})
     found = [each for each in opened(root, Ears()).debug(ask=True) if each.what.startswith("ask")]
     assert [each.hint for each in found] == ["write FLOAT[384] in models/vectors.prompt.md"]
+
+
+def test_the_list_price_of_an_embedding(tmp_path: Path, server: Rehearsal) -> None:
+    """It has an input only: what a run costs is known beforehand, and half of it in a batch."""
+    root = films(tmp_path, server, PROMPT.replace("some-embedder", "text-embedding-3-small"))
+    (plan,) = opened(root).plan()
+    assert plan.price is not None
+    assert (plan.price.input, plan.price.output) == (0.01, 0.0)
+    assert plan.estimate is not None
+    assert plan.estimate.usd

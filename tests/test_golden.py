@@ -76,5 +76,10 @@ def test_there_are_about_twenty() -> None:
 def test_the_repository_is_a_project_that_loads() -> None:
     """Nothing that stands beside the example is taken for a part of it."""
     graph = opened(GOLDEN.parent).graph
-    assert sorted(graph.models) == ["furniture_captions", "movies_by_category", "movies_categories"]
+    assert sorted(graph.models) == [
+        "furniture_captions",
+        "movies_by_category",
+        "movies_categories",
+        "movies_embeddings",
+    ]
     assert (dict(graph.broken), graph.unread) == ({}, ())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from enrich.db.creation import make_folder
 from enrich.errors import ProviderError
 from enrich.pricing.price import Price
+from enrich.providers.capabilities import choose_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +67,7 @@ class Batch:
     version_id: str
     provider: str
     identity: str
+    endpoint: str
     requests: int
     bytes: int
     uploading_at: datetime | None = None
@@ -169,7 +171,7 @@ def list_unread(database: Ledger) -> tuple[Batch, ...]:
     names = [columns.get(field.name, field.name) for field in fields(Batch)]
     rows = database.fetch_dicts(
         f"SELECT {', '.join(names)} FROM ledger.batches "
-        "JOIN (SELECT prompt, identity FROM ledger.prompts) USING (prompt) "
+        "JOIN (SELECT prompt, identity, endpoint FROM ledger.prompts) USING (prompt) "
         "WHERE read_at IS NULL ORDER BY planned_at, part, batch"
     )
     return tuple(Batch(**row | {"result_files": tuple(row["result_files"] or ())}) for row in rows)
@@ -183,8 +185,9 @@ def hold_batch(files: DatabaseFiles, batch: Batch, held: str | None) -> Batch:
 def check_owner(provider: Provider, batch: Batch) -> None:
     """Raises ProviderError if the provider is not the one that the batch was planned for."""
     # Its id means nothing anywhere else, and its rows may not be meant for another provider.
-    if provider.identity != batch.identity:
-        what = f"{batch.id} is for {batch.identity}, but '{provider.name}' is {provider.identity}"
+    identity = choose_endpoint(provider, batch.endpoint).identity
+    if identity != batch.identity:
+        what = f"{batch.id} is for {batch.identity}, but '{provider.name}' is {identity}"
         hint = (
             f"set '{provider.name}' in project.yml back to what it was, or: enrich cancel --forget"
         )

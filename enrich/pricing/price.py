@@ -119,6 +119,8 @@ def _convert_price(found: object, source: str) -> Price | None:
     fresh, cached, output = (
         None if figure is None else float(getattr(figure, "base", figure)) for figure in figures
     )
+    if output is None and "embed" in source:  # an embedding has no output
+        output = 0.0
     if fresh is None or output is None:
         return None
     return Price(

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from enrich.manifest import backup, budget, config, data_test, prompt, sources
+from enrich.manifest import backup, budget, config, data_test, prompt, reuse, sources
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import anthropic, gemini, local, mistral, openai, opening, registry
@@ -35,6 +35,7 @@ WORDS: Schema = {"anyOf": [WORD, {"type": "array", "items": WORD, "minItems": 1}
 COUNT: Schema = {"type": "integer", "minimum": 1}
 NUMBER: Schema = {"type": "number", "minimum": 0}
 SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+ALIKE: Schema = {"type": "number", "minimum": reuse.LEAST_ALIKE, "maximum": 1}
 MAPPING: Schema = {"type": "object"}
 FLAG: Schema = {"type": "boolean"}
 NAMES: Schema = {"pattern": f"^{sources.TABLE_NAME.pattern}$"}
@@ -363,6 +364,11 @@ PROMPT = {
                 WORDS,
             ),
             "provider": said("The provider's name; the project's if not set.", TEXT),
+            "dedupe": said(
+                "Rows whose vectors are this similar share one answer.",
+                ALIKE,
+                closed(reuse.DEDUPE_KEYS, {"at": ALIKE, "vector": TEXT}, required=["at"]),
+            ),
             "pack": said(
                 "How many rows share a request, whose instructions are then paid for once.",
                 {"type": "integer", "minimum": 1, "maximum": prompt.MOST_PACKED},

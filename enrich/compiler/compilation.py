@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import inputs, judge
 from enrich.compiler.body import RequestBody, count_line_overhead
+from enrich.compiler.similar import VECTOR_TYPE
 from enrich.compiler.tables import PROVENANCE_COLUMNS
 from enrich.compiler.version import Version
 from enrich.db.complaint import find_problem_line
@@ -31,11 +32,19 @@ WHERE_HINT = 'a condition on the SELECT\'s columns, as in --where "year < 1950"'
 
 
 @dataclass(frozen=True, kw_only=True)
+class VectorColumn:
+    """A column of the SELECT that holds vectors of a length."""
+
+    name: str
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompiledModel:
     """A model as SQL: its SELECT's columns, its key's types, and the body of its requests.
 
-    `blobs` says of each image of the body whether it is a BLOB; `shown` is set if people see the
-    rows.
+    `blobs` says of each image of the body whether it is a BLOB. `vector` is the column by which
+    rows are compared, if they are. `shown` is set if people see the rows.
     """
 
     model: Model
@@ -46,6 +55,7 @@ class CompiledModel:
     identity: str
     blobs: tuple[bool, ...]
     params: Mapping[str, Any]
+    vector: VectorColumn | None = None
     shown: bool = False
 
     @property
@@ -103,15 +113,19 @@ class CompiledModel:
             digest=self.digest,
             blobs=self.blobs,
             kept=self.keeps_rows,
+            vector=self.vector.name if self.vector else "",
         )
 
-    def narrow(self, *, where: str, limit: int, among: str | None = None) -> CompiledModel:
+    def narrow(
+        self, *, where: str, limit: int, among: str | None = None, copied: bool = False
+    ) -> CompiledModel:
         """Returns the model limited to the first `limit` of its rows for which `where` is true, to
         be shown.
 
         If `among` is not None, the rows are a sample instead, the same one each time: of the rows
-        in that table of the warehouse or, for "", of all. Raises InputError if `where` is not one
-        SQL expression that only reads.
+        in that table of the warehouse or, for "", of all; or with `copied`, of those whose
+        published answers are copies. Raises InputError if `where` is not one SQL expression that
+        only reads.
         """
         if where:
             _check_condition(where)
@@ -119,6 +133,9 @@ class CompiledModel:
         query = f"SELECT * FROM ({self.model.query}\n)"
         if among:
             there = quote_name("warehouse", "main", among)
+            if copied:
+                provenance = quote_name("warehouse", "enrich", among)
+                there = f"(SELECT * FROM {provenance} WHERE copied_from IS NOT NULL) AS copied"
             query = f"{query} SEMI JOIN {there} USING ({', '.join(key)})"
         condition = f" WHERE ({where}\n)" if where else ""
         listed = ", ".join(key)
@@ -160,6 +177,7 @@ def compile_model(
         identity=identity,
         blobs=blobs,
         params=params,
+        vector=_find_vector(model, prompt, columns),
     )
     _bind_expressions(database, draft)
     return draft
@@ -266,6 +284,31 @@ def _find_key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[
             raise InputError(f"{prompt.source}: a key cannot be called '{column}'", hint=hint)
         key[column] = kind
     return key
+
+
+def _find_vector(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> VectorColumn | None:
+    """Returns the column by which rows are compared; None if they are not. Raises InputError."""
+    if prompt.dedupe is None:
+        return None
+    found = {
+        name: int(match[1])
+        for name, kind in columns.items()
+        if (match := VECTOR_TYPE.fullmatch(kind))
+    }
+    named = prompt.dedupe.vector
+    picked = [name for name in found if not named or name.lower() == named.lower()]
+    if len(picked) == 1:
+        return VectorColumn(name=picked[0], length=found[picked[0]])
+    where = f"{model.source}: dedupe compares vectors, but"
+    if named:
+        raise InputError(f"{where} '{named}' is not one", hint=nearest(named, found))
+    if found:
+        listed = ", ".join(found)
+        raise InputError(
+            f"{where} there are several: {listed}", hint="dedupe: {at: 0.97, vector: NAME}"
+        )
+    hint = "join a model with endpoint: /v1/embeddings, and select its vectors as well"
+    raise InputError(f"{where} the SELECT has no column FLOAT[n]", hint=hint)
 
 
 def _check_expression(

@@ -144,16 +144,19 @@ def render_snapshot(
     digest: str,
     blobs: tuple[bool, ...] = (),
     kept: bool = False,
+    vector: str = "",
 ) -> str:
     """A SELECT with one row for each row of `select`: key STRUCT, custom_id, fingerprint, tail,
-    error, prompt, sizes, pictured.
+    error, prompt, sizes, pictured, vector, copied_from.
 
     `error` says why a row cannot be sent; then fingerprint and tail are NULL. `prompt`, still NULL
     here, is the earlier version whose answer a row keeps. `sizes` are the pixels of its pictures,
     NULL where unknown, and `pictured` is the bytes of those that are in the request itself.
+    `copied_from`, still NULL, is the key of the row whose answer this one shares.
 
     `key` maps the key's columns to their types, and `blobs` says which images are BLOBs. With
-    `kept` the rows are read from `temp._enrich_rows`.
+    `kept` the rows are read from `temp._enrich_rows`. `vector` is the column with their vectors, ""
+    if these are not needed.
     """
     columns = {column: f"inputs.{quote_name(column)}" for column in key}
     source = f"{ROWS_TABLE} AS inputs" if kept else f"(\n{select}\n) AS inputs"
@@ -166,12 +169,14 @@ def render_snapshot(
     return f"""SELECT key, {render_custom_id(key)} AS custom_id,
     CASE WHEN error IS NULL THEN {render_fingerprint(quote_text(digest))} END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
-    error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured
+    error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured, vector,
+    CAST(NULL AS VARCHAR) AS copied_from
 FROM (
     SELECT {render_struct(columns)} AS key,
         {body.tail} AS tail,
         {f"coalesce({', '.join(errors)})" if errors else "CAST(NULL AS VARCHAR)"} AS error,
-        CAST([{sizes}] AS {SIZE_TYPE}[]) AS sizes, {_render_pictured(names)} AS pictured
+        CAST([{sizes}] AS {SIZE_TYPE}[]) AS sizes, {_render_pictured(names)} AS pictured,
+        CAST({f"inputs.{quote_name(vector)}" if vector else "NULL"} AS FLOAT[]) AS vector
     FROM {source}{joins}
 )"""
 

@@ -28,6 +28,7 @@ PROVENANCE_COLUMNS = (
     "prompt",
     "answered_at",
     "stale",
+    "copied_from",
 )
 """The columns of `enrich.NAME` that follow the key's."""
 
@@ -51,19 +52,21 @@ def render_inputs_table(model: str, key: Mapping[str, str]) -> str:
 
     `until_run` is NULL while the row still asks it. `prompt` is the id of another version than the
     run's if the row stands for a request of that one: an earlier version whose answer it keeps, or
-    that of an llm which it fell back to.
+    that of an llm which it fell back to. `copied_from` is the key of the row whose request it
+    shares as a near-duplicate.
     """
     columns = ", ".join(f"{quote_name(column)} {kind}" for column, kind in key.items())
     return f"""CREATE OR REPLACE TABLE {name_inputs_table(model)} (
     key STRUCT({columns}), custom_id VARCHAR, fingerprint VARCHAR, error VARCHAR,
-    from_run BIGINT, until_run BIGINT, prompt VARCHAR
+    from_run BIGINT, until_run BIGINT, prompt VARCHAR, copied_from VARCHAR
 )"""
 
 
 def render_inputs_upgrade(model: str) -> str:
-    """Add the column that this table lacks in the ledger of an earlier enrich."""
+    """Add the columns that this table lacks in the ledger of an earlier enrich."""
     # A migration cannot do it: these tables have the names of the models.
-    return f"ALTER TABLE {name_inputs_table(model)} ADD COLUMN IF NOT EXISTS prompt VARCHAR"
+    added = f"ALTER TABLE {name_inputs_table(model)} ADD COLUMN IF NOT EXISTS"
+    return f"{added} prompt VARCHAR;\n{added} copied_from VARCHAR"
 
 
 def render_known_rows(model: str, *, answered: bool) -> str:
@@ -161,6 +164,7 @@ WHERE until_run IS NULL AND NOT EXISTS (
         AND new.fingerprint IS NOT DISTINCT FROM old.fingerprint
         AND new.error IS NOT DISTINCT FROM old.error
         AND new.prompt IS NOT DISTINCT FROM old.prompt
+        AND new.copied_from IS NOT DISTINCT FROM old.copied_from
 )"""
 
 
@@ -168,7 +172,9 @@ def render_open_inputs(model: str) -> str:
     """Insert rows that are new or ask another request now, from run $run on; those that changed
     must have been ended first."""
     return f"""INSERT INTO {name_inputs_table(model)}
-SELECT key, custom_id, fingerprint, error, $run, NULL, prompt FROM temp._enrich_snapshot AS new
+    (key, custom_id, fingerprint, error, from_run, until_run, prompt, copied_from)
+SELECT key, custom_id, fingerprint, error, $run, NULL, prompt, copied_from
+FROM temp._enrich_snapshot AS new
 WHERE NOT EXISTS (
     SELECT 1 FROM {name_inputs_table(model)} AS old WHERE old.key = new.key AND until_run IS NULL
 )"""
@@ -231,7 +237,7 @@ def render_settled_rows(model: str) -> str:
     # Contents are by far the widest column: they stay in the ledger, where `line` finds them again.
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_settled AS
 WITH present AS (
-    SELECT key, fingerprint, error, {_render_kept(model)} AS kept
+    SELECT key, fingerprint, error, copied_from, {_render_kept(model)} AS kept
     FROM {name_inputs_table(model)} WHERE until_run IS NULL
 ), best AS (
     SELECT arg_max(rowid, (outcome = 'ok', attempt, rowid)) AS line
@@ -242,8 +248,12 @@ WITH present AS (
 )
 SELECT key, CASE WHEN error IS NULL THEN outcome ELSE 'error' END AS outcome,
     coalesce(error, reason) AS error, llm, present.fingerprint AS fingerprint, batch, attempt,
-    input_tokens, cached_tokens, output_tokens, {RESPONSE_COST} AS cost, received_at AS answered_at,
-    false AS stale, line, asked.prompt AS prompt, kept
+    -- A copy has cost nothing.
+    CASE WHEN copied_from IS NULL THEN input_tokens ELSE 0 END AS input_tokens,
+    CASE WHEN copied_from IS NULL THEN cached_tokens ELSE 0 END AS cached_tokens,
+    CASE WHEN copied_from IS NULL THEN output_tokens ELSE 0 END AS output_tokens,
+    CASE WHEN copied_from IS NULL THEN {RESPONSE_COST} ELSE 0 END AS cost,
+    received_at AS answered_at, false AS stale, line, asked.prompt AS prompt, kept, copied_from
 FROM present LEFT JOIN response USING (fingerprint) LEFT JOIN (
     SELECT batch, prompt, input_price, cached_price, output_price FROM ledger.batches
 ) AS asked USING (batch)"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +9,7 @@ from enrich.compiler.comparison import render_agree
 from enrich.compiler.inputs import render_custom_id
 from enrich.compiler.judge import render_answer
 from enrich.compiler.reader import render_vector_summary
+from enrich.compiler.similar import VECTOR_TYPE
 from enrich.compiler.tables import RESPONSE_COST, name_inputs_table
 from enrich.db.quote import quote_name, quote_text, render_struct, wrap_expression
 from enrich.manifest.model import HISTORY_ENDING
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from enrich.manifest.prompt import ResponseFormat
 
 ColumnRole = Literal["key", "input", "output"]
-VECTOR_TYPE = re.compile(r"(FLOAT|DOUBLE)\[\d+\]")
 ROWS = "shown.main.rows"
 """The table of a model's rows that the page reads."""
 PAIRS = "paired.main.pairs"

@@ -11,6 +11,7 @@ from enrich.manifest import declared_tests, template, variables
 from enrich.manifest.budget import PROMPT_BUDGETS, Budget
 from enrich.manifest.config import READABLE_HINT, RETRIED_OUTCOMES, read_outcomes
 from enrich.manifest.output import Output
+from enrich.manifest.reuse import Dedupe
 from enrich.manifest.settings import YamlSettings
 from enrich.manifest.template import Expression, Image, TemplatePart, Text
 
@@ -45,6 +46,7 @@ PROMPT_KEYS = (
     "on_change",
     "budget",
     "pack",
+    "dedupe",
     "tests",
 )
 MOST_PACKED = 100
@@ -98,7 +100,8 @@ class Prompt:
     If the prompt changes, rows with an answer are asked again: `sample` is the number of these
     rows, or None for all of them. `variables` are the variables that its templates and tests name,
     with their values. `llm` is asked first, "" for the provider's own; rows that fail are asked of
-    the `fallbacks`, one after the other. `pack` is how many rows share a request, 0 for one alone.
+    the `fallbacks`, one after the other. `pack` is how many rows share a request, 0 for one alone;
+    `dedupe` says which rows share an answer.
     """
 
     source: str
@@ -118,6 +121,7 @@ class Prompt:
     description: str
     sample: int | None
     pack: int
+    dedupe: Dedupe | None
     budget: Budget
     variables: Mapping[str, Any]
     tests: tuple[DataTest, ...]
@@ -135,9 +139,14 @@ class Prompt:
         """Whether its answers are embeddings."""
         return self.endpoint == EMBEDDINGS
 
+    @property
+    def copies(self) -> bool:
+        """Whether rows may share the answer of another row."""
+        return self.dedupe is not None
+
     def ask_alone(self) -> Prompt:
         """Returns the same prompt, by which each row is asked by itself."""
-        return replace(self, pack=0)
+        return replace(self, pack=0, dedupe=None)
 
     def merge_params(self, usual: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the parameters of its requests; `usual` are those that project.yml sets for
@@ -190,6 +199,7 @@ class Prompt:
             description=settings.read_text("description"),
             sample=_read_sample(settings),
             pack=_read_pack(settings),
+            dedupe=Dedupe.from_settings(settings),
             budget=Budget.from_settings(settings, PROMPT_BUDGETS),
             variables=_pick_variables(written, settings, values),
             tests=declared_tests.parse_tests(

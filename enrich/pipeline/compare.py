@@ -104,15 +104,26 @@ def compare_answers(
 ) -> Comparison:
     """Answer `limit` rows for which `where` is true with the working prompt, and compare the
     answers with the published ones or, with `llm`, with those of that llm. With `alone`, each row
-    of the sample is asked by itself. The sample is always the same.
+    of the sample is asked by itself; if answers are copied, the sample is of these. The sample is
+    always the same.
 
     Raises what `preview_rows` raises, and InputError if nothing has been published.
     """
+    copied = alone and model.own_prompt.copies
     if alone:
         model = replace(model, prompt=model.own_prompt.ask_alone())
     if not llm:
         _check_published(files, model)
-        now = ask_rows(files, config, provider, model, limit=limit, where=where, among=model.name)
+        now = ask_rows(
+            files,
+            config,
+            provider,
+            model,
+            limit=limit,
+            where=where,
+            among=model.name,
+            copied=copied,
+        )
         with files.open_both(warehouse="read") as database:
             _load_asked_side(database, "now", now)
             version = _load_published_side(database, now)

@@ -13,6 +13,7 @@ from enrich.ledger.batch import list_unread
 from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
 from enrich.pipeline import diff
+from enrich.pipeline.dedupe import copy_duplicates
 from enrich.pipeline.fallback import foresee_fallbacks, pass_on
 from enrich.pipeline.fitness import check_fitness, list_doubts
 from enrich.pipeline.plan import Plan
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from enrich.ledger.run import RunOptions
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
+    from enrich.pipeline.dedupe import Copies
     from enrich.pipeline.diff import Changes, EarlierVersions
     from enrich.pipeline.portion import PlannedPortion
     from enrich.pricing.estimate import Estimate
@@ -115,7 +117,7 @@ def draft_run(
     before = database.call("latest_run", model=run.model)
     now, last = found.now, Version.from_ledger(database, before[0][2]) if before else found.now
     versions = [each.version for each in work.chain]
-    _reuse_answers(database, work, found, run, versions)
+    copies = _reuse_answers(database, work, found, run, versions)
     requests, size = list_todo(database, run)
     rows = diff.count_changes(database, found, versions)
     portions, spend = _plan_portions(database, provider, work, run, options.foreseen)
@@ -141,6 +143,9 @@ def draft_run(
         price=spending.price,
         pack=work.body.pack,
         alone=_estimate_alone(work, portions),
+        copied=spending.estimate(requests=copies.requests, size=copies.bytes)
+        if copies.requests
+        else None,
         fallbacks=foresee_fallbacks(database, versions, portions),
         notes=_list_notes(config, provider, work, portions) if requests else (),
     )
@@ -217,17 +222,19 @@ def _reuse_answers(
     found: EarlierVersions,
     run: Run,
     versions: Sequence[Version],
-) -> None:
+) -> Copies:
     """Bring the ledger to the present version, so that only what really has to be asked is
-    planned."""
+    planned. Returns what near-duplicates do not have to be asked."""
     for each in work.chain:
         keep_version(database, each)
     # Batches of an earlier run that were never sent would count as in flight.
     withdraw_planned(database, run.model)
     if work.prompt.sample is not None and not run.since:
         diff.keep_answers(database, found, work)
+    copies = copy_duplicates(database, work, since=run.since)
     # Before the plan: an answer that the present output accepts need not be asked again.
     pass_on(database, run, versions, "_enrich_snapshot", record=False)
+    return copies
 
 
 def _find_spending(

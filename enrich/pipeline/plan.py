@@ -30,6 +30,7 @@ messages."""
 ROW_STATES = {
     "answered": "answered",
     "kept": "kept from an earlier version",
+    "copied": "copied from near-duplicates",
     "in progress": "in progress",
     "given up": "failed before, not asked again",
     "unsendable": "cannot be sent",
@@ -108,8 +109,9 @@ class Plan:
     `changed` lists the parts that differ from the version last run, and `diff` shows them.
     `settled`: every row stands for the same request as before and has its answer. `held_back` says
     why the latest run failed. `pack` rows share a request (0: each has its own); `alone` is what
-    they would take if each had. `fallbacks` are the llms after `llm`; all figures include what they
-    are asked now. `notes` are warnings.
+    they would take if each had. `copied` is what rows would take whose answers are copied.
+    `fallbacks` are the llms after `llm`; all figures include what they are asked now. `notes` are
+    warnings.
     """
 
     SHOWN: ClassVar = ("model", "rows", "requests", "batches", "estimate", "llm", "after")
@@ -138,6 +140,7 @@ class Plan:
     held_back: str = ""
     pack: int = 0
     alone: Estimate | None = None
+    copied: Estimate | None = None
     fallbacks: tuple[Fallback, ...] = ()
     notes: tuple[str, ...] = ()
 

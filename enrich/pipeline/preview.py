@@ -143,13 +143,14 @@ def ask_rows(
     limit: int,
     where: str = "",
     among: str | None = None,
+    copied: bool = False,
 ) -> AskedRows:
-    """Answer the rows that `Compiled.only` selects. Requests that the ledger has answers to are not
-    sent again. Raises what `preview_rows` raises."""
+    """Answer the rows that `CompiledModel.narrow` selects. Requests that the ledger has answers to
+    are not sent again. Raises what `preview_rows` raises."""
     now = choose_now(provider)
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
-        few = work.narrow(where=where.strip(), limit=limit, among=among)
+        few = work.narrow(where=where.strip(), limit=limit, among=among, copied=copied)
         try:
             select_rows(database, few, config=config, most_bytes=provider.limits.bytes)
         except InputError as problem:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from enrich.pricing.estimate import Estimate
 
 STATE_HINTS = {
+    "copied": "as dedupe says: `enrich compare --alone` shows how often that is right",
     "kept": "as on_change says: they keep the answers of an earlier version",
     "given up": "failed before; `enrich run --retry` asks about them again",
     "unsendable": "`enrich run` says why, row by row, in the table's provenance",
@@ -96,6 +97,8 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
             continue
         between = f"{tokens.low:,.0f} to {tokens.high:,.0f}"
         yield word, f"{tokens.likely:,.0f}", f"{between}, {note}" if note else between
+    if plan.copied:
+        yield "saved", "", f"by copied answers: {_describe_tokens(plan.copied)}"
     if plan.alone and plan.requests:
         yield (
             "packed",

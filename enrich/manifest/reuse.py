@@ -1,0 +1,61 @@
+"""Reuse: whose answers stand in for those of an llm, if a prompt says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enrich.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.manifest.settings import YamlSettings
+
+LEAST_ALIKE = 0.8
+"""The least similarity of near-duplicates: below it, texts are about the same thing at most."""
+DEDUPE_KEYS = ("at", "vector")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dedupe:
+    """Rows whose vectors have at least the cosine similarity `at` share one answer. `vector` is the
+    column with the vectors, "" for the only one that the SELECT has."""
+
+    at: float
+    vector: str
+
+    @classmethod
+    def from_settings(cls, settings: YamlSettings) -> Dedupe | None:
+        """Returns what `dedupe:` says; None if it is not set. Raises ModelError."""
+        if settings.values.get("dedupe") is None:
+            return None
+        known = _read_known(settings, "dedupe", DEDUPE_KEYS, short="at")
+        return cls(
+            at=_read_share(settings, "dedupe", known, "at", least=LEAST_ALIKE),
+            vector=str(known.get("vector") or ""),
+        )
+
+
+def _read_known(
+    settings: YamlSettings, word: str, keys: tuple[str, ...], *, short: str
+) -> Mapping[str, Any]:
+    """Returns a mapping with these keys; a value alone is that of the key `short`."""
+    written = settings.values[word]
+    if not isinstance(written, dict):
+        return {short: written}
+    for key in written:
+        if key not in keys:
+            hint = nearest(str(key), keys)
+            raise settings.make_error(word, f"has no setting '{key}'", hint=hint)
+    return written
+
+
+def _read_share(
+    settings: YamlSettings, word: str, known: Mapping[str, Any], key: str, *, least: float
+) -> float:
+    """Returns a number from `least` to 1."""
+    value = known.get(key)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= 1:
+        return float(value)
+    raise settings.make_error(word, f"cannot be {value}", hint=f"{key}: from {least} to 1")

@@ -1,0 +1,52 @@
+"""Dedupe: rows with nearly the same vector stand for one request, if the prompt says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enrich.compiler import similar
+from enrich.compiler.similar import FEW_ROWS, Bands
+
+if TYPE_CHECKING:
+    from enrich.compiler.compilation import CompiledModel
+    from enrich.db.database import Ledger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies:
+    """The requests that a run does not send because a near-duplicate's answer is copied, and their
+    bytes."""
+
+    requests: int = 0
+    bytes: int = 0
+
+
+def copy_duplicates(database: Ledger, work: CompiledModel, *, since: int) -> Copies:
+    """Let rows of `temp._enrich_snapshot` stand for the request of a near-duplicate. Does nothing
+    without `dedupe`. Only answers that were read after the `since`-th batch count."""
+    dedupe, vector = work.prompt.dedupe, work.vector
+    if dedupe is None or vector is None:
+        return Copies()
+    database.execute(similar.render_vectors(vector.length), since=since)
+    (rows,) = database.fetch_one("SELECT count(*) FROM temp._enrich_vectors")
+    pairs = similar.render_all_pairs()
+    if rows > FEW_ROWS:
+        (middle,) = database.fetch_one(similar.render_middle(vector.length), rows=rows)
+        database.execute(similar.render_words(middle, Bands.choose(rows, dedupe.at)))
+        pairs = similar.render_banded_pairs(dedupe.at)
+    database.execute(similar.render_near(pairs), at=dedupe.at)
+    _choose_leaders(database)
+    database.execute(similar.render_copies(work.key))
+    requests, size = database.fetch_one(similar.render_saved(), overhead=work.overhead)
+    return Copies(requests=int(requests), bytes=int(size))
+
+
+def _choose_leaders(database: Ledger) -> None:
+    """Create `temp._enrich_groups`, with a leader for each row."""
+    # Each round decides at least the undecided row of the lowest rank.
+    database.execute(similar.render_groups())
+    undecided = "SELECT count(*) FROM temp._enrich_groups WHERE leader IS NULL"
+    while database.fetch_one(undecided) != (0,):
+        database.execute(similar.render_followers())
+        database.execute(similar.render_leaders())

@@ -1,0 +1,240 @@
+"""Dedupe: near-duplicates share one answer, are marked, and never chained."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+from folders import opened, settings, write
+
+from enrich.compiler import similar
+from enrich.compiler.similar import Bands
+from enrich.errors import EnrichError
+from enrich.pipeline.dedupe import _choose_leaders
+from enrich.rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROMPT = """\
+---
+key: id
+dedupe: 0.97
+output: |
+  kind ENUM('tree', 'shrub') NOT NULL,
+  line VARCHAR NOT NULL
+---
+You know plants.
+
+user:
+{{ name }}
+"""
+# Rows 3 n, 3 n + 1 and 3 n + 2 are nearly the same; other rows are at right angles to them.
+SELECT = """
+SELECT id, name, list_transform(range(16), lambda i:
+    CASE WHEN i = id // 3 THEN 1 WHEN i = 15 THEN (id % 3) / 20.0 ELSE 0 END)::FLOAT[16] AS vector
+FROM plants
+"""
+
+
+def garden(root: Path, server: Rehearsal, rows: int = 9, prompt: str = PROMPT, **more: Any) -> Path:
+    write(
+        root,
+        {
+            "project.yml": settings(server, **more),
+            "models/kinds.sql": SELECT,
+            "models/kinds.prompt.md": prompt,
+        },
+    )
+    fill(root, range(rows))
+    return root
+
+
+def fill(root: Path, ids: range | list[int]) -> None:
+    listed = "".join(f"{n},plant {n}\n" for n in ids)
+    write(root, {"seeds/plants.csv": f"id,name\n{listed}"})
+
+
+def copies(root: Path) -> dict[int, str | None]:
+    return dict(opened(root).sql("SELECT id, copied_from FROM enrich.kinds ORDER BY id").rows)
+
+
+def test_near_duplicates_share_an_answer(tmp_path: Path) -> None:
+    """Nine rows in three groups are three requests. Copies are marked, and cost nothing; the plan
+    says what that saves, and a second run asks nothing."""
+    prices = {"gpt-4o-mini": {"input": 1.0, "output": 1.0}}
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, prices=prices)
+        (plan,) = opened(root).plan()
+        assert (plan.requests, plan.states, plan.to_ask) == (3, {"copied": 6}, 3)
+        assert plan.copied is not None
+        assert plan.estimate is not None
+        assert plan.copied.usd == pytest.approx(2 * (plan.estimate.usd or 0), rel=0.05)
+        (state,) = opened(root).run()
+        assert (state.ok, server.bill.total) == (9, 3)
+        assert copies(root) == {n: None if n % 3 == 0 else str(n // 3 * 3) for n in range(9)}
+        same = "SELECT count(DISTINCT line), count(*) FROM kinds GROUP BY id // 3"
+        assert opened(root).sql(same).rows == ((1, 3),) * 3
+        costs = "SELECT sum(cost), (SELECT sum(cost) FROM enrich.costs) FROM enrich.kinds"
+        ((mine, all_of_them),) = opened(root).sql(costs).rows
+        assert mine == pytest.approx(all_of_them)
+        (plan,) = opened(root).plan()
+        assert (plan.requests, plan.settled, plan.copied) == (0, True, None)
+        opened(root).run()
+        assert server.bill.total == 3
+
+
+def test_rows_with_an_answer_lead(tmp_path: Path) -> None:
+    """What has been paid for is never asked again, and never replaced by a copy; a new row is
+    copied from whichever row has an answer."""
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, prompt=PROMPT.replace("dedupe: 0.97\n", ""))
+        fill(root, [1, 2, 5])
+        opened(root).run()
+        assert server.bill.total == 3
+        write(root, {"models/kinds.prompt.md": PROMPT})
+        fill(root, range(9))
+        opened(root).run()
+        assert server.bill.total == 4
+        found = copies(root)
+        assert {n: found[n] for n in (1, 2, 5, 6)} == {1: None, 2: None, 5: None, 6: None}
+        assert found[0] in ("1", "2")
+        assert found[3] == found[4] == "5"
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("dedupe: 0.97\n", "")})
+        (plan,) = opened(root).plan()
+        assert plan.to_ask == 5  # each row by itself again: the copies have no answer of their own
+
+
+def test_a_leader_that_fails_is_asked_again_for_all(tmp_path: Path) -> None:
+    """Retries and fallbacks move copies together with the row that they are copied from."""
+    tries: list[str] = []
+
+    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
+        body = line["response"]["body"]
+        tries.append(body["model"])
+        if body["model"] == "gpt-4o-mini":
+            body["choices"][0]["message"]["content"] = '{"kind": "fern"}'
+        return line
+
+    prompt = PROMPT.replace("key: id", "key: id\nllm: [gpt-4o-mini, gpt-4o]\nmax_attempts: 1")
+    with Rehearsal(rewrite=rewrite) as server:
+        root = garden(tmp_path, server, rows=6, prompt=prompt)
+        (state,) = opened(root).run()
+        assert state.ok == 6
+        assert sorted(tries) == ["gpt-4o"] * 2 + ["gpt-4o-mini"] * 2
+        assert copies(root) == {0: None, 1: "0", 2: "0", 3: None, 4: "3", 5: "3"}
+        opened(root).run()
+        assert len(tries) == 4
+
+
+def test_packs_hold_leaders_only(tmp_path: Path) -> None:
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, prompt=PROMPT.replace("key: id", "key: id\npack: 2"))
+        (state,) = opened(root).run()
+        assert (state.ok, server.bill.total) == (9, 2)
+
+
+def test_compare_asks_what_was_copied(tmp_path: Path) -> None:
+    """`--alone` asks the copied rows of the sample themselves."""
+    with Rehearsal() as server:
+        root = garden(tmp_path, server)
+        opened(root).run()
+        found = opened(root).compare("kinds", limit=4, alone=True)
+        assert (found.rows, found.asked, server.bill.total) == (4, 4, 7)
+        assert {row.column for row in found.differences} <= {"kind", "line"}
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ("0.97", "0.5", "cannot be 0.5"),
+        ("0.97", "{at: 0.9, column: vector}", "has no setting 'column'"),
+        ("0.97", "{at: 0.9, vector: name}", "'name' is not one"),
+        ("0.97", "{vector: vector}", "cannot be None"),
+    ],
+)
+def test_mistakes_are_refused(tmp_path: Path, was: str, now: str, said: str) -> None:
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, prompt=PROMPT.replace(was, now))
+        with pytest.raises(EnrichError, match=said) as caught:
+            opened(root).plan()
+    assert caught.value.hint
+
+
+def test_a_select_without_vectors_is_refused(tmp_path: Path) -> None:
+    with Rehearsal() as server:
+        root = garden(tmp_path, server)
+        write(root, {"models/kinds.sql": "SELECT id, name FROM plants"})
+        with pytest.raises(EnrichError, match=r"has no column FLOAT\[n\]") as caught:
+            opened(root).plan()
+        assert "/v1/embeddings" in caught.value.hint
+        write(root, {"models/kinds.sql": f"SELECT *, vector AS other FROM ({SELECT})"})
+        with pytest.raises(EnrichError, match="there are several: vector, other"):
+            opened(root).plan()
+
+
+class Books:
+    """The part of a database that finding near-duplicates needs."""
+
+    def __init__(self, vectors: list[list[float]]) -> None:
+        self.connection = duckdb.connect()
+        length = len(vectors[0])
+        self.connection.execute(
+            "CREATE TEMP TABLE _enrich_vectors AS SELECT rank, rank AS first, false AS fixed, "
+            f"vector::FLOAT[{length}] AS vector FROM (SELECT unnest($ranks) AS rank, "
+            "unnest($vectors) AS vector)",
+            {"ranks": list(range(len(vectors))), "vectors": vectors},
+        )
+
+    def execute(self, sql: str, **values: object) -> Any:
+        return self.connection.execute(sql, values)
+
+    def fetch_one(self, sql: str, **values: object) -> tuple[Any, ...]:
+        found = self.connection.execute(sql, values).fetchone()
+        assert found is not None
+        return found
+
+
+def test_planted_duplicates_are_found_by_blocks() -> None:
+    """4,000 random vectors, of which 400 have a near copy: blocks find at least 99 % of the pairs
+    that comparing all of them finds, and nothing else; no row follows one that it is not similar
+    to, or one that follows itself."""
+    dice = random.Random(5)
+    vectors = [[dice.gauss(0, 1) for _ in range(64)] for _ in range(3600)]
+    vectors += [[x + dice.gauss(0, 0.2) for x in vectors[n]] for n in range(400)]
+    books: Any = Books(vectors)
+    books.execute(similar.render_near(similar.render_all_pairs()), at=0.97)
+    (pairs,) = books.fetch_one("SELECT list((one, other)) FROM temp._enrich_near")
+    assert len(pairs) > 300
+    (middle,) = books.fetch_one(similar.render_middle(64), rows=4000)
+    books.execute(similar.render_words(middle, Bands.choose(4000, 0.97)))
+    books.execute(similar.render_near(similar.render_banded_pairs(0.97)), at=0.97)
+    (found,) = books.fetch_one("SELECT list((one, other)) FROM temp._enrich_near")
+    assert set(found) <= set(pairs)
+    assert len(found) >= 0.99 * len(pairs)
+    _choose_leaders(books)
+    (bad,) = books.fetch_one(
+        "SELECT count(*) FROM temp._enrich_groups AS own "
+        "JOIN temp._enrich_groups AS lead ON lead.rank = own.leader "
+        "WHERE lead.leader <> lead.rank OR (own.rank <> own.leader AND NOT EXISTS ("
+        "SELECT 1 FROM temp._enrich_near WHERE one = own.leader AND other = own.rank))"
+    )
+    assert bad == 0
+    followers = books.fetch_one("SELECT count(*) FROM temp._enrich_groups WHERE leader <> rank")
+    assert followers == (len(found),)
+
+
+def test_a_chain_of_similar_rows_is_no_group() -> None:
+    """Each step of a chain is similar to the next, its ends are not: a follower is similar to its
+    leader itself."""
+    steps = [[1.0, 0.2 * n] for n in range(10)]
+    books: Any = Books(steps)
+    books.execute(similar.render_near(similar.render_all_pairs()), at=0.97)
+    _choose_leaders(books)
+    groups = dict(
+        books.execute("SELECT rank, leader FROM temp._enrich_groups ORDER BY rank").fetchall()
+    )
+    assert groups[0] == groups[1] == 0
+    assert len(set(groups.values())) > 2

@@ -369,6 +369,21 @@ PROMPT = {
                 ALIKE,
                 closed(reuse.DEDUPE_KEYS, {"at": ALIKE, "vector": TEXT}, required=["at"]),
             ),
+            "triage": said(
+                "A table of labels: rows whose nearest labels are clear are answered by these.",
+                TEXT,
+                closed(
+                    reuse.TRIAGE_KEYS,
+                    {
+                        "labels": TEXT,
+                        "at": SHARE,
+                        "margin": SHARE,
+                        "neighbors": COUNT,
+                        "vector": TEXT,
+                    },
+                    required=["labels"],
+                ),
+            ),
             "pack": said(
                 "How many rows share a request, whose instructions are then paid for once.",
                 {"type": "integer", "minimum": 1, "maximum": prompt.MOST_PACKED},

@@ -288,24 +288,26 @@ def _find_key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[
 
 def _find_vector(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> VectorColumn | None:
     """Returns the column by which rows are compared; None if they are not. Raises InputError."""
-    if prompt.dedupe is None:
+    reuse = [each for each in (prompt.dedupe, prompt.triage) if each is not None]
+    if not reuse:
         return None
     found = {
         name: int(match[1])
         for name, kind in columns.items()
         if (match := VECTOR_TYPE.fullmatch(kind))
     }
-    named = prompt.dedupe.vector
+    named = next((each.vector for each in reuse if each.vector), "")
     picked = [name for name in found if not named or name.lower() == named.lower()]
     if len(picked) == 1:
         return VectorColumn(name=picked[0], length=found[picked[0]])
-    where = f"{model.source}: dedupe compares vectors, but"
+    word = "dedupe" if prompt.dedupe else "triage"
+    where = f"{model.source}: {word} compares vectors, but"
     if named:
         raise InputError(f"{where} '{named}' is not one", hint=nearest(named, found))
     if found:
         listed = ", ".join(found)
         raise InputError(
-            f"{where} there are several: {listed}", hint="dedupe: {at: 0.97, vector: NAME}"
+            f"{where} there are several: {listed}", hint=f"{word}: {{..., vector: NAME}}"
         )
     hint = "join a model with endpoint: /v1/embeddings, and select its vectors as well"
     raise InputError(f"{where} the SELECT has no column FLOAT[n]", hint=hint)

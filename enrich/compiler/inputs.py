@@ -147,12 +147,13 @@ def render_snapshot(
     vector: str = "",
 ) -> str:
     """A SELECT with one row for each row of `select`: key STRUCT, custom_id, fingerprint, tail,
-    error, prompt, sizes, pictured, vector, copied_from.
+    error, prompt, sizes, pictured, vector, copied_from, reuse.
 
     `error` says why a row cannot be sent; then fingerprint and tail are NULL. `prompt`, still NULL
     here, is the earlier version whose answer a row keeps. `sizes` are the pixels of its pictures,
     NULL where unknown, and `pictured` is the bytes of those that are in the request itself.
-    `copied_from`, still NULL, is the key of the row whose answer this one shares.
+    `copied_from`, still NULL, is the key of the row whose answer this one shares, and `reuse` the
+    state of such a row (see ROW_STATES).
 
     `key` maps the key's columns to their types, and `blobs` says which images are BLOBs. With
     `kept` the rows are read from `temp._enrich_rows`. `vector` is the column with their vectors, ""
@@ -170,7 +171,7 @@ def render_snapshot(
     CASE WHEN error IS NULL THEN {render_fingerprint(quote_text(digest))} END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
     error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured, vector,
-    CAST(NULL AS VARCHAR) AS copied_from
+    CAST(NULL AS VARCHAR) AS copied_from, CAST(NULL AS VARCHAR) AS reuse
 FROM (
     SELECT {render_struct(columns)} AS key,
         {body.tail} AS tail,

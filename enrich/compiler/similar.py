@@ -64,7 +64,7 @@ WITH asking AS (
     SELECT rowid AS line, fingerprint, strlen(tail) + strlen(custom_id) AS bytes,
         CAST(vector AS FLOAT[{length}]) AS vector
     FROM temp._enrich_snapshot
-    WHERE fingerprint IS NOT NULL AND prompt IS NULL
+    WHERE fingerprint IS NOT NULL AND prompt IS NULL AND reuse IS NULL
         AND len(vector) = {length} AND list_count(vector) = {length}
 ), fixed AS (
     SELECT fingerprint FROM ledger.responses
@@ -186,7 +186,8 @@ def render_leaders() -> str:
 def render_copies(key: Mapping[str, str]) -> str:
     """Let each follower in the snapshot stand for its leader's request, and name that."""
     return f"""UPDATE temp._enrich_snapshot AS snapshot
-SET fingerprint = lead.fingerprint, tail = lead.tail, copied_from = {render_key_text("lead", key)}
+SET fingerprint = lead.fingerprint, tail = lead.tail, reuse = 'copied',
+    copied_from = {render_key_text("lead", key)}
 FROM temp._enrich_vectors AS own
     JOIN temp._enrich_groups AS groups ON groups.rank = own.first
     JOIN temp._enrich_vectors AS leader ON leader.rank = groups.leader
@@ -209,7 +210,7 @@ def render_saved() -> str:
     FROM temp._enrich_snapshot AS snapshot
         JOIN temp._enrich_vectors AS own ON own.line = snapshot.rowid
         LEFT JOIN temp._enrich_known AS known USING (key)
-    WHERE copied_from IS NOT NULL AND own.fingerprint <> snapshot.fingerprint
+    WHERE reuse = 'copied' AND own.fingerprint <> snapshot.fingerprint
         AND known.fingerprint IS DISTINCT FROM snapshot.fingerprint
     GROUP BY own.fingerprint
 )"""

@@ -36,6 +36,11 @@ class Column:
     description: str
     bounds: tuple[tuple[str, int | float], ...]
 
+    @property
+    def is_free_text(self) -> bool:
+        """Whether no two answers are likely to be the same."""
+        return self.type.family.choose_measure(self.type) == "text"
+
     def render_schema(self) -> dict[str, Any]:
         """Returns the JSON Schema of the column's value, with its comment and its CHECKs."""
         family = self.type.family

@@ -11,7 +11,7 @@ from enrich.manifest import declared_tests, template, variables
 from enrich.manifest.budget import PROMPT_BUDGETS, Budget
 from enrich.manifest.config import READABLE_HINT, RETRIED_OUTCOMES, read_outcomes
 from enrich.manifest.output import Output
-from enrich.manifest.reuse import Dedupe
+from enrich.manifest.reuse import Dedupe, Triage
 from enrich.manifest.settings import YamlSettings
 from enrich.manifest.template import Expression, Image, TemplatePart, Text
 
@@ -47,6 +47,7 @@ PROMPT_KEYS = (
     "budget",
     "pack",
     "dedupe",
+    "triage",
     "tests",
 )
 MOST_PACKED = 100
@@ -101,7 +102,7 @@ class Prompt:
     rows, or None for all of them. `variables` are the variables that its templates and tests name,
     with their values. `llm` is asked first, "" for the provider's own; rows that fail are asked of
     the `fallbacks`, one after the other. `pack` is how many rows share a request, 0 for one alone;
-    `dedupe` says which rows share an answer.
+    `dedupe` says which rows share an answer, and `triage` which are answered by labels.
     """
 
     source: str
@@ -122,6 +123,7 @@ class Prompt:
     sample: int | None
     pack: int
     dedupe: Dedupe | None
+    triage: Triage | None
     budget: Budget
     variables: Mapping[str, Any]
     tests: tuple[DataTest, ...]
@@ -141,12 +143,12 @@ class Prompt:
 
     @property
     def copies(self) -> bool:
-        """Whether rows may share the answer of another row."""
-        return self.dedupe is not None
+        """Whether rows may have the answer of another row."""
+        return self.dedupe is not None or self.triage is not None
 
     def ask_alone(self) -> Prompt:
         """Returns the same prompt, by which each row is asked by itself."""
-        return replace(self, pack=0, dedupe=None)
+        return replace(self, pack=0, dedupe=None, triage=None)
 
     def merge_params(self, usual: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the parameters of its requests; `usual` are those that project.yml sets for
@@ -200,6 +202,7 @@ class Prompt:
             sample=_read_sample(settings),
             pack=_read_pack(settings),
             dedupe=Dedupe.from_settings(settings),
+            triage=Triage.from_settings(settings),
             budget=Budget.from_settings(settings, PROMPT_BUDGETS),
             variables=_pick_variables(written, settings, values),
             tests=declared_tests.parse_tests(
@@ -223,6 +226,9 @@ class Prompt:
                 raise settings.make_error("output", f"cannot contain '{key}'", hint=hint)
         self._check_embedding(settings)
         self._check_pack(settings)
+        if self.triage and (free := [c.name for c in self.output.columns if c.is_free_text]):
+            hint = "labels are counted: split the model, and triage the one whose output has labels"
+            raise settings.make_error("triage", f"cannot answer with texts ({free[0]})", hint=hint)
         if self.response_format == "text" and not self.output.is_text:
             hint = "write `output: caption VARCHAR NOT NULL`, or take response_format: json_schema"
             raise settings.make_error(

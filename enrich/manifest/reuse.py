@@ -37,6 +37,49 @@ class Dedupe:
         )
 
 
+TRIAGE_KEYS = ("labels", "at", "margin", "neighbors", "vector")
+USUAL_TRIAGE = {"at": 0.5, "margin": 0.5, "neighbors": 5}
+"""What is clear enough unless a prompt says otherwise."""
+MOST_NEIGHBORS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triage:
+    """Rows are answered by the labels of the rows nearest to them, where these are clear.
+
+    `labels` is a table with the columns of the key and of the output. The nearest label must have
+    at least the cosine similarity `at`, and of the `neighbors` nearest labels, the most frequent
+    answer must lead by the `margin`, as a share of all their weight. `vector`: see Dedupe.
+    """
+
+    labels: str
+    at: float
+    margin: float
+    neighbors: int
+    vector: str
+
+    @classmethod
+    def from_settings(cls, settings: YamlSettings) -> Triage | None:
+        """Returns what `triage:` says; None if it is not set. Raises ModelError."""
+        if settings.values.get("triage") is None:
+            return None
+        known = USUAL_TRIAGE | dict(_read_known(settings, "triage", TRIAGE_KEYS, short="labels"))
+        labels, neighbors = known.get("labels"), known["neighbors"]
+        if not isinstance(labels, str):
+            hint = "triage: TABLE, which has the columns of the key and of the output"
+            raise settings.make_error("triage", "names no table of labels", hint=hint)
+        if not isinstance(neighbors, int) or not 1 <= neighbors <= MOST_NEIGHBORS:
+            hint = f"neighbors: from 1 to {MOST_NEIGHBORS}"
+            raise settings.make_error("triage", f"cannot have {neighbors} neighbors", hint=hint)
+        return cls(
+            labels=labels,
+            at=_read_share(settings, "triage", known, "at", least=0),
+            margin=_read_share(settings, "triage", known, "margin", least=0),
+            neighbors=neighbors,
+            vector=str(known.get("vector") or ""),
+        )
+
+
 def _read_known(
     settings: YamlSettings, word: str, keys: tuple[str, ...], *, short: str
 ) -> Mapping[str, Any]:

@@ -28,6 +28,7 @@ from enrich.pipeline.portion import (
 )
 from enrich.pipeline.render import measure_content
 from enrich.pipeline.select import select_rows
+from enrich.pipeline.triage import answer_by_labels
 from enrich.pipeline.withdraw import withdraw_planned
 from enrich.pricing.estimate import TokenRate, add_estimates
 from enrich.pricing.reasoning import is_reasoning
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from enrich.pipeline.dedupe import Copies
     from enrich.pipeline.diff import Changes, EarlierVersions
     from enrich.pipeline.portion import PlannedPortion
+    from enrich.pipeline.triage import Triaged
     from enrich.pricing.estimate import Estimate
     from enrich.providers import Provider
 
@@ -117,7 +119,7 @@ def draft_run(
     before = database.call("latest_run", model=run.model)
     now, last = found.now, Version.from_ledger(database, before[0][2]) if before else found.now
     versions = [each.version for each in work.chain]
-    copies = _reuse_answers(database, work, found, run, versions)
+    triaged, copies = _reuse_answers(database, work, found, run, versions)
     requests, size = list_todo(database, run)
     rows = diff.count_changes(database, found, versions)
     portions, spend = _plan_portions(database, provider, work, run, options.foreseen)
@@ -147,7 +149,10 @@ def draft_run(
         if copies.requests
         else None,
         fallbacks=foresee_fallbacks(database, versions, portions),
-        notes=_list_notes(config, provider, work, portions) if requests else (),
+        notes=(
+            *((str(triaged),) if triaged else ()),
+            *(_list_notes(config, provider, work, portions) if requests else ()),
+        ),
     )
     planned = _compare_with_last(database, planned, now, last, rows)
     return Draft(run=run, plan=planned, portions=portions)
@@ -222,19 +227,20 @@ def _reuse_answers(
     found: EarlierVersions,
     run: Run,
     versions: Sequence[Version],
-) -> Copies:
-    """Bring the ledger to the present version, so that only what really has to be asked is
-    planned. Returns what near-duplicates do not have to be asked."""
+) -> tuple[Triaged | None, Copies]:
+    """Bring the ledger to the present version, so that only what really has to be asked is planned.
+    Returns what is answered by labels, and what near-duplicates do not have to be asked."""
     for each in work.chain:
         keep_version(database, each)
     # Batches of an earlier run that were never sent would count as in flight.
     withdraw_planned(database, run.model)
     if work.prompt.sample is not None and not run.since:
         diff.keep_answers(database, found, work)
+    triaged = answer_by_labels(database, work, run)
     copies = copy_duplicates(database, work, since=run.since)
     # Before the plan: an answer that the present output accepts need not be asked again.
     pass_on(database, run, versions, "_enrich_snapshot", record=False)
-    return copies
+    return triaged, copies
 
 
 def _find_spending(

@@ -30,6 +30,7 @@ messages."""
 ROW_STATES = {
     "answered": "answered",
     "kept": "kept from an earlier version",
+    "triaged": "answered by labels",
     "copied": "copied from near-duplicates",
     "in progress": "in progress",
     "given up": "failed before, not asked again",

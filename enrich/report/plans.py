@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from enrich.pricing.estimate import Estimate
 
 STATE_HINTS = {
+    "triaged": "as triage says: their nearest labels are clear",
     "copied": "as dedupe says: `enrich compare --alone` shows how often that is right",
     "kept": "as on_change says: they keep the answers of an earlier version",
     "given up": "failed before; `enrich run --retry` asks about them again",

@@ -11,7 +11,7 @@ SELECT
     CASE
         WHEN snapshot.error IS NOT NULL THEN 'unsendable'
         WHEN snapshot.prompt IS NOT NULL AND NOT list_contains($fallbacks, snapshot.prompt) THEN 'kept'
-        WHEN snapshot.copied_from IS NOT NULL THEN 'copied'
+        WHEN snapshot.reuse IS NOT NULL THEN snapshot.reuse
         WHEN asked.fingerprint IS NULL THEN CASE
             WHEN in_flight.fingerprint IS NOT NULL THEN 'in progress'
             WHEN ok THEN 'answered' ELSE 'given up' END

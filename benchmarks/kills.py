@@ -17,7 +17,8 @@ Then it is started again until done, and the books are checked:
   ordered once;
 * ledger and warehouse open in plain DuckDB, and no upload is left without a batch.
 
-Then rows change, and it begins again. Half of it orders faults of every kind from the server.
+Then rows change, and it begins again. Half of it orders faults of every kind from the server. With
+`--shared`, rows share requests (`pack`) and near-duplicates share answers (`dedupe`).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from enrich.compiler.pack import render_line_tail
 from enrich.rehearsal import Faults, Rehearsal, Step, answer, hash_request
 
 if sys.platform == "win32":
@@ -67,6 +69,7 @@ FAULTS = Faults(
     malformed=0.02,
     off_schema=0.02,
     off_check=0.02,
+    left_out=0.02,
     call_429=0.01,
     call_500=0.02,
     call_reset=0.03,
@@ -112,6 +115,30 @@ user:
 {{ name }}
 """
 SECOND = PROMPT.replace("{{ name }}", "{{ line }}").replace("You know plants", "You know lines")
+# Two rows after each other are nearly the same, whatever their names are.
+SIMILAR = """
+SELECT id, name, list_transform(range(16), lambda i:
+    hash(id // 2, i) % 1000 / 500.0 - 1 + id % 2 / 100.0)::FLOAT[16] AS vector FROM plants
+"""
+Told = dict[tuple[str, str], dict[str, Any]]
+PARAMS = {"temperature": 0}
+LINES = f"""
+WITH said AS (
+    SELECT batch, custom_id, fingerprint, pack, pack_row, tail, prefix, pack_size,
+        coalesce({BILLED}, false) AS once, coalesce({PERHAPS}, false) AS perhaps
+    FROM ledger.requests JOIN ledger.responses USING (batch, custom_id, fingerprint)
+        JOIN (SELECT batch, prompt FROM ledger.batches) USING (batch)
+        JOIN (SELECT prompt, prefix, pack AS pack_size FROM ledger.prompts) USING (prompt)
+)
+SELECT batch, prefix || tail, [(0, fingerprint)], once::INT, perhaps::INT FROM said
+WHERE pack IS NULL
+UNION ALL
+SELECT batch, any_value(prefix) || {render_line_tail("pack_row", "tail", PARAMS)},
+    list((pack_row, fingerprint)), bool_or(once)::INT, bool_or(perhaps)::INT FROM said
+WHERE pack IS NOT NULL GROUP BY batch, pack
+"""
+"""The lines of all batches that were read: batch, body, rows (number in the line, fingerprint), how
+often it was billed for sure, and at most."""
 
 
 @dataclass(frozen=True)
@@ -186,19 +213,23 @@ class Trial:
     root: Path
     server: Rehearsal
     dice: random.Random
+    shared: bool = False
     rows: dict[int, str] = field(default_factory=dict)
     happened: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     @contextmanager
-    def begun(cls, *, seed: int, faults: Faults | None = None) -> Iterator[Trial]:
-        """A new project in a temporary folder, against a server of its own."""
+    def begun(
+        cls, *, seed: int, faults: Faults | None = None, shared: bool = False
+    ) -> Iterator[Trial]:
+        """A new project in a temporary folder, against a server of its own. `shared`: rows share
+        requests, and near-duplicates share answers."""
         with ExitStack() as stack:
             root = Path(stack.enter_context(TemporaryDirectory(prefix="enrich-kills-")))
             server = stack.enter_context(
                 Rehearsal(faults=faults or Faults(), seed=seed, hang=0.2, retry_after=0.01)
             )
-            trial = cls(root=root, server=server, dice=random.Random(seed))
+            trial = cls(root=root, server=server, dice=random.Random(seed), shared=shared)
             trial._write()
             trial.change(24)
             yield trial
@@ -218,11 +249,14 @@ class Trial:
         models.mkdir()
         (self.root / "seeds").mkdir()
         (self.root / "project.yml").write_text(json.dumps(settings))
-        (models / "kinds.sql").write_text("SELECT id, name FROM plants")
-        (models / "kinds.prompt.md").write_text(PROMPT)
+        query = SIMILAR if self.shared else "SELECT id, name FROM plants"
+        dedupe = PROMPT.replace("key: id", "key: id\npack: 3\ndedupe: 0.97")
+        (models / "kinds.sql").write_text(query)
+        (models / "kinds.prompt.md").write_text(dedupe if self.shared else PROMPT)
         (models / "middle.sql").write_text("-- materialized: table\nSELECT id, line FROM kinds")
         (models / "lines.sql").write_text("SELECT id, line FROM middle")
-        (models / "lines.prompt.md").write_text(SECOND)
+        pack = SECOND.replace("key: id", "key: id\npack: 2")
+        (models / "lines.prompt.md").write_text(pack if self.shared else SECOND)
 
     def change(self, many: int) -> None:
         """Some rows are new, some change, one goes."""
@@ -349,10 +383,10 @@ class Trial:
         with duckdb.connect(str(self.root / "warehouse.duckdb"), read_only=True) as books:
             books.execute(f"ATTACH '{self.root / 'ledger.duckdb'}' AS ledger (READ_ONLY)")
             self._check_ledger(books)
-            said = self._check_bill(books)
-            self._check_table(books, said, "kinds", {str(k): v for k, v in self.rows.items()})
+            told = self._check_bill(books)
+            self._check_table(books, told, "kinds", {str(k): v for k, v in self.rows.items()})
             lines = dict(books.execute("SELECT id::VARCHAR, line FROM kinds").fetchall())
-            self._check_table(books, said, "lines", lines)
+            self._check_table(books, told, "lines", lines)
             middle = books.execute("SELECT id::VARCHAR, line FROM middle").fetchall()
             assert dict(middle) == lines
         made = {batch["input_file_id"] for batch in self.server.batches}
@@ -368,47 +402,54 @@ class Trial:
         ).fetchall()
         assert wrong == []
 
-    def _check_bill(self, books: duckdb.DuckDBPyConnection) -> dict[str, str]:
-        """Each request was billed as often as the ledger knows; gives answers by fingerprint."""
-        asked = books.execute(
-            f"SELECT fingerprint, any_value(prefix || tail), count(*) FILTER ({BILLED}), "
-            f"count(*) FILTER ({PERHAPS}) "
-            "FROM ledger.requests JOIN ledger.responses USING (batch, custom_id, fingerprint) "
-            "JOIN ledger.batches USING (batch) JOIN ledger.prompts USING (prompt) GROUP BY ALL"
-        ).fetchall()
-        bodies = {fingerprint: json.loads(body) for fingerprint, body, *_ in asked}
-        known = {hash_request(bodies[row[0]]): (row[2], row[3]) for row in asked}
+    def _check_bill(self, books: duckdb.DuckDBPyConnection) -> Told:
+        """Each line was billed as often as the ledger knows; returns what each row was told, by its
+        batch and fingerprint."""
         billed = self.server.bill.requests
+        known: Counter[str] = Counter()
+        most: Counter[str] = Counter()
+        told: Told = {}
+        for batch, body, rows, once, perhaps in books.execute(LINES).fetchall():
+            whole = json.loads(body)
+            key = hash_request(whole)
+            known[key] += once
+            most[key] += perhaps
+            said = json.loads(answer(whole))
+            for number, fingerprint in rows:
+                told[batch, fingerprint] = said["answers"][number - 1]["answer"] if number else said
         assert set(billed) <= set(known)
-        for key, (least, most) in known.items():
-            assert least <= billed[key] <= most, (key, least, billed[key], most)
+        for key, least in known.items():
+            assert least <= billed[key] <= most[key], (key, least, billed[key], most[key])
         if self.server.settings.faults == Faults():
             assert set(billed.values()) == {1}
-        return {fingerprint: answer(body) for fingerprint, body in bodies.items()}
+        return told
 
     def _check_table(
         self,
         books: duckdb.DuckDBPyConnection,
-        said: dict[str, str],
+        told: Told,
         model: str,
         expected: dict[str, str],
     ) -> None:
-        """One outcome for each row, and the table is what was answered to the row's own text."""
+        """One outcome for each row, and the table is what was answered to the text of the row, or
+        of the one that it was copied from."""
         found = books.execute(
-            f"SELECT id::VARCHAR, outcome, stale, fingerprint, kind::VARCHAR, tags, line "
-            f"FROM enrich.{model} LEFT JOIN {model} USING (id)"
+            f"SELECT id::VARCHAR, outcome, stale, batch, fingerprint, copied_from, kind::VARCHAR, "
+            f"tags, line FROM enrich.{model} LEFT JOIN {model} USING (id)"
         ).fetchall()
         assert sorted(row[0] for row in found) == sorted(expected)
-        for key, outcome, stale, fingerprint, *answered in found:
-            assert (outcome, stale) == ("ok", False), (model, key, outcome)
-            assert answered == list(json.loads(said[fingerprint]).values()), (model, key)
         texts = books.execute(
             "SELECT DISTINCT fingerprint, tail FROM ledger.requests "
             f"SEMI JOIN enrich.{model} USING (fingerprint)"
         ).fetchall()
         asked = dict(texts)
-        for row in found:
-            assert asked[row[3]].startswith(json.dumps(expected[row[0]], ensure_ascii=False))
+        leaders = {row[4]: row[0] for row in found if row[5] is None}
+        for key, outcome, stale, batch, fingerprint, copied, *answered in found:
+            assert (outcome, stale) == ("ok", False), (model, key, outcome)
+            assert answered == list(told[batch, fingerprint].values()), (model, key)
+            text = json.dumps(expected[copied or key], ensure_ascii=False)
+            assert asked[fingerprint].startswith(text), (model, key)
+            assert copied in (None, leaders.get(fingerprint, copied))
 
 
 def measured(trial: Trial) -> tuple[float, int, list[str]]:
@@ -436,9 +477,16 @@ def recorded(root: str, file: str) -> None:
         main(["--project", root, "run"])
 
 
-def rounds(kills: int, *, seed: int, faults: Faults | None, say: Callable[[str], None]) -> Trial:
+def rounds(
+    kills: int,
+    *,
+    seed: int,
+    faults: Faults | None,
+    say: Callable[[str], None],
+    shared: bool = False,
+) -> Trial:
     """Rounds of trouble until so many kills came to pass, the books checked after each."""
-    with Trial.begun(seed=seed, faults=faults) as trial:
+    with Trial.begun(seed=seed, faults=faults, shared=shared) as trial:
         seconds, steps, _ = measured(trial)
         steps = min(steps, 600)
         trial.finish()
@@ -460,6 +508,7 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     words.add_argument("--kills", type=int, default=500)
     words.add_argument("--seed", type=int, default=1)
+    words.add_argument("--shared", action="store_true", help="with packs and copied answers")
     asked = words.parse_args()
     start = time.monotonic()
     for name, faults in (("no other faults", None), ("faults of every kind", FAULTS)):
@@ -467,7 +516,9 @@ def main() -> None:
         def say(sentence: str, name: str = name) -> None:
             print(f"\r{name}: {sentence}", end="", file=sys.stderr, flush=True)
 
-        trial = rounds(asked.kills // 2, seed=asked.seed, faults=faults, say=say)
+        trial = rounds(
+            asked.kills // 2, seed=asked.seed, faults=faults, say=say, shared=asked.shared
+        )
         print(file=sys.stderr)
         bill = trial.server.bill
         happened = ", ".join(f"{many} {what}" for what, many in sorted(trial.happened.items()))

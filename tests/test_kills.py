@@ -54,9 +54,10 @@ def test_killed_before_the_first_model_is_begun() -> None:
         trial.check()
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["each row alone", "packs and copies"])
 @pytest.mark.parametrize("faults", [None, FAULTS], ids=["no other faults", "faults of every kind"])
 @pytest.mark.few(0)
-def test_random_trouble(faults: Faults | None) -> None:
+def test_random_trouble(faults: Faults | None, shared: bool) -> None:
     """Kills at any moment, Ctrl-C, a full disk, a held or deleted warehouse, two runs at once."""
-    trial = rounds(2, seed=3, faults=faults, say=print)
+    trial = rounds(2, seed=3, faults=faults, say=print, shared=shared)
     assert trial.happened["kills"] >= 2

@@ -33,6 +33,12 @@ assistant:
 {"kind": "shrub", "line": "A fern."}
 
 user:
+oak
+
+assistant:
+{"kind": "tree", "line": "An oak."}
+
+user:
 {{ name }}: "{{ note }}"
 """
 
@@ -90,9 +96,12 @@ def test_what_is_sent(tmp_path: Path) -> None:
     system, asked, told, last = body["messages"]
     assert system["content"].startswith("You know plants")
     assert "at most 50 tokens" in system["content"]
-    assert asked["content"] == "### 1\nfern"
+    assert asked["content"] == "### 1\nfern\n\n### 2\noak"
     assert json.loads(told["content"]) == {
-        "answers": [{"n": 1, "answer": {"kind": "shrub", "line": "A fern."}}]
+        "answers": [
+            {"n": 1, "answer": {"kind": "shrub", "line": "A fern."}},
+            {"n": 2, "answer": {"kind": "tree", "line": "An oak."}},
+        ]
     }
     rows = [f'### {n}\nplant {n}: "note {n}"' for n in range(1, 5)]
     assert last["content"] == "\n\n".join(rows)

@@ -20,7 +20,7 @@ from enrich.manifest.template import Text
 from enrich.pricing.estimate import LIMIT_PARAMETERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from enrich.manifest.prompt import Prompt
 
@@ -46,37 +46,47 @@ INSTRUCTION = (
 
 
 def pack_prompt(prompt: Prompt, params: Mapping[str, Any]) -> Prompt:
-    """Returns the prompt with messages for several rows: an instruction, and examples in the form
-    of a pack. The last message is as it was."""
+    """Returns the prompt with messages for several rows: an instruction, and its examples as one
+    pack. The last message is as it was."""
     *before, last = prompt.messages
     limit = find_limit(params)
     said = f" Each answer has at most {limit[1]} tokens." if limit else ""
-    instruction = Text((f"{INSTRUCTION}{said}",))
+    instruction = f"{INSTRUCTION}{said}"
+    system, examples = [], before
     if before and before[0].role == "system":
-        first = replace(before[0], parts=(*before[0].parts, Text(("\n\n",)), instruction))
-        before = [_merge_text(first), *before[1:]]
-    else:
-        before = [Message("system", (instruction,)), *before]
-    return replace(prompt, messages=(*map(_pack_example, before), last))
+        instruction = f"{_read_text(before[0])}\n\n{instruction}"
+        system, examples = before[:1], before[1:]
+    told = _write_message(system[0] if system else Message("system", ()), instruction)
+    return replace(prompt, messages=(told, *_pack_examples(examples), last))
 
 
-def _merge_text(message: Message) -> Message:
-    """Returns a constant message as one text."""
-    pieces = (piece for part in message.parts if isinstance(part, Text) for piece in part.pieces)
-    return replace(message, parts=(Text(("".join(map(str, pieces)),)),))
+def _pack_examples(messages: Sequence[Message]) -> Iterator[Message]:
+    """Yields examples as one pack: what was asked, and what was answered. Those that are no pairs
+    of a row and its answer stay as they are."""
+    asked, answered = messages[::2], messages[1::2]
+    paired = len(asked) == len(answered) > 0
+    fits = all(each.role == "user" for each in asked) and all(
+        each.role == "assistant" and _is_object(_read_text(each)) for each in answered
+    )
+    if not paired or not fits:
+        yield from messages
+        return
+    rows = (f"{HEADING}{n}\n{_read_text(each)}" for n, each in enumerate(asked, 1))
+    items = (
+        f'{{"n": {n}, "answer": {_read_text(each).strip()}}}' for n, each in enumerate(answered, 1)
+    )
+    yield _write_message(asked[0], "\n\n".join(rows))
+    yield _write_message(answered[0], f'{{"answers": [{", ".join(items)}]}}')
 
 
-def _pack_example(message: Message) -> Message:
-    """Returns an example as the first row of a pack, and its answer as that of the first row."""
-    (text,) = _merge_text(message).parts
-    said = str(text.pieces[0]) if isinstance(text, Text) else ""
-    if message.role == "user":
-        return replace(message, parts=(Text((f"{HEADING}1\n{said}",)),))
-    if message.role == "assistant" and _is_object(said):
-        return replace(
-            message, parts=(Text((f'{{"answers": [{{"n": 1, "answer": {said.strip()}}}]}}',)),)
-        )
-    return message
+def _read_text(message: Message) -> str:
+    """Returns the text of a message that is the same for every row."""
+    parts = (part for part in message.parts if isinstance(part, Text))
+    return "".join(str(piece) for part in parts for piece in part.pieces)
+
+
+def _write_message(message: Message, text: str) -> Message:
+    return replace(message, parts=(Text((text,)),))
 
 
 def _is_object(text: str) -> bool:

@@ -104,7 +104,7 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
         yield (
             "packed",
             f"{plan.pack:,}",
-            f"rows to a request; alone, {_describe_tokens(plan.alone)}",
+            f"rows to a request; each alone: {_describe_tokens(plan.alone)}",
         )
     source = plan.price.source if plan.price else f"set it under `prices:` of '{plan.provider}'"
     cost = plan.estimate.cost

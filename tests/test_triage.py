@@ -159,3 +159,18 @@ def test_two_labels_for_a_row_are_refused(tmp_path: Path) -> None:
         root = garden(tmp_path, server, labels=f"{LABELS}0,shrub,\n")
         with pytest.raises(EnrichError, match="more than one row for the key"):
             opened(root).plan()
+
+
+def test_a_model_may_be_the_labels(tmp_path: Path) -> None:
+    """It runs first, and a model cannot be its own labels."""
+    with Rehearsal() as server:
+        prompt = PROMPT.replace("plants_labels", "zz_labels")
+        root = garden(tmp_path, server, prompt)
+        write(root, {"models/zz_labels.sql": "SELECT * FROM plants_labels WHERE id < 50"})
+        assert [model.name for model in opened(root).select()] == ["zz_labels", "kinds"]
+        opened(root).run()
+        (plan,) = opened(root).plan("kinds")
+        assert "of 3 labeled rows" in plan.notes[0]
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("plants_labels", "kinds")})
+        with pytest.raises(EnrichError, match="kinds"):
+            opened(root).plan("kinds")

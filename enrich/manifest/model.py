@@ -93,7 +93,7 @@ class Model:
             name=name,
             source=source,
             query=locate_paths(found.query, root),
-            reads=found.reads,
+            reads=found.reads | _find_labels(prompt),
             calls=found.calls,
             unstable=(
                 *(f"{source}: {word}" for word in found.unstable),
@@ -104,6 +104,14 @@ class Model:
             tags=tuple(dict.fromkeys([*(prompt.tags if prompt else ()), *tags])),
             description=said.get("description", prompt.description if prompt else ""),
         )
+
+
+def _find_labels(prompt: Prompt | None) -> frozenset[str]:
+    """Returns the table whose labels answer rows: it is read, although the SELECT does not say
+    so."""
+    if prompt is None or prompt.triage is None:
+        return frozenset()
+    return frozenset({name_table(tuple(prompt.triage.labels.lower().split(".")))})
 
 
 def _check_name(name: str, source: str) -> None:

@@ -250,3 +250,35 @@ def test_the_list_price_of_an_embedding(tmp_path: Path, server: Rehearsal) -> No
     assert (plan.price.input, plan.price.output) == (0.01, 0.0)
     assert plan.estimate is not None
     assert plan.estimate.usd
+
+
+def test_mistral_embeds_in_batches(tmp_path: Path) -> None:
+    """By its own jobs, with the llm that embeds where no other is named."""
+    pytest.importorskip("mistralai")
+    prompt = PROMPT.replace("32]", "1024]").replace("llm: some-embedder\n", "")
+    prompt = prompt.replace("params: {dimensions: 32}\n", "")
+    with Rehearsal(api="mistral") as server:
+        root = films(tmp_path, server, prompt, type="mistral")
+        (state,) = opened(root).run()
+        assert (state.ok, state.llm) == (4, "mistral-embed")
+        assert server.bill.total == 4
+        assert opened(root).run()[0].ok == 4
+        assert server.bill.total == 4
+
+
+def test_who_cannot_embed_says_so(tmp_path: Path) -> None:
+    """Before anything is sent."""
+    with Rehearsal(api="anthropic") as server:
+        root = films(tmp_path, server, type="anthropic", llm="claude-haiku-4-5")
+        with pytest.raises(EnrichError, match="has no endpoint /v1/embeddings"):
+            opened(root).run()
+        assert server.bill.total == 0
+
+
+def test_the_page_shows_a_vector_and_its_text(tmp_path: Path, server: Rehearsal) -> None:
+    root = films(tmp_path, server)
+    opened(root).run()
+    row = opened(root).open_viewer().row("vectors", 0)
+    assert row["messages"] == [{"role": None, "parts": [{"text": "Film: a red apple"}]}]
+    assert row["raw"].endswith("] of length 32")
+    assert "] of length 32" in opened(root).view("vectors").html

@@ -59,12 +59,14 @@ def _find_exchange(database: Both, fingerprint: str | None) -> tuple[str, str | 
 
 
 def list_messages(body: str) -> Iterator[dict[str, Any]]:
-    """Yields the messages of a request, each with its role and its parts: texts and pictures."""
+    """Yields the messages of a request, each with its role and its parts: texts and pictures. The
+    text of an embedding is one message without a role."""
     try:
         document = json.loads(body)
     except ValueError:
         return
-    for message in document.get("messages", document.get("input", [])):
+    said = document.get("messages", document.get("input", []))
+    for message in [{"content": said}] if isinstance(said, str) else said:
         content = message.get("content")
         parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
         yield {"role": message.get("role"), "parts": [_describe_part(part) for part in parts]}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from folders import Ears, opened, settings, write
 
+from enrich.db.quote import quote_text
 from enrich.errors import ModelError
 from enrich.rehearsal import Faults, Rehearsal
 
@@ -295,3 +296,23 @@ def test_mistakes_are_refused(tmp_path: Path, was: str, now: str, said: str) -> 
     prompt = PROMPT.replace(was, now, 1).replace("You know plants", "You know JSON")
     with Rehearsal() as server, pytest.raises(ModelError, match=said):
         opened(garden(tmp_path, server, prompt=prompt)).plan()
+
+
+def test_a_row_cannot_pass_for_another(tmp_path: Path) -> None:
+    """Quotes, newlines and backslashes arrive as they are; only a line that looks like the number
+    of a row is marked."""
+    texts = ["### 2\nfern", 'a "b" \\ c\n### 3 d', "\u2028 \U0001f600\ttab", "x\n#### 4\n ### 5"]
+    with Rehearsal() as server:
+        root = garden(
+            tmp_path, server, prompt=PROMPT.replace('{{ name }}: "{{ note }}"', "{{ t }}")
+        )
+        rows = ", ".join(f"({n}, {quote_text(text)})" for n, text in enumerate(texts, 1))
+        write(root, {"models/kinds.sql": f"SELECT * FROM (VALUES {rows}) AS rows(id, t)"})
+        body = opened(root).compile("kinds")["request"]["body"]
+        marked = [texts[0].replace("### 2", "#### 2"), texts[1].replace("### 3", "#### 3")]
+        said = [*marked, *texts[2:]]
+        assert body["messages"][-1]["content"] == "\n\n".join(
+            f"### {n}\n{text}" for n, text in enumerate(said, 1)
+        )
+        (state,) = opened(root).run()
+        assert (state.ok, server.bill.total) == (4, 1)

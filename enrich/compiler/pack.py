@@ -128,8 +128,10 @@ def find_size(pack: int, params: Mapping[str, Any]) -> int:
 def render_line_tail(number: str, tail: str, params: Mapping[str, Any]) -> str:
     """SQL for the part of a packed line that follows the prefix: an aggregate over its rows.
     `number` and `tail` are SQL for a row's number in the line and for its own tail."""
-    # A tail is a JSON string and a constant, so texts can be joined as they are, escaped.
+    # A tail is a JSON string and a constant, so texts can be joined as they are, escaped. A line of
+    # the row's own that looks like the heading of another row gets one more `#`.
     text = f"{tail}[2:-{len(TAIL_ENDING) + 2}]"
+    text = f"regexp_replace({text}, '(^|\\\\n)({HEADING}[0-9])', '\\1#\\2', 'g')"
     rows = f"string_agg('{HEADING}' || {number} || '\\n' || {text}, '\\n\\n' ORDER BY {number})"
     limit = find_limit(params)
     ending = quote_text(f'"{TAIL_ENDING[:-1]}')

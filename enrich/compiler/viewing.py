@@ -71,6 +71,8 @@ class ShownColumn:
     @property
     def is_nested(self) -> bool:
         """Whether a value is neither plain nor a list of plain values."""
+        if self.is_vector:
+            return False
         item = self.type.removesuffix("[]")
         return item.startswith(("STRUCT", "MAP", "UNION", "JSON")) or item.endswith("]")
 

@@ -5,17 +5,17 @@ All vectors are those of the real packaged embedder, without a network.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from embedder import packaged
 from folders import opened
 
 from enrich.cli import main
-from enrich.errors import ProviderError
 from enrich.manifest.recipes import RECIPES
-from enrich.providers.local.word_vectors import WordVectors
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -42,20 +42,6 @@ MATCHES = """
     SELECT item_id, found.supplier_id, known.supplier_id
     FROM items_matches AS found JOIN items_expected AS known USING (item_id)
 """
-
-
-def has_word_vectors() -> bool:
-    """Whether the extra `embed` is installed, which has no wheels for some systems."""
-    try:
-        WordVectors().check("local", images=False)
-    except ProviderError:
-        return False
-    return True
-
-
-packaged = pytest.mark.skipif(
-    not has_word_vectors(), reason="the packaged embedder is not installed"
-)
 
 
 def enrich(folder: Path, *words: str) -> None:
@@ -115,6 +101,19 @@ def test_the_folders_are_the_recipes() -> None:
     """Each folder can be created, and what can be created has a folder."""
     folders = (ROOT / "enrich" / "manifest" / "recipes").glob("*/project.yml")
     assert sorted(path.parent.name for path in folders) == sorted(RECIPES)
+
+
+def test_the_page_shows_the_models() -> None:
+    """What docs/how-to/embeddings.md shows as SQL is in the recipes, and nothing is left out."""
+    page = (ROOT / "docs" / "how-to" / "embeddings.md").read_text(encoding="utf-8")
+    paths = (ROOT / "enrich" / "manifest" / "recipes").glob("*/models/*.sql")
+    models = {path.read_text(encoding="utf-8"): path.name for path in paths}
+    shown = re.findall(r"^```sql\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert len(shown) == 7
+    for block in shown:
+        assert block in models, block
+    for name in RECIPES:
+        assert f"--example {name}" in page
 
 
 @packaged

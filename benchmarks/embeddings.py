@@ -9,8 +9,9 @@
                      embedder in a project, and the nearest genre to each film, by the SQL of the
                      example project; it is right if the film has that genre
 
-The vectors are made up: 200 subjects, a common direction, noise, and copies with a cosine
-similarity of 0.97 to 0.99. With --smollm2, SmolLM2 is asked for a genre of that many films as well.
+The vectors are made up: 200 subjects, a common direction, noise, and copies whose cosine similarity
+is in the range of --similar; the threshold is 0.01 below it. With --smollm2, SmolLM2 is asked for
+a genre of that many films as well.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def show(name: str, figure: str, remark: str = "") -> None:
     print(f"{name:34}{figure:>12}  {remark}", flush=True)
 
 
-def make_vectors(rows: int) -> np.ndarray:
+def make_vectors(rows: int, similar: tuple[float, float]) -> np.ndarray:
     """Unit vectors, of which the last twentieth are copies of the first, each in its order."""
     dice = np.random.default_rng(7)
     copies = rows // COPIES
@@ -94,7 +95,7 @@ def make_vectors(rows: int) -> np.ndarray:
     first = scale(dice.standard_normal((plain, DIMENSIONS)) + 0.7 * subjects + 0.7 * common)
     noise = dice.standard_normal((copies, DIMENSIONS))
     noise -= (noise * first[:copies]).sum(1, keepdims=True) * first[:copies]
-    cosines = dice.uniform(0.97, 0.99, (copies, 1))
+    cosines = dice.uniform(*similar, (copies, 1))
     copied = cosines * first[:copies] + np.sqrt(1 - cosines**2) * scale(noise)
     return np.concatenate([first, copied]).astype(np.float32)
 
@@ -153,13 +154,13 @@ def measure_reading(folder: Path) -> None:
     )
 
 
-def measure_recipe(folder: Path, rows: int) -> None:
+def measure_recipe(folder: Path, rows: int, similar: tuple[float, float]) -> None:
     """Near-duplicates by the example project, and a search in the same table."""
     create_project(str(folder), recipe="near_duplicates")
     for path in (folder / "models").glob("notices_embeddings.*"):
         path.unlink()  # its table is there already
-    store_vectors(folder / "warehouse.duckdb", make_vectors(rows))
-    project = enrich.Project(folder, variables={"threshold": 0.95})
+    store_vectors(folder / "warehouse.duckdb", make_vectors(rows, similar))
+    project = enrich.Project(folder, variables={"threshold": round(similar[0] - 0.01, 4)})
     start = time.perf_counter()
     project.run("near_duplicates")
     paired = time.perf_counter()
@@ -264,13 +265,16 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument(
+        "--similar", type=float, nargs=2, default=(0.97, 0.99), metavar=("LOW", "HIGH")
+    )
     parser.add_argument("--imdb", type=Path, help="imdb_top_1000.csv")
     parser.add_argument("--smollm2", type=int, default=0, metavar="FILMS", help="slow")
     given = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)
         measure_reading(folder)
-        measure_recipe(folder / "duplicates", given.rows)
+        measure_recipe(folder / "duplicates", given.rows, tuple(given.similar))
         if given.imdb:
             measure_films(folder / "films", given.imdb, given.smollm2)
 

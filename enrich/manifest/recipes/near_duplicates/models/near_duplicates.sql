@@ -8,7 +8,7 @@ WITH size AS (
     SELECT
         count(*) AS n,
         -- Twice as many rows need one more sign for blocks that stay as small.
-        greatest(4, CAST(ceil(log2(count(*))) AS INTEGER) - 1) AS signs_of_band
+        greatest(4, CAST(ceil(log2(greatest(count(*), 1))) AS INTEGER) - 1) AS signs_of_band
     FROM notices_embeddings
 ),
 -- The middle of all vectors; 10,000 of them show well enough where it is.

@@ -23,6 +23,7 @@ NAVIGATION = {
         "how-to/reviews",
         "how-to/view",
         "how-to/translations",
+        "how-to/embeddings",
         "how-to/costs",
         "how-to/azure",
         "how-to/ci",

@@ -39,6 +39,7 @@ def smoke(programs: Path, folder: Path) -> None:
     for words in (
         ["--version"],
         ["init", "."],
+        ["init", "clusters", "--example", "clusters"],
         ["list"],
         ["plan", "--provider", "openai"],
         ["run", "--provider", "openai"],

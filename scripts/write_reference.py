@@ -325,6 +325,13 @@ def prose(command: click.Command) -> list[str]:
     return [" ".join(part.split()) for part in text.strip().split("\n\n")]
 
 
+def lists(command: click.Command) -> list[str]:
+    """The lists of a command's help, each below its title."""
+    found = inspect.cleandoc(command.help or "").split("\b\n")[1:]
+    parts = (part.partition("\n") for part in found if not part.startswith("Example:\n"))
+    return [f"{title}\n\n```text\n{inspect.cleandoc(lines)}\n```" for title, _, lines in parts]
+
+
 def example(command: click.Command) -> str:
     """The lines of a command's example."""
     text = (command.help or "").partition("Example:\n")[2]
@@ -374,7 +381,12 @@ def usage(name: str, command: click.Command) -> str:
 
 def section(name: str, command: click.Command) -> str:
     """A command's part of the page."""
-    parts = [f"## enrich {name}", f"```text\n{usage(name, command)}\n```", *prose(command)]
+    parts = [
+        f"## enrich {name}",
+        f"```text\n{usage(name, command)}\n```",
+        *prose(command),
+        *lists(command),
+    ]
     aliases = [word for word, meant in COMMAND_ALIASES.items() if meant == name]
     if aliases:
         parts.append(f"`enrich {aliases[0]}` is the same command.")

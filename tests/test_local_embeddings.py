@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import gguf
 import pytest
+from embedder import packaged
 from tiny_gguf import SHORT_CONTEXT, WIDTH, write_embedder, write_llm
 
 from enrich.errors import ProviderError
@@ -35,20 +36,6 @@ else:
 FILM = "A mafia family fights for power in New York after the war."
 SAME_FILM = "After the war, a family of the mafia fights for power in New York City."
 OTHER = "Preheat the oven and mix the flour with two eggs and some butter."
-
-
-def has_word_vectors() -> bool:
-    """Whether the extra `embed` is installed, which has no wheels for some systems."""
-    try:
-        WordVectors().check("local", images=False)
-    except ProviderError:
-        return False
-    return True
-
-
-packaged = pytest.mark.skipif(
-    not has_word_vectors(), reason="the packaged embedder is not installed"
-)
 
 
 @pytest.fixture

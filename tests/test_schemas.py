@@ -26,6 +26,7 @@ PROJECTS = sorted(
     [
         ROOT / "project.yml",
         ROOT / "enrich" / "manifest" / "starter" / "project.yml",
+        *ROOT.glob("enrich/manifest/recipes/*/project.yml"),
         *ROOT.glob("examples/*/project.yml"),
         *ROOT.glob("golden/*/project.yml"),
     ]
@@ -33,7 +34,8 @@ PROJECTS = sorted(
 PROMPTS = sorted(
     [
         *ROOT.glob("models/*.prompt.md"),
-        *ROOT.glob("enrich/manifest/starter/*.prompt.md"),
+        *ROOT.glob("enrich/manifest/starter/models/*.prompt.md"),
+        *ROOT.glob("enrich/manifest/recipes/*/models/*.prompt.md"),
         *ROOT.glob("examples/*/models/*.prompt.md"),
         *ROOT.glob("golden/*/*.prompt.md"),
     ]

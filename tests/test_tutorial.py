@@ -25,12 +25,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from embedder import packaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DOCS = Path(__file__).parent.parent / "docs"
-GUIDES = ("movies", "captions", "tickets", "reviews", "translations")
+GUIDES = (
+    *("movies", "captions", "tickets", "reviews", "translations"),
+    pytest.param("embeddings", marks=packaged),
+)
 FILE = re.compile(r"^`([\w./-]+)`\n\n```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CONSOLE = re.compile(r"^(<!-- answers -->\n)?```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ADDRESS = "http://127.0.0.1:8765/v1"

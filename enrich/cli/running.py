@@ -12,6 +12,7 @@ from enrich.cli import completing
 from enrich.cli.context import EXIT_ERROR, Context, finish_command
 from enrich.cli.options import json_option, provider_option, run_options, var_option
 from enrich.errors import EnrichError
+from enrich.manifest.recipes import RECIPES
 
 if TYPE_CHECKING:
     from enrich.cli.options import RunArguments
@@ -19,19 +20,35 @@ if TYPE_CHECKING:
 
 @click.command("init")
 @click.argument("folder", default=".", shell_complete=completing.complete_folders)
+@click.option(
+    "--example",
+    type=click.Choice(RECIPES),
+    metavar="NAME",
+    help="Create this example project instead.",
+)
 @click.pass_obj
-def init_command(_: Context, folder: str) -> None:
+def init_command(_: Context, folder: str, example: str | None) -> None:
     """Create a project in FOLDER: settings, a seed, a model and its prompt.
+
+    With --example, the project shows something that embeddings are good for, with data to try.
+
+    \b
+    The examples:
+      nearest_label    label texts by the nearest description of a label
+      near_duplicates  find texts that say nearly the same, among many
+      semantic_join    match the rows of two tables by what they mean
+      clusters         find groups of similar texts, and have an llm name them
 
     \b
     Example:
       enrich init mine && cd mine && enrich run
+      enrich init mine --example nearest_label
     """
     from enrich import report
     from enrich.manifest import scaffold
 
     try:
-        created = scaffold.create_project(folder or ".")
+        created = scaffold.create_project(folder or ".", recipe=example or "")
     except EnrichError as problem:
         report.print_error(problem)
         sys.exit(EXIT_ERROR)

@@ -1,0 +1,2 @@
+SELECT post_id, body
+FROM posts

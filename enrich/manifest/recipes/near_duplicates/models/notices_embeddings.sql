@@ -1,0 +1,2 @@
+SELECT notice_id, body
+FROM notices

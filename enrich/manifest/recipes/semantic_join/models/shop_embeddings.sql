@@ -1,0 +1,2 @@
+SELECT item_id, title
+FROM shop_items

@@ -1,0 +1,2 @@
+SELECT supplier_id, description
+FROM supplier_items

@@ -179,7 +179,7 @@ def test_the_usual_llm_is_one_that_embeds(tmp_path: Path, server: Rehearsal) -> 
     [
         ("FLOAT[32]", "VARCHAR", "is not one vector"),
         ("embedding FLOAT[32]", "a FLOAT[32], b FLOAT[32]", "is not one vector"),
-        ("FLOAT[32]", "DOUBLE[32]", "is not an embedding"),
+        ("FLOAT[32]", "DOUBLE[32]", "cannot hold DOUBLE"),
         ("FLOAT[32]", "FLOAT[0]", "is not an embedding"),
         ("FLOAT[32]", "FLOAT[64]", "asks for 32 dimensions, but the output holds 64"),
         ("endpoint: /v1/embeddings\n", "", "has a vector"),

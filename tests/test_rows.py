@@ -348,7 +348,8 @@ def read(folder: str, requests: dict[str, list[str]], files: dict[str, list[byte
             for custom_id in ids:
                 values = {"batch": batch, "custom_id": custom_id}
                 database.execute(
-                    "INSERT INTO ledger.requests VALUES ($batch, $custom_id, $custom_id, 1, '', 2)",
+                    "INSERT INTO ledger.requests BY NAME SELECT $batch AS batch, $custom_id AS "
+                    "custom_id, custom_id AS fingerprint, 1 AS attempt, '' AS tail, 2 AS bytes",
                     **values,
                 )
             paths = []
@@ -411,7 +412,7 @@ def test_a_difference_is_an_error_that_names_the_batch(tmp_path: Path) -> None:
         database = Ledger(connection=connection)
         database.execute("ATTACH ':memory:' AS ledger")
         migrate_ledger(database, Path("ledger"))
-        database.execute("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '', 2)")
+        database.execute("INSERT INTO ledger.requests VALUES ('b', '1', 'f', 1, '', 2, NULL, NULL)")
         ended = EndedBatch(batch="b", run=1, requests=2)
         with pytest.raises(DatabaseError, match="batch b: 2 requests were sent, but 1 have"):
             responses.read_files(database, [ended], JUDGE)

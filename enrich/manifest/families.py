@@ -323,7 +323,9 @@ class VectorFamily(TypeFamily):
         if len(node.expressions) != 1 or len(sizes) != 1:
             return None
         (item,), length = node.expressions, sizes[0].name
-        if item.this.name != "FLOAT" or not length.isdigit() or not 0 < int(length) <= MOST_NUMBERS:
+        if item.this.name != "FLOAT":
+            return None
+        if not length.isdigit() or not 0 < int(length) <= MOST_NUMBERS:
             hint = f"an embedding is FLOAT[n], with n from 1 to {MOST_NUMBERS:,}"
             raise place.error(f"{node.sql('duckdb')} is not an embedding", hint=hint)
         return ColumnType(family=self, sql=f"FLOAT[{length}]", length=int(length))

@@ -144,6 +144,10 @@ def test_compare_asks_what_was_copied(tmp_path: Path) -> None:
         found = opened(root).compare("kinds", limit=4, alone=True)
         assert (found.rows, found.asked, server.bill.total) == (4, 4, 7)
         assert {row.column for row in found.differences} <= {"kind", "line"}
+        fill(root, [0, 3])
+        opened(root).run()
+        with pytest.raises(EnrichError, match="no published answer of 'kinds' is copied"):
+            opened(root).compare("kinds", alone=True)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +187,7 @@ class Books:
         length = len(vectors[0])
         self.connection.execute(
             "CREATE TEMP TABLE _enrich_vectors AS SELECT rank, rank AS first, false AS fixed, "
+            "false AS kept, false AS copied, NULL::VARCHAR AS was, "
             f"vector::FLOAT[{length}] AS vector FROM (SELECT unnest($ranks) AS rank, "
             "unnest($vectors) AS vector)",
             {"ranks": list(range(len(vectors))), "vectors": vectors},
@@ -209,8 +214,9 @@ def test_planted_duplicates_are_found_by_blocks() -> None:
     (pairs,) = books.fetch_one("SELECT list((one, other)) FROM temp._enrich_near")
     assert len(pairs) > 300
     (middle,) = books.fetch_one(similar.render_middle(64), rows=4000)
-    books.execute(similar.render_words(middle, Bands.choose(4000, 0.97)))
-    books.execute(similar.render_near(similar.render_banded_pairs(0.97)), at=0.97)
+    bands = Bands.choose(4000, 0.97, middle)
+    books.execute(similar.render_words(middle, bands))
+    books.execute(similar.render_near(similar.render_banded_pairs(bands)), at=0.97)
     (found,) = books.fetch_one("SELECT list((one, other)) FROM temp._enrich_near")
     assert set(found) <= set(pairs)
     assert len(found) >= 0.99 * len(pairs)
@@ -236,5 +242,129 @@ def test_a_chain_of_similar_rows_is_no_group() -> None:
     groups = dict(
         books.execute("SELECT rank, leader FROM temp._enrich_groups ORDER BY rank").fetchall()
     )
-    assert groups[0] == groups[1] == 0
-    assert len(set(groups.values())) > 2
+    assert groups[0] == 0
+    assert 2 < len(set(groups.values())) < 10
+    near = {
+        (one, other)
+        for one, other in books.execute("SELECT one, other FROM temp._enrich_near").fetchall()
+    }
+    for rank, leader in groups.items():
+        assert groups[leader] == leader
+        assert rank == leader or tuple(sorted((rank, leader))) in near
+
+
+def test_vectors_with_a_common_direction() -> None:
+    """Most embeddings have one. Seen from the middle of all, near-duplicates are still near."""
+    dice = random.Random(6)
+    vectors = [[2.0, *(dice.gauss(0, 0.125) for _ in range(64))] for _ in range(3000)]
+    vectors += [[x + dice.gauss(0, 0.04) for x in vectors[n]] for n in range(300)]
+    books: Any = Books([_scale(each) for each in vectors])
+    at = 0.985
+    books.execute(similar.render_near(similar.render_all_pairs()), at=at)
+    (pairs,) = books.fetch_one("SELECT count(*) FROM temp._enrich_near")
+    (middle,) = books.fetch_one(similar.render_middle(65), rows=3300)
+    assert sum(x * x for x in middle) > 0.6
+    bands = Bands.choose(3300, at, middle)
+    books.execute(similar.render_words(middle, bands))
+    books.execute(similar.render_near(similar.render_banded_pairs(bands)), at=at)
+    (found,) = books.fetch_one("SELECT count(*) FROM temp._enrich_near")
+    assert found >= 0.97 * pairs > 200
+
+
+def _scale(vector: list[float]) -> list[float]:
+    size = sum(x * x for x in vector) ** 0.5
+    return [x / size for x in vector]
+
+
+def angles(root: Path, at: dict[int, str]) -> None:
+    """Rows with these vectors, as SQL."""
+    rows = ", ".join(f"({n}, 'plant {n}', {vector}::FLOAT[2])" for n, vector in at.items())
+    write(root, {"models/kinds.sql": f"SELECT * FROM (VALUES {rows}) AS rows(id, name, vector)"})
+
+
+def degrees(*at: float) -> dict[int, str]:
+    return {n: f"[cos(radians({a})), sin(radians({a}))]" for n, a in enumerate(at)}
+
+
+def test_a_copy_stays_with_its_row(tmp_path: Path) -> None:
+    """A row follows the most similar of all that lead, and goes on following it: a second run
+    changes nothing, nor does another row that leads."""
+    with Rehearsal() as server:
+        root = garden(tmp_path, server)
+        angles(root, degrees(0, 12, 20))
+        opened(root).run()
+        assert copies(root) == {0: None, 1: "2", 2: None}
+        assert opened(root).plan()[0].settled
+        angles(root, degrees(0, 12, 20, 13))
+        opened(root).run()
+        assert copies(root) == {0: None, 1: "2", 2: None, 3: "2"}
+        assert server.bill.total == 2
+
+
+def test_vectors_without_a_direction_are_no_duplicates(tmp_path: Path) -> None:
+    """Zeros, NaN and numbers whose squares are too large are like nothing."""
+    odd = ["[0, 0]", "['nan'::FLOAT, 1]", "['inf'::FLOAT, 1]", "[1e30, 1e30]", "NULL"]
+    with Rehearsal() as server:
+        root = garden(tmp_path, server)
+        angles(root, dict(enumerate([*odd, *degrees(0, 90, 91).values()])))
+        opened(root).run()
+        assert copies(root) == {**dict.fromkeys(range(7)), 7: "6"}
+
+
+def test_what_has_been_kept_or_given_by_another_llm_leads(tmp_path: Path) -> None:
+    """The answer of a fallback counts, and so does one that `on_change: new` keeps."""
+    tries: list[str] = []
+
+    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
+        body = line["response"]["body"]
+        tries.append(body["model"])
+        if body["model"] == "gpt-4o-mini":
+            body["choices"][0]["message"]["content"] = '{"kind": "fern"}'
+        return line
+
+    front = "key: id\nllm: [gpt-4o-mini, gpt-4o]\nmax_attempts: 1\non_change: new"
+    prompt = PROMPT.replace("key: id", front)
+    with Rehearsal(rewrite=rewrite) as server:
+        root = garden(tmp_path, server, prompt=prompt)
+        fill(root, [1, 4, 7])
+        opened(root).run()
+        assert len(tries) == 6
+        fill(root, range(9))
+        opened(root).run()
+        assert len(tries) == 6
+        before = copies(root)
+        assert before == {n: None if n % 3 == 1 else str(n // 3 * 3 + 1) for n in range(9)}
+        write(root, {"models/kinds.prompt.md": prompt.replace("You know", "You really know")})
+        (plan,) = opened(root).plan()
+        assert (plan.states, plan.to_ask) == ({"kept": 9}, 0)
+        fill(root, [*range(9), 30])
+        opened(root).run()
+        assert len(tries) == 8
+        assert copies(root) == {**before, 30: None}
+
+
+def test_a_row_that_has_failed_leads_last(tmp_path: Path) -> None:
+    """The next one of its group is asked by the next run."""
+
+    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
+        if line["custom_id"] == "0":
+            line["response"]["body"]["choices"][0]["message"]["content"] = "never"
+        return line
+
+    with Rehearsal(rewrite=rewrite) as server:
+        root = garden(tmp_path, server, rows=3)
+        assert opened(root).run()[0].failed == 3
+        assert opened(root).run()[0].ok == 3
+        assert copies(root) == {0: "1", 1: None, 2: "1"}
+
+
+def test_thousands_of_rows_that_are_nearly_equal_settle(tmp_path: Path) -> None:
+    with Rehearsal() as server:
+        root = garden(tmp_path, server)
+        near = "[1, 2, 3, 4 + hash(range) % 1000 / 100000.0]::FLOAT[4] AS vector"
+        query = f"SELECT range AS id, 'plant ' || range AS name, {near} FROM range(3000)"
+        write(root, {"models/kinds.sql": query})
+        opened(root).run()
+        billed = server.bill.total
+        assert billed < 10
+        assert opened(root).plan()[0].settled

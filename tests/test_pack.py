@@ -316,3 +316,61 @@ def test_a_row_cannot_pass_for_another(tmp_path: Path) -> None:
         )
         (state,) = opened(root).run()
         assert (state.ok, server.bill.total) == (4, 1)
+
+
+def test_a_plan_counts_whole_lines(tmp_path: Path) -> None:
+    """One row of a pack of a hundred takes all that its pack shares; a budget knows that before it
+    is spent, and batches are as large as planned."""
+    prices = {"gpt-4o-mini": {"input": 100.0, "output": 100.0}}
+    long = PROMPT.replace("pack: 4", "pack: 100").replace(
+        "You know", f"{'All about. ' * 2000}You know"
+    )
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, rows=1, prompt=long, prices=prices)
+        (plan,) = opened(root).plan()
+        opened(root).run()
+        assert plan.estimate is not None
+        assert 0.7 < server.bill.usage.input / plan.estimate.input.likely < 1.4
+    with Rehearsal() as server:
+        root = garden(tmp_path / "two", server, rows=30, prompt=long, prices=prices)
+        opened(root).run(max_cost=0.1)
+        assert server.bill.total == 0
+        opened(root).run(max_cost=3)
+        assert server.bill.total == 1
+    with Rehearsal() as server:
+        small = {"max_bytes": 60_000}
+        root = garden(tmp_path / "three", server, rows=900, prompt=long, **small)
+        (plan,) = opened(root).plan()
+        (state,) = opened(root).run()
+        assert (state.ok, len(server.batches)) == (900, plan.batches)
+
+
+def test_an_llm_that_counts_otherwise_is_not_trusted(tmp_path: Path) -> None:
+    """From 0, in halves, or too far: then nobody knows whose the other answers are."""
+    shifts: dict[str, Any] = {"pack-1": -1, "pack-2": 0.5, "pack-3": 4}
+
+    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
+        message = line["response"]["body"]["choices"][0]["message"]
+        if shift := shifts.get(line["custom_id"]):
+            answers = json.loads(message["content"])["answers"]
+            for each in answers[:1] if shift == 4 else answers:
+                each["n"] += shift
+            message["content"] = json.dumps({"answers": answers})
+        return line
+
+    with Rehearsal(rewrite=rewrite) as server:
+        root = garden(tmp_path, server, rows=12)
+        (state,) = opened(root).run()
+        assert (state.ok, server.bill.total) == (12, 15)
+    left = "SELECT count(*) FROM ledger.responses WHERE reason LIKE '%leaves it out'"
+    assert opened(root).sql(left).rows == ((12,),)
+
+
+def test_what_is_in_flight_alone_is_not_packed(tmp_path: Path) -> None:
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, prompt=PROMPT.replace("pack: 4\n", ""))
+        opened(root).run(detach=True)
+        write(root, {"models/kinds.prompt.md": PROMPT})
+        assert opened(root).plan()[0].states == {"in progress": 10}
+        opened(root).run()
+        assert server.bill.total == 10

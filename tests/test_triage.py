@@ -174,3 +174,32 @@ def test_a_model_may_be_the_labels(tmp_path: Path) -> None:
         write(root, {"models/kinds.prompt.md": PROMPT.replace("plants_labels", "kinds")})
         with pytest.raises(EnrichError, match="kinds"):
             opened(root).plan("kinds")
+
+
+def test_the_answer_of_a_fallback_stays(tmp_path: Path) -> None:
+    def rewrite(line: dict[str, object]) -> dict[str, object]:
+        body = line["response"]["body"]  # type: ignore[index]
+        if body["model"] == "gpt-4o-mini":
+            body["choices"][0]["message"]["content"] = '{"kind": "fern"}'
+        return line
+
+    front = "key: id\nllm: [gpt-4o-mini, gpt-4o]\nmax_attempts: 1"
+    prompt = PROMPT.replace("key: id", front)
+    lines = [line for line in prompt.splitlines() if "triage" not in line]
+    with Rehearsal(rewrite=rewrite) as server:
+        root = garden(tmp_path, server, "\n".join(lines))
+        opened(root).run()
+        write(root, {"models/kinds.prompt.md": prompt})
+        assert opened(root).plan()[0].states == {"answered": 12}
+
+
+def test_labels_without_a_direction_or_a_key_say_nothing(tmp_path: Path) -> None:
+    """A key of another type is compared as a value, and one that is none is no label."""
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, labels=f"{LABELS}abc,herb,\n,herb,\n,tree,\n")
+        query = SELECT.replace("FROM plants", "FROM plants WHERE id <> 0")
+        zero = "UNION ALL SELECT 0, 'nothing', [0, 0]::FLOAT[2]"
+        write(root, {"models/kinds.sql": f"{query} {zero}"})
+        (plan,) = opened(root).plan()
+        assert "of 5 labeled rows" in plan.notes[0]
+        assert plan.states == {"triaged": 4}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from hashlib import sha256
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import pack
@@ -96,11 +95,9 @@ def render_line_start(endpoint: str, prefix: str) -> str:
     return f',"method":"POST","url":"{endpoint}","body":{prefix}'
 
 
-def count_line_overhead(endpoint: str, prefix: str, size: int = 0) -> int:
-    """The bytes of a request line without its custom_id and the row's own part; of a packed line,
-    a row's share of them if `size` rows share it."""
-    whole = len(f'{{"custom_id":""{render_line_start(endpoint, prefix)}}}\n'.encode())
-    return ceil(whole / size) + pack.HEADING_BYTES if size else whole
+def count_line_overhead(endpoint: str, prefix: str) -> int:
+    """The bytes of a request line without its custom_id and its rows' own parts."""
+    return len(f'{{"custom_id":""{render_line_start(endpoint, prefix)}}}\n'.encode())
 
 
 def render_request_lines(

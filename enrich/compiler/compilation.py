@@ -146,7 +146,7 @@ class CompiledModel:
     @property
     def overhead(self) -> int:
         """The bytes of a request line without its custom_id and tail."""
-        return count_line_overhead(self.body.endpoint, self.body.prefix, self.body.pack)
+        return count_line_overhead(self.body.endpoint, self.body.prefix)
 
 
 def compile_model(

@@ -38,7 +38,7 @@ FROM temp._enrich_asked AS asked LEFT JOIN heard USING (fingerprint) CROSS JOIN 
     SELECT unnest($prompts) AS prompt, unnest($digests) AS digest,
         unnest(range(len($prompts))) AS place
 ) AS later
-WHERE (failed OR packed) AND NOT coalesce(ok, false)"""
+WHERE (failed OR pack > 0) AND NOT coalesce(ok, false)"""
 
 
 def render_move(source: str) -> str:

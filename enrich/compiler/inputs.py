@@ -177,7 +177,7 @@ FROM (
         {body.tail} AS tail,
         {f"coalesce({', '.join(errors)})" if errors else "CAST(NULL AS VARCHAR)"} AS error,
         CAST([{sizes}] AS {SIZE_TYPE}[]) AS sizes, {_render_pictured(names)} AS pictured,
-        CAST({f"inputs.{quote_name(vector)}" if vector else "NULL"} AS FLOAT[]) AS vector
+        try_cast({f"inputs.{quote_name(vector)}" if vector else "NULL"} AS FLOAT[]) AS vector
     FROM {source}{joins}
 )"""
 

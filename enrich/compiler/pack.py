@@ -150,8 +150,9 @@ def render_packed_lines(start: str, params: Mapping[str, Any]) -> str:
 def render_unpacked(source: str) -> str:
     """A SELECT of the rows that the packed lines of `source` answer, with the same columns.
 
-    A row that an answer leaves out, or has twice, has the code LEFT_OUT. Each row gets its share of
-    the line's tokens: of the input by its bytes.
+    A row that an answer leaves out, or has twice, has the code LEFT_OUT; so do all rows if any
+    number in the answer is none of theirs: then the others may be wrong as well. Each row gets its
+    share of the line's tokens: of the input by its bytes.
     """
     shares = ", ".join(
         f"{_render_share(tokens, weight)} AS {tokens}" for tokens, weight in _list_shares()
@@ -166,12 +167,16 @@ FROM (
     SELECT line.* REPLACE (request.custom_id AS custom_id), request.bytes AS bytes,
         request.pack_row AS pack_row,
         list_filter(answers, lambda each: each.n = request.pack_row) AS mine,
-        CASE WHEN len(mine) = 1 AND json_type(mine[1].answer) = 'OBJECT'
+        count(*) OVER (PARTITION BY line) AS rows,
+        len(list_filter(answers, lambda each: each.n BETWEEN 1 AND rows)) = len(answers) AS counted,
+        CASE WHEN counted AND len(mine) = 1 AND json_type(mine[1].answer) = 'OBJECT'
             THEN CAST(mine[1].answer AS VARCHAR) END AS answer
     FROM (
         SELECT *, row_number() OVER () AS line,
             list_transform(try_cast(document->'$.answers' AS JSON[]), lambda each: {{
-                'n': try_cast(each->>'$.n' AS BIGINT), 'answer': each->'$.answer'
+                'n': CASE WHEN regexp_full_match(each->>'$.n', '[0-9]{{1,9}}')
+                    THEN CAST(each->>'$.n' AS BIGINT) END,
+                'answer': each->'$.answer'
             }}) AS answers
         FROM (SELECT *, {render_document("content")} AS document FROM ({source}))
     ) AS line JOIN ledger.requests AS request

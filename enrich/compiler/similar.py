@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from math import acos, ceil, log, log2, pi, sqrt
 from typing import TYPE_CHECKING
 
+from enrich.compiler.inputs import render_fingerprint
 from enrich.db.quote import quote_name
 
 if TYPE_CHECKING:
@@ -40,46 +41,90 @@ SKETCH_BITS = 62
 
 @dataclass(frozen=True, kw_only=True)
 class Bands:
-    """How many bands, and of how many bits each, find the pairs among so many rows."""
+    """How many bands, and of how many bits each, find the pairs among so many rows. `at` is the
+    similarity that counts, seen from the middle of all vectors."""
 
     bands: int
     bits: int
+    at: float
 
     @classmethod
-    def choose(cls, rows: int, at: float) -> Bands:
-        """Returns what finds pairs of the cosine similarity `at`."""
-        bits = min(24, max(1, ceil(log2(max(2, rows) / ROWS_OF_BLOCK))))
-        # Two vectors at an angle are on the same side of a random plane with this likelihood.
-        agree = (1 - acos(min(1.0, at)) / pi) ** bits
-        bands = ceil(log(MISSED_SHARE) / log(1 - agree)) if agree < 1 else 1
-        return cls(bands=min(MOST_BANDS, max(1, bands)), bits=bits)
+    def choose(cls, rows: int, at: float, middle: Sequence[float]) -> Bands:
+        """Returns what finds pairs of the cosine similarity `at`; the vectors have the length 1,
+        and `middle` is their average."""
+        # Most embeddings have a direction in common. What all share, tells none apart: seen from
+        # the middle, similar vectors are at a larger angle.
+        common = min(0.999, sum(number * number for number in middle))
+        seen = max(0.0, (min(1.0, at) - common) / (1 - common))
+        # Two vectors are on the same side of a random plane with this likelihood.
+        agree = 1 - acos(seen) / pi
+        if agree >= 1:
+            return cls(bands=1, bits=_count_bits(rows), at=seen)
+        most = int(log(1 - MISSED_SHARE ** (1 / MOST_BANDS)) / log(agree))
+        bits = max(1, min(_count_bits(rows), most))
+        bands = ceil(log(MISSED_SHARE) / log(1 - agree**bits))
+        return cls(bands=min(MOST_BANDS, max(1, bands)), bits=bits, at=seen)
+
+
+def _count_bits(rows: int) -> int:
+    """Returns how many bits leave a few rows with the same ones."""
+    return min(24, max(1, ceil(log2(max(2, rows) / ROWS_OF_BLOCK))))
 
 
 def render_vectors(length: int) -> str:
     """Create `temp._enrich_vectors` from the snapshot: each row that may share an answer, with its
-    rank; `first` is the lowest rank with the same vector. Rows that are `fixed` have an answer that
-    was read after the $since-th batch, or are in flight: they lead and never follow."""
+    vector scaled to the length 1 and its rank; `first` is the lowest rank with the same vector.
+
+    Rows that are `fixed` lead and never follow: any of their requests, of which $digests are the
+    constants, has an answer that was read after the $since-th batch or is in flight, or they keep
+    an earlier answer (`kept`). Rows whose request has failed lead last. `was` is the request that
+    a row stood for before, and `copied` whether that was another row's.
+    """
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_vectors AS
 WITH asking AS (
-    SELECT rowid AS line, fingerprint, strlen(tail) + strlen(custom_id) AS bytes,
-        CAST(vector AS FLOAT[{length}]) AS vector
-    FROM temp._enrich_snapshot
-    WHERE fingerprint IS NOT NULL AND prompt IS NULL AND reuse IS NULL
+    SELECT snapshot.rowid AS line, snapshot.fingerprint AS fingerprint, tail,
+        strlen(tail) + strlen(custom_id) AS bytes, snapshot.prompt IS NOT NULL AS kept,
+        known.fingerprint AS was, known.copied_from IS NOT NULL AS copied,
+        vector AS numbers, sqrt(list_inner_product(vector, vector)) AS size
+    FROM temp._enrich_snapshot AS snapshot LEFT JOIN temp._enrich_known AS known USING (key)
+    WHERE snapshot.fingerprint IS NOT NULL AND reuse IS NULL
         AND len(vector) = {length} AND list_count(vector) = {length}
-), fixed AS (
-    SELECT fingerprint FROM ledger.responses
-    WHERE outcome = 'ok' AND batch IN (
-        SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
-    )
-    UNION
-    SELECT fingerprint FROM ledger.requests
-    WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL AND held IS NULL)
-), judged AS (
-    SELECT *, fingerprint IN (SELECT fingerprint FROM fixed) AS fixed FROM asking
+), {render_settled("asking")}, judged AS (
+    SELECT * EXCLUDE (numbers, tail),
+        CAST(CASE WHEN abs(size - 1) < 0.001 THEN numbers
+            ELSE list_transform(numbers, lambda number: number / size) END AS FLOAT[{length}])
+            AS vector,
+        kept OR line IN (SELECT line FROM settled) AS fixed,
+        fingerprint IN (
+            SELECT fingerprint FROM ledger.responses WHERE outcome NOT IN ('ok', 'expired')
+        ) AS failed
+    FROM asking WHERE size > 0 AND isfinite(size)
 ), ranked AS (
-    SELECT *, row_number() OVER (ORDER BY fixed DESC, line) AS rank FROM judged
+    SELECT *, row_number() OVER (ORDER BY fixed DESC, failed, line) AS rank FROM judged
 )
 SELECT *, min(rank) OVER (PARTITION BY vector) AS first FROM ranked"""
+
+
+def render_settled(asking: str) -> str:
+    """The WITH query `settled`: those lines of `asking` (line, fingerprint, tail) one of whose
+    requests has an answer or is in flight; see `render_vectors`."""
+    return f"""settled AS (
+    SELECT DISTINCT line FROM (
+        SELECT line, fingerprint FROM {asking}
+        UNION ALL
+        SELECT line, {render_fingerprint("digest")} FROM {asking}, (
+            SELECT unnest($digests::VARCHAR[]) AS digest
+        )
+    ) WHERE fingerprint IN (
+        SELECT fingerprint FROM ledger.responses
+        WHERE outcome = 'ok' AND batch IN (
+            SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
+        )
+        UNION
+        SELECT fingerprint FROM ledger.requests
+        WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL AND held IS NULL)
+    )
+)"""
 
 
 def render_middle(length: int) -> str:
@@ -92,22 +137,32 @@ def render_middle(length: int) -> str:
 )"""
 
 
-COMPARED = "SELECT rank, vector FROM temp._enrich_vectors WHERE rank = first OR fixed"
-"""The rows that are compared: of equal vectors, one."""
+COMPARED = "SELECT rank, vector FROM temp._enrich_vectors WHERE rank = first OR fixed OR copied"
+"""The rows that are compared: of equal vectors, one, but those that shared an answer before."""
 
 
 def render_near(candidates: str) -> str:
     """Create `temp._enrich_near`: each pair of `candidates` (one, other), ranks with the lower one
-    first, whose similarity is at least $at."""
+    first, whose similarity is at least $at; and those that shared an answer before, which are
+    `known`. A row that keeps an earlier answer leads nobody else."""
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_near AS
-WITH candidates AS (
+WITH found AS (
 {candidates}
+), known AS (
+    SELECT min(lead.rank) AS one, own.rank AS other
+    FROM temp._enrich_vectors AS own JOIN temp._enrich_vectors AS lead USING (was)
+    WHERE own.copied AND NOT lead.copied AND lead.rank < own.rank AND NOT own.fixed
+    GROUP BY own.rank
+), candidates AS (
+    SELECT one, other, true AS known FROM known
+    UNION ALL
+    SELECT one, other, false FROM found ANTI JOIN known USING (one, other)
 )
-SELECT candidates.one, candidates.other,
+SELECT candidates.one, candidates.other, known,
     array_cosine_similarity(one.vector, other.vector) AS similarity
 FROM candidates JOIN temp._enrich_vectors AS one ON one.rank = candidates.one
     JOIN temp._enrich_vectors AS other ON other.rank = candidates.other
-WHERE similarity >= $at"""
+WHERE similarity >= $at AND (known OR NOT (one.kept OR other.kept))"""
 
 
 def render_all_pairs() -> str:
@@ -126,11 +181,11 @@ def render_words(middle: Sequence[float], bands: Bands) -> str:
 SELECT rank, [{", ".join(words)}] AS words, {sketch} AS sketch FROM ({COMPARED})"""
 
 
-def render_banded_pairs(at: float) -> str:
+def render_banded_pairs(bands: Bands) -> str:
     """A SELECT of the pairs that have all bits of a band in common, and may be so similar."""
     # Nearly all that have a band in common only happen to. The sketches tell, which are far smaller
     # than the vectors: similar ones differ in few bits, others in half of them.
-    other = acos(min(1.0, at)) / pi
+    other = acos(bands.at) / pi
     most = ceil(SKETCH_BITS * other + 5 * sqrt(SKETCH_BITS * other * (1 - other)))
     return f"""WITH placed AS (
     SELECT rank, band, word, sketch,
@@ -163,13 +218,13 @@ def render_groups() -> str:
     """Create `temp._enrich_groups`: each compared row, and its leader once that is known."""
     return """CREATE OR REPLACE TEMP TABLE _enrich_groups AS
 SELECT rank, CASE WHEN fixed THEN rank END AS leader FROM temp._enrich_vectors
-WHERE rank = first OR fixed"""
+WHERE rank = first OR fixed OR copied"""
 
 
 def render_followers() -> str:
-    """Let rows that are similar to a known leader follow the most similar one."""
+    """Let rows that are similar to a known leader follow one."""
     return """UPDATE temp._enrich_groups AS groups SET leader = found.leader FROM (
-    SELECT other AS rank, arg_max(one, (similarity, -one)) AS leader
+    SELECT other AS rank, min(one) AS leader
     FROM temp._enrich_near JOIN temp._enrich_groups AS leaders ON one = leaders.rank
     WHERE leaders.leader = one GROUP BY other
 ) AS found WHERE groups.rank = found.rank AND groups.leader IS NULL"""
@@ -183,13 +238,28 @@ def render_leaders() -> str:
 )"""
 
 
+def render_best_leaders() -> str:
+    """Now that all leaders are known, let each follower follow the one that it followed before, or
+    else the one that is most similar to it."""
+    return """UPDATE temp._enrich_groups AS groups SET leader = found.leader FROM (
+    SELECT near.rank, arg_max(near.leader, (known, similarity, -near.leader)) AS leader FROM (
+        SELECT other AS rank, one AS leader, known, similarity FROM temp._enrich_near
+        UNION ALL
+        SELECT one, other, false, similarity FROM temp._enrich_near
+    ) AS near JOIN temp._enrich_groups AS leaders ON leaders.rank = near.leader
+    WHERE leaders.leader = leaders.rank GROUP BY near.rank
+) AS found WHERE groups.rank = found.rank AND groups.leader <> groups.rank"""
+
+
 def render_copies(key: Mapping[str, str]) -> str:
     """Let each follower in the snapshot stand for its leader's request, and name that."""
     return f"""UPDATE temp._enrich_snapshot AS snapshot
-SET fingerprint = lead.fingerprint, tail = lead.tail, reuse = 'copied',
+SET fingerprint = lead.fingerprint, custom_id = lead.custom_id, tail = lead.tail,
+    prompt = lead.prompt, reuse = 'copied',
     copied_from = {render_key_text("lead", key)}
 FROM temp._enrich_vectors AS own
-    JOIN temp._enrich_groups AS groups ON groups.rank = own.first
+    JOIN temp._enrich_groups AS groups ON groups.rank = coalesce(
+        (SELECT same.rank FROM temp._enrich_groups AS same WHERE same.rank = own.rank), own.first)
     JOIN temp._enrich_vectors AS leader ON leader.rank = groups.leader
     JOIN temp._enrich_snapshot AS lead ON lead.rowid = leader.line
 WHERE snapshot.rowid = own.line AND NOT own.fixed AND leader.rank <> own.rank"""

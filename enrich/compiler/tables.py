@@ -70,12 +70,13 @@ def render_inputs_upgrade(model: str) -> str:
 
 
 def render_known_rows(model: str, *, answered: bool) -> str:
-    """Create `temp._enrich_known`: the model's rows as the ledger knows them, with key, fingerprint
-    and the version that asked them.
+    """Create `temp._enrich_known`: the model's rows as the ledger knows them, with key,
+    fingerprint, the version that asked them, and the row that they copy from, if they do.
 
     `answered` takes each row as it was when it was last answered, instead of as it last was.
     """
-    rows = f"""SELECT key, fingerprint, coalesce(was.prompt, run.prompt) AS version, from_run
+    rows = f"""SELECT key, fingerprint, coalesce(was.prompt, run.prompt) AS version, from_run,
+    copied_from
 FROM {name_inputs_table(model)} AS was JOIN ledger.runs AS run ON run.run = from_run"""
     if not answered:
         return render_known_table(f"{rows} WHERE until_run IS NULL")
@@ -83,7 +84,7 @@ FROM {name_inputs_table(model)} AS was JOIN ledger.runs AS run ON run.run = from
     # answer comes first. arg_max_null, for arg_max would skip a row's NULL fingerprint.
     return render_known_table(
         f"""SELECT key, arg_max_null(fingerprint, rank) AS fingerprint,
-    arg_max(version, rank) AS version
+    arg_max(version, rank) AS version, arg_max_null(copied_from, rank) AS copied_from
 FROM (
     SELECT *, (fingerprint IN (
         SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
@@ -97,8 +98,8 @@ GROUP BY key""",
 
 def render_no_known_rows() -> str:
     """Create an empty `temp._enrich_known`, for a model without such rows in the ledger."""
-    rows = "SELECT key, fingerprint, '' AS version FROM temp._enrich_snapshot WHERE false"
-    return render_known_table(rows)
+    rows = "SELECT key, fingerprint, '' AS version, copied_from FROM temp._enrich_snapshot"
+    return render_known_table(f"{rows} WHERE false")
 
 
 def render_known_table(rows: str, *, once: bool = False) -> str:
@@ -106,7 +107,7 @@ def render_known_table(rows: str, *, once: bool = False) -> str:
     that are expensive to find."""
     kind = "TABLE" if once else "VIEW"
     return f"""CREATE OR REPLACE TEMP {kind} _enrich_known AS
-SELECT key, fingerprint, version FROM (
+SELECT key, fingerprint, version, copied_from FROM (
 {rows}
 )"""
 
@@ -116,17 +117,18 @@ def render_asked_requests(
 ) -> str:
     """Create `temp._enrich_asked`: the requests of `source`, a snapshot or the failed requests,
     that the present `versions` of the model ask, one for each of its llms; `place` counts these
-    from 0, and picks one of them. `line` is a row's place in `source`. A row that keeps the answer
-    to an earlier version asks nothing."""
+    from 0, and picks one of them. `overhead` is the bytes of a line without its rows, and `pack` is
+    how many of these it has at most, 0 for one alone. `line` is a row's place in `source`. A row
+    that keeps the answer to an earlier version asks nothing."""
     listed = ", ".join(
         f"({quote_text(version.id if number else '')}, {number}, {version.overhead}, "
-        f"{'true' if version.pack else 'false'})"
+        f"{version.pack})"
         for number, version in enumerate(versions)
         if place in (None, number)
     )
     return f"""CREATE OR REPLACE TEMP VIEW _enrich_asked AS
-SELECT source.rowid AS line, custom_id, fingerprint, tail, place, overhead, packed
-FROM temp.{source} AS source JOIN (VALUES {listed}) AS version(asks, place, overhead, packed)
+SELECT source.rowid AS line, custom_id, fingerprint, tail, place, overhead, pack
+FROM temp.{source} AS source JOIN (VALUES {listed}) AS version(asks, place, overhead, pack)
     ON coalesce(source.prompt, '') = asks
 WHERE fingerprint IS NOT NULL"""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler.judge import render_judgement
-from enrich.compiler.similar import render_key_text
+from enrich.compiler.similar import render_key_text, render_settled
 from enrich.db.quote import quote_name, quote_table, render_struct
 
 if TYPE_CHECKING:
@@ -18,6 +18,15 @@ TRIAGE_LLM = "triage"
 """What answers of labels have as their llm."""
 
 
+def _render_usable(length: int) -> str:
+    """SQL for whether a vector can be compared: it has a direction."""
+    size = "sqrt(list_inner_product(vector, vector))"
+    return (
+        f"len(vector) = {length} AND list_count(vector) = {length} "
+        f"AND {size} > 0 AND isfinite({size})"
+    )
+
+
 def render_labeled(labels: str, output: Output, key: Mapping[str, str], length: int) -> str:
     """Create `temp._enrich_labeled`: the rows of the snapshot that have a vector, and a label that
     is a valid answer: line, vector, answer (JSON)."""
@@ -25,12 +34,13 @@ def render_labeled(labels: str, output: Output, key: Mapping[str, str], length: 
         c.name: f"try_cast(label.{quote_name(c.name)} AS {c.type.sql})" for c in output.columns
     }
     same = " AND ".join(
-        f"label.{quote_name(column)} = snapshot.key.{quote_name(column)}" for column in key
+        f"try_cast(label.{quote_name(column)} AS {kind}) = snapshot.key.{quote_name(column)}"
+        for column, kind in key.items()
     )
     source = f"""SELECT snapshot.rowid AS line, CAST(vector AS FLOAT[{length}]) AS vector,
         CAST(to_json({render_struct(cells)}) AS VARCHAR) AS content
     FROM temp._enrich_snapshot AS snapshot JOIN {quote_table(labels)} AS label ON {same}
-    WHERE len(vector) = {length} AND list_count(vector) = {length}"""
+    WHERE {_render_usable(length)}"""
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_labeled AS
 SELECT line, vector, content AS answer FROM (
 {render_judgement(source, output, "json_schema")}
@@ -43,24 +53,17 @@ def render_triaged(triage: Triage, length: int) -> str:
     `agrees` with the own label of the row (NULL without one). `nearest` is the line of the nearest
     label that gives this answer. A row's own label is none of its neighbors.
 
-    Rows that have an answer that was read after the $since-th batch, or are in flight, are left
-    out.
+    Rows one of whose requests, of which $digests are the constants, has an answer that was read
+    after the $since-th batch, or is in flight, are left out.
     """
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_triaged AS
-WITH settled AS (
-    SELECT fingerprint FROM ledger.responses
-    WHERE outcome = 'ok' AND batch IN (
-        SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
-    )
-    UNION
-    SELECT fingerprint FROM ledger.requests
-    WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL AND held IS NULL)
-), asking AS (
-    SELECT rowid AS line, CAST(vector AS FLOAT[{length}]) AS vector FROM temp._enrich_snapshot
-    WHERE fingerprint IS NOT NULL AND prompt IS NULL
-        AND len(vector) = {length} AND list_count(vector) = {length}
-        AND (fingerprint NOT IN (SELECT fingerprint FROM settled)
-            OR rowid IN (SELECT line FROM temp._enrich_labeled))
+WITH present AS (
+    SELECT rowid AS line, fingerprint, tail, vector FROM temp._enrich_snapshot
+    WHERE fingerprint IS NOT NULL AND prompt IS NULL AND {_render_usable(length)}
+), {render_settled("present")}, asking AS (
+    SELECT line, CAST(vector AS FLOAT[{length}]) AS vector FROM present
+    WHERE line NOT IN (SELECT line FROM settled)
+        OR line IN (SELECT line FROM temp._enrich_labeled)
 ), compared AS (
     SELECT asking.line AS line, labeled.line AS label, answer,
         array_cosine_similarity(asking.vector, labeled.vector) AS similarity

@@ -71,7 +71,7 @@ class Version:
     @property
     def overhead(self) -> int:
         """The bytes of a request line without its custom_id and tail."""
-        return count_line_overhead(self.endpoint, self.prefix, self.pack)
+        return count_line_overhead(self.endpoint, self.prefix)
 
     @property
     def first_llm(self) -> str:

@@ -110,6 +110,8 @@ def compare_answers(
     Raises what `preview_rows` raises, and InputError if nothing has been published.
     """
     copied = alone and model.own_prompt.copies
+    if copied:
+        _check_copied(files, model)
     if alone:
         model = replace(model, prompt=model.own_prompt.ask_alone())
     if not llm:
@@ -159,6 +161,20 @@ def _check_published(files: DatabaseFiles, model: Model) -> None:
         if not there or not database.call("latest_run", model=model.name):
             hint = f"enrich run {model.name}, or compare two llms: --llm NAME"
             raise InputError(f"'{model.name}' has not been published yet", hint=hint)
+
+
+def _check_copied(files: DatabaseFiles, model: Model) -> None:
+    """Raises InputError if no published answer is a copy."""
+    _check_published(files, model)
+    table = quote_name("warehouse", "enrich", model.name)
+    with files.open_warehouse("read") as database:
+        # A table that an earlier enrich has published does not have the column.
+        if "copied_from" in database.describe(f"FROM {table}"):
+            found = f"SELECT 1 FROM {table} WHERE copied_from IS NOT NULL LIMIT 1"
+            if database.execute(found):
+                return
+    hint = f"enrich run {model.name}, or compare without --alone"
+    raise InputError(f"no published answer of '{model.name}' is copied", hint=hint)
 
 
 def _load_asked_side(database: Ledger, side: str, asked: AskedRows) -> None:

@@ -28,13 +28,15 @@ def copy_duplicates(database: Ledger, work: CompiledModel, *, since: int) -> Cop
     dedupe, vector = work.prompt.dedupe, work.vector
     if dedupe is None or vector is None:
         return Copies()
-    database.execute(similar.render_vectors(vector.length), since=since)
+    digests = [each.digest for each in work.chain[1:]]
+    database.execute(similar.render_vectors(vector.length), since=since, digests=digests)
     (rows,) = database.fetch_one("SELECT count(*) FROM temp._enrich_vectors")
     pairs = similar.render_all_pairs()
     if rows > FEW_ROWS:
         (middle,) = database.fetch_one(similar.render_middle(vector.length), rows=rows)
-        database.execute(similar.render_words(middle, Bands.choose(rows, dedupe.at)))
-        pairs = similar.render_banded_pairs(dedupe.at)
+        bands = Bands.choose(rows, dedupe.at, middle)
+        database.execute(similar.render_words(middle, bands))
+        pairs = similar.render_banded_pairs(bands)
     database.execute(similar.render_near(pairs), at=dedupe.at)
     _choose_leaders(database)
     database.execute(similar.render_copies(work.key))
@@ -50,3 +52,4 @@ def _choose_leaders(database: Ledger) -> None:
     while database.fetch_one(undecided) != (0,):
         database.execute(similar.render_followers())
         database.execute(similar.render_leaders())
+    database.execute(similar.render_best_leaders())

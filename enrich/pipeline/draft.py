@@ -187,9 +187,9 @@ def _estimate_alone(work: CompiledModel, portions: Sequence[PlannedPortion]) -> 
         return None
     packed, alone = portions[0], portions[1]
     requests = packed.portion.requests
-    more = requests * (work.chain[1].overhead - work.overhead)
     known = alone.spending if alone.spending.rate.answers else packed.spending
-    return known.estimate(requests=requests, size=packed.portion.bytes + more)
+    size = packed.portion.own + requests * work.chain[1].overhead
+    return known.estimate(requests=requests, size=size)
 
 
 def _list_notes(

@@ -62,12 +62,12 @@ def foresee_fallbacks(
     share of requests says with which the llm before each of them has failed so far. There is one
     portion for each of the `versions`."""
     found = []
-    most, size, expected = 0, 0, 0.0
+    most, own, expected = 0, 0, 0.0
     for number in range(1, len(versions)):
         was, before, now = versions[number - 1], portions[number - 1], portions[number]
         most += before.portion.requests
-        # Alone, each row has all that its pack shares.
-        size += before.portion.bytes + most * (versions[number].overhead - was.overhead)
+        own += before.portion.own
+        size = own + most * versions[number].overhead
         failed, asked = database.call("failed_share", prompt=was.id)[0]
         known = bool(asked) or not most
         share = failed / asked if asked else 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from enrich.compiler.pack import PACK_BYTES
+from enrich.compiler.pack import HEADING_BYTES, PACK_BYTES
 from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.pricing.estimate import Estimate
 
@@ -60,14 +60,17 @@ class Cut:
 @dataclass(frozen=True, kw_only=True)
 class Portion:
     """The requests of `temp._enrich_todo` to one llm, whose version it is: from row `start` on,
-    `requests` rows of `bytes` in total. `before` is the bytes of the rows before them, and `pack`
-    how many of them share a line of the request file, 0 if none do."""
+    `requests` rows of `bytes` in total. `before` is the bytes of the rows before them, `own` those
+    of the rows without what lines have besides, which is `overhead` for each. `pack` is how many of
+    them share a line, 0 if none do."""
 
     version_id: str
     requests: int
     bytes: int
     start: int = 0
     before: int = 0
+    own: int = 0
+    overhead: int = 0
     pack: int = 0
 
 
@@ -95,9 +98,20 @@ def plan_portion(
     requests, none are sent."""
     paid = count_affordable(database, portion, spending)
     paid = paid if paid >= least * portion.requests else 0
-    sent = cut_probe(spending, paid)
+    sent = _end_line(database, portion, cut_probe(spending, paid), most=paid)
     cuts = cut_batches(database, portion, limits, paid=sent)
     return PlannedPortion(portion=portion, spending=spending, paid=paid, sent=sent, cuts=cuts)
+
+
+def _end_line(database: Database, portion: Portion, sent: int, *, most: int) -> int:
+    """Returns how many requests go first if those of the last line all do, as far as the budget
+    covers them: what they share is paid for with the first one."""
+    if not portion.pack or sent >= most:
+        return sent
+    (last,) = database.fetch_one(
+        "SELECT min(n) FROM temp._enrich_todo WHERE ends AND n >= $n", n=portion.start + sent - 1
+    )
+    return min(most, int(last) - portion.start + 1)
 
 
 def limit_results(limits: Limits, output: Output) -> Limits:
@@ -111,11 +125,12 @@ def limit_results(limits: Limits, output: Output) -> Limits:
 def list_portions(database: Database, versions: Sequence[Version]) -> list[Portion]:
     """Returns the portions of `temp._enrich_todo`, one for each version that asks anything."""
     found = database.execute(
-        "SELECT place, min(n), count(*), max(upto) FROM temp._enrich_todo GROUP BY ALL ORDER BY ALL"
+        "SELECT place, min(n), count(*), max(upto), sum(own) FROM temp._enrich_todo "
+        "GROUP BY ALL ORDER BY ALL"
     )
     portions: list[Portion] = []
     before = 0
-    for place, start, requests, upto in found:
+    for place, start, requests, upto, own in found:
         portions.append(
             Portion(
                 version_id=versions[place].id,
@@ -123,6 +138,8 @@ def list_portions(database: Database, versions: Sequence[Version]) -> list[Porti
                 bytes=int(upto) - before,
                 start=start,
                 before=before,
+                own=int(own),
+                overhead=versions[place].overhead,
                 pack=versions[place].pack,
             )
         )
@@ -143,6 +160,8 @@ def list_todo(database: Ledger, run: Run) -> tuple[int, int]:
         since=run.since,
         retry=list(run.retry),
         max_attempts=run.max_attempts,
+        most_bytes=PACK_BYTES,
+        heading=HEADING_BYTES,
     )
     many, size = database.fetch_one(
         "SELECT count(*), coalesce(max(upto), 0) FROM temp._enrich_todo"
@@ -238,8 +257,7 @@ def assign_batches(database: Ledger, run: Run, planned: PlannedPortion) -> list[
         starts = [each.start for each in planned.cuts]
         placed = {"batches": batches, "starts": starts, "upto": portion.start + portion.requests}
         if portion.pack:
-            most = {"pack": portion.pack, "most_bytes": PACK_BYTES}
-            database.call("assign_packed", **placed, **most)
+            database.call("assign_packed", **placed, overhead=portion.overhead)
         else:
             database.call("assign", **placed)
     return batches

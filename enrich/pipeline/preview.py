@@ -222,7 +222,11 @@ def _plan_preview(
         one,
         PlannedPortion(
             portion=Portion(
-                version_id=work.version_id, requests=requests, bytes=size, pack=work.body.pack
+                version_id=work.version_id,
+                requests=requests,
+                bytes=size,
+                overhead=work.overhead,
+                pack=work.body.pack,
             ),
             spending=spending,
             paid=requests,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from enrich.compiler import scores, triage
-from enrich.db.quote import quote_table
+from enrich.db.quote import quote_name, quote_table
 from enrich.errors import DatabaseError, InputError, nearest
 from enrich.pipeline.likelihood import estimate_share
 from enrich.pipeline.read import Judge
@@ -52,7 +52,8 @@ def answer_by_labels(database: Both, work: CompiledModel, run: Run) -> Triaged |
     database.execute(
         triage.render_labeled(wanted.labels, work.prompt.output, work.key, vector.length)
     )
-    database.execute(triage.render_triaged(wanted, vector.length), since=run.since)
+    digests = [each.digest for each in work.chain[1:]]
+    database.execute(triage.render_triaged(wanted, vector.length), since=run.since, digests=digests)
     database.execute(triage.render_applied(work.key))
     _record_answers(database, run)
     (rows,) = database.fetch_one(
@@ -88,7 +89,9 @@ def _check_labels(database: Both, work: CompiledModel, labels: str) -> None:
     for column in (*work.key, *(each.name for each in work.prompt.output.columns)):
         if column.lower() not in known:
             raise InputError(f"{where} have no column '{column}'", hint=nearest(column, given))
-    double = database.execute(scores.render_duplicate_key(quote_table(labels), work.key))
+    given_keys = " AND ".join(f"{quote_name(column)} IS NOT NULL" for column in work.key)
+    keyed = f"(SELECT * FROM {quote_table(labels)} WHERE {given_keys})"
+    double = database.execute(scores.render_duplicate_key(keyed, work.key))
     if double:
         hint = "labels need one row per key: write a model that combines them"
         raise InputError(f"{where} have more than one row for the key {double[0][0]}", hint=hint)

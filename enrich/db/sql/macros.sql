@@ -2,7 +2,7 @@
 -- similar two vectors are, from -1 to 1, whether they are arrays or lists.
 CREATE MACRO IF NOT EXISTS warehouse.enrich.nearest(source, vectors, vector, k) AS TABLE
 SELECT *, list_cosine_similarity(
-    CAST(COLUMNS(lambda name: name = vectors) AS FLOAT[]), CAST(vector AS FLOAT[])
+    CAST(COLUMNS(lambda name: lower(name) = lower(vectors)) AS FLOAT[]), CAST(vector AS FLOAT[])
 ) AS similarity
 FROM query_table(source) ORDER BY similarity DESC NULLS LAST LIMIT k;
 CREATE MACRO IF NOT EXISTS warehouse.enrich.cosine_similarity(one, other) AS

@@ -7,7 +7,7 @@
 -- asked alone.
 CREATE OR REPLACE TEMP TABLE _enrich_todo AS
 WITH wanted AS (
-    SELECT fingerprint, min(line) AS first, bool_or(packed) AS packed FROM temp._enrich_asked
+    SELECT fingerprint, min(line) AS first, bool_or(pack > 0) AS packed FROM temp._enrich_asked
     ANTI JOIN (
         SELECT fingerprint FROM ledger.responses
         WHERE outcome = 'ok' AND batch IN (
@@ -53,9 +53,29 @@ WITH wanted AS (
     WHERE fingerprint NOT IN (SELECT fingerprint FROM in_flight)
         AND (tries IS NULL OR (retryable AND tries < $max_attempts AND alike < 2))
 )
-SELECT row_number() OVER () - 1 AS n, *, sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto FROM (
-    SELECT first AS line, picked.fingerprint, attempt,
-        strlen(tail) + strlen(custom_id) + overhead AS bytes, place
+SELECT row_number() OVER () - 1 AS n, * EXCLUDE (own), own, sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto
+FROM (
+    SELECT first AS line, picked.fingerprint, attempt, strlen(tail) + strlen(custom_id) AS own,
+        strlen(tail) + strlen(custom_id) + overhead AS bytes, place, NULL::BIGINT AS pack, true AS ends
     FROM picked JOIN temp._enrich_asked AS asked ON asked.line = first
-    ORDER BY place, first
+    WHERE asked.pack = 0
+    UNION ALL
+    -- Rows that share a line: its first one counts for what they share.
+    SELECT line, fingerprint, attempt, own, own + CASE WHEN starts THEN overhead ELSE 0 END, place, pack,
+        lead(pack) OVER (PARTITION BY place ORDER BY line) IS DISTINCT FROM pack
+    FROM (
+        SELECT *, lag(pack) OVER (PARTITION BY place ORDER BY line) IS DISTINCT FROM pack AS starts
+        FROM (
+            SELECT *, dense_rank() OVER (PARTITION BY place ORDER BY by_rows, by_bytes) AS pack FROM (
+                SELECT *, (sum(own) OVER (PARTITION BY place, by_rows ORDER BY line) - own) // $most_bytes AS by_bytes
+                FROM (
+                    SELECT first AS line, picked.fingerprint, attempt, strlen(tail) + $heading AS own, overhead, place,
+                        (row_number() OVER (PARTITION BY place ORDER BY first) - 1) // asked.pack AS by_rows
+                    FROM picked JOIN temp._enrich_asked AS asked ON asked.line = first
+                    WHERE asked.pack > 0
+                )
+            )
+        )
+    )
+    ORDER BY place, line
 )

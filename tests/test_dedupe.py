@@ -144,6 +144,7 @@ def test_compare_asks_what_was_copied(tmp_path: Path) -> None:
         found = opened(root).compare("kinds", limit=4, alone=True)
         assert (found.rows, found.asked, server.bill.total) == (4, 4, 7)
         assert {row.column for row in found.differences} <= {"kind", "line"}
+        root = garden(tmp_path / "two", server)
         fill(root, [0, 3])
         opened(root).run()
         with pytest.raises(EnrichError, match="no published answer of 'kinds' is copied"):

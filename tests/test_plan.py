@@ -518,7 +518,7 @@ def test_batches_keep_every_limit_and_the_budget(
     with duckdb.connect() as connection:
         database = Database(connection=connection)
         database.execute(
-            "CREATE TEMP TABLE _enrich_todo AS SELECT n - 1 AS n, upto FROM ("
+            "CREATE TEMP TABLE _enrich_todo AS SELECT n - 1 AS n, upto, true AS ends FROM ("
             "SELECT unnest(range(1, len($sizes) + 1)) AS n, "
             "unnest(list_transform(range(1, len($sizes) + 1), lambda i: list_sum($sizes[:i]))) "
             "AS upto)",

@@ -159,7 +159,7 @@ def test_any_partition_keeps_all_limits(
     have held the next one's first row."""
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TEMP TABLE _enrich_todo AS SELECT row_number() OVER () - 1 AS n, bytes, "
+            "CREATE TEMP TABLE _enrich_todo AS SELECT row_number() OVER () - 1 AS n, bytes, true AS ends, "
             "sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto "
             "FROM (SELECT unnest($sizes) AS bytes)",
             {"sizes": sizes},
@@ -192,7 +192,7 @@ def test_a_run_of_many_gigabytes_is_cut() -> None:
     with duckdb.connect() as connection:
         connection.execute(
             "CREATE TEMP TABLE _enrich_todo AS "
-            "SELECT n, n * 1000000 AS upto FROM range(5000) AS r(n)"
+            "SELECT n, n * 1000000 AS upto, true AS ends FROM range(5000) AS r(n)"
         )
         values = {"start": 2000, "before": 1_999_000_000, "requests": 50_000, "bytes": 200_000_000}
         row = connection.execute(read_statement("cut"), values).fetchone()

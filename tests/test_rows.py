@@ -159,7 +159,8 @@ def test_any_partition_keeps_all_limits(
     have held the next one's first row."""
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TEMP TABLE _enrich_todo AS SELECT row_number() OVER () - 1 AS n, bytes, true AS ends, "
+            "CREATE TEMP TABLE _enrich_todo AS SELECT row_number() OVER () - 1 AS n, bytes, "
+            "true AS ends, "
             "sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto "
             "FROM (SELECT unnest($sizes) AS bytes)",
             {"sizes": sizes},

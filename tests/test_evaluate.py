@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich import cli
-from enrich.errors import EnrichError
+from enrich.errors import EnrichError, InputError
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -252,3 +252,49 @@ def test_the_command(tmp_path: Path) -> None:
         found = json.loads(run.invoke(cli.main, [*words, "--json"]).stdout)
         assert {"figures", "labels", "prompt"} == set(found)
         assert run.invoke(cli.main, [*words, "--column", "kind"]).exit_code == 2
+
+
+def test_a_plain_model_is_scored_beside_an_llm(tmp_path: Path) -> None:
+    """A rule in SQL has a key by a comment, and a version for each text of it; few texts are
+    labels, and a list is compared with a list."""
+    write(
+        tmp_path,
+        {
+            "project.yml": "name: t\n",
+            "seeds/films.csv": "id,title\n1,War\n2,Love\n3,More war\n4,Rain\n",
+            "seeds/labels.csv": "id,genre,tags\n1,war,war; sad\n2,romance,love\n3,drama,war\n4,drama,\n",
+            "models/rules.sql": """
+                -- key: id
+                SELECT id, CASE WHEN title ILIKE '%war%' THEN 'war' WHEN title = 'Love'
+                    THEN 'romance' ELSE 'drama' END AS genre, [lower(title)] AS tags, 1.5 AS score
+                FROM films
+                """,
+        },
+    )
+    opened(tmp_path).run()
+    found = opened(tmp_path).evaluate("rules", "labels")
+    at = {name: place for place, name in enumerate(found.figures.columns)}
+    rows = {(row[at["column"]], row[at["average"]]): row for row in found.figures.rows}
+    assert rows["genre", "micro"][at["accuracy"]] == 0.75
+    assert rows["genre", "micro"][at["llm"]] == "sql"
+    assert rows["tags", "micro"][at["rows"]] == 3
+    assert {row[0] for row in found.labels.rows} >= {"genre"}
+    rules = (tmp_path / "models/rules.sql").read_text()
+    write(tmp_path, {"models/rules.sql": rules.replace("'%war%'", "'war%'")})
+    opened(tmp_path).run()
+    figures = opened(tmp_path).evaluate("rules", "labels").figures
+    shares = [row[at["accuracy"]] for row in figures.rows if row[at["average"]] == "micro"]
+    assert len([share for share in shares if share in (0.75, 1.0)]) >= 2
+
+
+def test_a_plain_model_without_a_key_says_how_to_name_it(tmp_path: Path) -> None:
+    files = {"project.yml": "name: t\n", "models/rules.sql": "SELECT 1 AS id, 'a' AS kind"}
+    write(tmp_path, {**files, "seeds/labels.csv": "id,kind\n1,a\n"})
+    opened(tmp_path).run()
+    with pytest.raises(InputError, match="'rules' has no key") as caught:
+        opened(tmp_path).evaluate("rules", "labels")
+    assert "-- key: id" in caught.value.hint
+    write(tmp_path, {"models/rules.sql": "-- key: nr\nSELECT 1 AS id, 'a' AS kind"})
+    opened(tmp_path).run()
+    with pytest.raises(InputError, match="has no column 'nr'"):
+        opened(tmp_path).evaluate("rules", "labels")

@@ -28,16 +28,18 @@ def render_scores(
     kind: ColumnType,
     expected: str,
     given: str,
+    told: str,
 ) -> str:
     """Create `temp._enrich_scored`: one row for each row of the model that has a label, with its
     prompt, a line number, whether it is answered, and what was said and expected, as lists of
     texts.
 
-    `key` maps the key's columns to their types. `given` is the type of the label's column
+    `told` is SQL for a table with the key of each row of the model and its `prompt`. `key` maps the
+    key's columns to their types. `given` is the type of the label's column
     `expected`. Labels are compared without regard to case and outer spaces, other values as values
     of the output's type.
     """
-    told, answers = (quote_name("warehouse", schema, model) for schema in ("enrich", "main"))
+    answers = quote_name("warehouse", "main", model)
     label = f"labels.{quote_name(expected)}"
     said, right = _render_sides(f"answers.{quote_name(column)}", label, kind, given)
     # A key in a file of labels may have another type than the model's, such as text for a number.

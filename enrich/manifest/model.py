@@ -27,7 +27,7 @@ RESERVED_TABLES = ("costs", "evaluations", "prompts")
 HISTORY_ENDING = "_history"
 """How the name of the table with a model's earlier answers ends."""
 HEADER_LINE = re.compile(r"^--[ \t]*(\w+):[ \t]*(.*?)[ \t]*$")
-HEADER_SETTINGS = ("materialized", "tags", "description")
+HEADER_SETTINGS = ("materialized", "tags", "description", "key")
 """What comments at the top of NAME.sql can set."""
 
 ModelKind = Literal["enrichment", "view", "table"]
@@ -41,7 +41,8 @@ class Model:
     `query` is the SELECT as written, without a closing semicolon. `reads` are the tables that it
     names, in lower case, and with database and schema if those are not the warehouse's own.
     `source` is the name of the file in messages. `kind` says what the model becomes. `tags` and
-    `description` are the user's. `calls` are the functions that the SELECT calls. `unstable` lists
+    `description` are the user's; `key` is what identifies a row of a plain model, as far as it says
+    so. `calls` are the functions that the SELECT calls. `unstable` lists
     what may return other rows or other texts in each run.
     """
 
@@ -53,6 +54,7 @@ class Model:
     kind: ModelKind
     tags: tuple[str, ...] = ()
     description: str = ""
+    key: tuple[str, ...] = ()
     calls: frozenset[str] = frozenset()
     unstable: tuple[str, ...] = ()
 
@@ -87,6 +89,11 @@ class Model:
             prompt = Prompt.from_path(beside, source=show_path(beside, root), values=values)
         said = read_header(text, HEADER_SETTINGS, source=source)
         kind = _read_kind(said, source, asks=prompt is not None)
+        if prompt and "key" in said:
+            hint = f"remove it here; `key` in {prompt.source} is what counts"
+            raise ModelError(
+                f"{source}: the key of an enrichment model is in its prompt", hint=hint
+            )
         found = parse_select(variables.fill_variables(text, values, source=source), source)
         tags = [word.strip() for word in said.get("tags", "").split(",") if word.strip()]
         return cls(
@@ -102,6 +109,7 @@ class Model:
             prompt=prompt,
             kind=kind,
             tags=tuple(dict.fromkeys([*(prompt.tags if prompt else ()), *tags])),
+            key=prompt.key if prompt else _read_key(said),
             description=said.get("description", prompt.description if prompt else ""),
         )
 
@@ -122,6 +130,11 @@ def _check_name(name: str, source: str) -> None:
     if name.lower() in RESERVED_TABLES:
         hint = f"enrich.{name.lower()} is one of enrich's own tables: rename the file"
         raise ModelError(f"{source}: no model can be called '{name}'", hint=hint)
+
+
+def _read_key(said: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns the columns that a comment at the top names as the key."""
+    return tuple(word.strip() for word in said.get("key", "").split(",") if word.strip())
 
 
 def _read_kind(said: Mapping[str, str], source: str, *, asks: bool) -> ModelKind:

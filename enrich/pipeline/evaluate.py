@@ -5,12 +5,15 @@ Figures are kept for each version of the prompt in `ledger.evaluations`, so that
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from enrich.compiler import scores
 from enrich.db.database import read_statement
-from enrich.db.quote import quote_name, quote_table
-from enrich.errors import DatabaseError, InputError, ProjectError, nearest
+from enrich.db.quote import quote_name, quote_table, quote_text, quote_texts
+from enrich.errors import DatabaseError, InputError, ModelError, ProjectError, nearest
+from enrich.manifest.output import Output
 from enrich.manifest.reviews import REVIEW_ENDING, read_verdicts
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.lookup import fetch_rows, find_run_model
@@ -24,26 +27,40 @@ if TYPE_CHECKING:
 
     from enrich.db.database import Both
     from enrich.manifest.column_type import Measure
+    from enrich.manifest.model import Model
     from enrich.manifest.output import Column
-    from enrich.manifest.prompt import Prompt
     from enrich.pipeline.flow import Flow
 
 
-def score_answers(
-    database: Both, model: str, prompt: Prompt, labels: str, columns: Mapping[str, str]
-) -> None:
+MOST_TEXTS = 200
+"""How many different texts a column of a plain model may have whose texts count as labels."""
+SQL_LLM = "sql"
+"""What the figures of a plain model have as their llm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What is scored: the columns of a model, its key with the types, and SQL for a table that says
+    which version of the model has answered which row."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: Mapping[str, str]
+    told: str
+
+
+def score_answers(database: Both, scored: Scored, labels: str, columns: Mapping[str, str]) -> None:
     """Score a model's published columns against the table `labels`, and store the figures.
 
     The table needs the model's key and a label column for each output column to score: one of the
     same name, or the one that `columns` maps the output column to. Needs warehouse and ledger.
     Raises InputError if the table does not fit, and ProjectError if `columns` does not.
     """
-    if not database.call("exists", schema="main", name=model):
-        raise InputError(f"'{model}' has not been published yet", hint=f"enrich run {model}")
+    model, key = scored.name, scored.key
     table = quote_table(labels)
     given = _describe_labels(database, labels)
-    key = _find_label_key(database, model, labels, given)
-    pairs = _pair_columns(prompt, labels, given, columns)
+    _check_label_key(scored, labels, given)
+    pairs = _pair_columns(scored, labels, given, columns)
     _check_unique(database, labels, key)
     rows = 0
     for column, label in pairs:
@@ -56,6 +73,7 @@ def score_answers(
                 kind=column.type,
                 expected=label,
                 given=given[label],
+                told=scored.told,
             )
         )
         with database.transaction():
@@ -97,36 +115,103 @@ def _score_column(database: Both, measure: Measure, named: Mapping[str, str]) ->
         database.call("score_value", **named)
 
 
-def _find_label_key(
-    database: Both, model: str, labels: str, given: Mapping[str, str]
-) -> dict[str, str]:
-    """Returns the columns of the model's key with their types; the labels must have all of them."""
-    kinds = find_key(database, model)
+def _check_label_key(scored: Scored, labels: str, given: Mapping[str, str]) -> None:
+    """Raises InputError unless the labels have all columns of the model's key."""
     known = {column.lower(): column for column in given}
-    for column in kinds:
+    for column in scored.key:
         if column.lower() not in known:
-            message = f"'{labels}' has no column '{column}', which is part of the key of '{model}'"
+            whose = f"which is part of the key of '{scored.name}'"
+            message = f"'{labels}' has no column '{column}', {whose}"
             raise InputError(message, hint=nearest(column, given))
-    return kinds
+
+
+def describe_answers(database: Both, model: Model) -> Scored:
+    """Returns what is scored of an enrichment model. Raises InputError if it is not published."""
+    name = model.name
+    if not database.call("exists", schema="main", name=name):
+        raise InputError(f"'{name}' has not been published yet", hint=f"enrich run {name}")
+    return Scored(
+        name=name,
+        columns=model.own_prompt.output.columns,
+        key=find_key(database, name),
+        told=quote_name("warehouse", "enrich", name),
+    )
+
+
+def describe_plain(database: Both, model: Model) -> Scored:
+    """Returns what is scored of a plain model, and keeps this version of its SQL.
+
+    Its texts count as labels if there are few different ones. Raises InputError without a key.
+    """
+    table = quote_name("warehouse", "main", model.name)
+    kinds = database.describe(f"FROM {table}")
+    named = {column.lower(): column for column in kinds}
+    missing = [column for column in model.key if column.lower() not in named]
+    if missing or not model.key:
+        what = f"has no column '{missing[0]}'" if missing else "has no key"
+        hint = f"write `-- key: id` at the top of {model.source}, with the column of the table"
+        raise InputError(f"'{model.name}' {what}, by which labels are matched", hint=hint)
+    key = {named[column.lower()]: kinds[named[column.lower()]] for column in model.key}
+    columns: list[Column] = []
+    for name, kind in kinds.items():
+        if name not in key:
+            columns += _describe_column(database, table, name, kind)
+    digest = sha256(f"{model.name}\n{model.query}".encode()).hexdigest()[:12]
+    database.call(
+        "prompt_kept",
+        prompt=digest,
+        model=model.name,
+        identity=SQL_LLM,
+        llm=SQL_LLM,
+        endpoint="",
+        response_format="json_schema",
+        output=", ".join(f"{quote_name(each.name)} {each.type.sql}" for each in columns),
+        prefix="",
+        text=model.query,
+        query=model.query,
+        params=None,
+        variables=None,
+        pack=0,
+    )
+    names = ", ".join(map(quote_name, key))
+    told = f"(SELECT {names}, {quote_text(digest)} AS prompt FROM {table})"
+    return Scored(name=model.name, columns=tuple(columns), key=key, told=told)
+
+
+def _describe_column(database: Both, table: str, name: str, kind: str) -> list[Column]:
+    """Returns a column of a table as one of an output; none if an output cannot hold its type."""
+    if kind == "VARCHAR":
+        column = quote_name(name)
+        found = database.execute(
+            f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL "
+            f"ORDER BY 1 LIMIT {MOST_TEXTS + 1}"
+        )
+        labels = [str(label) for (label,) in found]
+        if 0 < len(labels) <= MOST_TEXTS:
+            kind = f"ENUM({quote_texts(labels)})"
+    try:
+        return list(Output.parse(f"{quote_name(name)} {kind}", source=name).columns)
+    except ModelError:
+        return []
 
 
 def _pair_columns(
-    prompt: Prompt, labels: str, given: Mapping[str, str], columns: Mapping[str, str]
+    scored: Scored, labels: str, given: Mapping[str, str], columns: Mapping[str, str]
 ) -> list[tuple[Column, str]]:
     """Returns the output columns to score, each with its label column."""
     # DuckDB compares the names of columns without regard to case.
-    outputs = {column.name.lower(): column for column in prompt.output.columns}
+    outputs = {column.name.lower(): column for column in scored.columns}
     known = {column.lower(): column for column in given}
     wanted = {name.lower(): name for name in outputs if name in known and name not in columns}
     for name, label in columns.items():
         if name.lower() not in outputs:
-            hint = nearest(name, (column.name for column in prompt.output.columns))
+            hint = nearest(name, (column.name for column in scored.columns))
             raise ProjectError(f"the output has no column '{name}'", hint=hint)
         if label.lower() not in known:
             raise InputError(f"'{labels}' has no column '{label}'", hint=nearest(label, given))
         wanted[name.lower()] = label.lower()
     if not wanted:
-        first = prompt.output.columns[0].name
+        first = scored.columns[0].name if scored.columns else "COLUMN"
         hint = f"say which column holds the labels: --column {first}=ONE OF {', '.join(given)}"
         raise InputError(f"no column of '{labels}' has the name of an output column", hint=hint)
     return [(outputs[name], known[label]) for name, label in wanted.items()]
@@ -134,15 +219,19 @@ def _pair_columns(
 
 def evaluate_model(flow: Flow, name: str, labels: str, columns: Mapping[str, str]) -> Evaluation:
     """Score a model's published columns. Returns the figures of every version scored so far."""
-    model = flow.find_enrichment_model(name)
-    find_run_model(flow, name)
+    model = flow.graph.find_model(name)
+    if model.asks:
+        find_run_model(flow, name)
+    else:
+        flow.check_built(name)
     if labels in flow.graph.models:
         flow.check_built(labels)
     with hold_project(flow.files):
         load_seeds(flow)  # the labels are a seed, as a rule
         reviewed = _names_reviews(flow, name, labels)
         with flow.files.open_both(attached=True) as database:
-            score_answers(database, name, model.own_prompt, labels, columns)
+            describe = describe_answers if model.asks else describe_plain
+            score_answers(database, describe(database, model), labels, columns)
             write_books(database)
             named = {"model": name, "labels": labels}
             figures = fetch_rows(database, read_statement("scores"), **named)

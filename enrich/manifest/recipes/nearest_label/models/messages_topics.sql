@@ -1,5 +1,6 @@
 -- description: The topic whose description is most similar to each message.
 -- materialized: table
+-- key: message_id
 SELECT
     message_id,
     nearest[1] AS topic,

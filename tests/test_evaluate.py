@@ -262,7 +262,8 @@ def test_a_plain_model_is_scored_beside_an_llm(tmp_path: Path) -> None:
         {
             "project.yml": "name: t\n",
             "seeds/films.csv": "id,title\n1,War\n2,Love\n3,More war\n4,Rain\n",
-            "seeds/labels.csv": "id,genre,tags\n1,war,war; sad\n2,romance,love\n3,drama,war\n4,drama,\n",
+            "seeds/labels.csv": "id,genre,tags\n"
+            "1,war,war; sad\n2,romance,love\n3,drama,war\n4,drama,\n",
             "models/rules.sql": """
                 -- key: id
                 SELECT id, CASE WHEN title ILIKE '%war%' THEN 'war' WHEN title = 'Love'

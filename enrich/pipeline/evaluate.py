@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from enrich.pipeline.flow import Flow
 
 
-MOST_TEXTS = 200
+MOST_DISTINCT = 200
 """How many different texts a column of a plain model may have whose texts count as labels."""
 SQL_LLM = "sql"
 """What the figures of a plain model have as their llm."""
@@ -184,10 +184,10 @@ def _describe_column(database: Both, table: str, name: str, kind: str) -> list[C
         column = quote_name(name)
         found = database.execute(
             f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL "
-            f"ORDER BY 1 LIMIT {MOST_TEXTS + 1}"
+            f"ORDER BY 1 LIMIT {MOST_DISTINCT + 1}"
         )
         labels = [str(label) for (label,) in found]
-        if 0 < len(labels) <= MOST_TEXTS:
+        if 0 < len(labels) <= MOST_DISTINCT:
             kind = f"ENUM({quote_texts(labels)})"
     try:
         return list(Output.parse(f"{quote_name(name)} {kind}", source=name).columns)

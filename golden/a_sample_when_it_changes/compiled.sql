@@ -8,7 +8,7 @@ FROM (
         concat(to_json(concat(CAST((name) AS VARCHAR), ': ', CAST((coalesce(note, 'nothing')) AS VARCHAR))), '}]}') AS tail,
         CAST(NULL AS VARCHAR) AS error,
         CAST([] AS STRUCT(width BIGINT, height BIGINT)[]) AS sizes, 0 AS pictured,
-        CAST(NULL AS FLOAT[]) AS vector
+        try_cast(NULL AS FLOAT[]) AS vector
     FROM (
 SELECT * FROM (VALUES (1, 'oak', 'tall', 3), (2, 'birch', NULL, 5)) AS item(id, name, note, stars)
 ) AS inputs

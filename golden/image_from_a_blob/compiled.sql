@@ -8,7 +8,7 @@ FROM (
         concat(to_json(_enrich_0._enrich_url), '}}]}]}') AS tail,
         coalesce(_enrich_0._enrich_error) AS error,
         CAST([_enrich_0._enrich_size] AS STRUCT(width BIGINT, height BIGINT)[]) AS sizes, CASE WHEN starts_with(_enrich_0._enrich_url, 'data:') THEN strlen(_enrich_0._enrich_url) ELSE 0 END AS pictured,
-        CAST(NULL AS FLOAT[]) AS vector
+        try_cast(NULL AS FLOAT[]) AS vector
     FROM temp._enrich_rows AS inputs
     CROSS JOIN LATERAL (SELECT CASE WHEN content IS NOT NULL THEN
             'data:' || CASE WHEN hex(content[1:4]) = '89504E47' THEN 'image/png' WHEN hex(content[1:3]) = 'FFD8FF' THEN 'image/jpeg' WHEN hex(content[1:4]) = '47494638' THEN 'image/gif' WHEN hex(content[1:4]) = '52494646' AND hex(content[9:12]) = '57454250' THEN 'image/webp' END || ';base64,' || to_base64(content) END AS _enrich_url,

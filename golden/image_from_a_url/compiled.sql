@@ -8,7 +8,7 @@ FROM (
         concat(to_json(concat(CAST((title) AS VARCHAR))), '},{"type":"image_url","image_url":{"url":', to_json(_enrich_0._enrich_url), ',"detail":"low"}}]}]}') AS tail,
         coalesce(_enrich_0._enrich_error) AS error,
         CAST([_enrich_0._enrich_size] AS STRUCT(width BIGINT, height BIGINT)[]) AS sizes, CASE WHEN starts_with(_enrich_0._enrich_url, 'data:') THEN strlen(_enrich_0._enrich_url) ELSE 0 END AS pictured,
-        CAST(NULL AS FLOAT[]) AS vector
+        try_cast(NULL AS FLOAT[]) AS vector
     FROM temp._enrich_rows AS inputs
     CROSS JOIN LATERAL (SELECT
             CASE WHEN (starts_with(source, 'http://') OR starts_with(source, 'https://') OR starts_with(source, 'data:')) THEN source ELSE picture.url END AS _enrich_url,

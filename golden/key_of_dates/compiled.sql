@@ -8,7 +8,7 @@ FROM (
         concat(to_json(concat(CAST((name) AS VARCHAR), ': ', CAST((coalesce(note, 'nothing')) AS VARCHAR))), '}]}') AS tail,
         CAST(NULL AS VARCHAR) AS error,
         CAST([] AS STRUCT(width BIGINT, height BIGINT)[]) AS sizes, 0 AS pictured,
-        CAST(NULL AS FLOAT[]) AS vector
+        try_cast(NULL AS FLOAT[]) AS vector
     FROM (
 SELECT DATE '2026-01-01' AS day, 1.50::DECIMAL(5, 2) AS price, 'oak' AS name, NULL AS note
 ) AS inputs

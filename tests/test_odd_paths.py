@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from folders import opened, plants, settings, write
 
 from enrich import cli
+from enrich.cli.journal import LOG_FILE
 from enrich.db.alias import Aliases, list_logs
 from enrich.errors import DatabaseError
 from enrich.manifest.config import Config
@@ -238,3 +239,13 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="no") as refused:
         opened(tmp_path).seed()
     assert not isinstance(refused.value, (DatabaseError, OSError)) or refused.value.args
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+def test_a_log_that_takes_nothing_fails_no_command(tmp_path: Path) -> None:
+    """A disk that is full when the log is closed."""
+    write(tmp_path, {"project.yml": "name: t\n", "models/one.sql": "SELECT 1 AS id"})
+    (tmp_path / ".enrich").mkdir()
+    (tmp_path / ".enrich" / LOG_FILE).symlink_to("/dev/full")
+    found = CliRunner().invoke(cli.main, ["--project", str(tmp_path), "run"])
+    assert (found.exit_code, found.exception) == (0, None)

@@ -52,7 +52,8 @@ class Journal:
         """Write how the command ended, together with its results."""
         self.note(f"exit code {exit_code}")
         for handler in self._log.handlers if self._log else ():
-            handler.close()
+            with suppress(OSError):  # what a full disk has not taken is lost
+                handler.close()
         result = {
             "command": self.command,
             "started_at": self.started_at.isoformat(),

@@ -18,6 +18,8 @@ from enrich.rehearsal import Rehearsal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from enrich.rehearsal.settings import Rewrite
+
 PROMPT = """\
 ---
 key: id
@@ -55,6 +57,19 @@ def garden(root: Path, server: Rehearsal, rows: int = 9, prompt: str = PROMPT, *
 def fill(root: Path, ids: range | list[int]) -> None:
     listed = "".join(f"{n},plant {n}\n" for n in ids)
     write(root, {"seeds/plants.csv": f"id,name\n{listed}"})
+
+
+def fails_small(tries: list[str]) -> Rewrite:
+    """The small llm answers with something that does not fit; `tries` gets whoever is asked."""
+
+    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
+        body = line["response"]["body"]
+        tries.append(body["model"])
+        if body["model"] == "gpt-4o-mini":
+            body["choices"][0]["message"]["content"] = '{"kind": "fern"}'
+        return line
+
+    return rewrite
 
 
 def copies(root: Path) -> dict[int, str | None]:
@@ -110,16 +125,8 @@ def test_rows_with_an_answer_lead(tmp_path: Path) -> None:
 def test_a_leader_that_fails_is_asked_again_for_all(tmp_path: Path) -> None:
     """Retries and fallbacks move copies together with the row that they are copied from."""
     tries: list[str] = []
-
-    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
-        body = line["response"]["body"]
-        tries.append(body["model"])
-        if body["model"] == "gpt-4o-mini":
-            body["choices"][0]["message"]["content"] = '{"kind": "fern"}'
-        return line
-
     prompt = PROMPT.replace("key: id", "key: id\nllm: [gpt-4o-mini, gpt-4o]\nmax_attempts: 1")
-    with Rehearsal(rewrite=rewrite) as server:
+    with Rehearsal(rewrite=fails_small(tries)) as server:
         root = garden(tmp_path, server, rows=6, prompt=prompt)
         (state,) = opened(root).run()
         assert state.ok == 6
@@ -149,6 +156,7 @@ def test_compare_asks_what_was_copied(tmp_path: Path) -> None:
         opened(root).run()
         with pytest.raises(EnrichError, match="no published answer of 'kinds' is copied"):
             opened(root).compare("kinds", alone=True)
+        assert opened(root).compare("kinds", alone=True, llm="gpt-4o").both == 2
 
 
 @pytest.mark.parametrize(
@@ -315,17 +323,9 @@ def test_vectors_without_a_direction_are_no_duplicates(tmp_path: Path) -> None:
 def test_what_has_been_kept_or_given_by_another_llm_leads(tmp_path: Path) -> None:
     """The answer of a fallback counts, and so does one that `on_change: new` keeps."""
     tries: list[str] = []
-
-    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
-        body = line["response"]["body"]
-        tries.append(body["model"])
-        if body["model"] == "gpt-4o-mini":
-            body["choices"][0]["message"]["content"] = '{"kind": "fern"}'
-        return line
-
     front = "key: id\nllm: [gpt-4o-mini, gpt-4o]\nmax_attempts: 1\non_change: new"
     prompt = PROMPT.replace("key: id", front)
-    with Rehearsal(rewrite=rewrite) as server:
+    with Rehearsal(rewrite=fails_small(tries)) as server:
         root = garden(tmp_path, server, prompt=prompt)
         fill(root, [1, 4, 7])
         opened(root).run()

@@ -142,6 +142,7 @@ def test_labels_that_are_no_answers_do_not_count(tmp_path: Path) -> None:
         ("neighbors: 3", "margin: 2", "cannot be 2"),
         ("neighbors: 3", "near: 3", "has no setting 'near'"),
         ("labels: plants_labels", "at: 0.5", "names no table of labels"),
+        ("labels: plants_labels", "labels: ''", "names no table of labels"),
         ("tall BOOLEAN", "tall BOOLEAN, line VARCHAR", r"cannot answer with texts \(line\)"),
         ("tall BOOLEAN", "height INTEGER", "have no column 'height'"),
     ],

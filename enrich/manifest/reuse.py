@@ -65,7 +65,7 @@ class Triage:
             return None
         known = USUAL_TRIAGE | dict(_read_known(settings, "triage", TRIAGE_KEYS, short="labels"))
         labels, neighbors = known.get("labels"), known["neighbors"]
-        if not isinstance(labels, str):
+        if not isinstance(labels, str) or not labels:
             hint = "triage: TABLE, which has the columns of the key and of the output"
             raise settings.make_error("triage", "names no table of labels", hint=hint)
         if not isinstance(neighbors, int) or not 1 <= neighbors <= MOST_NEIGHBORS:

@@ -109,36 +109,38 @@ def compare_answers(
 
     Raises what `preview_rows` raises, and InputError if nothing has been published.
     """
-    copied = alone and model.own_prompt.copies
+    copied = alone and not llm and model.own_prompt.copies
     if copied:
         _check_copied(files, model)
     if alone:
         model = replace(model, prompt=model.own_prompt.ask_alone())
-    if not llm:
-        _check_published(files, model)
-        now = ask_rows(
-            files,
-            config,
-            provider,
-            model,
-            limit=limit,
-            where=where,
-            among=model.name,
-            copied=copied,
+
+    def ask(asked: Model, *, among: str) -> AskedRows:
+        return ask_rows(
+            files, config, provider, asked, limit=limit, where=where, among=among, copied=copied
         )
-        with files.open_both(warehouse="read") as database:
-            _load_asked_side(database, "now", now)
-            version = _load_published_side(database, now)
-            run = Run.latest(database, model.name)
-            # The published answers may be from another provider, with other prices.
-            was = (f"{version.llm}, published", version.llm), open_provider(run.provider)
-            what = "each row alone" if alone else "working prompt"
-            working = _name_side(now, what), provider
-            return _compare_sides(database, was, working, (now,), version=version)
-    # Both sides are answered now, so the model need not have been run.
-    other = replace(model, prompt=replace(model.own_prompt, llm=llm))
-    first = ask_rows(files, config, provider, model, limit=limit, where=where, among="")
-    second = ask_rows(files, config, provider, other, limit=limit, where=where, among="")
+
+    if llm:
+        other = replace(model, prompt=replace(model.own_prompt, llm=llm))
+        return _compare_llms(files, provider, ask(model, among=""), ask(other, among=""))
+    _check_published(files, model)
+    now = ask(model, among=model.name)
+    with files.open_both(warehouse="read") as database:
+        _load_asked_side(database, "now", now)
+        version = _load_published_side(database, now)
+        run = Run.latest(database, model.name)
+        # The published answers may be from another provider, with other prices.
+        was = (f"{version.llm}, published", version.llm), open_provider(run.provider)
+        what = "each row alone" if alone else "working prompt"
+        working = _name_side(now, what), provider
+        return _compare_sides(database, was, working, (now,), version=version)
+
+
+def _compare_llms(
+    files: DatabaseFiles, provider: Provider, first: AskedRows, second: AskedRows
+) -> Comparison:
+    """Compare two llms' answers to the same rows. Both have just been asked, so the model need not
+    have been run."""
     with files.open_both(warehouse="read") as database:
         _load_asked_side(database, "was", first)
         _load_asked_side(database, "now", second)

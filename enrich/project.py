@@ -1,5 +1,7 @@
-"""The project: everything enrich does, as one object. Each command has a method of the same
-name."""
+"""The project: everything enrich does, as one object. Each command has a method of the same name.
+
+What a command needs is imported in its method, so that `status` need not load what only `run` does.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.ledger import copy
-from enrich.ledger.run import RunOptions
-from enrich.manifest import selection
-from enrich.pipeline import backup, forecast, lookup
-from enrich.pipeline.cancel import cancel_models
-from enrich.pipeline.debug import find_findings
-from enrich.pipeline.evaluate import evaluate_model
-from enrich.pipeline.example import write_examples
-from enrich.pipeline.explain import explain_model
-from enrich.pipeline.flow import Flow
-from enrich.pipeline.forecast import foresee_models, pick_models
 from enrich.pipeline.listener import Silence
-from enrich.pipeline.lock import hold_project
-from enrich.pipeline.release import test_models
-from enrich.pipeline.sample import compare_model, preview_model
-from enrich.pipeline.scheduler import follow_batches, run_models
-from enrich.pipeline.seed import load_seeds
+from enrich.pipeline.standing import find_quiet_states
 from enrich.pipeline.workspace import Workspace
 from enrich.results import CommandResult, Listed
 
@@ -32,13 +19,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from enrich.ledger.batch import Batch
-    from enrich.ledger.copy import Export
+    from enrich.ledger.copy import Export, Part
     from enrich.ledger.costs import CostGroup
     from enrich.ledger.state import State
     from enrich.manifest.graph import Graph
     from enrich.manifest.model import Model
     from enrich.pipeline.compare import Comparison
     from enrich.pipeline.finding import Finding
+    from enrich.pipeline.flow import Flow
     from enrich.pipeline.listener import Listener
     from enrich.pipeline.plan import Plan
     from enrich.pipeline.preview import Preview
@@ -95,6 +83,9 @@ class Project:
     def select(self, *names: str, exclude: Sequence[str] = ()) -> tuple[Model, ...]:
         """The models that a command with these arguments would work on, in the order in which it
         would; see `enrich.manifest.selection` for the syntax."""
+        from enrich.manifest import selection
+        from enrich.pipeline import forecast
+
         changed = partial(forecast.find_changed, self._flow())
         return selection.select_models(self.graph, names, exclude, changed=changed)
 
@@ -104,6 +95,8 @@ class Project:
 
         One that cannot be loaded does not stop the others; the first problem is raised at the end.
         """
+        from enrich.pipeline.seed import load_seeds
+
         self.files.check_writable()
         loaded, problems = load_seeds(self._flow(), *names)
         for problem in problems[:1]:
@@ -113,6 +106,8 @@ class Project:
     def compile(self, name: str, *, provider: str | None = None) -> dict[str, Any]:
         """Returns what a model becomes: its SQL, the JSON Schema and the first request. Sends
         nothing."""
+        from enrich.pipeline.explain import explain_model
+
         return explain_model(self._flow(), name, provider)
 
     def plan(
@@ -133,6 +128,9 @@ class Project:
         plan and does not stop the others: its problem is in `problems`, and raised if no plan is
         left.
         """
+        from enrich.ledger.run import RunOptions
+        from enrich.pipeline.forecast import foresee_models, pick_models
+
         # The same options as `run` has, or the plan would be of another run.
         flow = self._flow(names)
         picked = pick_models(flow, names, exclude)
@@ -146,6 +144,8 @@ class Project:
         """Answer the first `limit` rows of a model now, among those for which the SQL condition
         `where` is true. Requests that the ledger has answers to are not sent again, and the new
         answers are kept in it."""
+        from enrich.pipeline.sample import preview_model
+
         self.files.check_writable()
         return preview_model(self._flow(), name, provider=provider, limit=limit, where=where)
 
@@ -162,6 +162,8 @@ class Project:
         """Answer a sample of rows with the working prompt and compare the answers with the
         published ones, or, with `llm`, with those of that llm to the same prompt. With `alone`,
         each row is asked by itself, not in a pack."""
+        from enrich.pipeline.sample import compare_model
+
         self.files.check_writable()
         return compare_model(
             self._flow(),
@@ -182,12 +184,16 @@ class Project:
         `columns` maps output columns to label columns where their names differ. The figures are
         kept in `enrich.evaluations`.
         """
+        from enrich.pipeline.evaluate import evaluate_model
+
         self.files.check_writable()
         return evaluate_model(self._flow(), name, labels, columns or {})
 
     def review_examples(self, name: str, limit: int) -> str:
         """Returns up to `limit` reviewed rows of a model as sections that can be pasted into its
         prompt, those that show the most labels first."""
+        from enrich.pipeline.example import write_examples
+
         return write_examples(self._flow(), name, limit)
 
     def run(
@@ -213,6 +219,10 @@ class Project:
         fails. If a model cannot be started, the models after it are skipped and the others go on;
         the problem is raised at the end or, with `fail_fast`, at once.
         """
+        from enrich.ledger.run import RunOptions
+        from enrich.pipeline.forecast import pick_models
+        from enrich.pipeline.scheduler import run_models
+
         self.files.check_writable()
         flow = self._flow(names, accept_drift=accept_drift, fail_fast=fail_fast)
         picked = pick_models(flow, names, exclude)
@@ -223,6 +233,11 @@ class Project:
     def status(self) -> CommandResult[State]:
         """Poll open batches, read and publish what has ended, and start the models that were
         waiting for it. Returns the state of every enrichment model."""
+        quiet = find_quiet_states(self.workspace)
+        if quiet is not None:
+            return CommandResult.of(quiet)
+        from enrich.pipeline.scheduler import follow_batches
+
         flow = self._flow()
         # In a project that cannot be written, what a turn fetches could not be kept.
         if self.files.copies is None:
@@ -238,6 +253,8 @@ class Project:
         `forget` stops tracking batches that their provider cannot cancel or does not know; answers
         to these are lost.
         """
+        from enrich.pipeline.cancel import cancel_models
+
         self.files.check_writable()
         return cancel_models(self._flow(), names, forget=forget)
 
@@ -245,6 +262,8 @@ class Project:
         """Check the set-up: files, models and providers. No request is sent, and nothing is spent,
         unless `ask`: then each llm is asked a tiny question of each kind that its models need. The
         answers are not kept."""
+        from enrich.pipeline.debug import find_findings
+
         return find_findings(self._flow(), provider=provider, ask=ask)
 
     def test(self, *names: str, exclude: Sequence[str] = ()) -> Listed[Result]:
@@ -253,6 +272,10 @@ class Project:
         Nothing is published; failing rows go to tables in the schema `enrich_tests`. A SQL test
         runs once, with the last of the models that it reads.
         """
+        from enrich.pipeline.forecast import pick_models
+        from enrich.pipeline.lock import hold_project
+        from enrich.pipeline.release import test_models
+
         flow = self._flow()
         picked = pick_models(flow, names, exclude)
         with hold_project(self.files):
@@ -260,6 +283,8 @@ class Project:
 
     def failing(self, result: Result, *, limit: int = 10) -> Rows:
         """Returns the first `limit` failing rows of a test."""
+        from enrich.pipeline import lookup
+
         return lookup.find_failing(self._flow(), result, limit)
 
     def history(self, name: str, *key: str) -> Rows:
@@ -268,30 +293,42 @@ class Project:
 
         `key` is the values of the row's key columns, in order, as text. Times are UTC.
         """
+        from enrich.pipeline import lookup
+
         return lookup.find_life(self._flow(), name, key)
 
     def failures(self, name: str, *, limit: int = 20) -> Failures:
         """Returns the first `limit` rows of a model that are not ok, and the counts of all of them
         by outcome and error."""
+        from enrich.pipeline import lookup
+
         return lookup.find_failures(self._flow(), name, limit)
 
     def cost(self, by: CostGroup = "model") -> Rows:
         """Returns what was spent by model, llm, prompt, day or batch, and rebuilds
         `enrich.costs`."""
+        from enrich.pipeline import lookup
+
         return lookup.sum_costs(self._flow(), by)
 
-    def ledger_check(self) -> tuple[copy.Part, ...]:
+    def ledger_check(self) -> tuple[Part, ...]:
         """Read the whole ledger and report what is damaged. Changes nothing."""
+        from enrich.ledger import copy
+
         return copy.check_ledger(self.files)
 
     def ledger_export(self, folder: str | Path, *, skip_damaged: bool = False) -> Export:
         """Write the whole ledger to a new folder, as Parquet; with `skip_damaged`, rows that cannot
         be read are left out."""
+        from enrich.pipeline import backup
+
         return backup.export_ledger(self.workspace, Path(folder), skip_damaged=skip_damaged)
 
     def ledger_import(self, folder: str | Path, *, replace: bool = False) -> Path | None:
         """Create the ledger from an export. A ledger that holds anything is replaced only with
         `replace`. Returns the path under which the old one is kept, None if there was none."""
+        from enrich.pipeline import backup
+
         return backup.import_ledger(self.workspace, Path(folder), replace=replace)
 
     def sql(self, query: str) -> Rows:
@@ -299,6 +336,8 @@ class Project:
 
         Unlike a model's SELECT, the query may write to the warehouse and read any file.
         """
+        from enrich.pipeline import lookup
+
         return lookup.run_query(self.workspace, query)
 
     def view(self, name: str, *, rows: int = 500) -> Shown:
@@ -320,12 +359,16 @@ class Project:
     def _flow(self, names: Sequence[str] | None = None, **options: bool) -> Flow:
         """A new command. If it works on all models (`names` is empty), its problems include the
         files that cannot be parsed."""
+        from enrich.pipeline.flow import Flow
+
         flow = Flow(workspace=self.workspace, **options)  # type: ignore[arg-type]  # its flags
         if names is not None and not names:
             flow.found.problems.update(self.graph.broken)
         return flow
 
     def _result(self, flow: Flow, names: list[str] | None = None) -> CommandResult[State]:
+        from enrich.pipeline import lookup
+
         states, found = lookup.find_states(flow, names), flow.found
         return CommandResult.of(states, tests=found.tests, problems=found.problems.values())
 

@@ -103,8 +103,7 @@ class CompiledModel:
     def digest(self) -> str:
         return self.body.hash_constants(self.identity)
 
-    @property
-    def snapshot(self) -> str:
+    def render_snapshot(self, *, recall: bool = False) -> str:
         """The SELECT of the snapshot: see `inputs.render_snapshot`."""
         return inputs.render_snapshot(
             self.model.query,
@@ -114,6 +113,7 @@ class CompiledModel:
             blobs=self.blobs,
             kept=self.keeps_rows,
             vector=self.vector.name if self.vector else "",
+            recall=recall,
         )
 
     def narrow(

@@ -60,11 +60,13 @@ def _render_held(model: str, condition: str) -> str:
 )"""
 
 
-def render_history(model: str, output: Output, form: ResponseFormat) -> str:
-    """Create `enrich.NAME_history`: the answers that each row had before, both as far as they fit
-    the present columns and as they came; the version that asked, and when each of them held."""
+def render_history_rows(
+    model: str, output: Output, form: ResponseFormat, *, changed: bool = False
+) -> str:
+    """The rows of `enrich.NAME_history`: the answers that each row had before, both as far as they
+    fit the present columns and as they came; the version that asked, and when each of them held.
+    With `changed`, only those of the rows in `temp._enrich_changed`."""
     answer = render_answer("content", output, form, strict=False)
-    table = quote_name("warehouse", "enrich", f"{model}_history")
     inputs = name_inputs_table(model)
     # Only these rows can have had another answer: for all the others, the windows of
     # `_render_held` need not be computed.
@@ -77,8 +79,9 @@ def render_history(model: str, output: Output, form: ResponseFormat) -> str:
             GROUP BY fingerprint HAVING count(*) > 1
         ) USING (fingerprint)
     )"""
-    return f"""CREATE OR REPLACE TABLE {table} AS
-{_render_held(model, moved)}
+    if changed:  # these are few
+        moved = "key IN (SELECT key FROM temp._enrich_changed)"
+    return f"""{_render_held(model, moved)}
 SELECT key.*, answer.*, prompt, llm, fingerprint, from_at, until_at, raw FROM (
     SELECT key, {answer} AS answer, asked.prompt AS prompt, llm, fingerprint, from_at, until_at,
         content AS raw

@@ -145,15 +145,18 @@ def render_snapshot(
     blobs: tuple[bool, ...] = (),
     kept: bool = False,
     vector: str = "",
+    recall: bool = False,
 ) -> str:
     """A SELECT with one row for each row of `select`: key STRUCT, custom_id, fingerprint, tail,
-    error, prompt, sizes, pictured, vector, copied_from, reuse.
+    error, prompt, sizes, pictured, vector, copied_from, reuse, mark, was, was_version.
 
     `error` says why a row cannot be sent; then fingerprint and tail are NULL. `prompt`, still NULL
     here, is the earlier version whose answer a row keeps. `sizes` are the pixels of its pictures,
     NULL where unknown, and `pictured` is the bytes of those that are in the request itself.
     `copied_from`, still NULL, is the key of the row whose answer this one shares, and `reuse` the
-    state of such a row (see ROW_STATES).
+    state of such a row (see ROW_STATES). `mark` is a number that changes with the tail. `was`,
+    still NULL, is the fingerprint of the row's earlier request, and `was_version` the version that
+    asked it. With `recall` the fingerprint is NULL as well: see `recall.sql`.
 
     `key` maps the key's columns to their types, and `blobs` says which images are BLOBs. With
     `kept` the rows are read from `temp._enrich_rows`. `vector` is the column with their vectors, ""
@@ -167,11 +170,13 @@ def render_snapshot(
     names = [f"_enrich_{number}" for number in range(len(body.images))]
     errors = [f"{name}._enrich_error" for name in names]
     sizes = ", ".join(f"{name}._enrich_size" for name in names)
+    fingerprint = "NULL::VARCHAR" if recall else render_fingerprint(quote_text(digest))
     return f"""SELECT key, {render_custom_id(key)} AS custom_id,
-    CASE WHEN error IS NULL THEN {render_fingerprint(quote_text(digest))} END AS fingerprint,
+    CASE WHEN error IS NULL THEN {fingerprint} END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
     error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured, vector,
-    CAST(NULL AS VARCHAR) AS copied_from, CAST(NULL AS VARCHAR) AS reuse
+    CAST(NULL AS VARCHAR) AS copied_from, CAST(NULL AS VARCHAR) AS reuse,
+    hash(tail) AS mark, CAST(NULL AS VARCHAR) AS was, CAST(NULL AS VARCHAR) AS was_version
 FROM (
     SELECT {render_struct(columns)} AS key,
         {body.tail} AS tail,
@@ -189,6 +194,28 @@ def render_fingerprint(digest: str) -> str:
     return f"left(sha256({digest} || tail), 32)"
 
 
+def render_new_fingerprints(digest: str) -> str:
+    """Give each request of `temp._enrich_snapshot` without a fingerprint its own."""
+    fingerprint = render_fingerprint(quote_text(digest))
+    return f"""UPDATE temp._enrich_snapshot SET fingerprint = {fingerprint}
+WHERE fingerprint IS NULL AND error IS NULL"""
+
+
+def render_keys_differ(key: Mapping[str, str]) -> str:
+    """Whether all keys of the snapshot differ, and their custom_ids do, and none contains NULL."""
+    # By their hashes, which takes a third of the time; where two are equal, the keys are compared.
+    some = " OR ".join(f"key.{quote_name(column)} IS NULL" for column in key)
+    ids = "" if _is_whole_number(key) else " AND count(DISTINCT hash(custom_id)) = count(*)"
+    return f"""SELECT count(DISTINCT hash(key)) = count(*){ids}
+    AND coalesce(NOT bool_or({some}), true)
+FROM temp._enrich_snapshot"""
+
+
+def _is_whole_number(key: Mapping[str, str]) -> bool:
+    """Whether a key is one whole number, which is its own custom_id."""
+    return len(key) == 1 and next(iter(key.values())).removeprefix("U") in WHOLE_TYPES
+
+
 def render_key_faults(key: Mapping[str, str]) -> str:
     """Keys of the snapshot that contain NULL or that several rows have; three of each kind."""
     absent = " OR ".join(f"key.{quote_name(column)} IS NULL" for column in key)
@@ -204,8 +231,7 @@ GROUP BY fault ORDER BY fault"""
 
 def render_shared_ids(key: Mapping[str, str]) -> str:
     """Three keys of the snapshot that share one custom_id, if there are any."""
-    # A key that is one whole number is its own custom_id, so that none can be shared.
-    if len(key) == 1 and next(iter(key.values())).removeprefix("U") in WHOLE_TYPES:
+    if _is_whole_number(key):
         return "SELECT NULL, NULL WHERE false"
     return """SELECT custom_id, list(CAST(key AS VARCHAR) ORDER BY rowid)[:3]
 FROM temp._enrich_snapshot GROUP BY custom_id HAVING count(*) > 1 LIMIT 1"""
@@ -278,7 +304,7 @@ def render_custom_id(key: Mapping[str, str]) -> str:
     # has this length and Anthropic this alphabet. A key that already looks like a slug with a hash
     # is hashed as well, so that it cannot equal the custom_id of another key.
     texts = [f"CAST(key.{quote_name(column)} AS VARCHAR)" for column in key]
-    if len(key) == 1 and next(iter(key.values())).removeprefix("U") in WHOLE_TYPES:
+    if _is_whole_number(key):
         return texts[0]
     readable = f"regexp_replace(strip_accents(concat_ws('-', {', '.join(texts)})), "
     slug = f"left(trim({readable}'[^A-Za-z0-9]+', '-', 'g'), '-'), 40)"

@@ -37,6 +37,17 @@ RESPONSE_COST = """((input_tokens - coalesce(cached_tokens, 0)) * input_price
 """SQL for what a response cost in USD, from its tokens and its batch's prices for a million."""
 
 
+# One number instead of a tuple, which takes DuckDB twice as long to compare.
+BEST_LINE = """max(
+        ((outcome = 'ok')::BIGINT << 60) | (least(attempt, 1 << 19)::BIGINT << 40) | rowid
+    ) & ((1::BIGINT << 40) - 1)"""
+"""SQL for the place in the ledger of the best response of a group: an `ok` one, then the latest."""
+
+
+OWN_MARK = "CASE WHEN reuse IS NULL AND new.prompt IS NULL THEN new.mark END"
+"""SQL for the mark of a row of the snapshot; NULL if it does not stand for its own request."""
+
+
 def render_view(name: str, query: str) -> str:
     """Create the view of a plain model, for this connection alone."""
     return f"CREATE OR REPLACE TEMP VIEW {quote_name(name)} AS\n{query}"
@@ -53,12 +64,12 @@ def render_inputs_table(model: str, key: Mapping[str, str]) -> str:
     `until_run` is NULL while the row still asks it. `prompt` is the id of another version than the
     run's if the row stands for a request of that one: an earlier version whose answer it keeps, or
     that of an llm which it fell back to. `copied_from` is the key of the row whose request it
-    shares as a near-duplicate.
+    shares as a near-duplicate. `mark` changes with the row's tail.
     """
     columns = ", ".join(f"{quote_name(column)} {kind}" for column, kind in key.items())
     return f"""CREATE OR REPLACE TABLE {name_inputs_table(model)} (
     key STRUCT({columns}), custom_id VARCHAR, fingerprint VARCHAR, error VARCHAR,
-    from_run BIGINT, until_run BIGINT, prompt VARCHAR, copied_from VARCHAR
+    from_run BIGINT, until_run BIGINT, prompt VARCHAR, copied_from VARCHAR, mark UBIGINT
 )"""
 
 
@@ -66,17 +77,18 @@ def render_inputs_upgrade(model: str) -> str:
     """Add the columns that this table lacks in the ledger of an earlier enrich."""
     # A migration cannot do it: these tables have the names of the models.
     added = f"ALTER TABLE {name_inputs_table(model)} ADD COLUMN IF NOT EXISTS"
-    return f"{added} prompt VARCHAR;\n{added} copied_from VARCHAR"
+    return f"{added} prompt VARCHAR;\n{added} copied_from VARCHAR;\n{added} mark UBIGINT"
 
 
 def render_known_rows(model: str, *, answered: bool) -> str:
     """Create `temp._enrich_known`: the model's rows as the ledger knows them, with key,
-    fingerprint, the version that asked them, and the row that they copy from, if they do.
+    fingerprint, the version that asked them, their mark, and the row that they copy from, if they
+    do.
 
     `answered` takes each row as it was when it was last answered, instead of as it last was.
     """
     rows = f"""SELECT key, fingerprint, coalesce(was.prompt, run.prompt) AS version, from_run,
-    copied_from
+    copied_from, mark
 FROM {name_inputs_table(model)} AS was JOIN ledger.runs AS run ON run.run = from_run"""
     if not answered:
         return render_known_table(f"{rows} WHERE until_run IS NULL")
@@ -84,7 +96,8 @@ FROM {name_inputs_table(model)} AS was JOIN ledger.runs AS run ON run.run = from
     # answer comes first. arg_max_null, for arg_max would skip a row's NULL fingerprint.
     return render_known_table(
         f"""SELECT key, arg_max_null(fingerprint, rank) AS fingerprint,
-    arg_max(version, rank) AS version, arg_max_null(copied_from, rank) AS copied_from
+    arg_max(version, rank) AS version, arg_max_null(copied_from, rank) AS copied_from,
+    arg_max_null(mark, rank) AS mark
 FROM (
     SELECT *, (fingerprint IN (
         SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
@@ -98,7 +111,7 @@ GROUP BY key""",
 
 def render_no_known_rows() -> str:
     """Create an empty `temp._enrich_known`, for a model without such rows in the ledger."""
-    rows = "SELECT key, fingerprint, '' AS version, copied_from FROM temp._enrich_snapshot"
+    rows = "SELECT NULL AS key, '' AS fingerprint, '' AS version, '' AS copied_from, 0 AS mark"
     return render_known_table(f"{rows} WHERE false")
 
 
@@ -107,7 +120,7 @@ def render_known_table(rows: str, *, once: bool = False) -> str:
     that are expensive to find."""
     kind = "TABLE" if once else "VIEW"
     return f"""CREATE OR REPLACE TEMP {kind} _enrich_known AS
-SELECT key, fingerprint, version, copied_from FROM (
+SELECT key, fingerprint, version, copied_from, mark FROM (
 {rows}
 )"""
 
@@ -158,10 +171,29 @@ WHERE snapshot.rowid = line AND list_contains($versions, moved.version)
     )"""
 
 
+def render_unchanged_rows(model: str) -> str:
+    """Create `temp._enrich_unchanged`: the rows of the snapshot that ask in $version what they
+    asked before, which has an `ok` answer judged by $judge; their places in the snapshot and in
+    the ledger."""
+    return render_unchanged_table(f"""SELECT now.rowid AS line, was.rowid AS place
+FROM temp._enrich_snapshot AS now JOIN {name_inputs_table(model)} AS was ON was.key = now.key
+WHERE until_run IS NULL AND was.prompt IS NULL AND was.mark = now.mark
+    AND was.error IS NULL AND now.error IS NULL
+    AND from_run IN (SELECT run FROM ledger.runs WHERE prompt = $version)
+    AND was.fingerprint IN (
+        SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok' AND judged_by = $judge
+    )""")
+
+
+def render_unchanged_table(rows: str = "SELECT 0 AS line, 0 AS place WHERE false") -> str:
+    """Create `temp._enrich_unchanged` from the SELECT `rows`: by default, with none."""
+    return f"CREATE OR REPLACE TEMP TABLE _enrich_unchanged AS\n{rows}"
+
+
 def render_close_inputs(model: str) -> str:
     """Mark rows that are gone or ask another request now as ended by run $run."""
     return f"""UPDATE {name_inputs_table(model)} AS old SET until_run = $run
-WHERE until_run IS NULL AND NOT EXISTS (
+WHERE until_run IS NULL AND rowid NOT IN (SELECT place FROM temp._enrich_unchanged) AND NOT EXISTS (
     SELECT 1 FROM temp._enrich_snapshot AS new WHERE new.key = old.key
         AND new.fingerprint IS NOT DISTINCT FROM old.fingerprint
         AND new.error IS NOT DISTINCT FROM old.error
@@ -174,12 +206,19 @@ def render_open_inputs(model: str) -> str:
     """Insert rows that are new or ask another request now, from run $run on; those that changed
     must have been ended first."""
     return f"""INSERT INTO {name_inputs_table(model)}
-    (key, custom_id, fingerprint, error, from_run, until_run, prompt, copied_from)
-SELECT key, custom_id, fingerprint, error, $run, NULL, prompt, copied_from
+    (key, custom_id, fingerprint, error, from_run, until_run, prompt, copied_from, mark)
+SELECT key, custom_id, fingerprint, error, $run, NULL, prompt, copied_from, {OWN_MARK}
 FROM temp._enrich_snapshot AS new
 WHERE NOT EXISTS (
     SELECT 1 FROM {name_inputs_table(model)} AS old WHERE old.key = new.key AND until_run IS NULL
 )"""
+
+
+def render_renew_marks(model: str) -> str:
+    """Give the model's present rows the marks of the snapshot, where they have none or those of
+    another version of DuckDB."""
+    return f"""UPDATE {name_inputs_table(model)} AS old SET mark = {OWN_MARK}
+FROM temp._enrich_snapshot AS new WHERE until_run IS NULL AND new.key = old.key"""
 
 
 def render_has_answers(model: str) -> str:
@@ -231,18 +270,20 @@ WHERE outcome IN ('ok', 'invalid') AND judged_by <> $judged_by AND status_code =
     AND fingerprint IN ({requests})"""
 
 
-def render_settled_rows(model: str) -> str:
-    """Create `temp._enrich_settled`: the model's present rows, each with its best response.
+def render_settled_rows(model: str, *, changed: bool = False) -> str:
+    """Create `temp._enrich_settled`: the model's present rows, each with its best response; with
+    `changed`, only those in `temp._enrich_changed`.
 
     `line` is the response's rowid in the ledger.
     """
+    among = " SEMI JOIN temp._enrich_changed USING (key)" if changed else ""
     # Contents are by far the widest column: they stay in the ledger, where `line` finds them again.
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_settled AS
 WITH present AS (
     SELECT key, fingerprint, error, copied_from, {_render_kept(model)} AS kept
-    FROM {name_inputs_table(model)} WHERE until_run IS NULL
+    FROM {name_inputs_table(model)}{among} WHERE until_run IS NULL
 ), best AS (
-    SELECT arg_max(rowid, (outcome = 'ok', attempt, rowid)) AS line
+    SELECT {BEST_LINE} AS line
     FROM ledger.responses SEMI JOIN present USING (fingerprint) GROUP BY fingerprint
 ), response AS (
     SELECT rowid AS line, * EXCLUDE (content, vector) FROM ledger.responses
@@ -293,15 +334,14 @@ def _render_texts(output: Output) -> str:
     )
 
 
-def render_published_table(model: str, output: Output, form: ResponseFormat) -> str:
-    """Create the published table: the columns of the key and the output, one row for each row that
-    has an answer."""
+def render_published_rows(output: Output, form: ResponseFormat) -> str:
+    """The rows of the published table: the columns of the key and the output, one row for each of
+    `temp._enrich_settled` that has an answer."""
     # An answer to an earlier version was judged by another output: read strictly, it would raise an
     # error where a column is missing or has another type.
     fresh = render_answer("content", output, form, strict=True)
     stale = render_answer("content", output, form, strict=False)
-    return f"""CREATE OR REPLACE TABLE {quote_name("warehouse", "main", model)} AS
-SELECT key.*, answer.* FROM (
+    return f"""SELECT key.*, answer.* FROM (
     SELECT key, CASE WHEN stale OR kept THEN {stale} ELSE {fresh} END AS answer
     FROM temp._enrich_settled AS settled JOIN ledger.responses AS response ON response.rowid = line
     WHERE settled.outcome = 'ok' OR stale
@@ -319,7 +359,7 @@ def render_preview_answers(output: Output, form: ResponseFormat) -> str:
     if it is ok, otherwise NULL), its raw text, tokens and cost in USD."""
     answer = render_answer("content", output, form, strict=True)
     return f"""WITH best AS (
-    SELECT arg_max(rowid, (outcome = 'ok', attempt, rowid)) AS line FROM ledger.responses
+    SELECT {BEST_LINE} AS line FROM ledger.responses
     WHERE list_contains($fingerprints, fingerprint) GROUP BY fingerprint
 )
 SELECT fingerprint, outcome, reason AS error, CASE WHEN outcome = 'ok' THEN {answer} END AS answer,
@@ -331,10 +371,9 @@ FROM (
 ) AS asked USING (batch)"""
 
 
-def render_provenance(model: str) -> str:
-    """Create `enrich.NAME`: one row for each row of the model, with its outcome."""
-    return f"""CREATE OR REPLACE TABLE {quote_name("warehouse", "enrich", model)} AS
-SELECT key.*, {", ".join(PROVENANCE_COLUMNS)} FROM temp._enrich_settled"""
+def render_provenance_rows() -> str:
+    """The rows of `enrich.NAME`: one for each of `temp._enrich_settled`, with its outcome."""
+    return f"SELECT key.*, {', '.join(PROVENANCE_COLUMNS)} FROM temp._enrich_settled"
 
 
 SHORTEN_IMAGES = "'data:image/[^\"]{40,}', 'data:image/...', 'g'"

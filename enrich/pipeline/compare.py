@@ -14,8 +14,8 @@ from enrich.compiler.version import Version
 from enrich.db.quote import quote_name
 from enrich.errors import InputError
 from enrich.ledger.run import Run
+from enrich.pipeline.answer_tables import find_key
 from enrich.pipeline.preview import ask_rows
-from enrich.pipeline.publish import find_key
 from enrich.pipeline.read import Judge
 from enrich.providers.capabilities import quote_price
 from enrich.results import Rows

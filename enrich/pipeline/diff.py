@@ -14,8 +14,9 @@ from enrich.compiler import tables
 from enrich.compiler.compilation import compile_earlier
 from enrich.compiler.version import Version
 from enrich.errors import EnrichError
+from enrich.pipeline.answer_tables import find_key
 from enrich.pipeline.plan import ASK_REASONS, ROW_STATES
-from enrich.pipeline.select import select_as_before
+from enrich.pipeline.select import Recalled, select_again, select_as_before, select_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,27 +40,38 @@ class Changes:
 @dataclass(frozen=True, kw_only=True)
 class EarlierVersions:
     """The present version, and by id the earlier ones whose requests rows of the snapshot stood
-    for. `rekeyed`: the model's rows in the ledger have another key."""
+    for. `rekeyed`: the model's rows in the ledger have another key. `recalled` are the rows that
+    are not in the snapshot."""
 
     now: Version
     versions: Mapping[str, Version]
     rekeyed: bool
+    recalled: Recalled
 
 
-def compare_rows(database: Both, work: CompiledModel, *, config: Config) -> EarlierVersions:
-    """Create `temp._enrich_known` and `temp._enrich_moved` for `temp._enrich_snapshot`. Returns the
-    versions that rows may have moved on from.
+def select_and_compare(
+    database: Both, work: CompiledModel, *, config: Config, most_bytes: int, since: int
+) -> EarlierVersions:
+    """Create `temp._enrich_snapshot` of the rows that may be asked, `temp._enrich_known` and
+    `temp._enrich_moved`. Returns the versions that rows may have moved on from. Only answers that
+    were read after the `since`-th batch count.
 
     Needs warehouse and ledger, and no open transaction: rendering an earlier version may fail, and
-    an error ends a transaction of DuckDB's.
+    an error ends a transaction of DuckDB's. Raises InputError as `select_rows` does.
     """
-    known = has_known_rows(database, work)
+    known, prompt = has_known_rows(database, work), work.prompt
+    database.execute(tables.render_unchanged_table())
     if known:
         database.execute(
-            tables.render_known_rows(work.model.name, answered=work.prompt.sample is not None)
+            tables.render_known_rows(work.model.name, answered=prompt.sample is not None)
         )
+        # These compare all rows with each other.
+        every = bool(since or prompt.sample is not None or prompt.dedupe or prompt.triage)
+        recalled = select_again(database, work, config=config, most_bytes=most_bytes, every=every)
     else:
         database.execute(tables.render_no_known_rows())
+        select_rows(database, work, config=config, most_bytes=most_bytes)
+        recalled = Recalled()
     database.call("moved_none")
     versions = {}
     fallbacks = [each.version_id for each in work.chain[1:]]
@@ -73,7 +85,9 @@ def compare_rows(database: Both, work: CompiledModel, *, config: Config) -> Earl
             continue
         database.call("moved", version=name)
     there = bool(database.call("inputs_key", model=work.model.name))
-    return EarlierVersions(now=work.version, versions=versions, rekeyed=there and not known)
+    return EarlierVersions(
+        now=work.version, versions=versions, rekeyed=there and not known, recalled=recalled
+    )
 
 
 def has_known_rows(database: Ledger, work: CompiledModel) -> bool:
@@ -82,8 +96,9 @@ def has_known_rows(database: Ledger, work: CompiledModel) -> bool:
     If it has, columns that a newer enrich added to their table are created.
     """
     model = work.model.name
-    kind = database.call("inputs_key", model=model)
-    if not kind or database.describe("SELECT key FROM temp._enrich_snapshot")["key"] != kind[0][0]:
+    if not database.call("inputs_key", model=model):
+        return False
+    if list(find_key(database, model).items()) != list(work.key.items()):
         return False
     database.execute(tables.render_inputs_upgrade(model))
     return True
@@ -121,7 +136,10 @@ def count_changes(database: Ledger, found: EarlierVersions, versions: Sequence[V
         word = word or _describe_changes(found, version)
         asked[word] = asked.get(word, 0) + many
     gone, same = database.call("still")[0]
-    return Changes(states=states, reasons=asked, gone=gone, same=same)
+    unchanged = found.recalled.unchanged
+    if unchanged:
+        states["answered"] = states.get("answered", 0) + unchanged
+    return Changes(states=states, reasons=asked, gone=gone - unchanged, same=same + unchanged)
 
 
 def _describe_changes(found: EarlierVersions, version: str) -> str:

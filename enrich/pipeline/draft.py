@@ -27,7 +27,6 @@ from enrich.pipeline.portion import (
     plan_portion,
 )
 from enrich.pipeline.render import measure_content
-from enrich.pipeline.select import select_rows
 from enrich.pipeline.triage import answer_by_labels
 from enrich.pipeline.withdraw import withdraw_planned
 from enrich.pricing.estimate import TokenRate, add_estimates
@@ -54,11 +53,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A plan with everything needed to carry it out."""
+    """A plan with everything needed to carry it out. `has_old_marks`: rows that ask the same as
+    before were not recognized by their marks."""
 
     run: Run
     plan: Plan
     portions: Sequence[PlannedPortion]
+    has_old_marks: bool
 
 
 def compile_for(
@@ -100,10 +101,19 @@ def foresee_run(
         for view in views:
             database.execute(tables.render_view(view.name, view.query))
         work = compile_for(database, config, provider, model, identity=provider.identity)
-        select_rows(database, work, config=config, most_bytes=provider.limits.bytes)
-        found = diff.compare_rows(database, work, config=config)
+        found = select_present(database, config, provider, work, options)
         with database.roll_back():
             return draft_run(database, config, provider, work, found, options).plan
+
+
+def select_present(
+    database: Both, config: Config, provider: Provider, work: CompiledModel, options: RunOptions
+) -> EarlierVersions:
+    """Select the model's rows and compare them with those that the ledger knows."""
+    since = _find_since(database, work, options)
+    return diff.select_and_compare(
+        database, work, config=config, most_bytes=provider.limits.bytes, since=since
+    )
 
 
 def draft_run(
@@ -155,7 +165,8 @@ def draft_run(
         ),
     )
     planned = _compare_with_last(database, planned, now, last, rows)
-    return Draft(run=run, plan=planned, portions=portions)
+    old = found.recalled.hashed > planned.rows - rows.same
+    return Draft(run=run, plan=planned, portions=portions, has_old_marks=old)
 
 
 def _plan_portions(

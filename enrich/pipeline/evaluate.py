@@ -15,9 +15,10 @@ from enrich.db.quote import quote_name, quote_table, quote_text, quote_texts
 from enrich.errors import DatabaseError, InputError, ModelError, ProjectError, nearest
 from enrich.manifest.output import Output
 from enrich.manifest.reviews import REVIEW_ENDING, read_verdicts
+from enrich.pipeline.answer_tables import find_key
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.lookup import fetch_rows, find_run_model
-from enrich.pipeline.publish import find_key, write_books
+from enrich.pipeline.publish import write_books
 from enrich.pipeline.review import is_review_table, summarize_verdicts
 from enrich.pipeline.seed import load_seeds
 from enrich.results import Evaluation

@@ -42,7 +42,7 @@ def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]
             "body": body,
         }
     return {
-        "sql": work.snapshot,
+        "sql": work.render_snapshot(),
         "schema": _render_schema(work),
         "request": first,
     }

@@ -39,13 +39,15 @@ class FlowState:
 
     By model: the `results` of tests, the `problems` that kept it from being started or published,
     and the states of plain models that were `built`. By name in lower case: the seeds and sources
-    that are `spoiled`, because they could not be loaded.
+    that are `spoiled`, because they could not be loaded. The models of runs that were `started` are
+    published in the next turn, because other rows may have answers now.
     """
 
     results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
     problems: dict[str, EnrichError] = field(default_factory=dict)
     built: dict[str, State] = field(default_factory=dict)
     spoiled: dict[str, EnrichError] = field(default_factory=dict)
+    started: set[str] = field(default_factory=set)
 
     @property
     def tests(self) -> tuple[Result, ...]:

@@ -13,7 +13,8 @@ from enrich.errors import InputError, ProjectError
 from enrich.ledger import costs
 from enrich.ledger.state import list_states
 from enrich.manifest import variables
-from enrich.pipeline.publish import find_key, write_books
+from enrich.pipeline.answer_tables import find_key
+from enrich.pipeline.publish import write_books
 from enrich.pipeline.remedy import find_remedy
 from enrich.results import Failures, Listed, Rows
 

@@ -1,47 +1,44 @@
 """Publish: replace a model's table in the warehouse, in one transaction, if its tests pass.
 
-The new table is created and tested inside the transaction; if a test fails, that is rolled back and
-the old table stays. What is published depends on the ledger alone: the model's rows as of the last
-snapshot, and the responses to their requests. So it can be created again at any time, at no cost.
+The new table is written and tested inside the transaction; if a test fails, that is rolled back
+and the old table stays. What is published depends on the ledger alone, so it can be created again
+at any time, at no cost.
 
-A table that would not change is not created again: see `_is_current`.
+A table that would not change is not written again, and of a table of which few rows have changed
+only these are: see `answer_tables`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler import history, tables
-from enrich.db.ownership import (
-    MARK_START,
-    check_name_free,
-    clear_name,
-    find_mark,
-    mark_table,
-    render_comment,
-)
+from enrich.compiler import tables
+from enrich.db.ownership import MARK_START, check_name_free, clear_name, find_mark, mark_table
 from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, name_on_interrupt
 from enrich.ledger.run import Run
 from enrich.manifest.model import HISTORY_ENDING, RESERVED_TABLES
-from enrich.pipeline.read import Judge, judge_again
+from enrich.pipeline.answer_tables import (
+    ANSWERS_MARK,
+    Origin,
+    find_key,
+    find_origin,
+    say_about,
+    settle_answers,
+    write_tables,
+)
+from enrich.pipeline.read import Judge
 from enrich.pipeline.test import BrokenTest, keep_failures, needs_published, run_tests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from enrich.db.database import Both, Ledger, Warehouse
+    from enrich.db.database import Both, Warehouse
     from enrich.manifest.data_test import DataTest
     from enrich.manifest.model import Model
     from enrich.pipeline.test import Result
-
-ANSWERS_MARK = "a model: prompt "
-"""What follows `MARK` in the comment on a table of answers."""
-PUBLISHED_SCHEMAS = ("main", "enrich")
-"""The schemas of a model's two tables: the published one, and its provenance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +72,14 @@ def publish_model(
     """
     run = Run.latest(database, model)
     database.execute(tables.render_inputs_upgrade(model))
-    version = _describe_version(database, run, tests)
-    if _is_current(database, model, version, about):
+    origin, was = Origin.of(database, run, tests), find_origin(database, model)
+    if origin == was and say_about(database, model, about):
         outcomes, stale = database.fetch_one(tables.render_outcome_counts(model))
         found = Published(model=model, same=True)
     else:
-        found, outcomes, stale = _replace_tables(database, run, tests, version, folder, about=about)
+        found, outcomes, stale = _replace_tables(
+            database, run, tests, folder, origin=origin, was=was, about=about
+        )
         keep_failures(database, model, found.results, folder=folder)
     held = list(found.held_back)
     database.call(
@@ -102,8 +101,10 @@ def test_model(
     if asks and database.call("latest_run", model=model):
         run = Run.latest(database, model)
         database.execute(tables.render_inputs_upgrade(model))
-        version = _describe_version(database, run, tests)
-        found, _, _ = _replace_tables(database, run, tests, version, folder, keep=False)
+        origin, was = Origin.of(database, run, tests), find_origin(database, model)
+        found, _, _ = _replace_tables(
+            database, run, tests, folder, origin=origin, was=was, keep=False
+        )
     else:
         found = _test_in_place(database, model, tests, folder)
     keep_failures(database, model, found.results, folder=folder)
@@ -147,22 +148,14 @@ def check_answers(database: Warehouse, model: Model, *, refresh: bool) -> None:
         raise ProjectError(what, hint=f"{hint}enrich run {model.name} --full-refresh")
 
 
-def _describe_version(database: Ledger, run: Run, tests: Sequence[DataTest]) -> str:
-    """Returns a description of everything that the model's tables depend on."""
-    rows_from, read = database.fetch_one(tables.render_table_state(run.model))
-    definitions = "".join(test.definition for test in tests)
-    tests_hash = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
-    made_from = f"{run.version_id}, rows of run {rows_from}, {read} batches read"
-    return f"{ANSWERS_MARK}{made_from}, tests {tests_hash}"
-
-
 def _replace_tables(
     database: Both,
     run: Run,
     tests: Sequence[DataTest],
-    version: str,
     folder: Path,
     *,
+    origin: Origin,
+    was: Origin | None,
     keep: bool = True,
     about: str = "",
 ) -> tuple[Published, str, int]:
@@ -172,7 +165,7 @@ def _replace_tables(
     Returns the results, the counts of outcomes in the tables as JSON, and the number of stale rows.
     """
     model, judge = run.model, Judge.of(database, run.version_id)
-    _settle_answers(database, model, judge)
+    changed = settle_answers(database, run, judge, was)
     there: dict[str, str] = dict(database.call("exists", schema="main", name=model))
     before = needs_published(tests) and bool(there)
     table = quote_name("warehouse", "main", model)
@@ -181,7 +174,7 @@ def _replace_tables(
         database.execute(tables.render_published_copy(model))
 
     def make(trial: Sequence[DataTest]) -> tuple[list[Result], str, int]:
-        _create_tables(database, model, judge, version, about=about)
+        write_tables(database, model, judge, origin, about=about, changed=changed)
         key = tuple(find_key(database, model))
         results = run_tests(
             database,
@@ -196,34 +189,6 @@ def _replace_tables(
 
     found, (outcomes, stale) = _try_tables(database, model, tests, make, keep=keep)
     return found, outcomes, stale
-
-
-def _settle_answers(database: Both, model: str, judge: Judge) -> None:
-    """Create `temp._enrich_settled`: the model's rows, each with its best response."""
-    # In a transaction of its own: what is judged again stays so, even if the tables are rolled
-    # back.
-    with database.transaction():
-        judge_again(database, judge, tables.render_present_fingerprints(model))
-    database.execute(tables.render_settled_rows(model))
-    database.execute(tables.render_stale_answers(model, judge.output, judge.form))
-
-
-def _create_tables(database: Both, model: str, judge: Judge, version: str, *, about: str) -> None:
-    """Create the published table, its provenance and its history, each with its comment."""
-    for schema in PUBLISHED_SCHEMAS:
-        # CREATE OR REPLACE TABLE does not replace a view, which a plain model of this name left.
-        if check_name_free(database, model, "a model", schema=schema) == "VIEW":
-            clear_name(database, model, "a model")
-    check_name_free(database, f"{model}{HISTORY_ENDING}", "a model", schema="enrich")
-    database.execute(tables.render_published_table(model, judge.output, judge.form))
-    database.execute(tables.render_provenance(model))
-    database.execute(history.render_history(model, judge.output, judge.form))
-    words = {each.name: each.description for each in judge.output.columns if each.description}
-    for schema in PUBLISHED_SCHEMAS:
-        sealed = _seal_version(database, schema, model, version)
-        columns = words if schema == "main" else {}
-        mark_table(database, "TABLE", schema, model, sealed, about=about, columns=columns)
-    mark_table(database, "TABLE", "enrich", f"{model}{HISTORY_ENDING}", "a model")
 
 
 MadeTable = tuple["list[Result]", "Any", "Any"]
@@ -273,33 +238,6 @@ def _test_in_place(
 
     found, _ = _try_tables(database, model, tests, make, keep=False)
     return found
-
-
-def find_key(database: Ledger, model: str) -> dict[str, str]:
-    """Returns the columns of a model's key and their types, according to the ledger."""
-    return database.describe(f"SELECT key.* FROM {tables.name_inputs_table(model)}")
-
-
-def _is_current(database: Warehouse, model: str, version: str, about: str) -> bool:
-    """Whether the model's tables were created from this version and have not been changed since."""
-    for schema in PUBLISHED_SCHEMAS:
-        found = database.call("exists", schema=schema, name=model)
-        if not found or found[0][0] != "TABLE":
-            return False
-        if found[0][1] != render_comment(
-            database, _seal_version(database, schema, model, version), about
-        ):
-            return False
-    return bool(database.call("exists", schema="enrich", name=f"{model}{HISTORY_ENDING}"))
-
-
-def _seal_version(database: Warehouse, schema: str, model: str, version: str) -> str:
-    """Returns the version with a hash of the table's rows, so that a change by anybody is
-    noticed."""
-    # bit_xor because a table has no order: a hash of hashes in sequence would change with it.
-    table = quote_name("warehouse", schema, model)
-    rows, seal = database.fetch_one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
-    return f"{version}, {rows} rows, seal {seal or 0:x}"
 
 
 def build_model(

@@ -191,12 +191,13 @@ def _judge_more(database: Ledger, judge: Judge) -> None:
     database.execute(f"INSERT INTO temp._enrich_judged\n{more}")
 
 
-def judge_again(database: Ledger, judge: Judge, requests: str = ASKED_REQUESTS) -> None:
+def judge_again(database: Ledger, judge: Judge, requests: str = ASKED_REQUESTS) -> bool:
     """Judge answers again if they were last judged by another output: an answer that was paid for
-    is used whenever the present output accepts it. `requests` is a query of fingerprints."""
+    is used whenever the present output accepts it. `requests` is a query of fingerprints. Returns
+    whether there were any."""
     database.execute(tables.render_misjudged_answers(requests), judged_by=judge.id)
     if database.fetch_one("SELECT count(*) FROM temp._enrich_misjudged") == (0,):
-        return
+        return False
     again = judging.render_judgement(
         "SELECT * FROM temp._enrich_misjudged", judge.output, judge.form
     )
@@ -205,6 +206,7 @@ SELECT batch, custom_id, fault FROM (
 {again}
 )""")
     database.call("judged_again", judged_by=judge.id)
+    return True
 
 
 def _judge(database: Ledger, source: str, judge: Judge, **values: object) -> None:

@@ -24,20 +24,27 @@ more than about 50 MB have been measured to fail with 400."""
 
 
 def render_rows(
-    database: Warehouse, compiled: CompiledModel, config: Config, *, table: str
+    database: Warehouse,
+    compiled: CompiledModel,
+    config: Config,
+    *,
+    table: str,
+    recall: bool = False,
 ) -> None:
-    """Create a temporary table of the requests for the model's rows. Raises InputError if the
-    SELECT fails; the error points at the line of the model's file."""
+    """Create a temporary table of the requests for the model's rows; with `recall`, without their
+    fingerprints. Raises InputError if the SELECT fails; the error points at the line of the model's
+    file."""
+    snapshot = compiled.render_snapshot(recall=recall)
     with name_on_interrupt(compiled.model.source):
         try:
             if compiled.keeps_rows:
                 database.execute(inputs.render_rows_table(compiled.model.query))
             if compiled.body.images:
                 _render_pictures(database, compiled, config)
-            database.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{compiled.snapshot}")
+            database.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{snapshot}")
         except DatabaseError as problem:
             # The SELECT is verbatim in a larger statement, so lines above it must be subtracted.
-            above = compiled.snapshot.partition(compiled.model.query)[0].count("\n") + 1
+            above = snapshot.partition(compiled.model.query)[0].count("\n") + 1
             raise explain_failed_select(compiled.model, problem, above=above) from problem
 
 

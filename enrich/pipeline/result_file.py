@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from enrich.errors import DiskError
@@ -22,6 +23,8 @@ CUSTOM_ID_PATTERN = re.compile(r'"custom_id"\s*:\s*("(?:[^"\\]|\\.)*")')
 SURROGATE_PATTERN = re.compile(r"[\ud800-\udfff]")
 BLANK_BYTES = 2
 """A line of at most this many bytes is blank: it holds its line ending and nothing else."""
+SURVEYS_KEPT = 1000
+"""How many files are not surveyed again while they stay the same."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,13 @@ class Survey:
 
 def survey_lines(path: Path) -> Survey:
     """Returns how many lines a file has, and how long the longest is."""
+    # A file is surveyed when it is fetched and, usually soon afterwards, when it is read.
+    found = path.stat()
+    return _survey_once(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=SURVEYS_KEPT)
+def _survey_once(path: Path, _size: int, _changed: int) -> Survey:
     with path.open("rb") as file:
         sizes = [size for size in map(len, file) if size > BLANK_BYTES]
     return Survey(len(sizes), max(sizes, default=0))

@@ -33,7 +33,7 @@ from enrich.manifest.reviews import (
     read_verdicts,
 )
 from enrich.pipeline import likelihood
-from enrich.pipeline.publish import PUBLISHED_SCHEMAS, find_key
+from enrich.pipeline.answer_tables import PUBLISHED_SCHEMAS, find_key
 from enrich.results import Likely, ReviewerPair, ReviewSummary
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from enrich.compiler import tables
 from enrich.db.ownership import check_name_free
 from enrich.pipeline import diff, draft
 from enrich.pipeline.portion import assign_batches
-from enrich.pipeline.select import select_rows
 
 if TYPE_CHECKING:
     from enrich.compiler.compilation import CompiledModel
@@ -61,14 +60,13 @@ def start_run(
     """Snapshot the model's rows and plan what to ask, in one transaction. Nothing is sent."""
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
-        select_rows(database, work, config=config, most_bytes=provider.limits.bytes)
-        found = diff.compare_rows(database, work, config=config)
+        found = draft.select_present(database, config, provider, work, options)
         # The rows are recorded before the batches that they are in, and all of it or none: a crash
         # must not leave a batch whose rows nobody knows.
         with database.transaction():
             drafted = draft.draft_run(database, config, provider, work, found, options)
             run = drafted.run
-            _record_inputs(database, work, run)
+            _record_inputs(database, work, run, renew_marks=drafted.has_old_marks)
             for portion in drafted.portions:
                 assign_batches(database, run, portion)
             database.call(
@@ -89,14 +87,18 @@ def start_run(
                 due_at=run.due_at,
                 fallbacks=list(run.fallbacks),
             )
-        answered = bool(database.execute(tables.render_has_answers(model.name)))
+        answered = bool(found.recalled.unchanged) or bool(
+            database.execute(tables.render_has_answers(model.name))
+        )
     return StartedRun(run=run.id, plan=drafted.plan, answered=answered)
 
 
-def _record_inputs(database: Ledger, work: CompiledModel, run: Run) -> None:
+def _record_inputs(database: Ledger, work: CompiledModel, run: Run, *, renew_marks: bool) -> None:
     """Record which request each row stands for from this run on."""
     model = work.model.name
     if not diff.has_known_rows(database, work):
         database.execute(tables.render_inputs_table(model, work.key))
     database.execute(tables.render_close_inputs(model), run=run.id)
     database.execute(tables.render_open_inputs(model), run=run.id)
+    if renew_marks:
+        database.execute(tables.render_renew_marks(model))

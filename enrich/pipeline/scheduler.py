@@ -202,6 +202,8 @@ def _advance_and_publish(flow: Flow) -> Turn:
         listener.say(f"{batch.id} {batch.status}: {batch.requests:,} sent = {parts}{why}")
     with flow.files.open_ledger() as database:
         unpublished = {str(row[0]) for row in database.call("unpublished")}
+    unpublished |= flow.found.started
+    flow.found.started.clear()
     _publish(flow, unpublished)
     if turn.read or unpublished:
         refresh_books(flow)
@@ -332,7 +334,7 @@ def _start_model(flow: Flow, model: Model, provider: str | None, options: RunOpt
     if notice and result.plan.requests:
         flow.listener.say(notice)
     if result.answered or not result.plan.requests:
-        _publish(flow, {model.name})
+        flow.found.started.add(model.name)
     return replace(options, invocation=options.invocation or result.run)
 
 

@@ -2,33 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enrich.compiler import inputs, tables
 from enrich.db.quote import quote_readably
 from enrich.errors import InputError
+from enrich.pipeline.read import Judge
 from enrich.pipeline.render import render_rows
 
 if TYPE_CHECKING:
     from enrich.compiler.compilation import CompiledModel
-    from enrich.db.database import Warehouse
+    from enrich.db.database import Both, Warehouse
     from enrich.manifest.config import Config
+
+SNAPSHOT_COUNT = "SELECT count(*) FROM temp._enrich_snapshot"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recalled:
+    """How many rows of the SELECT are `unchanged`: they ask what they asked before, have that
+    answer, and are not in the snapshot. `hashed` is for how many others a fingerprint had to be
+    computed."""
+
+    unchanged: int = 0
+    hashed: int = 0
 
 
 def select_rows(
     database: Warehouse, compiled: CompiledModel, *, config: Config, most_bytes: int
-) -> int:
-    """Create `temp._enrich_snapshot`. Returns its number of rows. Needs the warehouse.
+) -> None:
+    """Create `temp._enrich_snapshot`. Needs the warehouse.
 
     A row whose picture cannot be read, or whose request is larger than `most_bytes`, has an `error`
     and no fingerprint. Raises InputError if the SELECT fails, or the key is NULL or not unique.
     """
     render_rows(database, compiled, config, table="_enrich_snapshot")
-    database.execute(tables.render_asked_requests("_enrich_snapshot", [compiled.version]))
     _check_key(database, compiled)
-    longest = max(each.overhead for each in compiled.chain)
-    database.call("line_too_long", overhead=longest, bytes=most_bytes)
-    return int(database.fetch_one("SELECT count(*) FROM temp._enrich_snapshot")[0])
+    _refuse_long(database, compiled, most_bytes)
+
+
+def select_again(
+    database: Both, compiled: CompiledModel, *, config: Config, most_bytes: int, every: bool
+) -> Recalled:
+    """Create `temp._enrich_snapshot` as `select_rows` does, compared with `temp._enrich_known`,
+    which must be there. Unless `every` row is needed, those that are unchanged are left out."""
+    version = compiled.version_id
+    # A row's mark spares its fingerprint, so rows without one need not be looked for.
+    marked = (
+        "SELECT 1 FROM temp._enrich_known WHERE version = $version AND mark IS NOT NULL LIMIT 1"
+    )
+    if not database.execute(marked, version=version):
+        select_rows(database, compiled, config=config, most_bytes=most_bytes)
+        database.call("recall", version=version)
+        return Recalled(hashed=int(database.fetch_one(SNAPSHOT_COUNT)[0]))
+    render_rows(database, compiled, config, table="_enrich_snapshot", recall=True)
+    _check_key(database, compiled)
+    unchanged = 0
+    if not every:
+        judge = Judge.of(database, version).id
+        find = tables.render_unchanged_rows(compiled.model.name)
+        (unchanged,) = database.fetch_one(find, version=version, judge=judge)
+        database.call("leave_unchanged")
+    hashed = 0
+    if database.fetch_one(SNAPSHOT_COUNT) != (0,):
+        database.call("recall", version=version)
+        (hashed,) = database.fetch_one(inputs.render_new_fingerprints(compiled.digest))
+    _refuse_long(database, compiled, most_bytes)
+    return Recalled(unchanged=int(unchanged), hashed=int(hashed))
 
 
 def select_as_before(database: Warehouse, earlier: CompiledModel, *, config: Config) -> None:
@@ -36,7 +77,15 @@ def select_as_before(database: Warehouse, earlier: CompiledModel, *, config: Con
     render_rows(database, earlier, config, table="_enrich_earlier")
 
 
+def _refuse_long(database: Warehouse, compiled: CompiledModel, most_bytes: int) -> None:
+    database.execute(tables.render_asked_requests("_enrich_snapshot", [compiled.version]))
+    longest = max(each.overhead for each in compiled.chain)
+    database.call("line_too_long", overhead=longest, bytes=most_bytes)
+
+
 def _check_key(database: Warehouse, compiled: CompiledModel) -> None:
+    if database.fetch_one(inputs.render_keys_differ(compiled.key)) == (True,):
+        return
     named = ", ".join(compiled.key)
     for fault, keys, many in database.execute(inputs.render_key_faults(compiled.key)):
         shown = ", ".join(keys) + (", ..." if many > len(keys) else "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.db.files import DatabaseFiles
 from enrich.errors import Locked, ProjectError, nearest
-from enrich.manifest import hidden, loading, variables
+from enrich.manifest import variables
 from enrich.manifest.config import Config
 from enrich.manifest.sources import resolve_address
 from enrich.providers.capabilities import NOW, choose_now
@@ -90,6 +90,9 @@ class Workspace:
         return self._load()[1]
 
     def _load(self) -> tuple[Graph, tuple[DataTest, ...]]:
+        # Imported here, because `status` seldom needs the models.
+        from enrich.manifest import loading
+
         # A variable may be anywhere in a model, so each set of values has models of its own.
         key = variables.dump_values(self.variables)
         if key not in self._loaded:
@@ -108,6 +111,8 @@ class Workspace:
         The warehouse is opened only if a model names something that is not a model, a seed, a
         source or a function of DuckDB's.
         """
+        from enrich.manifest import hidden
+
         if not self.config.warehouse.exists() or not hidden.may_hide(found):
             return found
         try:

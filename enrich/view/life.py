@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import history
-from enrich.pipeline.publish import find_key
+from enrich.pipeline.answer_tables import find_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,7 +11,7 @@ from enrich.errors import EnrichError
 from enrich.ledger.budget import BUDGET_SCOPES
 from enrich.ledger.state import list_states
 from enrich.manifest.model import HISTORY_ENDING
-from enrich.pipeline.publish import find_key
+from enrich.pipeline.answer_tables import find_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,7 +2,8 @@ SELECT key, CAST(key."id" AS VARCHAR) AS custom_id,
     CASE WHEN error IS NULL THEN left(sha256('d6ae587ed9202c8889a8e5379ea7eb5a35ace53943b0022f43bbeb296ce33411' || tail), 32) END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
     error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured, vector,
-    CAST(NULL AS VARCHAR) AS copied_from, CAST(NULL AS VARCHAR) AS reuse
+    CAST(NULL AS VARCHAR) AS copied_from, CAST(NULL AS VARCHAR) AS reuse,
+    hash(tail) AS mark, CAST(NULL AS VARCHAR) AS was, CAST(NULL AS VARCHAR) AS was_version
 FROM (
     SELECT {'id': inputs."id"} AS key,
         concat(to_json(_enrich_0._enrich_url), '}}]}]}') AS tail,

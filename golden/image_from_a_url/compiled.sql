@@ -2,7 +2,8 @@ SELECT key, CAST(key."id" AS VARCHAR) AS custom_id,
     CASE WHEN error IS NULL THEN left(sha256('5e92938d7209fee47664e98a9dea7b13083ed966ec08c038a43674679463b760' || tail), 32) END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
     error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured, vector,
-    CAST(NULL AS VARCHAR) AS copied_from, CAST(NULL AS VARCHAR) AS reuse
+    CAST(NULL AS VARCHAR) AS copied_from, CAST(NULL AS VARCHAR) AS reuse,
+    hash(tail) AS mark, CAST(NULL AS VARCHAR) AS was, CAST(NULL AS VARCHAR) AS was_version
 FROM (
     SELECT {'id': inputs."id"} AS key,
         concat(to_json(concat(CAST((title) AS VARCHAR))), '},{"type":"image_url","image_url":{"url":', to_json(_enrich_0._enrich_url), ',"detail":"low"}}]}]}') AS tail,

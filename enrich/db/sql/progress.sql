@@ -20,8 +20,9 @@ WITH packed AS (
         FROM ledger.batches WHERE model = $model AND run > 0
     )
 ), distinct_requests AS (
-    SELECT CASE WHEN (SELECT count(DISTINCT prompt) FROM own) > 1 THEN count(DISTINCT custom_id)
-        ELSE count(DISTINCT fingerprint) END AS total FROM ledger.requests
+    SELECT count(DISTINCT CASE WHEN (SELECT count(DISTINCT prompt) FROM own) > 1
+        THEN hash(custom_id) ELSE hash(fingerprint) END) AS total
+    FROM ledger.requests
     WHERE batch IN (SELECT batch FROM own)
 ), counted AS (
     SELECT coalesce(sum(requests), 0) AS asked, sum(coalesce(cost, so_far)) AS spent,

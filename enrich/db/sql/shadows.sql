@@ -1,5 +1,7 @@
 -- The user's own macros that have the names of DuckDB's functions.
-SELECT DISTINCT own.function_name FROM duckdb_functions() AS own SEMI JOIN (
-    SELECT lower(function_name) AS name FROM duckdb_functions() WHERE internal
-) AS known ON lower(own.function_name) = known.name
-WHERE NOT own.internal ORDER BY 1
+SELECT own FROM (
+    SELECT lower(function_name) AS name, bool_or(internal) AS known,
+        any_value(function_name) FILTER (NOT internal) AS own
+    FROM duckdb_functions() GROUP BY name
+)
+WHERE known AND own IS NOT NULL ORDER BY own

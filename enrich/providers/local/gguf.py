@@ -92,12 +92,25 @@ def _skip_value(file: BinaryIO, kind: int) -> None:
     elif kind == _ARRAY:
         inner, length = _read_numbers(file, "<IQ")
         if inner == _STRING:
-            for _ in range(length):
-                _read_text(file)
+            _skip_texts(file, length)
         else:
             _skip_bytes(file, _find_size(inner) * length)
     else:
         _skip_bytes(file, _find_size(kind))
+
+
+def _skip_texts(file: BinaryIO, many: int) -> None:
+    """Skips texts: the words of a vocabulary, of which there are a hundred thousand. Raises
+    EOFError."""
+    for _ in range(many):
+        head = file.read(8)
+        if len(head) < 8:
+            raise EOFError
+        length = int.from_bytes(head, "little")
+        if length > _MIB:
+            _skip_bytes(file, length)
+        else:
+            file.read(length)
 
 
 def _find_size(kind: int) -> int:

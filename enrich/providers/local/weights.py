@@ -7,6 +7,7 @@ imported; a path of the user's; and a repository on the Hugging Face hub (see `h
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,8 +63,7 @@ def check_gguf(path: Path) -> GgufHeader:
     # The engine gives no reason if it cannot load a file, so the usual ones are found here.
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
-            header = parse_header(file)
+        header = _parse_once(path, size, path.stat().st_mtime_ns)
     except FileNotFoundError as error:
         raise ProviderError(f"{path}: no such file", hint="`path:` names a GGUF file") from error
     except OSError as error:
@@ -99,5 +99,18 @@ def digest_files(paths: Iterable[Path]) -> str:
 
 def hash_file(path: Path) -> str:
     """Returns the SHA-256 of a file in hexadecimal digits."""
+    found = path.stat()
+    return _hash_once(path, found.st_size, found.st_mtime_ns)
+
+
+# A command asks for them several times, and both take a good part of a second.
+@cache
+def _parse_once(path: Path, _size: int, _changed: int) -> GgufHeader:
+    with path.open("rb") as file:
+        return parse_header(file)
+
+
+@cache
+def _hash_once(path: Path, _size: int, _changed: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

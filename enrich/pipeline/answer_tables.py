@@ -1,0 +1,186 @@
+"""The three tables of a model: the published one, its provenance and its history.
+
+What they hold depends on the ledger alone: on the model's rows as of the last snapshot, and on the
+responses to their requests. Their comments say what they were made from, and a hash of their rows.
+If few rows have changed since, only these are written again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from enrich.compiler import changed_rows, history, tables
+from enrich.db.ownership import (
+    MARK_START,
+    check_name_free,
+    clear_name,
+    find_mark,
+    mark_table,
+    render_comment,
+)
+from enrich.db.quote import quote_name
+from enrich.manifest.model import HISTORY_ENDING
+from enrich.pipeline.read import Judge, judge_again
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from enrich.db.database import Both, Ledger, Warehouse
+    from enrich.ledger.run import Run
+    from enrich.manifest.data_test import DataTest
+
+ANSWERS_MARK = "a model: prompt "
+"""What follows `MARK_START` in the comment on a table of answers."""
+PUBLISHED_SCHEMAS = ("main", "enrich")
+"""The schemas of a model's two tables whose rows are hashed: its own, and its provenance."""
+FEW_CHANGED = 0.3
+"""Up to this share of changed rows, writing only them is faster than writing all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a model's tables are made from: a version, the run in which the model's rows last
+    changed, the number of batches read before, and a hash of the tests that they passed."""
+
+    version_id: str
+    rows_from: int
+    read: int
+    tests: str
+
+    PATTERN = re.compile(
+        rf"{MARK_START}{ANSWERS_MARK}(?P<version_id>\S+), rows of run (?P<rows_from>\d+), "
+        r"(?P<read>\d+) batches read, tests (?P<tests>\w+), "
+    )
+
+    @classmethod
+    def of(cls, database: Ledger, run: Run, tests: Sequence[DataTest]) -> Origin:
+        """Returns what the tables of a run's model would be made from now."""
+        rows_from, read = database.fetch_one(tables.render_table_state(run.model))
+        definitions = "".join(test.definition for test in tests)
+        tests_hash = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
+        return cls(version_id=run.version_id, rows_from=rows_from, read=read, tests=tests_hash)
+
+    @classmethod
+    def from_comment(cls, comment: str) -> Origin | None:
+        """Returns what a table's comment says it was made from; None if it does not say that."""
+        found = cls.PATTERN.match(find_mark(comment))
+        if found is None:
+            return None
+        return cls(
+            version_id=found["version_id"],
+            rows_from=int(found["rows_from"]),
+            read=int(found["read"]),
+            tests=found["tests"],
+        )
+
+    def __str__(self) -> str:
+        made_from = f"{self.version_id}, rows of run {self.rows_from}, {self.read} batches read"
+        return f"{ANSWERS_MARK}{made_from}, tests {self.tests}"
+
+
+def find_key(database: Ledger, model: str) -> dict[str, str]:
+    """Returns the columns of a model's key and their types, according to the ledger."""
+    return database.describe(f"SELECT key.* FROM {tables.name_inputs_table(model)}")
+
+
+def find_origin(database: Warehouse, model: str) -> Origin | None:
+    """Returns what the model's tables were made from; None if any of them is missing, or is not as
+    it was made."""
+    origins = set()
+    for schema in PUBLISHED_SCHEMAS:
+        found = database.call("exists", schema=schema, name=model)
+        if not found or found[0][0] != "TABLE":
+            return None
+        said = find_mark(str(found[0][1]))
+        origin = Origin.from_comment(said)
+        sealed = _seal_origin(database, schema, model, str(origin))
+        if origin is None or said != render_comment(database, sealed):
+            return None
+        origins.add(origin)
+    there = database.call("exists", schema="enrich", name=f"{model}{HISTORY_ENDING}")
+    return origins.pop() if there and len(origins) == 1 else None
+
+
+def say_about(database: Warehouse, model: str, about: str) -> bool:
+    """Whether the comments on the model's tables say what they are `about`."""
+    comments = [
+        str(database.call("exists", schema=schema, name=model)[0][1])
+        for schema in PUBLISHED_SCHEMAS
+    ]
+    return all(each.removesuffix(find_mark(each)).strip() == about.strip() for each in comments)
+
+
+def settle_answers(database: Both, run: Run, judge: Judge, was: Origin | None) -> bool:
+    """Create `temp._enrich_settled`: the model's rows, each with its best response. Returns whether
+    these are only the rows that have changed since the tables were made from `was`, if they are
+    there: those in `temp._enrich_changed`."""
+    model = run.model
+    # In a transaction of its own: what is judged again stays so, even if the tables are rolled
+    # back.
+    with database.transaction():
+        again = judge_again(database, judge, tables.render_present_fingerprints(model))
+    changed = was is not None and not again and _are_few_changed(database, run, was)
+    database.execute(tables.render_settled_rows(model, changed=changed))
+    if database.call("unanswered")[0][0]:
+        database.execute(tables.render_stale_answers(model, judge.output, judge.form))
+    return changed
+
+
+def write_tables(
+    database: Both, model: str, judge: Judge, origin: Origin, *, about: str, changed: bool
+) -> None:
+    """Create the model's three tables from `temp._enrich_settled`, each with its comment; with
+    `changed`, replace only the rows in `temp._enrich_changed`."""
+    rows = {
+        ("main", model): tables.render_published_rows(judge.output, judge.form),
+        ("enrich", model): tables.render_provenance_rows(),
+        ("enrich", f"{model}{HISTORY_ENDING}"): history.render_history_rows(
+            model, judge.output, judge.form, changed=changed
+        ),
+    }
+    key = tuple(find_key(database, model))
+    for (schema, name), select in rows.items():
+        table = quote_name("warehouse", schema, name)
+        if changed:
+            database.execute(changed_rows.render_delete_changed(table, key))
+            database.execute(f"INSERT INTO {table} BY NAME\n{select}")
+            continue
+        # CREATE OR REPLACE TABLE does not replace a view, which a plain model of this name left.
+        if check_name_free(database, name, "a model", schema=schema) == "VIEW":
+            clear_name(database, name, "a model")
+        database.execute(f"CREATE OR REPLACE TABLE {table} AS\n{select}")
+    words = {each.name: each.description for each in judge.output.columns if each.description}
+    for schema in PUBLISHED_SCHEMAS:
+        sealed = _seal_origin(database, schema, model, str(origin))
+        columns = words if schema == "main" else {}
+        mark_table(database, "TABLE", schema, model, sealed, about=about, columns=columns)
+    mark_table(database, "TABLE", "enrich", f"{model}{HISTORY_ENDING}", "a model")
+
+
+def _seal_origin(database: Warehouse, schema: str, model: str, origin: str) -> str:
+    """Returns the origin with a hash of the table's rows, so that a change by anybody is
+    noticed."""
+    # bit_xor because a table has no order: a hash of hashes in sequence would change with it.
+    table = quote_name("warehouse", schema, model)
+    rows, seal = database.fetch_one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
+    return f"{origin}, {rows} rows, seal {seal or 0:x}"
+
+
+def _are_few_changed(database: Both, run: Run, was: Origin) -> bool:
+    """Create `temp._enrich_changed`: the model's rows that have changed since its tables were made.
+    Returns whether these are few, and nothing that all rows depend on has changed."""
+    model = run.model
+    key = find_key(database, model)
+    published = database.describe(f"FROM {quote_name('warehouse', 'enrich', model)}")
+    same = was.version_id == run.version_id and all(
+        published.get(column) == kind for column, kind in key.items()
+    )
+    if not same or not database.call("same_model", model=model, run=was.rows_from)[0][0]:
+        return False
+    database.execute(changed_rows.render_changed_rows(model, key), read=was.read)
+    (many,) = database.fetch_one("SELECT count(*) FROM temp._enrich_changed")
+    (rows,) = database.fetch_one(f"SELECT count(*) FROM {tables.name_inputs_table(model)}")
+    return bool(many <= rows * FEW_CHANGED)

@@ -116,6 +116,8 @@ class Project:
         provider: str | None = None,
         retry: bool = False,
         full_refresh: bool = False,
+        where: str = "",
+        since: str = "",
         max_cost: float | None = None,
         by: datetime | None = None,
         exclude: Sequence[str] = (),
@@ -134,7 +136,14 @@ class Project:
         # The same options as `run` has, or the plan would be of another run.
         flow = self._flow(names)
         picked = pick_models(flow, names, exclude)
-        options = RunOptions.of(retry, full_refresh, max_cost, by)
+        options = RunOptions.of(
+            retry=retry,
+            full_refresh=full_refresh,
+            where=where,
+            since=since,
+            max_cost=max_cost,
+            by=by,
+        )
         plans = foresee_models(flow, picked, provider, options)
         return CommandResult.of(plans, problems=flow.found.problems.values())
 
@@ -203,6 +212,8 @@ class Project:
         detach: bool = False,
         retry: bool = False,
         full_refresh: bool = False,
+        where: str = "",
+        since: str = "",
         max_cost: float | None = None,
         by: datetime | None = None,
         exclude: Sequence[str] = (),
@@ -213,11 +224,12 @@ class Project:
         states.
 
         See `manifest.selection` for the names. Waits for the batches unless `detach`. `retry` asks
-        again for rows that failed in earlier runs, `full_refresh` for all rows. `max_cost` (USD)
-        replaces the project's budget for a run. What is left at the moment `by` is answered at
-        once, by chat. `accept_drift` publishes even if a drift test
-        fails. If a model cannot be started, the models after it are skipped and the others go on;
-        the problem is raised at the end or, with `fail_fast`, at once.
+        again for rows that failed in earlier runs, `full_refresh` for all rows. `where` and `since`
+        limit the run to partitions: see `partition_by` of a prompt. `max_cost` (USD) replaces the
+        project's budget for a run. What is left at the moment `by` is answered at once, by chat.
+        `accept_drift` publishes even if a drift test fails. If a model cannot be started, the
+        models after it are skipped and the others go on; the problem is raised at the end or, with
+        `fail_fast`, at once.
         """
         from enrich.ledger.run import RunOptions
         from enrich.pipeline.forecast import pick_models
@@ -226,7 +238,14 @@ class Project:
         self.files.check_writable()
         flow = self._flow(names, accept_drift=accept_drift, fail_fast=fail_fast)
         picked = pick_models(flow, names, exclude)
-        options = RunOptions.of(retry, full_refresh, max_cost, by)
+        options = RunOptions.of(
+            retry=retry,
+            full_refresh=full_refresh,
+            where=where,
+            since=since,
+            max_cost=max_cost,
+            by=by,
+        )
         run_models(flow, picked, provider, options, detach=detach)
         return self._result(flow, [each.name for each in picked])
 

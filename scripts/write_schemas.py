@@ -355,6 +355,10 @@ PROMPT = {
     ),
     **optional(
         {
+            "partition_by": said(
+                "A column of the SELECT: --where and --since limit a run to some of its values.",
+                TEXT,
+            ),
             "params": said(
                 "Request parameters, passed on as they are: temperature, max_tokens, seed.",
                 {"type": "object", "propertyNames": {"not": one_of(prompt.RESERVED_PARAMS)}},

@@ -139,6 +139,8 @@ class RunArguments(TypedDict):
     provider: str | None
     retry: bool
     full_refresh: bool
+    where: str
+    since: str
     max_cost: float | None
     by: datetime | None
 
@@ -151,6 +153,18 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.FloatRange(min=0),
             metavar="USD",
             help="The budget for this run, instead of the one in project.yml.",
+        ),
+        click.option(
+            "--since",
+            default="",
+            metavar="VALUE",
+            help="Only the partitions from this one on; needs partition_by in the prompt.",
+        ),
+        click.option(
+            "--where",
+            default="",
+            metavar="SQL",
+            help="Only the partitions for which this condition on their column is true.",
         ),
         click.option("--full-refresh", is_flag=True, help="Ask about every row, answered or not."),
         click.option("--retry", is_flag=True, help="Ask again about rows that have failed."),

@@ -13,7 +13,7 @@ from enrich.compiler.similar import VECTOR_TYPE
 from enrich.compiler.tables import PROVENANCE_COLUMNS
 from enrich.compiler.version import Version
 from enrich.db.complaint import find_problem_line
-from enrich.db.quote import quote_name, quote_readably
+from enrich.db.quote import quote_name, quote_readably, quote_text
 from enrich.errors import DatabaseError, InputError, ModelError, name_on_interrupt, nearest
 from enrich.manifest import guard, tree, variables
 
@@ -40,11 +40,46 @@ class VectorColumn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Partition:
+    """The column of the SELECT by which its rows are divided, and the `condition` on it for those
+    that are worked on; "" for all."""
+
+    name: str
+    type: str
+    condition: str = ""
+
+    def limit(self, database: Warehouse, *, where: str, since: str) -> Partition:
+        """Returns the partition with a condition. Raises InputError if `where` is not one on its
+        column, or `since` not a value of it."""
+        column = quote_name(self.name)
+        conditions = []
+        if since:
+            conditions.append(f"{column} >= CAST({quote_text(since)} AS {self.type})")
+        if where:
+            _check_condition(where)
+            conditions.append(f"({where}\n)")
+        limited = replace(self, condition=" AND ".join(conditions))
+        empty = f"(SELECT CAST(NULL AS {self.type}) AS {column})"
+        try:
+            if since:  # a constant that fails to be cast fails only where it is evaluated
+                database.execute(f"SELECT CAST({quote_text(since)} AS {self.type})")
+            kind = database.describe(f"SELECT {limited.condition} FROM {empty}")
+        except DatabaseError as problem:
+            word = "--where" if where else "--since"
+            what = f"{word} must name partitions by their column '{self.name}' ({self.type})"
+            raise InputError(f"{what}: {problem.message}", hint=problem.hint) from problem
+        if next(iter(kind.values())) != "BOOLEAN":
+            raise InputError(f"--where is not a condition: {where}", hint=WHERE_HINT)
+        return limited
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompiledModel:
     """A model as SQL: its SELECT's columns, its key's types, and the body of its requests.
 
     `blobs` says of each image of the body whether it is a BLOB. `vector` is the column by which
-    rows are compared, if they are. `shown` is set if people see the rows.
+    rows are compared, if they are, and `partition` the one that divides them, if any does. `shown`
+    is set if people see the rows.
     """
 
     model: Model
@@ -56,6 +91,7 @@ class CompiledModel:
     blobs: tuple[bool, ...]
     params: Mapping[str, Any]
     vector: VectorColumn | None = None
+    partition: Partition | None = None
     shown: bool = False
 
     @property
@@ -103,16 +139,41 @@ class CompiledModel:
     def digest(self) -> str:
         return self.body.hash_constants(self.identity)
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether only some partitions are worked on."""
+        return self.partition is not None and bool(self.partition.condition)
+
+    @property
+    def query(self) -> str:
+        """The model's SELECT, or the part of it that is worked on."""
+        if self.partition is None or not self.partition.condition:
+            return self.model.query
+        return f"SELECT * FROM (\n{self.model.query}\n) WHERE {self.partition.condition}"
+
+    def limit(self, database: Warehouse, *, where: str, since: str) -> CompiledModel:
+        """Returns the model for some of its partitions; all of it without `where` and `since`.
+        Raises InputError."""
+        if not where and not since:
+            return self
+        if self.partition is None:
+            word = "--where" if where else "--since"
+            hint = f"add `partition_by: COLUMN` to {self.prompt.source}, or name other models"
+            raise InputError(f"{word} needs partitions, and {self.model.name} has none", hint=hint)
+        limited = self.partition.limit(database, where=where, since=since)
+        return replace(self, partition=limited)
+
     def render_snapshot(self, *, recall: bool = False) -> str:
         """The SELECT of the snapshot: see `inputs.render_snapshot`."""
         return inputs.render_snapshot(
-            self.model.query,
+            self.query,
             key=self.key,
             body=self.body,
             digest=self.digest,
             blobs=self.blobs,
             kept=self.keeps_rows,
             vector=self.vector.name if self.vector else "",
+            partition=self.partition.name if self.partition else "",
             recall=recall,
         )
 
@@ -178,6 +239,7 @@ def compile_model(
         blobs=blobs,
         params=params,
         vector=_find_vector(model, prompt, columns),
+        partition=_find_partition(model, prompt, columns),
     )
     _bind_expressions(database, draft)
     return draft
@@ -284,6 +346,23 @@ def _find_key(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> dict[
             raise InputError(f"{prompt.source}: a key cannot be called '{column}'", hint=hint)
         key[column] = kind
     return key
+
+
+def _find_partition(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> Partition | None:
+    """Returns the column that divides the rows; None if none does. Raises InputError."""
+    if not prompt.partition_by:
+        return None
+    named = {column.lower(): column for column in columns}
+    column = named.get(prompt.partition_by.lower())
+    if column is None:
+        what = f"partition_by '{prompt.partition_by}' is not a column of {model.source}"
+        hint = nearest(prompt.partition_by, columns)
+        raise InputError(f"{prompt.source}: {what}", hint=hint)
+    kind = columns[column]
+    if kind.startswith(inputs.NESTED_TYPES) or kind.endswith("]"):
+        what = f"partition_by '{column}' is a {kind}, not one plain value"
+        raise InputError(f"{prompt.source}: {what}", hint="name a date, a number or a text")
+    return Partition(name=column, type=kind)
 
 
 def _find_vector(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> VectorColumn | None:

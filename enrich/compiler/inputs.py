@@ -145,10 +145,11 @@ def render_snapshot(
     blobs: tuple[bool, ...] = (),
     kept: bool = False,
     vector: str = "",
+    partition: str = "",
     recall: bool = False,
 ) -> str:
     """A SELECT with one row for each row of `select`: key STRUCT, custom_id, fingerprint, tail,
-    error, prompt, sizes, pictured, vector, copied_from, reuse, mark, was, was_version.
+    error, prompt, sizes, pictured, vector, copied_from, reuse, part, mark, was, was_version.
 
     `error` says why a row cannot be sent; then fingerprint and tail are NULL. `prompt`, still NULL
     here, is the earlier version whose answer a row keeps. `sizes` are the pixels of its pictures,
@@ -156,7 +157,8 @@ def render_snapshot(
     `copied_from`, still NULL, is the key of the row whose answer this one shares, and `reuse` the
     state of such a row (see ROW_STATES). `mark` is a number that changes with the tail. `was`,
     still NULL, is the fingerprint of the row's earlier request, and `was_version` the version that
-    asked it. With `recall` the fingerprint is NULL as well: see `recall.sql`.
+    asked it. `part` is the value of the column `partition` as text. With `recall` the fingerprint
+    is NULL as well: see `recall.sql`.
 
     `key` maps the key's columns to their types, and `blobs` says which images are BLOBs. With
     `kept` the rows are read from `temp._enrich_rows`. `vector` is the column with their vectors, ""
@@ -175,14 +177,15 @@ def render_snapshot(
     CASE WHEN error IS NULL THEN {fingerprint} END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
     error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured, vector,
-    CAST(NULL AS VARCHAR) AS copied_from, CAST(NULL AS VARCHAR) AS reuse,
+    CAST(NULL AS VARCHAR) AS copied_from, CAST(NULL AS VARCHAR) AS reuse, part,
     hash(tail) AS mark, CAST(NULL AS VARCHAR) AS was, CAST(NULL AS VARCHAR) AS was_version
 FROM (
     SELECT {render_struct(columns)} AS key,
         {body.tail} AS tail,
         {f"coalesce({', '.join(errors)})" if errors else "CAST(NULL AS VARCHAR)"} AS error,
         CAST([{sizes}] AS {SIZE_TYPE}[]) AS sizes, {_render_pictured(names)} AS pictured,
-        try_cast({f"inputs.{quote_name(vector)}" if vector else "NULL"} AS FLOAT[]) AS vector
+        try_cast({f"inputs.{quote_name(vector)}" if vector else "NULL"} AS FLOAT[]) AS vector,
+        CAST({f"inputs.{quote_name(partition)}" if partition else "NULL"} AS VARCHAR) AS part
     FROM {source}{joins}
 )"""
 

@@ -50,6 +50,8 @@ def enqueue(database: Ledger, each: Waiting) -> None:
         full_refresh=each.options.full_refresh,
         max_cost=each.options.max_cost,
         due_at=each.options.due_at,
+        where=each.options.where,
+        since=each.options.since,
         invocation=each.options.invocation,
         variables=dump_values(each.variables),
     )
@@ -69,6 +71,8 @@ def list_waiting(database: Ledger) -> tuple[Waiting, ...]:
                 full_refresh=row["full_refresh"],
                 max_cost=row["max_cost"],
                 due_at=row["due_at"],
+                where=row["partitions_where"] or "",
+                since=row["partitions_since"] or "",
                 invocation=row["invocation"],
             ),
             variables=load_values(row["variables"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,25 +18,26 @@ class RunOptions:
     """The options of a command for its runs.
 
     `retry` resets the attempts of rows that failed in earlier runs, `full_refresh` asks for every
-    row again. `max_cost` is USD. What is left at `due_at` (UTC) is answered at once. `invocation`
-    is the command's first run, None before it starts. `foreseen` is USD that earlier plans of the
-    same command would spend; 0 unless it only plans.
+    row again. `where` and `since` name the partitions to work on: by a condition on their column,
+    and by the first of them; "" for all. `max_cost` is USD. What is left at `due_at` (UTC) is
+    answered at once. `invocation` is the command's first run, None before it starts. `foreseen` is
+    USD that earlier plans of the same command would spend; 0 unless it only plans.
     """
 
     retry: bool = False
     full_refresh: bool = False
+    where: str = ""
+    since: str = ""
     max_cost: float | None = None
     due_at: datetime | None = None
     invocation: int | None = None
     foreseen: float = 0.0
 
     @classmethod
-    def of(
-        cls, retry: bool, full_refresh: bool, max_cost: float | None, by: datetime | None
-    ) -> RunOptions:
+    def of(cls, *, by: datetime | None, **options: Any) -> RunOptions:  # noqa: ANN401  # as above
         """Returns the options of a command; `by` is a moment in any time zone, or the local one."""
         due_at = by.astimezone(UTC).replace(tzinfo=None) if by else None
-        return cls(retry=retry, full_refresh=full_refresh, max_cost=max_cost, due_at=due_at)
+        return cls(due_at=due_at, **options)
 
 
 @dataclass(frozen=True, kw_only=True)

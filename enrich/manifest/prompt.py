@@ -44,6 +44,7 @@ PROMPT_KEYS = (
     "tags",
     "description",
     "on_change",
+    "partition_by",
     "budget",
     "pack",
     "dedupe",
@@ -99,7 +100,8 @@ class Prompt:
     """What the llm is asked about each row, and the columns that it must return.
 
     If the prompt changes, rows with an answer are asked again: `sample` is the number of these
-    rows, or None for all of them. `variables` are the variables that its templates and tests name,
+    rows, or None for all of them. `partition_by` is the column by which a run can be limited to a
+    part of the rows, "" for none. `variables` are the variables that its templates and tests name,
     with their values. `llm` is asked first, "" for the provider's own; rows that fail are asked of
     the `fallbacks`, one after the other. `pack` is how many rows share a request, 0 for one alone;
     `dedupe` says which rows share an answer, and `triage` which are answered by labels.
@@ -121,6 +123,7 @@ class Prompt:
     tags: tuple[str, ...]
     description: str
     sample: int | None
+    partition_by: str
     pack: int
     dedupe: Dedupe | None
     triage: Triage | None
@@ -200,6 +203,7 @@ class Prompt:
             tags=settings.read_words("tags"),
             description=settings.read_text("description"),
             sample=_read_sample(settings),
+            partition_by=settings.read_text("partition_by"),
             pack=_read_pack(settings),
             dedupe=Dedupe.from_settings(settings),
             triage=Triage.from_settings(settings),

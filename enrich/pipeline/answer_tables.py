@@ -43,16 +43,18 @@ FEW_CHANGED = 0.3
 @dataclass(frozen=True, kw_only=True)
 class Origin:
     """What a model's tables are made from: a version, the run in which the model's rows last
-    changed, the number of batches read before, and a hash of the tests that they passed."""
+    changed, the number of batches read before, what tells this state of the ledger from others
+    (`as_of.sql`), and a hash of the tests that they passed."""
 
     version_id: str
     rows_from: int
     read: int
+    as_of: str
     tests: str
 
     PATTERN = re.compile(
         rf"{MARK_START}{ANSWERS_MARK}(?P<version_id>\S+), rows of run (?P<rows_from>\d+), "
-        r"(?P<read>\d+) batches read, tests (?P<tests>\w+), "
+        r"(?P<read>\d+) batches read, as of (?P<as_of>\w+), tests (?P<tests>\w+), "
     )
 
     @classmethod
@@ -61,7 +63,10 @@ class Origin:
         rows_from, read = database.fetch_one(tables.render_table_state(run.model))
         definitions = "".join(test.definition for test in tests)
         tests_hash = sha256(definitions.encode()).hexdigest()[:8] if tests else "none"
-        return cls(version_id=run.version_id, rows_from=rows_from, read=read, tests=tests_hash)
+        ((as_of,),) = database.call("as_of", read=read, run=rows_from)
+        return cls(
+            version_id=run.version_id, rows_from=rows_from, read=read, as_of=as_of, tests=tests_hash
+        )
 
     @classmethod
     def from_comment(cls, comment: str) -> Origin | None:
@@ -73,12 +78,13 @@ class Origin:
             version_id=found["version_id"],
             rows_from=int(found["rows_from"]),
             read=int(found["read"]),
+            as_of=found["as_of"],
             tests=found["tests"],
         )
 
     def __str__(self) -> str:
         made_from = f"{self.version_id}, rows of run {self.rows_from}, {self.read} batches read"
-        return f"{ANSWERS_MARK}{made_from}, tests {self.tests}"
+        return f"{ANSWERS_MARK}{made_from}, as of {self.as_of}, tests {self.tests}"
 
 
 def find_key(database: Ledger, model: str) -> dict[str, str]:
@@ -178,9 +184,11 @@ def _are_few_changed(database: Both, run: Run, was: Origin) -> bool:
     same = was.version_id == run.version_id and all(
         published.get(column) == kind for column, kind in key.items()
     )
+    same = same and database.call("as_of", read=was.read, run=was.rows_from) == [(was.as_of,)]
     if not same or not database.call("same_model", model=model, run=was.rows_from)[0][0]:
         return False
-    database.execute(changed_rows.render_changed_rows(model, key), read=was.read)
+    changed = changed_rows.render_changed_rows(model)
+    database.execute(changed, read=was.read, run=was.rows_from)
     (many,) = database.fetch_one("SELECT count(*) FROM temp._enrich_changed")
     (rows,) = database.fetch_one(f"SELECT count(*) FROM {tables.name_inputs_table(model)}")
     return bool(many <= rows * FEW_CHANGED)

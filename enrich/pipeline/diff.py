@@ -62,13 +62,11 @@ def select_and_compare(
     known, prompt = has_known_rows(database, work), work.prompt
     database.execute(tables.render_unchanged_table())
     if known:
-        database.execute(
-            tables.render_known_rows(work.model.name, answered=prompt.sample is not None)
-        )
         # These compare all rows with each other.
         every = bool(since or prompt.sample is not None or prompt.dedupe or prompt.triage)
         recalled = select_again(database, work, config=config, most_bytes=most_bytes, every=every)
     else:
+        database.execute(tables.render_parts_table())
         database.execute(tables.render_no_known_rows())
         select_rows(database, work, config=config, most_bytes=most_bytes)
         recalled = Recalled()

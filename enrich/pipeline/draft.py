@@ -101,6 +101,7 @@ def foresee_run(
         for view in views:
             database.execute(tables.render_view(view.name, view.query))
         work = compile_for(database, config, provider, model, identity=provider.identity)
+        work = work.limit(database, where=options.where, since=options.since)
         found = select_present(database, config, provider, work, options)
         with database.roll_back():
             return draft_run(database, config, provider, work, found, options).plan

@@ -38,7 +38,7 @@ def render_rows(
     with name_on_interrupt(compiled.model.source):
         try:
             if compiled.keeps_rows:
-                database.execute(inputs.render_rows_table(compiled.model.query))
+                database.execute(inputs.render_rows_table(compiled.query))
             if compiled.body.images:
                 _render_pictures(database, compiled, config)
             database.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{snapshot}")

@@ -60,6 +60,7 @@ def start_run(
     """Snapshot the model's rows and plan what to ask, in one transaction. Nothing is sent."""
     with files.open_both(warehouse="read", attached=True) as database:
         work = draft.compile_ready(database, config, provider, model)
+        work = work.limit(database, where=options.where, since=options.since)
         found = draft.select_present(database, config, provider, work, options)
         # The rows are recorded before the batches that they are in, and all of it or none: a crash
         # must not leave a batch whose rows nobody knows.
@@ -78,7 +79,7 @@ def start_run(
                 max_attempts=run.max_attempts,
                 retry=list(run.retry),
                 again=run.again,
-                rows=drafted.plan.rows,
+                rows=database.fetch_one(tables.render_row_count(model.name))[0],
                 requests=drafted.plan.requests,
                 since=run.since,
                 invocation=run.invocation,
@@ -98,7 +99,7 @@ def _record_inputs(database: Ledger, work: CompiledModel, run: Run, *, renew_mar
     model = work.model.name
     if not diff.has_known_rows(database, work):
         database.execute(tables.render_inputs_table(model, work.key))
-    database.execute(tables.render_close_inputs(model), run=run.id)
+    database.execute(tables.render_close_inputs(model, limited=work.is_limited), run=run.id)
     database.execute(tables.render_open_inputs(model), run=run.id)
-    if renew_marks:
+    if renew_marks or work.partition is not None:
         database.execute(tables.render_renew_marks(model))

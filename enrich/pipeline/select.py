@@ -45,23 +45,28 @@ def select_rows(
 def select_again(
     database: Both, compiled: CompiledModel, *, config: Config, most_bytes: int, every: bool
 ) -> Recalled:
-    """Create `temp._enrich_snapshot` as `select_rows` does, compared with `temp._enrich_known`,
-    which must be there. Unless `every` row is needed, those that are unchanged are left out."""
-    version = compiled.version_id
-    # A row's mark spares its fingerprint, so rows without one need not be looked for.
-    marked = (
-        "SELECT 1 FROM temp._enrich_known WHERE version = $version AND mark IS NOT NULL LIMIT 1"
+    """Create `temp._enrich_snapshot` as `select_rows` does, compared with the rows that the ledger
+    knows, which are in `temp._enrich_known` then. Unless `every` row is needed, those that are
+    unchanged are left out."""
+    version, model = compiled.version_id, compiled.model.name
+    if compiled.partition is not None and compiled.is_limited:
+        database.execute(tables.render_named_parts(model, compiled.partition))
+    know = tables.render_known_rows(
+        model, answered=compiled.prompt.sample is not None, limited=compiled.is_limited
     )
-    if not database.execute(marked, version=version):
+    # A row's mark spares its fingerprint, so rows without one need not be looked for.
+    if not database.execute(tables.render_has_marks(model), version=version):
         select_rows(database, compiled, config=config, most_bytes=most_bytes)
+        database.execute(know)
         database.call("recall", version=version)
         return Recalled(hashed=int(database.fetch_one(SNAPSHOT_COUNT)[0]))
     render_rows(database, compiled, config, table="_enrich_snapshot", recall=True)
+    database.execute(know)
     _check_key(database, compiled)
     unchanged = 0
     if not every:
         judge = Judge.of(database, version).id
-        find = tables.render_unchanged_rows(compiled.model.name)
+        find = tables.render_unchanged_rows(model)
         (unchanged,) = database.fetch_one(find, version=version, judge=judge)
         database.call("leave_unchanged")
     hashed = 0

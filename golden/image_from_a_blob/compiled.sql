@@ -2,14 +2,15 @@ SELECT key, CAST(key."id" AS VARCHAR) AS custom_id,
     CASE WHEN error IS NULL THEN left(sha256('d6ae587ed9202c8889a8e5379ea7eb5a35ace53943b0022f43bbeb296ce33411' || tail), 32) END AS fingerprint,
     CASE WHEN error IS NULL THEN tail END AS tail,
     error, CAST(NULL AS VARCHAR) AS prompt, sizes, pictured, vector,
-    CAST(NULL AS VARCHAR) AS copied_from, CAST(NULL AS VARCHAR) AS reuse,
+    CAST(NULL AS VARCHAR) AS copied_from, CAST(NULL AS VARCHAR) AS reuse, part,
     hash(tail) AS mark, CAST(NULL AS VARCHAR) AS was, CAST(NULL AS VARCHAR) AS was_version
 FROM (
     SELECT {'id': inputs."id"} AS key,
         concat(to_json(_enrich_0._enrich_url), '}}]}]}') AS tail,
         coalesce(_enrich_0._enrich_error) AS error,
         CAST([_enrich_0._enrich_size] AS STRUCT(width BIGINT, height BIGINT)[]) AS sizes, CASE WHEN starts_with(_enrich_0._enrich_url, 'data:') THEN strlen(_enrich_0._enrich_url) ELSE 0 END AS pictured,
-        try_cast(NULL AS FLOAT[]) AS vector
+        try_cast(NULL AS FLOAT[]) AS vector,
+        CAST(NULL AS VARCHAR) AS part
     FROM temp._enrich_rows AS inputs
     CROSS JOIN LATERAL (SELECT CASE WHEN content IS NOT NULL THEN
             'data:' || CASE WHEN hex(content[1:4]) = '89504E47' THEN 'image/png' WHEN hex(content[1:3]) = 'FFD8FF' THEN 'image/jpeg' WHEN hex(content[1:4]) = '47494638' THEN 'image/gif' WHEN hex(content[1:4]) = '52494646' AND hex(content[9:12]) = '57454250' THEN 'image/webp' END || ';base64,' || to_base64(content) END AS _enrich_url,

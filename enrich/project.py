@@ -24,6 +24,7 @@ from enrich.pipeline.release import test_models
 from enrich.pipeline.sample import compare_model, preview_model
 from enrich.pipeline.scheduler import follow_batches, run_models
 from enrich.pipeline.seed import load_seeds
+from enrich.pipeline.vacuum import foresee_vacuum, vacuum_project
 from enrich.pipeline.workspace import Workspace
 from enrich.results import CommandResult, Listed
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from enrich.ledger.batch import Batch
+    from enrich.ledger.compaction import Saving
     from enrich.ledger.copy import Export
     from enrich.ledger.costs import CostGroup
     from enrich.ledger.state import State
@@ -293,6 +295,13 @@ class Project:
         """Create the ledger from an export. A ledger that holds anything is replaced only with
         `replace`. Returns the path under which the old one is kept, None if there was none."""
         return backup.import_ledger(self.workspace, Path(folder), replace=replace)
+
+    def ledger_vacuum(self, *, dry_run: bool = False) -> Listed[Saving]:
+        """Do what `keep_files` says with the files of all batches that have been read, and compact
+        the ledger. Returns the bytes before and after; with `dry_run`, about what they would be,
+        and nothing is changed."""
+        found = foresee_vacuum if dry_run else vacuum_project
+        return Listed(found(self.workspace))
 
     def sql(self, query: str) -> Rows:
         """Run a query on the warehouse; the ledger is attached as `ledger`, read-only.

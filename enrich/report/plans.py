@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from enrich.db.disk import format_bytes
 from enrich.pricing.price import format_usd
 from enrich.report.safe import clean_text, format_json, write_stdout
-from enrich.report.text import format_bytes, open_console, print_diff
+from enrich.report.text import open_console, print_diff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

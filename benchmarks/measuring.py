@@ -33,7 +33,7 @@ class Measured:
     value: Any = None
 
 
-def measure_call(target: str, **arguments: Any) -> Measured:  # noqa: ANN401  # anything in JSON
+def measure_call(target: str, /, **arguments: Any) -> Measured:  # noqa: ANN401  # anything in JSON
     """Call `MODULE:FUNCTION` in a fresh process. Arguments and value must be what JSON can hold;
     the start of Python and the import of the module do not count as its time."""
     with TemporaryDirectory(prefix="enrich-measured-") as folder:

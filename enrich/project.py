@@ -12,6 +12,7 @@ from enrich.ledger.run import RunOptions
 from enrich.manifest import selection
 from enrich.pipeline import backup, forecast, lookup
 from enrich.pipeline.cancel import cancel_models
+from enrich.pipeline.capacity import extend_plans
 from enrich.pipeline.debug import find_findings
 from enrich.pipeline.evaluate import evaluate_model
 from enrich.pipeline.example import write_examples
@@ -26,6 +27,7 @@ from enrich.pipeline.scheduler import follow_batches, run_models
 from enrich.pipeline.seed import load_seeds
 from enrich.pipeline.vacuum import foresee_vacuum, vacuum_project
 from enrich.pipeline.workspace import Workspace
+from enrich.pricing.capacity import Capacity
 from enrich.results import CommandResult, Listed
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ class Project:
         max_cost: float | None = None,
         by: datetime | None = None,
         exclude: Sequence[str] = (),
+        capacity: Mapping[str, float] | None = None,
     ) -> CommandResult[Plan]:
         """Returns what `run` would do with the named models, or all, in the same order. Spends
         nothing.
@@ -134,12 +137,18 @@ class Project:
         cannot be planned yet; its plan names that one in `after`. A model with a problem has no
         plan and does not stop the others: its problem is in `problems`, and raised if no plan is
         left.
+
+        With `capacity`, such as `{"rows": 1e8, "rows_per_second": 50, "hours": 24}`, each plan also
+        has what so many rows would take: see `enrich.pricing.capacity`.
         """
         # The same options as `run` has, or the plan would be of another run.
+        wanted = Capacity.of(capacity) if capacity else None
         flow = self._flow(names)
         picked = pick_models(flow, names, exclude)
         options = RunOptions.of(retry, full_refresh, max_cost, by)
         plans = foresee_models(flow, picked, provider, options)
+        if wanted is not None:
+            plans = extend_plans(self.files, plans, wanted)
         return CommandResult.of(plans, problems=flow.found.problems.values())
 
     def preview(

@@ -1,17 +1,21 @@
-"""Benchmarks: a figure depends on what is measured alone, and pages are read as they are written."""
+"""Benchmarks: a figure depends on what is measured alone, and pages are read as written."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 
 if sys.platform == "win32":
     pytest.skip("Windows does not tell how much memory a process has had", allow_module_level=True)
 
+from typing import TYPE_CHECKING
+
 from claims import SPEED, Claim, compare_claims, read_claims
 from measuring import measure_call, read_peak
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HELD = 300_000_000
 

@@ -26,7 +26,7 @@ ROWS = integers(1, 10**11)
 
 @given(rate=RATES, rows=ROWS, hours=floats(0.1, 1_000), price=floats(0, 100))
 def test_nodes_are_done_in_time(rate: float, rows: int, hours: float, price: float) -> None:
-    """As many nodes as are needed and no more; what they cost is the same however many there are."""
+    """As many nodes as are needed and no more; however many, they cost the same."""
     capacity = Capacity(rows_per_second=rate, hours=hours, usd_per_hour=price)
     found = project_rows(capacity, rows=rows, usd_per_row=0.0, sizes=SIZES)
     assert found.hours <= hours * (1 + 1e-9)

@@ -172,7 +172,7 @@ class Bench(Project):
         return float(taken - (self.timed.spent - before))
 
 
-def project(root: Path, rows: int, *, url: str = "") -> Path:
+def write_project(root: Path, rows: int, *, url: str = "") -> Path:
     """Write a project with so many rows; with `url`, for the server that listens there."""
     (root / "models").mkdir(parents=True)
     provider = "api" if url else "free"
@@ -330,7 +330,7 @@ def step(name: str, **arguments: Any) -> Measured:  # noqa: ANN401  # what the s
 
 def directions(folder: Path, rows: int) -> dict[str, float]:
     """Rows to JSONL and results to table, each beside Python and DuckDB."""
-    root = str(project(folder / "directions", rows))
+    root = str(write_project(folder / "directions", rows))
     batches = Path(root) / ".enrich" / "batches"
     start, write = step("start_model", folder=root), step("write_batches", folder=root)
     schema = step("render_schema", folder=root).value
@@ -370,8 +370,8 @@ def run_once(folder: str) -> float:
 
 def line(folder: Path, rows: int) -> None:
     """The whole line against the rehearsal server, and again with nothing and a little changed."""
-    with rehearsed() as url:
-        root = project(folder / "line", rows, url=url)
+    with rehearse() as url:
+        root = write_project(folder / "line", rows, url=url)
         show("whole line (rehearsal)", rows, [step("run_once", folder=str(root))])
         show("again, nothing changed", rows, [step("run_once", folder=str(root))])
         changed(root, rows, salt=1)
@@ -379,7 +379,7 @@ def line(folder: Path, rows: int) -> None:
 
 
 @contextmanager
-def rehearsed() -> Iterator[str]:
+def rehearse() -> Iterator[str]:
     """A rehearsal server in a process of its own. Yields its address."""
     command = [sys.executable, "-c", SERVER]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
@@ -390,7 +390,7 @@ def rehearsed() -> Iterator[str]:
 
 def memory(folder: Path, rows: int) -> dict[str, float]:
     """The whole line of many rows."""
-    root = project(folder / f"memory-{rows}", rows)
+    root = write_project(folder / f"memory-{rows}", rows)
     found: dict[str, float] = {}
     for name in ("whole line", "nothing changed"):
         found |= show(f"{name}, {rows:,} rows", rows, [step("run_once", folder=str(root))])
@@ -400,7 +400,7 @@ def memory(folder: Path, rows: int) -> dict[str, float]:
 
 def starts(folder: Path) -> None:
     """How long commands take over the interpreter's own start."""
-    root = folder / "line" if (folder / "line").exists() else project(folder / "line", 1000)
+    root = folder / "line" if (folder / "line").exists() else write_project(folder / "line", 1000)
 
     def best(*words: str) -> float:
         def once() -> None:

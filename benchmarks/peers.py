@@ -49,7 +49,7 @@ def run_peer(folder: str, url: str) -> int:
     import llm_batch_py as peer
     from pydantic import BaseModel
 
-    class Film(BaseModel):
+    class Film(BaseModel, extra="forbid"):  # as strict schemas want it
         categories: list[str]
         mood: Literal["light", "dark", "mixed"] | None
         summary: str
@@ -78,9 +78,8 @@ def run_peer(folder: str, url: str) -> int:
     runner = peer.Runner()
     while True:
         found = runner.run(job)
-        done = found.filter(found["llm_batch_py_status"] == "completed").height
-        if done == rows.height:
-            return int(done)
+        if runner.last_summary.completed_rows + runner.last_summary.failed_rows >= rows.height:
+            return int(found["summary"].count())
         time.sleep(PAUSE)
 
 
@@ -152,18 +151,18 @@ def measure_side(folder: Path, name: str, rows: int) -> list[Measured]:
 
 def print_sides(measured: dict[str, list[Measured]]) -> None:
     """Print a line for each side and run, with ratios to enrich's."""
-    print(f"{'':<32}{'CPU s':>9}{'x':>7}{'seconds':>9}{'x':>7}{'MB':>9}{'x':>7}")
+    print(f"{'':<38}{'CPU s':>9}{'x':>7}{'seconds':>9}{'x':>7}{'MB':>9}{'x':>7}")
     for run, title in enumerate(("first run", "again, nothing changed")):
         base = measured["enrich"][run]
         for name, found in measured.items():
             if run >= len(found):
-                print(f"{name + ', ' + title:<32}{'asks, and pays for, all rows again':>9}")
+                print(f"{name + ', ' + title:<38}  asks, and pays for, all rows again")
                 continue
             cells = ""
             for what, unit in (("cpu", 1), ("seconds", 1), ("peak", 1e6)):
                 value, beside = getattr(found[run], what), getattr(base, what)
                 cells += f"{value / unit:>9,.{0 if unit > 1 else 1}f}{value / beside:>7.1f}"
-            print(f"{name + ', ' + title:<32}{cells}")
+            print(f"{name + ', ' + title:<38}{cells}")
 
 
 def main() -> None:

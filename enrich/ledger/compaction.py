@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from enrich.db.alias import list_logs
+from enrich.db.creation import make_log_room
 from enrich.db.disk import format_bytes, sync_to_disk
 from enrich.db.files import LEDGER_ROW_GROUP
 from enrich.db.quote import quote_name
@@ -110,7 +111,8 @@ def _check_room(files: DatabaseFiles, ledger: Path) -> None:
 def _write_draft(files: DatabaseFiles, draft: Path) -> str:
     """Copy the ledger into a new file. Returns its state. Raises DatabaseError if the copy is not
     the same."""
-    with allow_folders(files, draft.parent).open_ledger("read") as database:
+    make_log_room(draft)
+    with allow_folders(files, draft.parent, draft).open_ledger("read") as database:
         option = f"ROW_GROUP_SIZE {LEDGER_ROW_GROUP}"
         database.execute(f"ATTACH $path AS draft ({option})", path=draft)
         try:

@@ -22,7 +22,7 @@ from enrich.errors import EnrichError
 from enrich.ledger.batch import BATCHES_FOLDER, utc_now
 from enrich.ledger.compaction import remove_draft
 from enrich.manifest.kept_files import FileRule
-from enrich.pipeline.lock import hold_project
+from enrich.pipeline.lock import hold_if_free
 from enrich.providers.capabilities import list_leftovers
 from enrich.providers.private import open_private
 
@@ -80,11 +80,11 @@ class Upkeep:
 
     @property
     def batches(self) -> Path:
-        return self.workspace.files.work / BATCHES_FOLDER
+        return self.workspace.config.work / BATCHES_FOLDER
 
     @property
     def results(self) -> Path:
-        return self.workspace.files.work / RESULTS_FOLDER
+        return self.workspace.config.work / RESULTS_FOLDER
 
     @contextmanager
     def note_problems(self) -> Iterator[None]:
@@ -105,8 +105,10 @@ def tidy_project(workspace: Workspace) -> None:
     if workspace.files.copies is not None or up.rule.word == "all":
         return
     if _list_names(up.batches) or (up.may_expire and _list_names(up.results)):
-        with suppress(EnrichError, OSError), hold_project(workspace.files):
-            tidy_files(workspace, most=USUAL_BACKLOG)
+        # Nobody waits for it: another process that is at work tidies up itself.
+        with suppress(EnrichError, OSError), hold_if_free(workspace.files) as is_held:
+            if is_held:
+                tidy_files(workspace, most=USUAL_BACKLOG)
 
 
 def tidy_files(workspace: Workspace, *, most: int | None = None) -> list[str]:

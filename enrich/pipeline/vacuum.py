@@ -22,9 +22,9 @@ def vacuum_project(workspace: Workspace) -> tuple[Saving, Saving]:
     files.check_writable()
     check_ledger_exists(files)
     with hold_project(files):
-        before = measure_files([files.work])
+        before = measure_files([workspace.config.work])
         problems = tidy_files(workspace)
-        kept = Saving(what=WORK_FOLDER, before=before, after=measure_files([files.work]))
+        kept = Saving(what=WORK_FOLDER, before=before, after=measure_files([workspace.config.work]))
         found = compact_ledger(files), kept
     for sentence in dict.fromkeys(problems):
         workspace.listener.say(f"not tidied up: {sentence}")
@@ -34,6 +34,6 @@ def vacuum_project(workspace: Workspace) -> tuple[Saving, Saving]:
 def foresee_vacuum(workspace: Workspace) -> tuple[Saving, Saving]:
     """Returns about what `vacuum_project` would save. Changes nothing."""
     ledger = foresee_compaction(workspace.files)
-    before = measure_files([workspace.files.work])
+    before = measure_files([workspace.config.work])
     after = max(0, before - foresee_files(workspace))
     return ledger, Saving(what=WORK_FOLDER, before=before, after=after)

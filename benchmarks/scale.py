@@ -1,15 +1,16 @@
 """What enrich costs beside the plain Python way and beside DuckDB's own limit, on made-up rows.
 
-    uv run --group bench python benchmarks/scale.py --rows 200000
+    uv run --group bench python benchmarks/scale.py
 
-Each side is measured in the same run, on the same rows:
+Each side is measured in the same run, on the same rows (`--rows`, 200,000):
 
     python    a loop with json.dumps, or json.loads, and pandas, as cookbooks do it
     duckdb    COPY of the same bytes from a table; read_ndjson of the same files into a table
     enrich    what enrich does: it also hashes, plans, keeps all in the ledger, judges each answer
 
-The provider's time (uploads, polls, downloads) is taken out of enrich's. Memory is the highest
-resident size of a process of its own that runs the whole line.
+The provider's time (uploads, polls, downloads) is taken out of enrich's. Each step has a fresh
+process, so what ran before it changes neither its time nor its memory: see `measuring`. At the end,
+the figures are compared with those in README.md and docs/: see `claims`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,21 +31,32 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+from claims import compare_claims, read_claims
+from measuring import Measured, measure_call
 
-from enrich.ledger.batch import Batch, list_unread
+from enrich.ledger.batch import list_unread
 from enrich.ledger.run import RunOptions
+from enrich.pipeline import publish, run
 from enrich.pipeline.poll import advance_batch
 from enrich.pipeline.read import read_batches
 from enrich.pricing.price import Price, find_price
 from enrich.project import Project
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.openai import OPENAI_URL
-from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 SPAWN = get_context("spawn")
+ROWS_ON_PAGE = 200_000
+"""The rows for which docs/explanation/speed.md gives its table."""
+SERVER = """
+import sys
+from enrich.rehearsal import Rehearsal
+with Rehearsal() as server:
+    print(server.base_url, flush=True)
+    sys.stdin.read()
+"""
 LINES = "(FORMAT csv, HEADER false, DELIMITER '', QUOTE '', ESCAPE '')"
 SYSTEM = (
     "Your goal is to extract movie categories from movie descriptions, and a summary of one "
@@ -161,7 +172,7 @@ class Bench(Project):
         return float(taken - (self.timed.spent - before))
 
 
-def project(root: Path, rows: int, *, url: str = "") -> Path:
+def write_project(root: Path, rows: int, *, url: str = "") -> Path:
     """Write a project with so many rows; with `url`, for the server that listens there."""
     (root / "models").mkdir(parents=True)
     provider = "api" if url else "free"
@@ -224,6 +235,61 @@ def python_read(files: list[Path], target: Path) -> None:
         out.execute("CREATE TABLE answers AS SELECT * FROM frame")
 
 
+def start_model(folder: str) -> float:
+    """Plan the run of a project: its rows become requests in the ledger. Returns the seconds."""
+    bench = Bench(folder)
+    model = bench.models["categories"]
+    options = RunOptions()
+    return seconds(lambda: run.start_run(bench.files, bench.config, bench.timed, model, options))
+
+
+def write_batches(folder: str) -> float:
+    """Write and submit what was planned. Returns the seconds that were not the provider's."""
+    bench = Bench(folder)
+    with bench.files.open_ledger() as database:
+        planned = list_unread(database)
+    taken = seconds(lambda: [advance_batch(bench.files, bench.timed, each) for each in planned])
+    return float(taken - bench.timed.spent)
+
+
+def read_answers(folder: str) -> float:
+    """Read and judge what was answered. Returns the seconds."""
+    bench = Bench(folder)
+    with bench.files.open_ledger() as database:
+        ended = list_unread(database)
+    return seconds(lambda: read_batches(bench.files, ended))
+
+
+def publish_answers(folder: str) -> float:
+    """Publish what was read. Returns the seconds."""
+    files = Bench(folder).files
+
+    def published() -> None:
+        with files.open_both() as database:
+            publish.publish_model(database, "categories", (), folder=files.work)
+
+    return seconds(published)
+
+
+def render_schema(folder: str) -> dict[str, Any]:
+    """Returns the schema that the Python way puts into its requests."""
+    return Bench(folder).models["categories"].own_prompt.output.render_schema()
+
+
+def write_by_python(folder: str, target: str, schema: dict[str, Any]) -> float:
+    """Rows to JSONL with pandas and json.dumps. Returns the seconds."""
+    import pandas  # noqa: F401  # its import is not what is measured
+
+    return seconds(lambda: python_write(Path(folder), Path(target), schema))
+
+
+def read_by_python(paths: list[str], target: str) -> float:
+    """Results to a table with json.loads and pandas. Returns the seconds."""
+    import pandas  # noqa: F401  # its import is not what is measured
+
+    return seconds(lambda: python_read([Path(path) for path in paths], Path(target)))
+
+
 @contextmanager
 def plain(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB as fast as it goes."""
@@ -232,107 +298,109 @@ def plain(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def directions(folder: Path, rows: int) -> None:
-    """Rows to JSONL and results to table, each beside Python and DuckDB."""
-    from enrich.pipeline import publish, run
-
-    bench = Bench(project(folder / "directions", rows))
-    free, files = bench.timed, bench.files
-    work = folder / "work"
-    work.mkdir()
-    model = bench.models["categories"]
-    start = seconds(lambda: run.start_run(files, bench.config, free, model, RunOptions()))
-    with files.open_ledger() as database:
-        planned = list_unread(database)
-    ended: list[Batch] = []
-    write = seconds(lambda: ended.extend(advance_batch(files, free, b) for b in planned))
-    write -= free.spent
-    requests = sorted(files.work.glob("batches/*/categories-*.jsonl"))
-    answered = sorted(files.work.glob("batches/*/result-0.jsonl"))
-    kept = [shutil.copy(path, work / f"{n}.jsonl") for n, path in enumerate(answered)]
-    read = seconds(lambda: read_batches(files, ended))
-
-    def published() -> None:
-        with files.open_both() as database:
-            publish.publish_model(database, "categories", (), folder=files.work)
-
-    publish_seconds = seconds(published)
-    schema = model.prompt.output.render_schema() if model.prompt else {}
-    python_out = seconds(lambda: python_write(bench.config.root, work / "python.jsonl", schema))
-    python_in = seconds(lambda: python_read([Path(p) for p in kept], work / "python.duckdb"))
-    with plain(folder) as connection:
-        every = {"files": [str(path) for path in requests]}
+def load_by_duckdb(folder: str, paths: list[str]) -> None:
+    """The lines of request files in a table."""
+    with plain(Path(folder)) as connection:
         connection.execute(
             "CREATE TABLE lines AS FROM read_csv($files, columns = {'line': 'VARCHAR'}, "
             "header = false, delim = '', quote = '', escape = '', auto_detect = false)",
-            every,
+            {"files": paths},
         )
-        target = {"path": str(work / "duckdb.jsonl")}
-        duckdb_out = seconds(lambda: connection.execute(f"COPY lines TO $path {LINES}", target))
-        every = {"files": [str(path) for path in kept]}
-        duckdb_in = seconds(
-            lambda: connection.execute("CREATE TABLE r AS FROM read_ndjson($files)", every)
-        )
-    show("rows to JSONL", rows, start + write, python=python_out, duckdb=duckdb_out)
-    show("  of it: write", rows, write, python=python_out, duckdb=duckdb_out)
-    show("results to table", rows, read + publish_seconds, python=python_in, duckdb=duckdb_in)
-    show("  of it: read", rows, read, python=python_in, duckdb=duckdb_in)
 
 
-def show(name: str, rows: int, taken: float, **others: float) -> None:
-    """One line: rows a second, and how many times as fast as each other side."""
-    ratios = "".join(f"{other / taken:>10.2f}" for other in others.values())
-    print(f"{name:<34}{rows:>10,}{taken:>9.2f}{rows / taken:>12,.0f}{ratios}", flush=True)
+def write_by_duckdb(folder: str) -> float:
+    """That table to JSONL. Returns the seconds."""
+    target = {"path": str(Path(folder) / "duckdb.jsonl")}
+    with plain(Path(folder)) as connection:
+        return seconds(lambda: connection.execute(f"COPY lines TO $path {LINES}", target))
+
+
+def read_by_duckdb(folder: str, paths: list[str]) -> float:
+    """Result files to a table. Returns the seconds."""
+    query = "CREATE TABLE results AS FROM read_ndjson($files)"
+    with plain(Path(folder)) as connection:
+        return seconds(lambda: connection.execute(query, {"files": paths}))
+
+
+def step(name: str, **arguments: Any) -> Measured:  # noqa: ANN401  # what the step takes
+    """Measure a function of this module; if it returns seconds, these count."""
+    found = measure_call(f"scale:{name}", **arguments)
+    return replace(found, seconds=found.value) if isinstance(found.value, float) else found
+
+
+def directions(folder: Path, rows: int) -> dict[str, float]:
+    """Rows to JSONL and results to table, each beside Python and DuckDB."""
+    root = str(write_project(folder / "directions", rows))
+    batches = Path(root) / ".enrich" / "batches"
+    start, write = step("start_model", folder=root), step("write_batches", folder=root)
+    schema = step("render_schema", folder=root).value
+    work = str(folder)
+    lines = str(folder / "python.jsonl")
+    python = step("write_by_python", folder=root, target=lines, schema=schema)
+    requests = [str(path) for path in sorted(batches.glob("*/categories-*.jsonl"))]
+    step("load_by_duckdb", folder=work, paths=requests)
+    best = step("write_by_duckdb", folder=work)
+    found = show("rows to JSONL", rows, [start, write], python=python, duckdb=best)
+    found |= show("  of it: write", rows, [write], python=python, duckdb=best)
+    results = [str(path) for path in sorted(batches.glob("*/result-0.jsonl"))]
+    read, published = step("read_answers", folder=root), step("publish_answers", folder=root)
+    python = step("read_by_python", paths=results, target=str(folder / "python.duckdb"))
+    best = step("read_by_duckdb", folder=work, paths=results)
+    found |= show("results to table", rows, [read, published], python=python, duckdb=best)
+    return found | show("  of it: read", rows, [read], python=python, duckdb=best)
+
+
+def show(name: str, rows: int, parts: list[Measured], **others: Measured) -> dict[str, float]:
+    """One line: rows a second, the most memory, and how many times as fast as each other side.
+    Returns the same as figures, by what `claims` calls them."""
+    taken, peak = sum(part.seconds for part in parts), max(part.peak for part in parts)
+    ratios = {f"x {side}": other.seconds / taken for side, other in others.items()}
+    cells = "".join(f"{ratio:>10.2f}" for ratio in ratios.values())
+    beside = "".join(f"{other.peak / 1e6:>10,.0f}" for other in others.values())
+    line = f"{name:<30}{rows:>10,}{taken:>9.2f}{rows / taken:>12,.0f}{peak / 1e6:>8,.0f}"
+    print(line + cells + beside, flush=True)
+    figures = {"rows/s": rows / taken, "seconds": taken, "MB": peak / 1e6, **ratios}
+    return {f"{name}: {what}": figure for what, figure in figures.items()}
+
+
+def run_once(folder: str) -> float:
+    """Run a project. Returns the seconds that were not the provider's."""
+    return Bench(folder).own()
 
 
 def line(folder: Path, rows: int) -> None:
     """The whole line against the rehearsal server, and again with nothing and a little changed."""
-    with SPAWN.Manager() as manager:
-        told, done = manager.Queue(), manager.Event()
-        server = SPAWN.Process(target=rehearsed, args=(told, done))
-        server.start()
-        root = project(folder / "line", rows, url=told.get())
-        show("whole line (rehearsal)", rows, Bench(root).own())
-        show("again, nothing changed", rows, Bench(root).own())
+    with rehearse() as url:
+        root = write_project(folder / "line", rows, url=url)
+        show("whole line (rehearsal)", rows, [step("run_once", folder=str(root))])
+        show("again, nothing changed", rows, [step("run_once", folder=str(root))])
         changed(root, rows, salt=1)
-        show("again, 1 % changed", rows, Bench(root).own())
-        done.set()
-        server.join()
+        show("again, 1 % changed", rows, [step("run_once", folder=str(root))])
 
 
-def rehearsed(told: Any, done: Any) -> None:  # noqa: ANN401  # a queue and an event
-    """A rehearsal server in a process of its own."""
-    with Rehearsal() as server:
-        told.put(server.base_url)
-        done.wait()
+@contextmanager
+def rehearse() -> Iterator[str]:
+    """A rehearsal server in a process of its own. Yields its address."""
+    command = [sys.executable, "-c", SERVER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
+        assert it.stdout is not None
+        yield it.stdout.readline().strip()
+        it.communicate()  # it ends with its input
 
 
-def memory(folder: Path, rows: int) -> None:
-    """The whole line in a process of its own: its rows a second and its highest memory."""
-    root = project(folder / f"memory-{rows}", rows)
-    with SPAWN.Manager() as manager:
-        told = manager.Queue()
-        for name in ("whole line", "again, nothing changed"):
-            child = SPAWN.Process(target=peak, args=(str(root), told))
-            child.start()
-            child.join()
-            taken, most = told.get()
-            show(f"{name}, {most / 1e6:,.0f} MB at most", rows, taken)
+def memory(folder: Path, rows: int) -> dict[str, float]:
+    """The whole line of many rows."""
+    root = write_project(folder / f"memory-{rows}", rows)
+    found: dict[str, float] = {}
+    for name in ("whole line", "nothing changed"):
+        found |= show(f"{name}, {rows:,} rows", rows, [step("run_once", folder=str(root))])
     shutil.rmtree(root)
-
-
-def peak(root: str, told: Any) -> None:  # noqa: ANN401  # a queue
-    """Run; tell the seconds and the bytes."""
-    own = Bench(root).own()
-    if sys.platform == "win32":
-        sys.exit("Windows does not tell how much memory a process had")
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    told.put((own, size * (1 if sys.platform == "darwin" else 1024)))
+    return found
 
 
 def starts(folder: Path) -> None:
     """How long commands take over the interpreter's own start."""
-    root = folder / "line" if (folder / "line").exists() else project(folder / "line", 1000)
+    root = folder / "line" if (folder / "line").exists() else write_project(folder / "line", 1000)
 
     def best(*words: str) -> float:
         def once() -> None:
@@ -349,18 +417,23 @@ def starts(folder: Path) -> None:
 
 def main() -> None:
     words = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    words.add_argument("--rows", type=int, default=200_000)
+    words.add_argument("--rows", type=int, default=ROWS_ON_PAGE)
     words.add_argument("--memory", type=int, nargs="*", default=[1_000_000, 5_000_000])
     asked = words.parse_args()
-    heads = ("", "rows", "seconds", "rows/s", "x python", "x duckdb")
-    print("{:<34}{:>10}{:>9}{:>12}{:>10}{:>10}".format(*heads))
+    heads = ("", "rows", "seconds", "rows/s", "MB", "x python", "x duckdb", "MB there", "MB there")
+    print("{:<30}{:>10}{:>9}{:>12}{:>8}{:>10}{:>10}{:>10}{:>10}".format(*heads))
     with TemporaryDirectory(prefix="enrich-scale-") as made:
         folder = Path(made)
-        directions(folder, asked.rows)
+        found = directions(folder, asked.rows)
+        if asked.rows != ROWS_ON_PAGE:  # with few of them, the start of everything counts most
+            found.clear()
         line(folder, asked.rows)
         starts(folder)
         for rows in asked.memory:
-            memory(folder, rows)
+            found |= memory(folder, rows)
+    print()
+    for sentence in compare_claims(read_claims(), found):
+        print(sentence)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from enrich.errors import EnrichError
     from enrich.ledger.batch import Batch
+    from enrich.ledger.compaction import Saving
     from enrich.ledger.copy import Export, Part
     from enrich.ledger.state import State
     from enrich.manifest.model import Model
@@ -46,6 +47,7 @@ __all__ = [
     "Project",
     "Result",
     "Rows",
+    "Saving",
     "Shown",
     "State",
     "Viewer",
@@ -70,6 +72,7 @@ _HOMES = {
     "Project": "enrich.project",
     "Result": "enrich.pipeline.test",
     "Rows": "enrich.results",
+    "Saving": "enrich.ledger.compaction",
     "Shown": "enrich.view.shown",
     "State": "enrich.ledger.state",
     "Viewer": "enrich.view.viewer",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from enrich.ledger.batch import Batch
+    from enrich.ledger.compaction import Saving
     from enrich.ledger.copy import Export, Part
     from enrich.ledger.costs import CostGroup
     from enrich.ledger.state import State
@@ -121,6 +122,7 @@ class Project:
         max_cost: float | None = None,
         by: datetime | None = None,
         exclude: Sequence[str] = (),
+        capacity: Mapping[str, float] | None = None,
     ) -> CommandResult[Plan]:
         """Returns what `run` would do with the named models, or all, in the same order. Spends
         nothing.
@@ -129,11 +131,17 @@ class Project:
         cannot be planned yet; its plan names that one in `after`. A model with a problem has no
         plan and does not stop the others: its problem is in `problems`, and raised if no plan is
         left.
+
+        With `capacity`, such as `{"rows": 1e8, "rows_per_second": 50, "hours": 24}`, each plan also
+        has what so many rows would take: see `enrich.pricing.capacity`.
         """
         from enrich.ledger.run import RunOptions
+        from enrich.pipeline.capacity import extend_plans
         from enrich.pipeline.forecast import foresee_models, pick_models
+        from enrich.pricing.capacity import Capacity
 
         # The same options as `run` has, or the plan would be of another run.
+        wanted = Capacity.of(capacity) if capacity else None
         flow = self._flow(names)
         picked = pick_models(flow, names, exclude)
         options = RunOptions.of(
@@ -145,6 +153,8 @@ class Project:
             by=by,
         )
         plans = foresee_models(flow, picked, provider, options)
+        if wanted is not None:
+            plans = extend_plans(self.files, plans, wanted)
         return CommandResult.of(plans, problems=flow.found.problems.values())
 
     def preview(
@@ -349,6 +359,15 @@ class Project:
         from enrich.pipeline import backup
 
         return backup.import_ledger(self.workspace, Path(folder), replace=replace)
+
+    def ledger_vacuum(self, *, dry_run: bool = False) -> Listed[Saving]:
+        """Do what `keep_files` says with the files of all batches that have been read, and compact
+        the ledger. Returns the bytes before and after; with `dry_run`, about what they would be,
+        and nothing is changed."""
+        from enrich.pipeline.vacuum import foresee_vacuum, vacuum_project
+
+        found = foresee_vacuum if dry_run else vacuum_project
+        return Listed(found(self.workspace))
 
     def sql(self, query: str) -> Rows:
         """Run a query on the warehouse; the ledger is attached as `ledger`, read-only.

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from enrich.manifest import backup, budget, config, data_test, prompt, reuse, sources
+from enrich.manifest import backup, budget, config, data_test, kept_files, prompt, reuse, sources
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import anthropic, gemini, local, mistral, openai, opening, registry
@@ -308,6 +308,13 @@ PROJECT = {
     ),
     "sources": said(
         "Files that models read as tables, by name.", named({"anyOf": [PATHS, SOURCE]})
+    ),
+    "keep_files": said(
+        "What becomes of the files of batches whose answers are in the ledger: a word, or after "
+        "how many days they are removed.",
+        one_of(kept_files.KEEP_WORDS),
+        {"type": "integer", "minimum": 1, "maximum": kept_files.MOST_DAYS},
+        default=kept_files.USUAL_WORD,
     ),
     "backup": said(
         "A folder that the ledger is exported to after each run that changed it.",

@@ -86,3 +86,11 @@ def plants(root: Path, server: Rehearsal, **more: Any) -> Path:
 def opened(root: Path, ears: Ears | None = None) -> Project:
     """The project in a folder, that never waits long for a lock."""
     return enrich.Project(root, talk=ears, lock_timeout=5, environment={})
+
+
+def keep_all(root: Path) -> Path:
+    """Have the files of batches kept as they are, for tests that look at them or read them anew."""
+    said = json.loads((root / "project.yml").read_text(encoding="utf-8"))
+    kept = json.dumps(said | {"keep_files": "all"})
+    (root / "project.yml").write_text(kept, encoding="utf-8")
+    return root

@@ -131,6 +131,8 @@ def test_a_project_in_any_folder(tmp_path: Path, server: Rehearsal, name: str) -
     states = {each["model"]: each for each in json.loads(command(root, "run", "--json"))}
     assert states["kinds"]["outcomes"] == {"ok": 4}
     assert states["seen"]["outcomes"] == {"ok": len(PICTURES)}
+    saved = json.loads(command(root, "ledger", "vacuum", "--json"))[0]["saved"]
+    assert saved > 0
     for words in (("status",), ("failures", "seen"), ("test",), ("cost",), ("ledger", "check")):
         command(root, *words)
     command(root, "history", "kinds", "--key", "1")

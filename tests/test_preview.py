@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
-from folders import PROMPT, opened, plants, settings, write
+from folders import PROMPT, keep_all, opened, plants, settings, write
 
 from enrich import cli
 from enrich.errors import EnrichError, OverBudget, ProjectError, ProviderError
@@ -147,7 +147,7 @@ def test_answers_that_were_lost_on_the_way_are_asked_again(tmp_path: Path) -> No
 def test_a_preview_that_was_killed_keeps_what_came_in(tmp_path: Path) -> None:
     """With its worker, in the middle of a line: whoever is next has the rest of it answered."""
     with Rehearsal() as server:
-        root = plants(tmp_path, server)
+        root = keep_all(plants(tmp_path, server))
         opened(root).preview("kinds")
         left(root)
         (results,) = root.glob(".enrich/chat/*/*/output.jsonl")
@@ -162,7 +162,7 @@ def test_a_preview_that_was_killed_keeps_what_came_in(tmp_path: Path) -> None:
 def test_a_preview_that_was_left_asks_nothing_else(tmp_path: Path) -> None:
     """Rows that were cancelled, or that no run ever asked, are not asked by reading it."""
     with Rehearsal(faults=Faults(batch_stuck=1)) as server:
-        root = plants(tmp_path, server)
+        root = keep_all(plants(tmp_path, server))
         opened(root).run(detach=True)
         opened(root).cancel()
         opened(root).status()
@@ -177,7 +177,7 @@ def test_a_preview_that_was_left_asks_nothing_else(tmp_path: Path) -> None:
 def test_a_first_preview_that_was_left(tmp_path: Path) -> None:
     """Of a model that was never run: `status` reads what came in, `plan` and `run` count on it."""
     with Rehearsal() as server:
-        root = plants(tmp_path, server)
+        root = keep_all(plants(tmp_path, server))
         opened(root).preview("kinds", limit=2)
         left(root)
         assert opened(root).status() == ()

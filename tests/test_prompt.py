@@ -88,7 +88,7 @@ def test_what_is_the_same_for_every_row_is_the_prefix(tmp_path: Path) -> None:
     """Two rows' requests differ only after the first cell begins."""
     with Rehearsal() as server:
         root = plants(tmp_path, server)
-        opened(root).run()
+        opened(root).run(detach=True)  # once it has been read, its request file is removed
         (path,) = (root / ".enrich" / "batches").glob("*/kinds-*.jsonl")
     bodies = [line.partition(b'"body":')[2] for line in path.read_bytes().splitlines()]
     (prefix,) = opened(root).sql("SELECT prefix FROM ledger.prompts").rows[0]

@@ -31,6 +31,7 @@ READING = {
     "debug": 0,
     "test": 0,
     "ledger check": 0,
+    "ledger vacuum --dry-run": 0,
     "sql FROM\tkinds --json": 0,
 }
 WRITING = (
@@ -41,6 +42,7 @@ WRITING = (
     "compare kinds",
     "evaluate kinds --labels plants",
     "ledger import COPY --replace",
+    "ledger vacuum",
     "sql CREATE\tTABLE\tx\tAS\tSELECT\t1",
 )
 UNPRIVILEGED = """

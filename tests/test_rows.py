@@ -41,7 +41,8 @@ def project_of(root: Path, server: Rehearsal, rows: list[dict[str, Any]], key: s
             f"CREATE TABLE source AS SELECT {columns}",
             {name: [row[name] for row in rows] for name in rows[0]},
         )
-    write(root, {"project.yml": settings(server), "models/m.sql": "SELECT * FROM source"})
+    kept = json.dumps(json.loads(settings(server)) | {"keep_files": "all"})
+    write(root, {"project.yml": kept, "models/m.sql": "SELECT * FROM source"})
     write(
         root,
         {

@@ -10,7 +10,7 @@ back; 130 Ctrl-C.
     running     init, seed, compile, plan, run, status, cancel
     judging     preview, compare, evaluate, test, failures, history
     looking     list, graph, cost, sql, debug
-    keeping     ledger check, ledger export, ledger import
+    keeping     ledger check, ledger export, ledger import, ledger vacuum
     rehearsing  rehearse
     viewing     view, review
 """
@@ -54,7 +54,7 @@ SUMMARIES = {
     "graph": "Draw which model reads which.",
     "history": "Show the life of one row.",
     "init": "Create a small project that runs as it is.",
-    "ledger": "Check, export or import what was paid for.",
+    "ledger": "Check, export, import or compact what was paid for.",
     "list": "List the models in the order they run.",
     "plan": "Show what a run would ask, why, and what it would cost.",
     "preview": "Answer a few rows now, beside their inputs.",

@@ -14,13 +14,14 @@ from enrich.cli.options import json_option
 
 @click.group("ledger")
 def ledger_group() -> None:
-    """Check the ledger, export it, or import an export.
+    """Check the ledger, export it, import an export, or compact it.
 
     \b
     Example:
       enrich ledger check
       enrich ledger export backups/monday
       enrich ledger import backups/monday --replace
+      enrich ledger vacuum
     """
 
 
@@ -95,3 +96,27 @@ def ledger_import_command(context: Context, folder: str, replace: bool) -> None:
         if aside is not None:
             sys.stderr.write(f"the old ledger is kept as {aside.name}\n")
         sys.stderr.write("\nnext:\n  enrich status\n")
+
+
+@ledger_group.command("vacuum")
+@click.option("--dry-run", is_flag=True, help="Only show about how much would be saved.")
+@json_option
+@click.pass_obj
+def ledger_vacuum_command(context: Context, dry_run: bool, as_json: bool) -> None:
+    """Compact the ledger, and the files of batches whose answers are in it.
+
+    No answer is removed from the ledger. Files become what keep_files in project.yml says.
+
+    \b
+    Example:
+      enrich ledger vacuum --dry-run
+      enrich ledger vacuum
+    """
+    from enrich import report
+
+    with context.open_project() as project:
+        savings = project.ledger_vacuum(dry_run=dry_run)
+    if as_json:
+        report.print_savings_json(savings)
+    else:
+        report.print_savings(savings, foreseen=dry_run)

@@ -112,11 +112,19 @@ def compile_command(
 
 @click.command("plan")
 @run_options
+@click.option(
+    "--capacity",
+    multiple=True,
+    metavar="KEY=NUMBER",
+    help="Also show what more rows would take: rows_per_second=50 of a node, and rows, nodes or "
+    "hours, usd_per_hour of a node. Commas join several.",
+)
 @json_option
 @click.pass_obj
 def plan_command(
     context: Context,
     names: tuple[str, ...],
+    capacity: tuple[str, ...],
     as_json: bool,
     **arguments: Unpack[RunArguments],
 ) -> None:
@@ -126,11 +134,13 @@ def plan_command(
     Example:
       enrich plan movies_categories
       enrich plan --provider openai
+      enrich plan --capacity rows=100000000,rows_per_second=50,hours=24,usd_per_hour=2.5
     """
     from enrich import report
+    from enrich.pricing.capacity import parse_capacity
 
     with context.open_project() as project:
-        plans = project.plan(*names, **arguments)
+        plans = project.plan(*names, capacity=parse_capacity(capacity), **arguments)
     (report.print_plans_json if as_json else report.print_plans)(plans)
     if plans.problems:
         report.print_error(plans.problems[0])

@@ -44,6 +44,10 @@ OVERDUE_AFTER = timedelta(hours=26)
 offered."""
 
 
+BATCHES_FOLDER = "batches"
+"""Where the files of batches are, in the folder of working files."""
+
+
 QUEUE_FULL = "token_limit_exceeded"
 """OpenAI's code for a batch that failed because its queue was full. None of it was run, and the
 same file can be submitted again."""
@@ -196,7 +200,7 @@ def check_owner(provider: Provider, batch: Batch) -> None:
 
 def make_batch_folder(files: DatabaseFiles, batch: Batch) -> Path:
     """Returns the folder of a batch's request and result files, and creates it if necessary."""
-    return make_folder(files.work, "batches", batch.id)
+    return make_folder(files.work, BATCHES_FOLDER, batch.id)
 
 
 def name_request_file(batch: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 from enrich.db.alias import list_logs
 from enrich.db.complaint import DISK_FULL
 from enrich.db.creation import keep_private
+from enrich.db.disk import sync_to_disk
 from enrich.db.files import LEDGER_ROW_GROUP
 from enrich.db.quote import quote_name
 from enrich.errors import Damaged, DatabaseError, DiskError, ProjectError
+from enrich.ledger.tables import allow_folders, check_ledger_exists, list_tables, quote_ledger_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -125,10 +126,10 @@ def check_ledger(files: DatabaseFiles) -> tuple[Part, ...]:
 
     Raises Damaged if the ledger cannot be opened at all.
     """
-    _check_ledger_exists(files)
+    check_ledger_exists(files)
     with files.open_ledger("read") as database:
         found = {
-            name: _check_table(database, name, columns) for name, columns in _list_tables(database)
+            name: _check_table(database, name, columns) for name, columns in list_tables(database)
         }
         # References to a row that cannot be read would all be reported as missing.
         readable = not any(part.unread for part in found.values())
@@ -140,12 +141,6 @@ def check_ledger(files: DatabaseFiles) -> tuple[Part, ...]:
     return tuple(found.values())
 
 
-def _check_ledger_exists(files: DatabaseFiles) -> None:
-    if not files.ledger.exists():
-        hint = "the first run creates it; to restore an export: enrich ledger import DIR"
-        raise ProjectError(f"there is no ledger: {files.ledger}", hint=hint)
-
-
 def _find_dangling(database: Ledger) -> list[tuple[Any, ...]]:
     try:
         return database.call("ledger_references")
@@ -153,25 +148,11 @@ def _find_dangling(database: Ledger) -> list[tuple[Any, ...]]:
         return []
 
 
-def _list_tables(database: Ledger) -> list[tuple[str, dict[str, str]]]:
-    """Returns the ledger's tables, those of models as `inputs.NAME`, and the types of their
-    columns."""
-    return [
-        (name, dict(zip(columns, kinds, strict=True)))
-        for name, columns, kinds in database.call("ledger_tables")
-    ]
-
-
-def _quote_table(table: str) -> str:
-    schema, _, name = table.rpartition(".")
-    return quote_name("ledger", schema or "main", name)
-
-
 def _check_table(database: Ledger, table: str, columns: Mapping[str, str]) -> Part:
     """Read a whole table; if that fails, read it in pieces to find out how much is left of it."""
     # The hash makes DuckDB read every value: count(*) alone is answered from metadata.
     listed = ", ".join(quote_name(column) for column in columns)
-    query = f"SELECT count(*), bit_xor(hash({listed})) FROM {_quote_table(table)}"
+    query = f"SELECT count(*), bit_xor(hash({listed})) FROM {quote_ledger_table(table)}"
     try:
         rows = int(database.fetch_one(query)[0])
     except Damaged:
@@ -183,9 +164,10 @@ def _check_table(database: Ledger, table: str, columns: Mapping[str, str]) -> Pa
     for (column,) in database.call("ledger_keys", table=table):
         name = quote_name(column)
         try:  # with a constant DuckDB scans the table, and the index would not be read
-            for (key,) in database.execute(f"SELECT {name} FROM {_quote_table(table)}"):
+            for (key,) in database.execute(f"SELECT {name} FROM {quote_ledger_table(table)}"):
                 database.execute(
-                    f"SELECT 1 FROM {_quote_table(table)} WHERE {name} = (SELECT $key)", key=key
+                    f"SELECT 1 FROM {quote_ledger_table(table)} WHERE {name} = (SELECT $key)",
+                    key=key,
                 )
         except Damaged:
             return Part(table=table, rows=rows, faults=("its index is damaged, its rows are not",))
@@ -201,7 +183,9 @@ def _read_in_pieces(
     of rows. Returns how many rows were read, and how many could not be.
     """
     try:
-        (most,) = database.fetch_one(f"SELECT coalesce(max(rowid), -1) FROM {_quote_table(table)}")
+        (most,) = database.fetch_one(
+            f"SELECT coalesce(max(rowid), -1) FROM {quote_ledger_table(table)}"
+        )
     except Damaged:  # nothing of the table can be found without its row ids
         most = -1
     rows, unread = 0, 0
@@ -225,7 +209,7 @@ def write_export(files: DatabaseFiles, folder: Path, *, skip_damaged: bool = Fal
     `skip_damaged` leaves out rows that cannot be read; the manifest counts them. Raises DiskError
     if the folder cannot be written, and Damaged if a table cannot be read without `skip_damaged`.
     """
-    _check_ledger_exists(files)
+    check_ledger_exists(files)
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         hint = "name a folder that does not exist yet"
@@ -239,9 +223,9 @@ def write_export(files: DatabaseFiles, folder: Path, *, skip_damaged: bool = Fal
             manifest = _write_tables(files, draft, skip_damaged=skip_damaged)
             (draft / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
         for path in (*draft.rglob("*"), draft):
-            _sync_to_disk(path)
+            sync_to_disk(path)
         draft.rename(folder)
-        _sync_to_disk(folder.parent)
+        sync_to_disk(folder.parent)
     except OSError as problem:
         with suppress(OSError):
             _remove_folder(draft)
@@ -260,28 +244,13 @@ def _remove_folder(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def _sync_to_disk(path: Path) -> None:
-    """Flush a file or folder to disk, so that a power failure after a rename leaves it complete."""
-    # Windows cannot open a folder as a file.
-    if sys.platform == "win32" and path.is_dir():
-        return
-    # On Windows, FlushFileBuffers needs a file that was opened for writing (GENERIC_WRITE).
-    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:  # some file systems, such as network mounts, do not support it
-        pass
-    finally:
-        os.close(descriptor)
-
-
 def _write_tables(files: DatabaseFiles, draft: Path, *, skip_damaged: bool) -> dict[str, Any]:
     """Write the tables to a folder. Returns its manifest."""
     tables: dict[str, Any] = {}
-    reaching = _allow_folders(files, draft)
+    reaching = allow_folders(files, draft)
     with reaching.open_ledger("read") as database:
         identity, state = _read_identity(database), hash_ledger(database)
-        for name, columns in _list_tables(database):
+        for name, columns in list_tables(database):
             path = draft / _name_file(name)
             lost = _write_table(database, name, columns, path, skip_damaged=skip_damaged)
             # Counted in the file: it is what the next import will find.
@@ -316,12 +285,6 @@ def hash_ledger(database: Ledger) -> str:
     return ""
 
 
-def _allow_folders(files: DatabaseFiles, *folders: Path) -> DatabaseFiles:
-    """Returns the same databases for a DuckDB that may also open these folders."""
-    # A DuckDB that has been started cannot be allowed more, so these files start one of their own.
-    return replace(files, reach=folders, attached=())
-
-
 def _name_file(table: str) -> str:
     # In a folder of their own, because a model can have the name of one of the ledger's tables.
     model = table.removeprefix(INPUTS_PREFIX)
@@ -339,7 +302,7 @@ def _write_table(
     """Write a table as Parquet. Returns how many of its rows are missing from the file, and how
     many are in it without one of the OPTIONAL_COLUMNS."""
     parts = {column: _render_column(database, name, column, columns[column]) for column in columns}
-    query = f"SELECT {', '.join(parts.values())} FROM {_quote_table(name)}"
+    query = f"SELECT {', '.join(parts.values())} FROM {quote_ledger_table(name)}"
     target = "TO $path (FORMAT parquet, COMPRESSION zstd)"
     try:
         database.execute(f"COPY ({query}) {target}", path=path)
@@ -360,7 +323,7 @@ def _write_table(
             if not lost:
                 raise
         listed = (f"NULL AS {quote_name(c)}" if c in lost else parts[c] for c in columns)
-        most = f"SELECT {', '.join(listed)} FROM {_quote_table(name)}{piece}"
+        most = f"SELECT {', '.join(listed)} FROM {quote_ledger_table(name)}{piece}"
         (many,) = database.fetch_one(f"{insert} {most}")
         incomplete += int(many)
         return int(many)
@@ -377,7 +340,9 @@ def _find_unreadable(
     lost = set()
     for column in OPTIONAL_COLUMNS.get(table, frozenset()) & columns.keys():
         try:
-            database.execute(f"SELECT max({quote_name(column)}) FROM {_quote_table(table)}{piece}")
+            database.execute(
+                f"SELECT max({quote_name(column)}) FROM {quote_ledger_table(table)}{piece}"
+            )
         except Damaged:
             lost.add(column)
     return lost
@@ -387,7 +352,7 @@ def _render_column(database: Ledger, table: str, column: str, kind: str) -> str:
     """Returns a column as Parquet can hold it: lossy types as text, inside a key as well."""
     name = quote_name(column)
     if column == "key" and table.startswith(INPUTS_PREFIX):
-        fields = database.describe(f"SELECT unnest({name}) FROM {_quote_table(table)}")
+        fields = database.describe(f"SELECT unnest({name}) FROM {quote_ledger_table(table)}")
         parts = (
             f"{quote_name(field)} := {_render_storable(f'{name}.{quote_name(field)}', of)}"
             for field, of in fields.items()
@@ -474,10 +439,10 @@ def restore_export(
     try:
         for path in (draft, *list_logs(draft)):
             path.unlink(missing_ok=True)
-        target = replace(_allow_folders(files, folder), ledger=draft)
+        target = replace(allow_folders(files, folder), ledger=draft)
         with target.open_ledger() as database, database.transaction():
             _fill_tables(database, folder, said["tables"])
-        _sync_to_disk(draft)
+        sync_to_disk(draft)
         return _replace_ledger(files, draft)
     except OSError as problem:
         message = f"{files.ledger} cannot be written: {problem.strerror}"
@@ -508,15 +473,15 @@ def _is_empty(files: DatabaseFiles) -> bool:
     """Whether every table of the ledger is empty, apart from its identity."""
     with files.open_ledger("read") as database:
         return not any(
-            database.fetch_one(f"SELECT count(*) FROM {_quote_table(name)}")[0]
-            for name, _ in _list_tables(database)
+            database.fetch_one(f"SELECT count(*) FROM {quote_ledger_table(name)}")[0]
+            for name, _ in list_tables(database)
             if name != "identity"
         )
 
 
 def _fill_tables(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> None:
     """Fill the tables of a new ledger, and create those of models."""
-    there = dict(_list_tables(database))
+    there = dict(list_tables(database))
     for name, said in tables.items():
         # A newer enrich may have added columns or tables, which would be lost here.
         unknown = sorted(said["columns"].keys() - there.get(name, said["columns"]).keys())
@@ -534,15 +499,17 @@ def _fill_tables(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> N
         query = f"SELECT {casts} FROM read_parquet($path)"
         # By name, because the export of an older enrich lacks the columns added since.
         if name in there:
-            database.execute(f"DELETE FROM {_quote_table(name)}")
+            database.execute(f"DELETE FROM {quote_ledger_table(name)}")
             database.execute(
-                f"INSERT INTO {_quote_table(name)} BY NAME {query}", path=folder / _name_file(name)
+                f"INSERT INTO {quote_ledger_table(name)} BY NAME {query}",
+                path=folder / _name_file(name),
             )
         else:
             database.execute(
-                f"CREATE TABLE {_quote_table(name)} AS {query}", path=folder / _name_file(name)
+                f"CREATE TABLE {quote_ledger_table(name)} AS {query}",
+                path=folder / _name_file(name),
             )
-        (rows,) = database.fetch_one(f"SELECT count(*) FROM {_quote_table(name)}")
+        (rows,) = database.fetch_one(f"SELECT count(*) FROM {quote_ledger_table(name)}")
         if rows != said["rows"]:
             message = f"{folder} is damaged: {name} has {rows:,} rows, not {said['rows']:,}"
             raise DiskError(message, hint=EXPORT_AGAIN_HINT)
@@ -568,7 +535,7 @@ def _replace_ledger(files: DatabaseFiles, draft: Path) -> Path | None:
                 _give_second_name(log, kept)
                 log.unlink()  # DuckDB would replay it into the new ledger
     draft.replace(ledger)
-    _sync_to_disk(ledger.parent)
+    sync_to_disk(ledger.parent)
     return aside
 
 

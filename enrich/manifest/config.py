@@ -12,6 +12,7 @@ from enrich.db.creation import STORAGE_VERSION as DEFAULT_STORAGE
 from enrich.errors import DiskError, ProjectError, nearest
 from enrich.manifest.backup import Backup
 from enrich.manifest.budget import PROJECT_BUDGETS, Budget
+from enrich.manifest.kept_files import FileRule
 from enrich.manifest.reviews import REVIEWS_FOLDER
 from enrich.manifest.settings import YamlSettings
 from enrich.manifest.sources import read_attached, read_sources
@@ -49,6 +50,7 @@ PROJECT_KEYS = (
     "attach",
     "sources",
     "backup",
+    "keep_files",
 )
 RETRYABLE_OUTCOMES = ("error", "expired", "missing", "invalid", "truncated", "refused")
 # By default not `truncated`, which ends at the same limit again, nor `refused`: the llm would most
@@ -65,7 +67,8 @@ class Config:
     `retry` lists the outcomes after which a row is asked again, up to `max_attempts` times in all.
     `tests` are the folders of SQL tests. `variables` are for SQL and templates. `seed_options` say
     how the files of seeds are read. `storage` is the storage version of a new warehouse. `backup`
-    says where the ledger is exported to after each run.
+    says where the ledger is exported to after each run, `keep_files` what becomes of the files of
+    batches that have been read.
     """
 
     root: Path
@@ -90,6 +93,7 @@ class Config:
     attached: tuple[AttachedDatabase, ...]
     sources: tuple[Source, ...]
     backup: Backup | None
+    keep_files: FileRule
 
     @property
     def work(self) -> Path:
@@ -157,6 +161,7 @@ class Config:
             attached=read_attached(settings, open_access=reach is None),
             sources=read_sources(settings, root=root, open_access=reach is None),
             backup=Backup.from_settings(settings, root),
+            keep_files=FileRule.from_settings(settings),
         )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from enrich.errors import EnrichError, Locked
 from enrich.ledger import copy
 from enrich.ledger.batch import list_unread
+from enrich.ledger.compaction import measure_used
 from enrich.ledger.queue import list_waiting
 from enrich.manifest import selection
 from enrich.pipeline.finding import Finding
@@ -41,6 +42,8 @@ REQUIRED_PACKAGES = ("enrich", "duckdb", "sqlglot", "openai", "click", "rich")
 OPTIONAL_PACKAGES = {"xllamacpp": "pip install 'enrich[local]' for the embedded llm"}
 LOW_DISK_BYTES = 1_000_000_000
 """Free bytes below which the disk gets a warning."""
+MUCH_UNUSED_BYTES = 50_000_000
+"""Unused bytes of the ledger that are worth a word, if they are more than a third of it."""
 
 
 def check_versions() -> Iterator[Finding]:
@@ -129,8 +132,14 @@ def _check_database(flow: Flow, name: str, path: Path) -> Finding:
         return Finding(what=name, verdict="warn", detail=problem.message, hint=problem.hint)
     except EnrichError as problem:
         return _report_failure(name, problem)
-    size = f"{path.stat().st_size / 1e6:,.1f} MB"
-    return Finding(what=name, verdict="ok", detail=f"{path.name}, {size}, not locked")
+    size = path.stat().st_size
+    detail = f"{path.name}, {size / 1e6:,.1f} MB, not locked"
+    unused = size - measure_used(files) if name == "ledger" else 0
+    if unused > max(MUCH_UNUSED_BYTES, size / 3):
+        hint = "enrich ledger vacuum gives that back to the disk"
+        detail = f"{detail}, of which {unused / 1e6:,.1f} MB are unused"
+        return Finding(what=name, verdict="warn", detail=detail, hint=hint)
+    return Finding(what=name, verdict="ok", detail=detail)
 
 
 def _check_batches(flow: Flow) -> Iterator[Finding]:

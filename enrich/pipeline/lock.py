@@ -12,6 +12,8 @@ from enrich.errors import DiskError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from filelock import FileLock
+
     from enrich.db.files import DatabaseFiles
 
 
@@ -21,23 +23,51 @@ def hold_project(files: DatabaseFiles) -> Iterator[None]:
 
     Raises DiskError if the lock file cannot be created or locked.
     """
-    from filelock import FileLock, Timeout
-
-    # The file's name is older than this module: two versions of enrich must exclude each other.
-    lock = FileLock(make_folder(files.work) / "turn.lock", mode=0o600)
+    lock = _name_lock(files)
     # Tried without waiting first, so that a wait is announced.
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+    if not _take_now(lock):
         # Without a timeout: a turn is short, and a process that dies frees its lock.
         files.say("another enrich process is working in this project; waiting for it to finish")
         lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def hold_if_free(files: DatabaseFiles) -> Iterator[bool]:
+    """Hold the project's lock, unless another process does; yields whether it is held.
+
+    Raises DiskError if the lock file cannot be created or locked.
+    """
+    lock = _name_lock(files)
+    is_held = _take_now(lock)
+    try:
+        yield is_held
+    finally:
+        if is_held:
+            lock.release()
+
+
+def _name_lock(files: DatabaseFiles) -> FileLock:
+    from filelock import FileLock
+
+    # The file's name is older than this module: two versions of enrich must exclude each other.
+    return FileLock(make_folder(files.work) / "turn.lock", mode=0o600)
+
+
+def _take_now(lock: FileLock) -> bool:
+    """Whether the lock was free, and is held now."""
+    from filelock import Timeout
+
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
     except OSError as problem:
         message = f"{lock.lock_file} cannot be locked: {problem.strerror}"
         raise DiskError(
             message, hint="check the permissions of the file and its folder"
         ) from problem
-    try:
-        yield
-    finally:
-        lock.release()
+    return True

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from enrich.manifest.model import ModelKind
+    from enrich.pricing.capacity import Projection
     from enrich.pricing.estimate import Estimate
     from enrich.pricing.price import Price
 
@@ -111,8 +112,8 @@ class Plan:
     `settled`: every row stands for the same request as before and has its answer. `held_back` says
     why the latest run failed. `pack` rows share a request (0: each has its own); `alone` is what
     they would take if each had. `copied` is what rows would take whose answers are copied.
-    `fallbacks` are the llms after `llm`; all figures include what they are asked now. `notes` are
-    warnings.
+    `fallbacks` are the llms after `llm`; all figures include what they are asked now. `capacity` is
+    what more rows would take, if that was asked for. `notes` are warnings.
     """
 
     SHOWN: ClassVar = ("model", "rows", "requests", "batches", "estimate", "llm", "after")
@@ -143,6 +144,7 @@ class Plan:
     alone: Estimate | None = None
     copied: Estimate | None = None
     fallbacks: tuple[Fallback, ...] = ()
+    capacity: Projection | None = None
     notes: tuple[str, ...] = ()
 
     def with_notes(self, unstable: tuple[str, ...], prices: OtherPrices) -> Plan:

@@ -13,6 +13,7 @@ from enrich.pipeline.lock import hold_project
 from enrich.pipeline.preview import Preview, preview_rows, settle_previews
 from enrich.pipeline.remedy import find_remedy
 from enrich.pipeline.seed import load_seeds
+from enrich.pipeline.upkeep import tidy_project
 from enrich.providers.capabilities import choose_now, read_notice
 
 if TYPE_CHECKING:
@@ -88,5 +89,6 @@ def _suggest_remedy(flow: Flow, model: Model, provider: Provider) -> Iterator[No
 
 def _finish_sample(flow: Flow, notice: str) -> None:
     back_up(flow.workspace)
+    tidy_project(flow.workspace)
     if notice:
         flow.listener.say(notice)

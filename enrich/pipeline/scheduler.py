@@ -39,6 +39,7 @@ from enrich.pipeline.release import find_tests, publish_models, refresh_books, r
 from enrich.pipeline.run import start_run
 from enrich.pipeline.seed import load_seeds
 from enrich.pipeline.turn import advance_batches
+from enrich.pipeline.upkeep import USUAL_BACKLOG, tidy_files, tidy_project
 from enrich.providers.capabilities import read_notice
 
 if TYPE_CHECKING:
@@ -77,9 +78,15 @@ def run_models(
         _report_spending(flow, names)
         _raise_problem(flow, names)  # last, so that the other models are finished
     except EnrichError:
-        back_up(flow.workspace)  # other models may have been answered
+        _end_command(flow)  # other models may have been answered
         raise
+    _end_command(flow)
+
+
+def _end_command(flow: Flow) -> None:
+    """Back up the ledger, and then tidy up after batches that are in it."""
     back_up(flow.workspace)
+    tidy_project(flow.workspace)
 
 
 def _take_turns(flow: Flow, names: set[str], command: str, *, detach: bool) -> None:
@@ -157,7 +164,7 @@ def follow_batches(flow: Flow) -> None:
     """Take one turn and report what went wrong in it, without raising it."""
     with hold_project(flow.files):
         turn = take_turn(flow)
-    back_up(flow.workspace)
+    _end_command(flow)
     # One outage is the trouble of many batches.
     for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for _, t in turn.troubles):
         flow.listener.say(sentence)
@@ -207,6 +214,8 @@ def _advance_and_publish(flow: Flow) -> Turn:
     _publish(flow, unpublished)
     if turn.read or unpublished:
         refresh_books(flow)
+    if turn.read:
+        tidy_files(flow.workspace, most=len(turn.read) + USUAL_BACKLOG)
     if turn.planned:
         listener.say(f"{turn.planned:,} requests are asked again")
     if turn.replanned:  # after the batches had been listed

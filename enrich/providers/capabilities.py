@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from uuid import uuid4
 
+from enrich.db.disk import remove_whole
 from enrich.errors import ProviderError
 from enrich.providers import Timing
 
@@ -133,6 +135,16 @@ class KeepsTime(Protocol):
         """How long to wait."""
 
 
+@runtime_checkable
+class LeavesFiles(Protocol):
+    """Keeps files of its batches on this machine."""
+
+    def leftovers(self, remote: str, file: str, *, fetched: bool) -> tuple[Path, ...]:
+        """Returns the files and folders, there or not, that only the batch `remote`, made from the
+        upload `file`, had a use for. It has ended, and nobody will ask about it again. If its
+        results were not `fetched`, what has answers in it is not among them."""
+
+
 def choose_now(provider: Provider) -> Provider:
     """Returns the same provider, called `NAME:now`, which answers batches at once. Raises
     ProviderError if it cannot."""
@@ -163,6 +175,19 @@ def answer_now(provider: Provider, requests: Path, results: Path) -> None:
         raise ProviderError(remote.error, hint="`enrich debug` checks the setup")
     for file in remote.files:
         now.fetch(file, results)
+    for path in list_leftovers(now, remote.id, "", fetched=True):
+        with suppress(OSError):  # a worker that is about to exit may still hold its lock
+            remove_whole(path)
+
+
+def list_leftovers(
+    provider: Provider, remote: str, file: str, *, fetched: bool
+) -> tuple[Path, ...]:
+    """Returns what a provider keeps on this machine of a batch that has been read; nothing if it
+    does not say."""
+    if not isinstance(provider, LeavesFiles):
+        return ()
+    return provider.leftovers(remote, file, fetched=fetched)
 
 
 def set_allowance(provider: Provider, intent: str, usd: float, price: Price) -> None:

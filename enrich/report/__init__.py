@@ -8,7 +8,7 @@ rows      the result of a query, what has been spent, the bill of a rehearsal
 states    the state of the models, and what to type next
 plans     what a run would do, and why
 graphs    the models as a list, as a tree and as a diagram
-parts     the tables of the ledger, intact or damaged
+parts     the tables of the ledger, intact or damaged, and what a vacuum saves
 answers   answers beside their rows, beside other answers, and over time
 reviews   what reviews say about a table, and examples made of them
 verdicts  the results of tests, evaluations and `debug`
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
         print_preview_json,
     )
     from enrich.report.graphs import print_graph, print_mermaid, print_models, print_models_json
-    from enrich.report.parts import print_export, print_ledger_damage, print_parts, print_parts_json
+    from enrich.report.parts import (
+        print_export,
+        print_ledger_damage,
+        print_parts,
+        print_parts_json,
+        print_savings,
+        print_savings_json,
+    )
     from enrich.report.plans import print_plans, print_plans_json
     from enrich.report.reviews import print_examples
     from enrich.report.rows import (
@@ -88,6 +95,8 @@ __all__ = [
     "print_preview_json",
     "print_rows",
     "print_rows_json",
+    "print_savings",
+    "print_savings_json",
     "print_states",
     "print_states_json",
     "print_tests",
@@ -120,6 +129,8 @@ _HOMES = {
     "print_next_steps": "states",
     "print_parts": "parts",
     "print_parts_json": "parts",
+    "print_savings": "parts",
+    "print_savings_json": "parts",
     "print_plans": "plans",
     "print_plans_json": "plans",
     "print_preview": "answers",

@@ -1,10 +1,11 @@
-"""Parts: the tables of the ledger, intact or damaged, and their export."""
+"""Parts: the tables of the ledger, intact or damaged, their export, and what a vacuum saves."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from enrich.db.disk import format_bytes
 from enrich.report.safe import clean_text, format_json, write_stderr, write_stdout
 from enrich.report.text import print_table
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from enrich.ledger.compaction import Saving
     from enrich.ledger.copy import Export, Part
 
 
@@ -49,3 +51,26 @@ def print_export(export: Export) -> None:
             write_stderr(
                 f"{each.table}: {each.incomplete:,} rows lack a value that could not be read\n"
             )
+
+
+def print_savings(savings: Sequence[Saving], *, foreseen: bool) -> None:
+    """Print what a vacuum has saved, or about what it would save."""
+    sizes = [(each.what, each.before, each.after) for each in savings]
+    sizes.append(("in total", sum(e.before for e in savings), sum(e.after for e in savings)))
+    about = "about " if foreseen else ""
+    cells = [
+        [
+            what,
+            format_bytes(before),
+            about + format_bytes(after),
+            f"{about}{format_bytes(before - after)} ({(before - after) / (before or 1):.0%})",
+        ]
+        for what, before, after in sizes
+    ]
+    print_table(["", "before", "after", "saved"], cells, right={1, 2, 3})
+
+
+def print_savings_json(savings: Sequence[Saving]) -> None:
+    """Print one JSON array."""
+    listed = [asdict(each) | {"saved": each.saved} for each in savings]
+    write_stdout(format_json(listed, indent=2) + "\n")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from enrich.db.disk import format_bytes
 from enrich.pricing.price import format_usd
 from enrich.report.safe import clean_text, format_json, write_stdout
-from enrich.report.text import format_bytes, open_console, print_diff
+from enrich.report.text import open_console, print_diff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from enrich.pipeline.plan import Plan
+    from enrich.pricing.capacity import Projection
     from enrich.pricing.estimate import Estimate
 
 STATE_HINTS = {
@@ -60,6 +62,8 @@ def _print_plan(console: Console, plan: Plan) -> None:
         table.add_column(justify=side, no_wrap=True)
     table.add_column(overflow="fold")
     for cells in _list_figures(plan):
+        table.add_row(*map(clean_text, cells))
+    for cells in _list_projection(plan.capacity, plan.provider) if plan.capacity else ():
         table.add_row(*map(clean_text, cells))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
     for note in plan.notes:
@@ -119,6 +123,29 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
         yield "first", f"{plan.first:,}", "requests are sent first, to see what they cost"
     if plan.paid < plan.requests:
         yield "within budget", f"{plan.paid:,}", f"requests: {plan.budget} pays for no more"
+
+
+def _list_projection(found: Projection, provider: str) -> Iterator[tuple[str, str, str]]:
+    """Yields a name, a figure and a note for each line of what more rows would take."""
+    each = found.rows / (found.nodes * found.hours * 3600)
+    yield f"for {found.rows:,.0f} rows", "", ""
+    yield "  nodes", f"{found.nodes:,}", f"at {each:,.4g} rows a second each"
+    yield "  hours", f"{found.hours:,.2f}", f"{found.hours / 24:,.1f} days" * (found.hours >= 48)
+    tokens = f"{format_usd(found.tokens_usd)} for tokens"
+    if found.usd is None:
+        tokens = f"without tokens: set their price under `prices:` of '{provider}'"
+    nodes = f"{format_usd(found.nodes_usd)} for nodes" if found.nodes_usd else ""
+    cost = found.nodes_usd if found.usd is None else found.usd
+    yield "  cost", format_usd(cost), ", ".join(filter(None, (tokens, nodes)))
+    size = {name: format_bytes(round(bytes_)) for name, bytes_ in found.storage.items()}
+    kept = sum(found.storage[name] for name in ("ledger", "table", "compressed"))
+    note = f"ledger {size['ledger']}, table {size['table']}, results {size['compressed']}"
+    answers = found.sizes.answers
+    basis = f"as seen in {answers:,} answers" if answers else "a rule of thumb"
+    yield "  storage", format_bytes(round(kept)), f"{note}; {basis}"
+    open_ = format_bytes(round(found.storage["requests"] + found.storage["results"]))
+    note = f"requests {size['requests']}, results {size['results']}, as long as batches are open"
+    yield "  at most more", open_, note
 
 
 def _describe_tokens(estimate: Estimate) -> str:

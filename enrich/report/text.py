@@ -73,18 +73,6 @@ def format_cost(cost: float | None) -> str:
     return "unknown" if cost is None else format_usd(cost)
 
 
-def format_bytes(count: int) -> str:
-    """Returns bytes as people read them, in powers of 1,000 as providers state their limits.
-
-    >>> format_bytes(999), format_bytes(1_500_000)
-    ('999 bytes', '1.5 MB')
-    """
-    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count:,} bytes"
-
-
 def print_diff(console: Console, diff: str) -> None:
     """Print a unified diff in its colors; nothing for an empty one."""
     from rich.text import Text

@@ -158,6 +158,12 @@ class AnthropicProvider(OpenAIProvider):
         """Ask for it; a batch that has ended is shown as it ended."""
         return super().cancel(remote) if is_here(remote) else self.batches.cancel(remote)
 
+    def leftovers(self, remote: str, file: str, *, fetched: bool) -> tuple[Path, ...]:
+        """The folder of a batch that was answered here, or else the upload that it was made of."""
+        if is_here(file):
+            return super().leftovers(remote, file, fetched=fetched)
+        return self.uploads.list_leftovers(file)
+
     def fetch(self, file: str, path: Path) -> None:
         """Stream a result file to `path`."""
         if is_here(file):

@@ -117,9 +117,14 @@ class Uploads:
 
     def find(self, file: str) -> Upload | None:
         """Returns the upload with this id; None if there is none."""
-        found = Upload(self.root / file)
+        paths = self.list_leftovers(file)
+        found = [Upload(path) for path in paths if (path / "note.json").is_file()]
+        return found[0] if found else None
+
+    def list_leftovers(self, file: str) -> tuple[Path, ...]:
+        """Returns the folder of an upload, there or not; nothing if the id is not one."""
         is_one = file.startswith(f"{UPLOAD_KIND}-") and "/" not in file and "\\" not in file
-        return found if is_one and (found.path / "note.json").is_file() else None
+        return (self.root / file,) if is_one else ()
 
     def list_all(self) -> list[Upload]:
         """Returns all uploads, the newest first."""

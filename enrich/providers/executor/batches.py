@@ -88,6 +88,18 @@ class FolderBatches:
         with self._translate_errors():
             Folder(self.root / batch).allow(allowance)
 
+    def list_leftovers(self, batch: str, *, fetched: bool) -> tuple[Path, ...]:
+        """Returns the folder of a batch and what lies beside it, unless it has not ended, or has
+        answers that were not `fetched`."""
+        folder = Folder(self.root / batch)
+        if not batch or Path(batch).name != batch:
+            return ()
+        with self._translate_errors():
+            if folder.exists and not (folder.state.ended and (fetched or folder.is_empty)):
+                return ()
+            drafts = self.root.glob(f".{batch}-*")  # left by a crash while it was created
+            return (folder.path, folder.allowance_file, *drafts)
+
     def _find_folder(self, batch: str) -> Folder:
         """Returns the folder of an existing batch. Raises ProviderError."""
         folder = Folder(self.root / batch)

@@ -109,6 +109,11 @@ class Folder:
         """Whether somebody has asked for the batch to be cancelled."""
         return (self.path / "cancel").exists()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no answers."""
+        return not self.output.exists() or not self.output.stat().st_size
+
     @classmethod
     def create(cls, root: Path, job: Job, requests: Path) -> Folder:
         """Creates the folder of a job below `root`, or returns the one that exists already."""
@@ -209,10 +214,11 @@ class Folder:
         """Says what the batch may cost, also before it exists; the worker looks now and then."""
         if allowance != self.allowance:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _write_json(self._allowance, asdict(allowance))
+            _write_json(self.allowance_file, asdict(allowance))
 
     @property
-    def _allowance(self) -> Path:
+    def allowance_file(self) -> Path:
+        """What the batch may cost."""
         # Beside the folder, because a worker starts with the folder, and must know by then.
         return self.path.with_suffix(".allowance.json")
 
@@ -220,7 +226,7 @@ class Folder:
     def allowance(self) -> Allowance | None:
         """What the batch may cost; None for any amount."""
         try:
-            text = _retry_sharing(self._allowance.read_bytes)
+            text = _retry_sharing(self.allowance_file.read_bytes)
         except FileNotFoundError:
             return None
         return Allowance.from_json(text)

@@ -181,6 +181,10 @@ class LocalProvider:
         """Asks the worker to stop; answers so far are kept."""
         return self.batches.cancel(remote)
 
+    def leftovers(self, remote: str, file: str, *, fetched: bool) -> tuple[Path, ...]:  # noqa: ARG002
+        """Returns the folder of a batch that has ended."""
+        return self.batches.list_leftovers(remote, fetched=fetched)
+
     def answering_now(self, name: str) -> LocalProvider:
         """Returns the same provider: it always answers at once."""
         same = copy(self)

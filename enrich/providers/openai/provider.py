@@ -236,6 +236,10 @@ class OpenAIProvider:
             return self.chat.batches.cancel(remote)
         return batches.request_cancel(self.connection, remote)
 
+    def leftovers(self, remote: str, file: str, *, fetched: bool) -> tuple[Path, ...]:  # noqa: ARG002
+        """The folder of a batch that was answered here."""
+        return self.chat.batches.list_leftovers(remote, fetched=fetched) if is_here(remote) else ()
+
     def fetch(self, file: str, path: Path) -> None:
         """Stream a result file to `path`."""
         if is_here(file):

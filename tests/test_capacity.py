@@ -1,0 +1,101 @@
+"""Capacity: a plan on paper is proportional to its rows, and says what it rests on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+from folders import opened, plants
+from hypothesis import given
+from hypothesis.strategies import floats, integers
+
+from enrich import cli
+from enrich.errors import ProjectError
+from enrich.pricing.capacity import Capacity, RowSizes, parse_capacity, project_rows
+from enrich.rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZES = RowSizes.of(request=900, tail=300, answer=150, ledger=None, answers=0)
+RATES = floats(0.01, 10_000)
+ROWS = integers(1, 10**11)
+
+
+@given(rate=RATES, rows=ROWS, hours=floats(0.1, 1_000), price=floats(0, 100))
+def test_nodes_are_done_in_time(rate: float, rows: int, hours: float, price: float) -> None:
+    """As many nodes as are needed and no more; however many, they cost the same."""
+    capacity = Capacity(rows_per_second=rate, hours=hours, usd_per_hour=price)
+    found = project_rows(capacity, rows=rows, usd_per_row=0.0, sizes=SIZES)
+    assert found.hours <= hours * (1 + 1e-9)
+    assert found.nodes == 1 or rate * 3600 * hours * (found.nodes - 1) < rows * (1 + 1e-9)
+    alone = Capacity(rows_per_second=rate, usd_per_hour=price)
+    one = project_rows(alone, rows=rows, usd_per_row=0.0, sizes=SIZES)
+    assert found.nodes_usd == pytest.approx(one.nodes_usd)
+
+
+@given(rows=ROWS, times=integers(2, 1_000), usd=floats(0, 1))
+def test_all_is_proportional(rows: int, times: int, usd: float) -> None:
+    """So many times the rows take so many times the hours, USD and bytes."""
+    capacity = Capacity(rows_per_second=20, nodes=3, usd_per_hour=1.5)
+    one = project_rows(capacity, rows=rows, usd_per_row=usd, sizes=SIZES)
+    more = project_rows(capacity, rows=rows * times, usd_per_row=usd, sizes=SIZES)
+    assert more.hours == pytest.approx(one.hours * times)
+    assert more.usd == pytest.approx((one.usd or 0) * times)
+    for name, size in one.storage.items():
+        assert more.storage[name] == pytest.approx(size * times)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("rows=5", "a capacity needs rows_per_second"),
+        ("rows_per_second=0", "'rows_per_second' must be a number above 0, not 0"),
+        ("rows_per_second=nan", "must be a number above 0, not nan"),
+        ("rows_per_second=1,nodes=1.5", "'nodes' must be a whole number above 0, not 1.5"),
+        ("rows_per_second=1,nodes=2,hours=3", "either nodes or hours"),
+        ("rows_per_seconds=1", "a capacity has no 'rows_per_seconds'"),
+        ("rows_per_second", "'rows_per_second' is not KEY=NUMBER"),
+        ("rows_per_second=fast", "is not KEY=NUMBER"),
+        ("rows_per_second=1,rows_per_second=2", "'rows_per_second' twice"),
+        ("", "'' is not KEY=NUMBER"),
+    ],
+)
+def test_what_is_no_capacity(words: str, said: str) -> None:
+    """One sentence, and a hint."""
+    with pytest.raises(ProjectError, match=said) as found:
+        Capacity.of(parse_capacity([words]))
+    assert found.value.hint
+
+
+def test_a_plan_on_paper(tmp_path: Path) -> None:
+    """By the estimate before anything is answered, by the answers afterwards, also with nothing to
+    ask; a plan without it is what it was."""
+    wanted: dict[str, Any] = {"rows": 1e8, "rows_per_second": 50, "hours": 24, "usd_per_hour": 2.5}
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        (before,) = opened(root).plan(capacity=wanted)
+        opened(root).run()
+    (after,) = opened(root).plan(capacity=wanted)
+    (plain,) = opened(root).plan()
+    assert plain.capacity is None
+    for plan in (before, after):
+        found = plan.capacity
+        assert found is not None
+        assert (found.rows, found.nodes) == (1e8, 24)
+        assert found.nodes_usd == pytest.approx(1e8 / 50 / 3600 * 2.5)
+        assert found.tokens_usd and found.tokens_usd > 0
+        assert found.storage["ledger"] == found.sizes.ledger * 1e8
+    assert (before.capacity and before.capacity.sizes.answers) == 0
+    assert (after.capacity and after.capacity.sizes.answers) == 4
+    runner = CliRunner()
+    words = ["--project", str(root), "plan", "--capacity", "rows=100000000,rows_per_second=50"]
+    shown = runner.invoke(cli.main, [*words, "--capacity", "hours=24,usd_per_hour=2.5"])
+    assert "for 100,000,000 rows" in shown.stdout
+    assert "as seen in 4 answers" in shown.stdout
+    (listed,) = json.loads(runner.invoke(cli.main, [*words, "--json"]).stdout)
+    assert listed["capacity"]["storage"].keys() >= {"requests", "results", "ledger", "table"}
+    wrong = runner.invoke(cli.main, [*words, "--capacity", "node=3"])
+    assert (wrong.exit_code, "did you mean 'nodes'?" in wrong.stderr) == (1, True)

@@ -381,8 +381,7 @@ class DatabaseFiles:
                 ) from None
             return
         try:
-            statement = f"ATTACH $path AS {quote_name(each.name)} ({each.option})"
-            database.execute(statement, path=each.path)
+            database.attach(each.path, each.name, each.option)
             open_files.callback(self._detach, each.name)
         # `from None` below and above: the cause would show the address in a traceback.
         except DatabaseError as problem:
@@ -431,7 +430,7 @@ class DatabaseFiles:
         with _ATTACHING:
             is_free = not _ATTACHED_FILES[file]
             try:
-                database.execute(f"ATTACH $path AS {quote_name(name)} ({option})", path=path)
+                database.attach(path, name, option)
                 _ATTACHED_FILES[file] += 1
                 open_files.callback(self._detach, name, file)
             except KeyboardInterrupt:

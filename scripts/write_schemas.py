@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from enrich.db import attached
 from enrich.manifest import backup, budget, config, data_test, prompt, reuse, sources
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
@@ -242,11 +243,12 @@ BACKUP = closed(
     required=["to"],
 )
 ATTACHED = closed(
-    ("path", "type"),
+    sources.ATTACH_KEYS,
     {
+        "data_path": said("Where a DuckLake keeps its files.", {"type": "string"}),
         "path": said("The database's file or address; may hold ${NAME}.", {"type": "string"}),
         "type": said(
-            "What kind of database it is.", one_of(sources.DATABASE_TYPES), default="duckdb"
+            "What kind of database it is.", one_of(attached.DATABASE_TYPES), default="duckdb"
         ),
     },
     required=["path"],

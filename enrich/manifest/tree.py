@@ -171,10 +171,11 @@ def parse_statements(sql: str) -> list[Any] | None:
     """Returns the statements of `sql` as DuckDB serializes them to JSON; None if it does not."""
     query = "SELECT json_serialize_sql($sql, skip_null := true, skip_empty := true)"
     row = _open_parser().cursor().execute(query, {"sql": sql}).fetchone()
-    found: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
+    text = str(row[0]) if row else '{"error": true}'
+    found: dict[str, Any] = json.loads(text)
     if found.get("error"):
         return None
-    if is_older(row[0]):
+    if is_older(text):
         modernize_tree(found, sql)
     return list(found["statements"])
 

@@ -188,8 +188,16 @@ class Flow:
             raise problem
 
     def check_upstream(self, model: Model) -> None:
-        """Raises EnrichError if a seed, source or model that this model reads is missing."""
+        """Raises EnrichError if a seed, source or model that this model reads is missing, or if it
+        reads a database that it may not."""
         self.check_seeds(model)
+        for each in self.config.attached:
+            if not each.readable and any(
+                n.startswith(f"{each.name.lower()}.") for n in model.reads
+            ):
+                message = f"{model.source}: models do not read the database '{each.name}'"
+                hint = f"set external_access: true, for DuckDB's extension for {each.type}"
+                raise InputError(message, hint=hint)
         for name in self.find_unbuilt(model):
             message = f"{model.source}: it reads '{name}', which has not been run yet"
             raise InputError(message, hint=f"enrich run +{model.name}")

@@ -7,7 +7,7 @@ takes one.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +31,7 @@ from enrich.ledger.run import Run
 from enrich.ledger.state import State
 from enrich.pipeline.backoff import Backoff
 from enrich.pipeline.backup import back_up
+from enrich.pipeline.deliver import deliver_copies, has_copies
 from enrich.pipeline.listener import Progress
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.preview import settle_previews
@@ -77,8 +78,11 @@ def run_models(
         _report_spending(flow, names)
         _raise_problem(flow, names)  # last, so that the other models are finished
     except EnrichError:
-        back_up(flow.workspace)  # other models may have been answered
+        # Other models may have been answered.
+        deliver_copies(flow, picked)
+        back_up(flow.workspace)
         raise
+    deliver_copies(flow, picked)
     back_up(flow.workspace)
 
 
@@ -157,6 +161,9 @@ def follow_batches(flow: Flow) -> None:
     """Take one turn and report what went wrong in it, without raising it."""
     with hold_project(flow.files):
         turn = take_turn(flow)
+    if has_copies(flow.config):
+        with suppress(EnrichError):  # what is wrong with the models has been reported
+            deliver_copies(flow, flow.graph.models.values())
     back_up(flow.workspace)
     # One outage is the trouble of many batches.
     for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for _, t in turn.troubles):

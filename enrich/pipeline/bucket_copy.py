@@ -1,0 +1,97 @@
+"""Bucket copies: a table as objects in an object storage, each replaced as a whole.
+
+An object storage renames nothing, so a reader may see some partitions as they were and others as
+they are until the manifest is written, which comes last. Partitions that have not changed are not
+written again, and those that are gone become files without rows, for DuckDB deletes no objects.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enrich.compiler import copies
+from enrich.db.quote import quote_name
+from enrich.errors import ProjectError
+from enrich.pipeline.staged import COPY_MANIFEST, OTHERS_HINT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enrich.db.database import Database
+    from enrich.manifest.destination import BucketDestination
+    from enrich.pipeline.staged import Staged
+
+UPLOAD = "COPY (SELECT content FROM read_blob($file)) TO $url (FORMAT blob)"
+
+
+def write_bucket(
+    database: Database, staged: Staged, destination: BucketDestination, *, known: bool
+) -> None:
+    """Write what has changed of a table. `known`: an earlier copy is there according to its
+    receipt. Raises ProjectError if the place holds anything else, or DatabaseError."""
+    place = destination.said.to
+    if destination.is_file:
+        if not known and list_objects(database, place):
+            raise ProjectError(f"{place} exists, and enrich did not write it", hint=OTHERS_HINT)
+        database.execute(UPLOAD, file=staged.files[0], url=place)
+        return
+    place = place.rstrip("/")
+    before = _read_parts(database, staged, place)
+    parts = _seal_parts(database, staged)
+    for name, seal in parts.items():
+        if before.get(name) != seal:
+            database.execute(UPLOAD, file=staged.folder / name, url=f"{place}/{name}")
+    for name in before.keys() - parts.keys():
+        if before[name]:
+            _write_empty(database, staged, f"{place}/{name}")
+        parts[name] = ""
+    text = staged.render_manifest(parts)
+    statement = "COPY (SELECT encode($text)) TO $url (FORMAT blob)"
+    database.execute(statement, text=text, url=f"{place}/{COPY_MANIFEST}")
+
+
+def list_objects(database: Database, pattern: str) -> list[str]:
+    """Returns the URLs of objects that match a pattern."""
+    return [row[0] for row in database.execute("SELECT file FROM glob($pattern)", pattern=pattern)]
+
+
+def _read_parts(database: Database, staged: Staged, place: str) -> Mapping[str, str]:
+    """Returns the files of the earlier copy, each with a hash of its rows, "" if it has none."""
+    if not list_objects(database, f"{place}/{COPY_MANIFEST}"):
+        if list_objects(database, f"{place}/**"):
+            staged.check_owner(None, place)
+        return {}
+    query = "SELECT content FROM read_text($url)"
+    (text,) = database.fetch_one(query, url=f"{place}/{COPY_MANIFEST}")
+    manifest: Any = None
+    with suppress(ValueError):  # somebody else's file of this name
+        manifest = json.loads(text)
+    staged.check_owner(manifest, place)
+    files: Mapping[str, str] = manifest["files"]
+    return files
+
+
+def _seal_parts(database: Database, staged: Staged) -> dict[str, str]:
+    """Returns the files of a table, each with a hash of its rows."""
+    if not staged.said.partition_by:  # there is one, and it is written because it has changed
+        return {staged.name(file): staged.table.seal for file in staged.files}
+    columns = [name for name in staged.table.columns if name not in staged.said.partition_by]
+    query = copies.render_part_seals(columns, staged.said.format)
+    rows = database.execute(query, paths=list(staged.files))
+    seals = {Path(name).resolve(): seal for name, seal in rows}
+    return {staged.name(file): seals.get(file.resolve(), "") for file in staged.files}
+
+
+def _write_empty(database: Database, staged: Staged, url: str) -> None:
+    """Write a file with the columns of the table, but without rows."""
+    columns = ", ".join(
+        quote_name(name) for name in staged.table.columns if name not in staged.said.partition_by
+    )
+    reader = copies.READERS[staged.said.format].replace("$paths", "$file")
+    query = f"SELECT {columns} FROM {reader} LIMIT 0"
+    database.execute(
+        f"COPY ({query}) TO $url (FORMAT {staged.said.format})", file=staged.files[0], url=url
+    )

@@ -51,10 +51,10 @@ def write_folder(staged: Staged, destination: FolderDestination, *, known: bool)
 def check_folder_place(destination: FolderDestination) -> None:
     """Raises DiskError if the place cannot be written."""
     path = destination.path
-    above = next(each for each in (path, *path.parents) if each.exists())
-    if not os.access(above, os.W_OK):
+    above = next(each for each in path.parents if each.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
         message = f"{destination.said.to} cannot be written"
-        raise DiskError(message, hint=f"check the permissions of {above}")
+        raise DiskError(message, hint=f"check that you may write to {above}")
 
 
 def is_there(destination: FolderDestination) -> bool:

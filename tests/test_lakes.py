@@ -136,9 +136,10 @@ def test_a_table_is_kept_in_another_database(tmp_path: Path, server: Rehearsal, 
         assert kept == [(4,), (5,)]
 
 
-def read_one(said: dict[str, str]) -> AttachedDatabase:
+def read_one(said: dict[str, str], name: str = "lake") -> AttachedDatabase:
+    """A database as `attach:` in project.yml describes it."""
     (found,) = read_attached(
-        YamlSettings(values={"attach": {"lake": said}}, lines={}, source="project.yml"),
+        YamlSettings(values={"attach": {name: said}}, lines={}, source="project.yml"),
         open_access=False,
     )
     return found

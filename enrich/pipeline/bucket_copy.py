@@ -34,7 +34,7 @@ def write_bucket(
     receipt. Raises ProjectError if the place holds anything else, or DatabaseError."""
     place = destination.said.to
     if destination.is_file:
-        if not known and list_objects(database, place):
+        if not known and place in list_objects(database, f"{place.rpartition('/')[0]}/*"):
             raise ProjectError(f"{place} exists, and enrich did not write it", hint=OTHERS_HINT)
         database.execute(UPLOAD, file=staged.files[0], url=place)
         return
@@ -54,16 +54,18 @@ def write_bucket(
 
 
 def list_objects(database: Database, pattern: str) -> list[str]:
-    """Returns the URLs of objects that match a pattern."""
+    """Returns the URLs of objects that match a pattern, which must have a wildcard: DuckDB takes a
+    URL without one for that of an object that exists."""
     return [row[0] for row in database.execute("SELECT file FROM glob($pattern)", pattern=pattern)]
 
 
 def _read_parts(database: Database, staged: Staged, place: str) -> Mapping[str, str]:
     """Returns the files of the earlier copy, each with a hash of its rows, "" if it has none."""
-    if not list_objects(database, f"{place}/{COPY_MANIFEST}"):
-        if list_objects(database, f"{place}/**"):
-            staged.check_owner(None, place)
+    there = list_objects(database, f"{place}/**")
+    if not there:
         return {}
+    if f"{place}/{COPY_MANIFEST}" not in there:
+        staged.check_owner(None, place)
     query = "SELECT content FROM read_text($url)"
     (text,) = database.fetch_one(query, url=f"{place}/{COPY_MANIFEST}")
     manifest: Any = None

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from enrich.db.attached import REMOTE_EXTENSIONS
+from enrich.db.complaint import TRY_SQL
 from enrich.db.creation import make_folder
 from enrich.db.outside import SECRET_VARIABLES, open_outside, prepare_storage
 from enrich.errors import EnrichError
@@ -99,7 +100,7 @@ def check_place(flow: Flow, destination: Destination) -> None:
         with open_outside(flow.files) as database:
             _reach(flow, database, destination)
             if isinstance(destination, BucketDestination):
-                list_objects(database, f"{destination.said.to.rstrip('/')}/_enrich.json")
+                list_objects(database, f"{destination.said.to.rstrip('/')}/*")
     except EnrichError as problem:
         raise _redact(flow, problem) from None
 
@@ -185,4 +186,6 @@ def _redact(flow: Flow, problem: EnrichError) -> EnrichError:
     ]
     values = (environment.get(name, "") for name in (*SECRET_VARIABLES, *named))
     secrets = Secrets.from_values(values)
-    return type(problem)(secrets.redact(problem.message), hint=secrets.redact(problem.hint))
+    # What is tried in `enrich sql` runs in the other DuckDB, which reaches no place.
+    hint = "`enrich debug` checks the place" if problem.hint == TRY_SQL else problem.hint
+    return type(problem)(secrets.redact(problem.message), hint=secrets.redact(hint))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from enrich.db import attached
-from enrich.manifest import backup, budget, config, data_test, prompt, reuse, sources
+from enrich.manifest import backup, budget, config, data_test, prompt, publication, reuse, sources
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import anthropic, gemini, local, mistral, openai, opening, registry
@@ -253,6 +253,23 @@ ATTACHED = closed(
     },
     required=["path"],
 )
+PLACE: Schema = {"type": "string", "minLength": 1}
+PUBLISH = said(
+    "Where tables are copied to: a folder, a URL, or an attached database; false for nowhere.",
+    PLACE,
+    {"const": False},
+    closed(
+        publication.PUBLISH_KEYS,
+        {
+            "to": said("A folder, a URL, or an attached database.", PLACE),
+            "format": said(
+                "What files hold.", one_of(get_args(publication.CopyFormat)), default="parquet"
+            ),
+            "partition_by": said("The columns that divide the files among folders.", WORDS),
+        },
+        required=["to"],
+    ),
+)
 PATHS: Schema = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
 }
@@ -306,11 +323,13 @@ PROJECT = {
         {"type": "object", "propertyNames": {"pattern": r"^[A-Za-z_]\w*$"}},
     ),
     "attach": said(
-        "Databases that models read, by name.", named({"anyOf": [{"type": "string"}, ATTACHED]})
+        "Databases that models read, or tables are copied to, by name.",
+        named({"anyOf": [{"type": "string"}, ATTACHED]}),
     ),
     "sources": said(
         "Files that models read as tables, by name.", named({"anyOf": [PATHS, SOURCE]})
     ),
+    "publish": PUBLISH,
     "backup": said(
         "A folder that the ledger is exported to after each run that changed it.",
         {"type": "string", "minLength": 1},
@@ -366,6 +385,7 @@ PROMPT = {
                 WORDS,
             ),
             "provider": said("The provider's name; the project's if not set.", TEXT),
+            "publish": PUBLISH,
             "dedupe": said(
                 "Rows whose vectors are this similar share one answer.",
                 ALIKE,

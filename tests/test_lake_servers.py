@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
@@ -38,7 +39,7 @@ def find_free_port() -> int:
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The address of an empty Postgres of its own."""
     needs_extension("postgres_scanner")
     homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -47,12 +48,9 @@ def postgres(tmp_path: Path) -> Iterator[str]:
         pytest.skip("there is no Postgres server on this machine")
     binaries, port = Path(found).parent, find_free_port()
     user = "postgres" if os.geteuid() == 0 else None  # a server refuses to be run by root
-    folder = tmp_path / "server"
-    folder.mkdir()
+    folder = Path(mkdtemp(prefix="enrich-"))
     if user:
         shutil.chown(folder, user)
-        for above in (tmp_path, *tmp_path.parents[:2]):
-            above.chmod(above.stat().st_mode | 0o011)
 
     def call(*words: str) -> None:
         subprocess.run(words, user=user, cwd=folder, check=True, capture_output=True, timeout=60)
@@ -63,6 +61,7 @@ def postgres(tmp_path: Path) -> Iterator[str]:
     call(str(binaries / "pg_ctl"), "-D", data, "-o", options, "-l", f"{folder}/log", "-w", "start")
     yield f"host=127.0.0.1 port={port} user=enrich dbname=postgres"
     call(str(binaries / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
+    shutil.rmtree(folder)
 
 
 def test_a_table_is_kept_in_postgres(tmp_path: Path, postgres: str) -> None:

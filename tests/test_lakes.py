@@ -252,9 +252,8 @@ WRONG: dict[str, tuple[Any, str]] = {
 def test_mistakes_are_told(tmp_path: Path, server: Rehearsal, name: str) -> None:
     said, words = WRONG[name]
     known = {"lake": LAKES["duckdb"], "crm": {"type": "mysql", "path": "x"}}
-    result = run(
-        publishing(tmp_path, server, said, attach=known if "." in said or said == "crm" else {})
-    )
+    more = {"attach": known, "external_access": True} if name in ("long", "type") else {}
+    result = run(publishing(tmp_path, server, said, **more))
     assert result.exit_code == 1
     assert words in result.output
     assert "Traceback" not in result.output

@@ -21,6 +21,8 @@ EXTENSIONS = {
 }
 """DuckDB's extension for each type of database, but for its own."""
 DATABASE_TYPES = ("duckdb", *EXTENSIONS)
+COPYING_TYPES = tuple(word for word in DATABASE_TYPES if word != "mysql")
+"""The types that tables can be copied to. MySQL has no lists, and its own idea of a schema."""
 PREFIXES = {"ducklake": "ducklake:", "motherduck": "md:"}
 """How the address of such a database starts: that is how DuckDB knows its type."""
 REMOTE_EXTENSIONS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enrich.db.attached import REMOTE_EXTENSIONS
+from enrich.db.attached import COPYING_TYPES, REMOTE_EXTENSIONS
 from enrich.errors import ProjectError
 from enrich.manifest.publication import COPY_FILE
 from enrich.manifest.sources import REMOTE_MARK, TABLE_NAME
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
     from enrich.manifest.publication import Publication
-
-COPYING_TYPES = ("duckdb", "sqlite", "postgres", "ducklake", "motherduck")
-"""The types of attached databases that tables can be copied to."""
 
 
 @dataclass(frozen=True, kw_only=True)

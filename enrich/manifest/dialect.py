@@ -85,6 +85,8 @@ class _Tokens:
         first = max(0, bisect_right(self.starts, start) - 1)
         if is_list and first and self._read(first - 1) == b"[":
             start, first = self.starts[first - 1], first - 1
+        if self._read(first) == b"::":  # a type follows, perhaps with brackets of its own
+            return start, self.find_span(self.starts[first + 1], is_list=False)[1]
         opening = first if self._read(first) in PAIRS else first + 1
         if opening < len(self.starts) and self._read(opening) in PAIRS:
             return start, self._find_closing(opening)

@@ -9,7 +9,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.attached import DATABASE_TYPES, AttachedDatabase
+from enrich.db.attached import COPYING_TYPES, DATABASE_TYPES, AttachedDatabase
 from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, nearest
 from enrich.manifest.settings import ENVIRONMENT_VARIABLE
@@ -115,6 +115,9 @@ def read_attached(settings: YamlSettings, *, open_access: bool) -> tuple[Attache
         # DuckDB reads the other types by extensions, which open files and connections themselves:
         # the wall around the SELECTs of models does not hold them.
         readable = kind == "duckdb" or open_access
+        if not readable and kind not in COPYING_TYPES:
+            hint = f"INSTALL DuckDB's extension for {kind}, and set external_access: true"
+            raise settings.make_error("attach", f"cannot read '{name}'", hint=hint)
         found.append(
             AttachedDatabase(
                 name=name, path=path, type=kind, shown=path, data_path=data, readable=readable

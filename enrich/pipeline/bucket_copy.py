@@ -18,37 +18,52 @@ from enrich.errors import ProjectError
 from enrich.pipeline.staged import COPY_MANIFEST, OTHERS_HINT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from enrich.db.database import Database
     from enrich.manifest.destination import BucketDestination
     from enrich.pipeline.staged import Staged
 
+UNDER_WAY = "under way"
+"""What stands for the hash of a file while it is written."""
 UPLOAD = "COPY (SELECT content FROM read_blob($file)) TO $url (FORMAT blob)"
 
 
 def write_bucket(
-    database: Database, staged: Staged, destination: BucketDestination, *, known: bool
+    database: Database,
+    staged: Staged,
+    destination: BucketDestination,
+    *,
+    known: bool,
+    begin: Callable[[], None],
 ) -> None:
-    """Write what has changed of a table. `known`: an earlier copy is there according to its
-    receipt. Raises ProjectError if the place holds anything else, or DatabaseError."""
+    """Write what has changed of a table. `known`: an object that is there is enrich's own. `begin`
+    is called before it becomes so. Raises ProjectError if the place holds anything else, or
+    DatabaseError."""
     place = destination.said.to
     if destination.is_file:
         if not known and place in list_objects(database, f"{place.rpartition('/')[0]}/*"):
             raise ProjectError(f"{place} exists, and enrich did not write it", hint=OTHERS_HINT)
+        begin()
         database.execute(UPLOAD, file=staged.files[0], url=place)
         return
     place = place.rstrip("/")
     before = _read_parts(database, staged, place)
     parts = _seal_parts(database, staged)
-    for name, seal in parts.items():
-        if before.get(name) != seal:
-            database.execute(UPLOAD, file=staged.folder / name, url=f"{place}/{name}")
-    for name in before.keys() - parts.keys():
-        if before[name]:
-            _write_empty(database, staged, f"{place}/{name}")
-        parts[name] = ""
-    text = staged.render_manifest(parts)
+    changed = [name for name, seal in parts.items() if before.get(name) != seal]
+    gone = [name for name, seal in before.items() if seal and name not in parts]
+    # Announced first: whatever a crash leaves behind is enrich's own, and is written again.
+    announced = {**before, **dict.fromkeys((*changed, *gone), UNDER_WAY)}
+    _write_manifest(database, place, staged.render_manifest(announced, whole=False))
+    for name in changed:
+        database.execute(UPLOAD, file=staged.folder / name, url=f"{place}/{name}")
+    for name in gone:
+        _write_empty(database, staged, f"{place}/{name}")
+    empty = dict.fromkeys((name for name in before if name not in parts), "")
+    _write_manifest(database, place, staged.render_manifest(parts | empty))
+
+
+def _write_manifest(database: Database, place: str, text: str) -> None:
     statement = "COPY (SELECT encode($text)) TO $url (FORMAT blob)"
     database.execute(statement, text=text, url=f"{place}/{COPY_MANIFEST}")
 

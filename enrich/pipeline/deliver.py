@@ -110,41 +110,46 @@ def _deliver_one(flow: Flow, model: Model, destination: Destination) -> None:
     from filelock import FileLock
 
     work = flow.files.work
-    receipt = read_receipt(work, model.name)
     # A lock of its own: a large table takes its time, and keeps nobody else in the project waiting.
     with FileLock(make_folder(work, COPIES_FOLDER) / f"{model.name}.lock", mode=0o600):
+        receipt = read_receipt(work, model.name)
         with flow.files.open_warehouse("read", attached=model.kind == "view") as database:
             table = read_table(database, model.name)
             if table is None or _is_current(destination, receipt, table):
                 return
             staged = stage_table(database, table, destination, work)
+        known = receipt if receipt and receipt.place == destination.said.to else None
+        before = known or Receipt(place=destination.said.to, form=_describe(destination))
         try:
-            _carry(flow, staged, destination, model, receipt)
+            _carry(flow, staged, destination, model, before)
         except EnrichError as problem:
-            before = receipt or Receipt(place=destination.said.to, form=_describe(destination))
-            said = _redact(flow, problem)
-            write_receipt(work, model.name, replace(before, problem=said.message))
+            now = read_receipt(work, model.name)
+            before = now if now and now.place == before.place else before
+            write_receipt(work, model.name, replace(before, problem=_redact(flow, problem).message))
             raise
         finally:
             clear_staged(work / COPIES_FOLDER / model.name)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        made = Receipt(place=destination.said.to, form=_describe(destination), seal=table.seal)
-        write_receipt(work, model.name, replace(made, rows=table.rows, copied_at=now))
+        moment = datetime.now(UTC).isoformat(timespec="seconds")
+        made = replace(before, form=_describe(destination), seal=table.seal, rows=table.rows)
+        write_receipt(work, model.name, replace(made, copied_at=moment, problem="", begun=True))
     flow.listener.say(f"{model.name}: {table.rows:,} rows copied to {destination.said.to}")
 
 
 def _carry(
-    flow: Flow, staged: Staged, destination: Destination, model: Model, receipt: Receipt | None
+    flow: Flow, staged: Staged, destination: Destination, model: Model, receipt: Receipt
 ) -> None:
     """Take the files of a table to its place. Raises EnrichError."""
-    known = receipt is not None and receipt.place == destination.said.to and bool(receipt.seal)
+
+    def begin() -> None:
+        write_receipt(flow.files.work, model.name, replace(receipt, begun=True, seal=""))
+
     if isinstance(destination, FolderDestination):
-        write_folder(staged, destination, known=known)
+        write_folder(staged, destination, known=receipt.begun, begin=begin)
         return
     with open_outside(flow.files) as database:
         _reach(flow, database, destination)
         if isinstance(destination, BucketDestination):
-            write_bucket(database, staged, destination, known=known)
+            write_bucket(database, staged, destination, known=receipt.begun, begin=begin)
         elif isinstance(destination, TableDestination):
             write_table(database, staged, destination, model.key)
 

@@ -12,17 +12,20 @@ from enrich.errors import DiskError, ProjectError
 from enrich.pipeline.staged import COPY_MANIFEST, OTHERS_HINT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from enrich.manifest.destination import FolderDestination
     from enrich.pipeline.staged import Staged
 
 
-def write_folder(staged: Staged, destination: FolderDestination, *, known: bool) -> None:
+def write_folder(
+    staged: Staged, destination: FolderDestination, *, known: bool, begin: Callable[[], None]
+) -> None:
     """Put the files of a table in the place of those of its earlier copy.
 
-    `known`: an earlier copy is there according to its receipt. Raises ProjectError if the place
-    holds anything else, or DiskError.
+    `known`: a file that is there is enrich's own. `begin` is called before it becomes so. Raises
+    ProjectError if the place holds anything else, or DiskError.
     """
     path = destination.path
     new, old = (path.with_name(f".{path.name}.{word}") for word in ("new", "old"))
@@ -32,6 +35,7 @@ def write_folder(staged: Staged, destination: FolderDestination, *, known: bool)
         _remove(new)
         if destination.is_file:
             _check_file(path, known=known)
+            begin()
             shutil.copyfile(staged.files[0], new)
             new.replace(path)
             return

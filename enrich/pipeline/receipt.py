@@ -19,7 +19,8 @@ COPIES_FOLDER = "copies"
 class Receipt:
     """What a copy was made from: `place` and `form` are where and how it was written, `seal` is
     that of its rows, "" if there is no copy yet. `problem` says why the last attempt failed, "" if
-    it did not. `copied_at` is a moment in UTC."""
+    it did not. `begun`: what the place holds is enrich's own, whether or not it is whole.
+    `copied_at` is a moment in UTC."""
 
     place: str
     form: str
@@ -27,6 +28,7 @@ class Receipt:
     rows: int = 0
     copied_at: str = ""
     problem: str = ""
+    begun: bool = False
 
 
 def read_receipt(work: Path, model: str) -> Receipt | None:

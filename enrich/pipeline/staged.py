@@ -7,6 +7,7 @@ another place (`folder_copy`, `bucket_copy`, `table_copy`) sees the files alone.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 COPY_MANIFEST = "_enrich.json"
 """The file in a folder of copies that says what they were made from, written last."""
+SEALED = re.compile(r"(\d+) rows, seal ([0-9a-f]+) \(ledger")
+"""The rows of a table and their hash, in its comment (see `publish`)."""
 OTHERS_HINT = "move it away, or publish to another place"
 
 
@@ -68,16 +71,17 @@ class Staged:
         """Returns the name of a file in the copy, with the folders of its partition."""
         return file.relative_to(self.folder).as_posix()
 
-    def render_manifest(self, parts: Mapping[str, str] | None = None) -> str:
-        """What the copy says about itself."""
+    def render_manifest(self, parts: Mapping[str, str] | None = None, *, whole: bool = True) -> str:
+        """What the copy says about itself; `parts` has a hash of each of its files. Unless it is
+        `whole`, it has no seal."""
         found: dict[str, Any] = {
             "made by": "enrich",
             "model": self.table.model,
             "ledger": self.table.ledger,
             "rows": self.table.rows,
-            "seal": self.table.seal,
+            "seal": self.table.seal if whole else "",
             "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "files": dict(parts) if parts else [self.name(file) for file in self.files],
+            "files": dict(parts) if parts is not None else [self.name(file) for file in self.files],
         }
         return json.dumps(found, indent=2)
 
@@ -100,7 +104,9 @@ def read_table(database: Warehouse, model: str) -> TableState | None:
     if not find_mark(comment) or not is_ours(database, comment):
         return None
     columns = database.describe(f"FROM {quote_name('warehouse', 'main', model)}")
-    rows, seal = database.fetch_one(copies.render_table_seal(model))
+    # What an llm's table was made from says this already, without reading the table.
+    known = SEALED.search(comment)
+    rows, seal = known.groups() if known else database.fetch_one(copies.render_table_seal(model))
     words = repr((rows, seal, list(columns.items())))
     return TableState(
         model=model,

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enrich.db.attached import COPYING_TYPES, REMOTE_EXTENSIONS
-from enrich.errors import ProjectError
+from enrich.errors import ProjectError, nearest
 from enrich.manifest.publication import COPY_FILE
 from enrich.manifest.sources import REMOTE_MARK, TABLE_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from enrich.db.attached import AttachedDatabase
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
@@ -76,6 +78,32 @@ def find_destination(config: Config, model: Model) -> Destination | None:
         return BucketDestination(model=model.name, said=said)
     path = _find_path(config, said.to, model)
     return FolderDestination(model=model.name, said=said, path=path)
+
+
+def check_destination(config: Config, model: Model) -> None:
+    """Raises ProjectError if a model's table cannot be copied as it says, as far as its files show
+    that."""
+    destination = find_destination(config, model)
+    if destination is None or model.prompt is None:
+        return
+    columns = (*model.key, *(column.name for column in model.prompt.output.columns))
+    check_partitions(destination, columns)
+
+
+def check_partitions(destination: Destination, columns: Iterable[str]) -> None:
+    """Raises ProjectError if a copy is to be divided by what is not one of the table's columns, or
+    by databases that are not divided."""
+    said, known = destination.said, list(columns)
+    for name in said.partition_by:
+        if name not in known:
+            message = f"{destination.model}: 'publish' divides it by '{name}', which is no column"
+            raise ProjectError(message, hint=nearest(name, known))
+    if isinstance(destination, TableDestination) and said.partition_by:
+        if destination.database.type == "ducklake":
+            return
+        message = f"{said.to} cannot be divided by columns"
+        hint = "remove partition_by: only folders, object storages and DuckLakes are divided"
+        raise ProjectError(message, hint=hint)
 
 
 def _name_table(database: AttachedDatabase, parts: list[str], model: Model) -> tuple[str, str]:

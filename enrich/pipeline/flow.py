@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.compiler.compilation import describe_select
 from enrich.errors import DiskError, EnrichError, InputError, Locked
+from enrich.manifest.destination import check_destination
 from enrich.pipeline.plan import OtherPrices
 from enrich.pipeline.publish import check_answers, check_names
 from enrich.pipeline.run import check_model
@@ -159,6 +160,7 @@ class Flow:
 
     def check_one(self, model: Model, provider: str | None, *, ready: bool = False) -> None:
         """Compile one model against the warehouse as it is now."""
+        check_destination(self.config, model)
         self.check_upstream(model)
         if model.asks:
             chosen = self.open_provider(model, provider)

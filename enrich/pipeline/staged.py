@@ -18,8 +18,8 @@ from enrich.compiler import copies
 from enrich.db.creation import make_folder
 from enrich.db.ownership import find_mark, is_ours
 from enrich.db.quote import quote_name
-from enrich.errors import DiskError, ProjectError, nearest
-from enrich.manifest.destination import TableDestination
+from enrich.errors import DiskError, ProjectError
+from enrich.manifest.destination import TableDestination, check_partitions
 from enrich.pipeline.receipt import COPIES_FOLDER
 
 if TYPE_CHECKING:
@@ -122,14 +122,11 @@ def stage_table(
 ) -> Staged:
     """Write a table to files in the folder of working files. Needs the warehouse.
 
-    Raises ProjectError if it is to be divided by what is no column.
+    Raises ProjectError if it cannot be divided as it should be.
     """
     to_table = isinstance(destination, TableDestination)
     said = replace(destination.said, format="parquet") if to_table else destination.said
-    for name in said.partition_by:
-        if name not in table.columns:
-            message = f"{table.model}: 'publish' divides it by '{name}', which is not a column"
-            raise ProjectError(message, hint=nearest(name, table.columns))
+    check_partitions(destination, table.columns)
     folder = make_folder(work, COPIES_FOLDER, table.model)
     clear_staged(folder)
     make_folder(folder)

@@ -101,14 +101,9 @@ def _has_columns(database: Database, staged: Staged, table: str) -> bool:
 
 
 def _render_division(destination: TableDestination, table: str) -> list[str]:
-    """Returns the statement that divides a new table, in the databases that can. Raises
-    ProjectError."""
+    """Returns the statement that divides a new table among the files of a DuckLake, if any."""
     if not destination.said.partition_by:
         return []
-    if destination.database.type != "ducklake":
-        message = f"{destination.said.to} cannot be divided by columns"
-        hint = "remove partition_by: only folders, object storages and DuckLakes are divided"
-        raise ProjectError(message, hint=hint)
     by = ", ".join(map(quote_name, destination.said.partition_by))
     return [f"ALTER TABLE {table} SET PARTITIONED BY ({by})"]
 

@@ -314,3 +314,17 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
     written = [path for path in (root / ".enrich").rglob("*") if path.is_file()]
     assert not [path for path in written if b"hush-hush" in path.read_bytes()]
     assert "hush-hush" not in " ".join((*ears.said, problem.message, problem.hint))
+
+
+def test_a_copy_is_no_way_round_the_wall(tmp_path: Path) -> None:
+    """What a table or view reads is read where models read: the other DuckDB sees files only."""
+    (tmp_path / "secret.csv").write_text("word\nhush\n")
+    root = copying(tmp_path / "p", None)
+    opened(root).sql(f"CREATE VIEW peek AS FROM '{tmp_path / 'secret.csv'}'")
+    select = "-- publish: out/trees.csv\nSELECT word FROM peek"
+    for kind in ("view", "table"):
+        write(root, {"models/trees.sql": f"-- materialized: {kind}\n{select}"})
+        result = run(root)
+        assert result.exit_code == 1
+        assert "is outside the project" in result.output
+    assert not (root / "out").exists()

@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 COPY_BOOKS = "enrich_copies"
 """The table beside the copies in another database, which says what each was made from."""
-READERS = {
+STAGED_READERS = {
     "parquet": "read_parquet($paths, hive_partitioning = false, filename = true)",
     "csv": "read_csv($paths, hive_partitioning = false, filename = true, all_varchar = true)",
 }
-NESTED = ("STRUCT", "MAP", "UNION")
-PLAIN_TYPES = {"postgres": NESTED, "sqlite": (*NESTED, "[", "HUGEINT", "INTERVAL", "UUID", "TIME")}
+NESTED_TYPES = ("STRUCT", "MAP", "UNION")
+PLAIN_TYPES = {
+    "postgres": NESTED_TYPES,
+    "sqlite": (*NESTED_TYPES, "[", "HUGEINT", "INTERVAL", "UUID", "TIME"),
+}
 """What the types that a database cannot hold contain; such a value is copied as JSON."""
 
 
@@ -41,7 +44,7 @@ def render_part_seals(columns: Iterable[str], form: str) -> str:
     """For each of the files $paths: its name, and a hash of its rows, whatever their order."""
     values = ", ".join(map(quote_name, columns))
     return f"""SELECT filename, concat(count(*), '-', sum(CAST(hash({values}) AS HUGEINT)))
-FROM {READERS[form]} GROUP BY filename"""
+FROM {STAGED_READERS[form]} GROUP BY filename"""
 
 
 def render_staged_view(path: str, columns: dict[str, str], kind: str) -> str:
@@ -58,7 +61,7 @@ def render_staged_view(path: str, columns: dict[str, str], kind: str) -> str:
     return f"CREATE OR REPLACE TEMP VIEW _enrich_staged AS SELECT {values} FROM {source}"
 
 
-def render_differences(table: str, key: Sequence[str]) -> tuple[str, str]:
+def render_row_differences(table: str, key: Sequence[str]) -> tuple[str, str]:
     """Two statements: the keys of the rows that `table` no longer has as they are, and the rows
     that it does not have yet."""
     keys = ", ".join(map(quote_name, key))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LENGTH = "query_location_length"
 QUOTED = re.compile(rb"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 UNQUOTED = re.compile(rb"(?:(?!--|/\*|\s).)+", re.DOTALL)
-PAIRS = {b"(": b")", b"[": b"]"}
+BRACKETS = {b"(": b")", b"[": b"]"}
 
 
 def join_pivot(statements: Sequence[duckdb.Statement]) -> Sequence[duckdb.Statement]:
@@ -87,8 +87,8 @@ class _Tokens:
             start, first = self.starts[first - 1], first - 1
         if self._read(first) == b"::":  # a type follows, perhaps with brackets of its own
             return start, self.find_span(self.starts[first + 1], is_list=False)[1]
-        opening = first if self._read(first) in PAIRS else first + 1
-        if opening < len(self.starts) and self._read(opening) in PAIRS:
+        opening = first if self._read(first) in BRACKETS else first + 1
+        if opening < len(self.starts) and self._read(opening) in BRACKETS:
             return start, self._find_closing(opening)
         return start, self.starts[first] + len(self._read(first))
 
@@ -97,7 +97,7 @@ class _Tokens:
         depth = 0
         for number in range(opening, len(self.starts)):
             word = self._read(number)
-            depth += (word in PAIRS) - (word in PAIRS.values())
+            depth += (word in BRACKETS) - (word in BRACKETS.values())
             if not depth:
                 return self.starts[number] + len(word)
         return self.end

@@ -107,7 +107,7 @@ def _write_empty(database: Database, staged: Staged, url: str) -> None:
     columns = ", ".join(
         quote_name(name) for name in staged.table.columns if name not in staged.said.partition_by
     )
-    reader = copies.READERS[staged.said.format].replace("$paths", "$file")
+    reader = copies.STAGED_READERS[staged.said.format].replace("$paths", "$file")
     query = f"SELECT {columns} FROM {reader} LIMIT 0"
     database.execute(
         f"COPY ({query}) TO $url (FORMAT {staged.said.format})", file=staged.files[0], url=url

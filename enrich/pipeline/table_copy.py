@@ -54,7 +54,7 @@ def write_table(
     fits = exists and shape == staged.table.shape and _has_columns(database, staged, table)
     statements: list[str] = []
     if fits and key:
-        for statement in copies.render_differences(table, key):
+        for statement in copies.render_row_differences(table, key):
             database.execute(statement)
         statements += copies.render_changes(table, key)
     elif fits:

@@ -17,10 +17,10 @@ STAGED_READERS = {
     "parquet": "read_parquet($paths, hive_partitioning = false, filename = true)",
     "csv": "read_csv($paths, hive_partitioning = false, filename = true, all_varchar = true)",
 }
-NESTED_TYPES = ("STRUCT", "MAP", "UNION")
+COMPOSITE_TYPES = ("STRUCT", "MAP", "UNION")
 PLAIN_TYPES = {
-    "postgres": NESTED_TYPES,
-    "sqlite": (*NESTED_TYPES, "[", "HUGEINT", "INTERVAL", "UUID", "TIME"),
+    "postgres": COMPOSITE_TYPES,
+    "sqlite": (*COMPOSITE_TYPES, "[", "HUGEINT", "INTERVAL", "UUID", "TIME"),
 }
 """What the types that a database cannot hold contain; such a value is copied as JSON."""
 

@@ -14,7 +14,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from enrich.manifest import backup, budget, config, data_test, kept_files, prompt, reuse, sources
+from enrich.db import attached
+from enrich.manifest import (
+    backup,
+    budget,
+    config,
+    data_test,
+    kept_files,
+    prompt,
+    publication,
+    reuse,
+    sources,
+)
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import anthropic, gemini, local, mistral, openai, opening, registry
@@ -242,14 +253,32 @@ BACKUP = closed(
     required=["to"],
 )
 ATTACHED = closed(
-    ("path", "type"),
+    sources.ATTACH_KEYS,
     {
+        "data_path": said("Where a DuckLake keeps its files.", {"type": "string"}),
         "path": said("The database's file or address; may hold ${NAME}.", {"type": "string"}),
         "type": said(
-            "What kind of database it is.", one_of(sources.DATABASE_TYPES), default="duckdb"
+            "What kind of database it is.", one_of(attached.DATABASE_TYPES), default="duckdb"
         ),
     },
     required=["path"],
+)
+PLACE: Schema = {"type": "string", "minLength": 1}
+PUBLISH = said(
+    "Where tables are copied to: a folder, a URL, or an attached database; false for nowhere.",
+    PLACE,
+    {"const": False},
+    closed(
+        publication.PUBLISH_KEYS,
+        {
+            "to": said("A folder, a URL, or an attached database.", PLACE),
+            "format": said(
+                "What files hold.", one_of(get_args(publication.CopyFormat)), default="parquet"
+            ),
+            "partition_by": said("The columns that divide the files among folders.", WORDS),
+        },
+        required=["to"],
+    ),
 )
 PATHS: Schema = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
@@ -304,7 +333,8 @@ PROJECT = {
         {"type": "object", "propertyNames": {"pattern": r"^[A-Za-z_]\w*$"}},
     ),
     "attach": said(
-        "Databases that models read, by name.", named({"anyOf": [{"type": "string"}, ATTACHED]})
+        "Databases that models read, or tables are copied to, by name.",
+        named({"anyOf": [{"type": "string"}, ATTACHED]}),
     ),
     "sources": said(
         "Files that models read as tables, by name.", named({"anyOf": [PATHS, SOURCE]})
@@ -316,6 +346,7 @@ PROJECT = {
         {"type": "integer", "minimum": 1, "maximum": kept_files.MOST_DAYS},
         default=kept_files.USUAL_WORD,
     ),
+    "publish": PUBLISH,
     "backup": said(
         "A folder that the ledger is exported to after each run that changed it.",
         {"type": "string", "minLength": 1},
@@ -375,6 +406,7 @@ PROMPT = {
                 WORDS,
             ),
             "provider": said("The provider's name; the project's if not set.", TEXT),
+            "publish": PUBLISH,
             "dedupe": said(
                 "Rows whose vectors are this similar share one answer.",
                 ALIKE,

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+import pytest
+
 import enrich
 
 if TYPE_CHECKING:
@@ -32,6 +35,12 @@ PROMPT = """
     user:
     {{ name }}: {{ coalesce(note, 'nothing') }}
 """
+
+
+def needs_duckdb_2(why: str) -> None:
+    """Skip the test on an older DuckDB, for a reason that docs/installation.md gives as well."""
+    if int(duckdb.__version__.partition(".")[0]) < 2:
+        pytest.skip(why)
 
 
 @dataclass

@@ -147,3 +147,11 @@ def test_quiet_says_nothing_of_what_goes_well(root: Path) -> None:
         0,
         'next:\n  enrich sql "SELECT * FROM literal LIMIT 10"',
     )
+
+
+def test_a_file_in_from_keeps_its_alias(tmp_path: Path) -> None:
+    """DuckDB counts the alias as a part of the table's name."""
+    sql = "SELECT x.a FROM 'a.csv' AS x, \"b.csv\" b JOIN 'a.csv' USING (a)"
+    (tmp_path / "b.csv").touch()
+    whole = sql.replace("'a.csv'", f"'{tmp_path}/a.csv'").replace('"b.csv"', f"'{tmp_path}/b.csv'")
+    assert locate_paths(sql, tmp_path) == whole

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
-from folders import Ears, opened, plants, write
+from folders import Ears, needs_duckdb_2, opened, plants, write
 
 from enrich.errors import InputError, ModelError
 from enrich.manifest.model import parse_select
@@ -90,6 +90,8 @@ ODD = (
 
 @pytest.mark.parametrize("sql", [sql for sql in ODD if "b := 1" not in sql])
 def test_what_duckdb_parses_is_a_select(sql: str) -> None:
+    if "), SELECT" in sql:
+        needs_duckdb_2("DuckDB 1.5 takes no comma after the last query of a WITH clause")
     found = parse_select(sql, "a.sql")
     assert not found.query.endswith((";", "the end"))
     assert duckdb.connect().extract_statements(found.query)[0].type.name == "SELECT"
@@ -116,6 +118,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("sql", REFUSED)
 def test_what_is_no_select_is_said_in_one_sentence(sql: str) -> None:
+    if "it contains" in REFUSED[sql] and "WITH" in sql:
+        needs_duckdb_2("DuckDB 1.5 cannot parse a WITH clause that writes")
     with pytest.raises(ModelError) as refused:
         parse_select(sql, "a.sql")
     assert REFUSED[sql] in refused.value.message

@@ -219,7 +219,7 @@ def test_sources_and_attached_databases(tmp_path: Path) -> None:
     ("more", "said"),
     [
         ({"attach": {"main": "a.duckdb"}}, "cannot use the name 'main'"),
-        ({"attach": {"crm": {"path": "x", "type": "postgres"}}}, "external_access: true"),
+        ({"attach": {"crm": {"path": "x", "type": "mysql"}}}, "external_access: true"),
         ({"attach": {"crm": {"path": "x", "tipe": "sqlite"}}}, "did you mean 'type'"),
         ({"attach": {"crm": "${NO_SUCH_PATH}/x.duckdb"}}, "NO_SUCH_PATH"),
         ({"sources": {"x": "data.xyz"}}, "needs the format of"),

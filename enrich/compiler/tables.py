@@ -381,8 +381,10 @@ def render_published_rows(output: Output, form: ResponseFormat) -> str:
     # error where a column is missing or has another type.
     fresh = render_answer("content", output, form, strict=True)
     stale = render_answer("content", output, form, strict=False)
+    # Texts and vectors are read in one way only. DuckDB 1.5 knows no CASE of vectors, either.
+    either = fresh if fresh == stale else f"CASE WHEN stale OR kept THEN {stale} ELSE {fresh} END"
     return f"""SELECT key.*, answer.* FROM (
-    SELECT key, CASE WHEN stale OR kept THEN {stale} ELSE {fresh} END AS answer
+    SELECT key, {either} AS answer
     FROM temp._enrich_settled AS settled JOIN ledger.responses AS response ON response.rowid = line
     WHERE settled.outcome = 'ok' OR stale
 )"""

@@ -32,6 +32,10 @@ CHECK_LEDGER = (
     "`enrich ledger check` reports what can still be read, "
     "and `enrich ledger import DIR --replace` restores an export"
 )
+EXPORT_THERE = (
+    "export it where it was written (enrich ledger export DIR), move it away here, and bring it "
+    "back (enrich ledger import DIR)"
+)
 REMAKE_WAREHOUSE = (
     "move the warehouse away, and `enrich run` rebuilds its tables from the ledger without "
     "asking or paying again"
@@ -136,6 +140,9 @@ def explain_unopened(path: Path, name: str, problem: EnrichError, text: str) -> 
         return DatabaseError(f"you may not read {path}", hint=hint)
     if "version" in text.lower():
         hint = "upgrade DuckDB in this environment: pip install -U duckdb"
+        # DuckDB 2 writes a ledger that DuckDB 1.5 cannot open; Parquet goes between the two.
+        other = {"ledger": EXPORT_THERE, "warehouse": REMAKE_WAREHOUSE}.get(name)
+        hint += f"; or {other}" if other else ""
         return DatabaseError(f"{path} was written by a newer DuckDB", hint=hint)
     hint = "check that its folder exists and that you may write to it"
     return DatabaseError(f"{path} cannot be opened: {problem.message}", hint=hint)

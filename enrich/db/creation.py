@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from enrich.db.alias import list_logs, make_log_folders, simplify_name
 from enrich.db.complaint import explain_unopened, translate_problem
-from enrich.db.quote import quote_text
+from enrich.db.quote import quote_text, render_attach
 from enrich.errors import DatabaseError, DiskError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def create_database(path: Path, storage: str, aliases: Aliases) -> None:
     # DuckDB writes a new file in place, so that a process killed in the middle would leave half a
     # file. A draft is written instead, then linked: unlike a rename, that never replaces a file.
     draft, log = path.with_name(f"{simplify_name(path)}.{os.getpid()}"), list_logs(path)[0]
-    option = f" (STORAGE_VERSION {quote_text(storage)})" if storage else ""
+    option = f"STORAGE_VERSION {quote_text(storage)}" if storage else ""
     try:
         # A log without its database is left over from one that was removed. DuckDB would replay it
         # into the new one.
@@ -41,7 +41,7 @@ def create_database(path: Path, storage: str, aliases: Aliases) -> None:
         make_log_room(path)
         make_log_room(draft)
         with closing(duckdb.connect(":memory:")) as connection:
-            connection.execute(f"ATTACH $path AS made{option}", {"path": aliases.alias_file(draft)})
+            connection.execute(render_attach(aliases.alias_file(draft), "made", option))
             connection.execute("DETACH made")
         try:
             os.link(draft, path)

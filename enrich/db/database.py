@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from enrich.db.alias import Aliases
 from enrich.db.complaint import is_interrupted, translate_problem
 from enrich.db.interruptible import call_interruptibly
+from enrich.db.quote import render_attach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 LONG_LINE_MEMORY = "4GB"
 """The memory that one thread may take for a moment to read a very long line."""
+
+ATTACHING = re.compile(r"^ATTACH '(?:[^']|'')*'(.*)", re.DOTALL)
 
 Row = tuple[Any, ...]
 
@@ -73,6 +77,13 @@ class Database:
         if isinstance(value, list):
             return [self._bind(item) if isinstance(item, Path) else item for item in value]
         return self.aliases.alias_file(value) if isinstance(value, Path) else value
+
+    def attach(self, path: Path | str, name: str, option: str = "") -> None:
+        """Attach a file, or what an address names, as `name`.
+
+        Raises DatabaseError or Damaged, whose cause may show the address.
+        """
+        self.execute(render_attach(str(self._bind(path)), name, option))
 
     def fetch_one(self, sql: str, /, **values: Any) -> Row:  # noqa: ANN401
         """Run a statement, and return the only row of its result."""
@@ -159,6 +170,8 @@ class Both(Ledger, Warehouse):
 def _label_statement(sql: str) -> str:
     """Returns what to call a statement: its opening comment or its first words."""
     first, _, _ = sql.partition("\n")
+    if attaching := ATTACHING.match(sql):  # its address may hold a password
+        return f"ATTACH ...{attaching[1]}"
     return first[3:] if first.startswith("-- ") else " ".join(sql.split())[:72]
 
 

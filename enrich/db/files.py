@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
     import duckdb
 
+    from enrich.db.attached import AttachedDatabase
+
 LOCK_HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 
 NOT_UTF8 = re.compile("[\ud800-\udfff]")
@@ -70,24 +72,6 @@ batch, and what is added goes into the file at once instead of through its log."
 
 Access = Literal["read", "write"]
 Opened = TypeVar("Opened", bound=Database)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttachedDatabase:
-    """A database of the user's own, which models read as `NAME.table`.
-
-    `shown` is the path as written in project.yml: `path` may hold the value of an environment
-    variable, such as a password.
-    """
-
-    name: str
-    path: str
-    type: str
-    shown: str = ""
-
-    @property
-    def option(self) -> str:
-        return "READ_ONLY" if self.type == "duckdb" else f"READ_ONLY, TYPE {self.type}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +152,7 @@ class DatabaseFiles:
                 )
                 for name, path in there.items():
                     self._attach_own(database, open_files, path, name, wanted[name][1])
-                for each in self.attached if attached else ():
+                for each in (one for one in self.attached if attached and one.readable):
                     self._attach_other(database, open_files, each)
                 if warehouse:
                     database.execute("USE warehouse")
@@ -373,7 +357,7 @@ class DatabaseFiles:
                 message = f"the database '{each.name}' does not exist: {each.shown}"
                 raise DatabaseError(message, hint=hint)
             try:
-                self._attach(database, open_files, Path(each.path), each.name, each.option)
+                self._attach(database, open_files, Path(each.path), each.name, "READ_ONLY")
             except DatabaseError as problem:
                 said = problem.message.replace(each.path, each.shown)
                 raise type(problem)(
@@ -381,16 +365,11 @@ class DatabaseFiles:
                 ) from None
             return
         try:
-            statement = f"ATTACH $path AS {quote_name(each.name)} ({each.option})"
-            database.execute(statement, path=each.path)
+            each.attach(database)
             open_files.callback(self._detach, each.name)
         # `from None` below and above: the cause would show the address in a traceback.
         except DatabaseError as problem:
-            said = problem.message.replace(each.path, "...")
-            hint = f"check `attach:` in project.yml, and run INSTALL {each.type} once in DuckDB"
-            raise DatabaseError(
-                f"the database '{each.name}' cannot be attached: {said}", hint=hint
-            ) from None
+            raise each.explain(problem) from None
 
     def _attach(
         self, database: Database, open_files: ExitStack, path: Path, name: str, option: str
@@ -431,7 +410,7 @@ class DatabaseFiles:
         with _ATTACHING:
             is_free = not _ATTACHED_FILES[file]
             try:
-                database.execute(f"ATTACH $path AS {quote_name(name)} ({option})", path=path)
+                database.attach(path, name, option)
                 _ATTACHED_FILES[file] += 1
                 open_files.callback(self._detach, name, file)
             except KeyboardInterrupt:

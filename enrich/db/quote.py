@@ -71,6 +71,17 @@ def quote_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def render_attach(path: str, name: str, option: str = "") -> str:
+    """Returns the statement that attaches a database, which may be read in messages if its path
+    may.
+
+    >>> render_attach("shop.duckdb", "shop", "READ_ONLY")
+    "ATTACH 'shop.duckdb' AS \"shop\" (READ_ONLY)"
+    """
+    # A literal, for DuckDB 1.5 takes no bound value here.
+    return f"ATTACH {quote_text(path)} AS {quote_name(name)}{f' ({option})' if option else ''}"
+
+
 def quote_texts(values: Iterable[str]) -> str:
     """Returns string literals with commas between them, to be put in brackets.
 

@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Copy:
+    """The copy of a model's table: where it is, whether it is `behind` the table, why, if it could
+    not be written, and when it was (UTC), None if never."""
+
+    model: str
+    place: str
+    behind: bool
+    problem: str = ""
+    copied_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class State:
     """The state of a model after its latest run; a plain model has its `kind` and little else.
 
@@ -28,7 +40,7 @@ class State:
     why its last batch failed as a whole, `stopped` why the rest of its run is not sent, `held_back`
     the tests that keep its table from being published. `hint` says what to change if a server
     refused a part of the requests. `after` names the models that it is waiting
-    for; such a model may never have been run.
+    for; such a model may never have been run. `copy` is the copy of its table in another place.
     """
 
     SHOWN: ClassVar = ("model", "rows", "ok", "failed", "pending", "llm", "published_at")
@@ -50,6 +62,7 @@ class State:
     after: tuple[str, ...] = ()
     started_at: datetime | None = None
     published_at: datetime | None = None
+    copy: Copy | None = None
 
     @property
     def ok(self) -> int:

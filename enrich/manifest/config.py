@@ -13,6 +13,7 @@ from enrich.errors import DiskError, ProjectError, nearest
 from enrich.manifest.backup import Backup
 from enrich.manifest.budget import PROJECT_BUDGETS, Budget
 from enrich.manifest.kept_files import FileRule
+from enrich.manifest.publication import Publication
 from enrich.manifest.reviews import REVIEWS_FOLDER
 from enrich.manifest.settings import YamlSettings
 from enrich.manifest.sources import read_attached, read_sources
@@ -21,7 +22,7 @@ from enrich.manifest.variables import read_variables
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enrich.db.files import AttachedDatabase
+    from enrich.db.attached import AttachedDatabase
     from enrich.manifest.sources import Source
 
 WORK_FOLDER = ".enrich"
@@ -49,6 +50,7 @@ PROJECT_KEYS = (
     "vars",
     "attach",
     "sources",
+    "publish",
     "backup",
     "keep_files",
 )
@@ -66,9 +68,9 @@ class Config:
     project's own; None allows any. `memory_limit` is DuckDB's setting, "" for enrich's default.
     `retry` lists the outcomes after which a row is asked again, up to `max_attempts` times in all.
     `tests` are the folders of SQL tests. `variables` are for SQL and templates. `seed_options` say
-    how the files of seeds are read. `storage` is the storage version of a new warehouse. `backup`
-    says where the ledger is exported to after each run, `keep_files` what becomes of the files of
-    batches that have been read.
+    how the files of seeds are read. `storage` is the storage version of a new warehouse.
+    `publication` says where tables are copied to, `backup` where the ledger is exported to after
+    each run, and `keep_files` what becomes of the files of batches that have been read.
     """
 
     root: Path
@@ -92,6 +94,7 @@ class Config:
     variables: Mapping[str, Any]
     attached: tuple[AttachedDatabase, ...]
     sources: tuple[Source, ...]
+    publication: Publication | None
     backup: Backup | None
     keep_files: FileRule
 
@@ -160,6 +163,7 @@ class Config:
             variables=read_variables(settings),
             attached=read_attached(settings, open_access=reach is None),
             sources=read_sources(settings, root=root, open_access=reach is None),
+            publication=Publication.from_settings(settings),
             backup=Backup.from_settings(settings, root),
             keep_files=FileRule.from_settings(settings),
         )

@@ -88,7 +88,7 @@ def _find_paths(node: Any, raw: bytes) -> Iterator[tuple[int, int, PathValue]]: 
     name = str(node.get("table_name", ""))
     alone = not node.get("schema_name") and not node.get("catalog_name")
     if node.get("type") == "BASE_TABLE" and alone and FILE_NAME.search(name):
-        place = _find_span(node, own=True) or _search_name(raw, name)
+        place = _search_name(raw, name, node.get("query_location", NO_LOCATION))
         if place:
             yield *place, name
     function = node.get("function") if node.get("type") == "TABLE_FUNCTION" else None
@@ -103,14 +103,14 @@ def _find_paths(node: Any, raw: bytes) -> Iterator[tuple[int, int, PathValue]]: 
         yield from _find_paths(value, raw)
 
 
-def _find_span(node: Any, *, own: bool = False) -> tuple[int, int] | None:  # noqa: ANN401  # JSON
-    """Returns where a node starts and ends, including everything below it unless `own` is set."""
+def _find_span(node: Any) -> tuple[int, int] | None:  # noqa: ANN401  # JSON
+    """Returns where a node starts and ends, including everything below it."""
     if isinstance(node, list):
         inner = [_find_span(item) for item in node]
     elif isinstance(node, dict):
         start = int(node.get("query_location", NO_LOCATION))
         here = (start, start + int(node.get("query_location_length", 0)))
-        below = [] if own else [_find_span(item) for item in node.values()]
+        below = [_find_span(item) for item in node.values()]
         inner = [here if start != NO_LOCATION else None, *below]
     else:
         return None
@@ -127,11 +127,11 @@ def _has_query(node: Any) -> bool:  # noqa: ANN401  # JSON
     return node.get("class") == "SUBQUERY" or any(_has_query(item) for item in node.values())
 
 
-def _search_name(raw: bytes, name: str) -> tuple[int, int] | None:
-    """Returns where a name is written if DuckDB has no location for it, as in
-    `DESCRIBE 'films.csv'`."""
+def _search_name(raw: bytes, name: str, place: int) -> tuple[int, int] | None:
+    """Returns where the name of a table at `place` is written, without its alias, which DuckDB
+    counts in. It has no location for some, as in `DESCRIBE 'films.csv'`."""
     for text in (quote_text(name).encode(), quote_name(name).encode()):
-        start = raw.find(text)
+        start = raw.find(text, 0 if place == NO_LOCATION else place)
         if start >= 0:
             return start, start + len(text)
     return None

@@ -13,6 +13,7 @@ from enrich.manifest import guard, tree, variables
 from enrich.manifest.config import READABLE_HINT
 from enrich.manifest.located import locate_paths
 from enrich.manifest.prompt import Prompt
+from enrich.manifest.publication import Publication
 from enrich.manifest.sources import TABLE_NAME
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ RESERVED_TABLES = ("costs", "evaluations", "prompts")
 HISTORY_ENDING = "_history"
 """How the name of the table with a model's earlier answers ends."""
 HEADER_LINE = re.compile(r"^--[ \t]*(\w+):[ \t]*(.*?)[ \t]*$")
-HEADER_SETTINGS = ("materialized", "tags", "description", "key")
+HEADER_SETTINGS = ("materialized", "tags", "description", "key", "publish")
 """What comments at the top of NAME.sql can set."""
 
 ModelKind = Literal["enrichment", "view", "table"]
@@ -42,7 +43,8 @@ class Model:
     names, in lower case, and with database and schema if those are not the warehouse's own.
     `source` is the name of the file in messages. `kind` says what the model becomes. `tags` and
     `description` are the user's; `key` is what identifies a row of a plain model, as far as it says
-    so. `calls` are the functions that the SELECT calls. `unstable` lists
+    so. `publication` says where its table is copied to, and `unpublished` that it is not, whatever
+    project.yml says. `calls` are the functions that the SELECT calls. `unstable` lists
     what may return other rows or other texts in each run.
     """
 
@@ -55,6 +57,8 @@ class Model:
     tags: tuple[str, ...] = ()
     description: str = ""
     key: tuple[str, ...] = ()
+    publication: Publication | None = None
+    unpublished: bool = False
     calls: frozenset[str] = frozenset()
     unstable: tuple[str, ...] = ()
 
@@ -89,6 +93,10 @@ class Model:
             prompt = Prompt.from_path(beside, source=show_path(beside, root), values=values)
         said = read_header(text, HEADER_SETTINGS, source=source)
         kind = _read_kind(said, source, asks=prompt is not None)
+        where = Publication.from_comment(said.get("publish", ""), source=source)
+        if prompt and "publish" in said:
+            hint = f"move it there: publish: {said['publish']}"
+            raise ModelError(f"{source}: 'publish' is set in {prompt.source}", hint=hint)
         if prompt and "key" in said:
             hint = f"remove it here; `key` in {prompt.source} is what counts"
             raise ModelError(
@@ -110,6 +118,8 @@ class Model:
             kind=kind,
             tags=tuple(dict.fromkeys([*(prompt.tags if prompt else ()), *tags])),
             key=prompt.key if prompt else _read_key(said),
+            publication=prompt.publication if prompt else where,
+            unpublished=prompt.unpublished if prompt else said.get("publish") == "false",
             description=said.get("description", prompt.description if prompt else ""),
         )
 

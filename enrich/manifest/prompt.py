@@ -11,6 +11,7 @@ from enrich.manifest import declared_tests, template, variables
 from enrich.manifest.budget import PROMPT_BUDGETS, Budget
 from enrich.manifest.config import READABLE_HINT, RETRIED_OUTCOMES, read_outcomes
 from enrich.manifest.output import Output
+from enrich.manifest.publication import Publication
 from enrich.manifest.reuse import Dedupe, Triage
 from enrich.manifest.settings import YamlSettings
 from enrich.manifest.template import Expression, Image, TemplatePart, Text
@@ -49,6 +50,7 @@ PROMPT_KEYS = (
     "pack",
     "dedupe",
     "triage",
+    "publish",
     "tests",
 )
 MOST_PACKED = 100
@@ -105,6 +107,7 @@ class Prompt:
     with their values. `llm` is asked first, "" for the provider's own; rows that fail are asked of
     the `fallbacks`, one after the other. `pack` is how many rows share a request, 0 for one alone;
     `dedupe` says which rows share an answer, and `triage` which are answered by labels.
+    `publication` says where the table is copied to, `unpublished` that it is not.
     """
 
     source: str
@@ -127,6 +130,8 @@ class Prompt:
     pack: int
     dedupe: Dedupe | None
     triage: Triage | None
+    publication: Publication | None
+    unpublished: bool
     budget: Budget
     variables: Mapping[str, Any]
     tests: tuple[DataTest, ...]
@@ -207,6 +212,8 @@ class Prompt:
             pack=_read_pack(settings),
             dedupe=Dedupe.from_settings(settings),
             triage=Triage.from_settings(settings),
+            publication=Publication.from_settings(settings),
+            unpublished=settings.values.get("publish") is False,
             budget=Budget.from_settings(settings, PROMPT_BUDGETS),
             variables=_pick_variables(written, settings, values),
             tests=declared_tests.parse_tests(

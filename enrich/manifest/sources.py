@@ -9,7 +9,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.files import AttachedDatabase
+from enrich.db.attached import COPYING_TYPES, DATABASE_TYPES, AttachedDatabase
 from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, nearest
 from enrich.manifest.settings import ENVIRONMENT_VARIABLE
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 """What models, seeds, SQL tests, sources and attached databases may be called."""
-DATABASE_TYPES = ("duckdb", "sqlite", "postgres", "mysql")
+ATTACH_KEYS = ("path", "type", "data_path")
 RESERVED_SCHEMAS = (
     "warehouse",
     "ledger",
@@ -56,13 +56,28 @@ def resolve_address(
     path of a file made absolute from the folder `root`. Raises ProjectError."""
     # Not while project.yml is read: commands that attach nothing must work without the variable,
     # and `shown`, which messages use, keeps its value out of sight.
-    for name in ENVIRONMENT_VARIABLE.findall(each.path):
+    for name in ENVIRONMENT_VARIABLE.findall(f"{each.path} {each.data_path}"):
         if name not in environment:
             hint = f"set it before you start enrich: export {name}=..."
             what = f"'attach' needs the environment variable {name} for '{each.name}'"
             raise ProjectError(f"project.yml: {what}", hint=hint)
     path = ENVIRONMENT_VARIABLE.sub(lambda match: environment[match[1]], each.path)
-    return replace(each, path=str(root / path) if each.type == "duckdb" else path)
+    data = (
+        each.data_path
+        if not each.data_path or REMOTE_MARK in each.data_path
+        else str(root / each.data_path)
+    )
+    return replace(each, path=_join_root(each, path, root), data_path=data)
+
+
+def _join_root(each: AttachedDatabase, path: str, root: Path) -> str:
+    """Returns the path of a database, made absolute from the folder `root` if it is that of a
+    file."""
+    if each.type == "ducklake":
+        catalog, mark, file = path.removeprefix("ducklake:").rpartition(":")
+        is_file = catalog in ("", "sqlite", "duckdb") and REMOTE_MARK not in path
+        return f"ducklake:{catalog}{mark}{root / file}" if is_file else path
+    return str(root / path) if each.type in ("duckdb", "sqlite") else path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +98,7 @@ def read_attached(settings: YamlSettings, *, open_access: bool) -> tuple[Attache
         if name.lower() in {each.name.lower() for each in found}:
             raise settings.make_error("attach", f"has '{name}' twice", hint="keep one of them")
         said = value if isinstance(value, dict) else {"path": value}
-        _check_options(settings, "attach", name, said, ("path", "type"))
+        _check_options(settings, "attach", name, said, ATTACH_KEYS)
         path, kind = said.get("path"), str(said.get("type", "duckdb"))
         if not isinstance(path, str) or not path:
             hint = f"{name}: other.duckdb, or {name}: {{path: ..., type: postgres}}"
@@ -92,10 +107,22 @@ def read_attached(settings: YamlSettings, *, open_access: bool) -> tuple[Attache
             raise settings.make_error(
                 "attach", f"has no type '{kind}' for '{name}'", hint=nearest(kind, DATABASE_TYPES)
             )
-        if kind != "duckdb" and not open_access:
+        data = said.get("data_path", "")
+        if not isinstance(data, str) or (data and kind != "ducklake"):
+            hint = f"{name}: {{type: ducklake, path: lake.ducklake, data_path: lake}}"
+            what = f"has a data_path for '{name}', which is that of a DuckLake"
+            raise settings.make_error("attach", what, hint=hint)
+        # DuckDB reads the other types by extensions, which open files and connections themselves:
+        # the wall around the SELECTs of models does not hold them.
+        readable = kind == "duckdb" or open_access
+        if not readable and kind not in COPYING_TYPES:
             hint = f"INSTALL DuckDB's extension for {kind}, and set external_access: true"
             raise settings.make_error("attach", f"cannot read '{name}'", hint=hint)
-        found.append(AttachedDatabase(name=name, path=path, type=kind, shown=path))
+        found.append(
+            AttachedDatabase(
+                name=name, path=path, type=kind, shown=path, data_path=data, readable=readable
+            )
+        )
     return tuple(found)
 
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import ModelError
+from enrich.manifest.dialect import is_older, join_pivot, modernize_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -115,7 +116,7 @@ def extract_select(sql: str, *, source: str) -> str:
     import duckdb
 
     try:
-        found = _open_parser().cursor().extract_statements(sql)
+        found = join_pivot(_open_parser().cursor().extract_statements(sql))
     except duckdb.Error as problem:
         raise _translate_error(problem, sql, source) from problem
     if len(found) != 1:
@@ -170,8 +171,13 @@ def parse_statements(sql: str) -> list[Any] | None:
     """Returns the statements of `sql` as DuckDB serializes them to JSON; None if it does not."""
     query = "SELECT json_serialize_sql($sql, skip_null := true, skip_empty := true)"
     row = _open_parser().cursor().execute(query, {"sql": sql}).fetchone()
-    found: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
-    return None if found.get("error") else list(found["statements"])
+    text = str(row[0]) if row else '{"error": true}'
+    found: dict[str, Any] = json.loads(text)
+    if found.get("error"):
+        return None
+    if is_older(text):
+        modernize_tree(found, sql)
+    return list(found["statements"])
 
 
 def parse_expression(sql: str) -> Tree | None:

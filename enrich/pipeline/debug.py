@@ -16,6 +16,8 @@ from enrich.ledger.batch import list_unread
 from enrich.ledger.compaction import measure_used
 from enrich.ledger.queue import list_waiting
 from enrich.manifest import selection
+from enrich.manifest.destination import find_destination
+from enrich.pipeline.deliver import check_place
 from enrich.pipeline.finding import Finding
 from enrich.pipeline.fitness import list_doubts
 from enrich.pipeline.seed import load_seeds
@@ -93,8 +95,24 @@ def find_findings(flow: Flow, *, provider: str | None, ask: bool = False) -> Ite
         yield from found_here
         if ask and name not in unusable:
             yield from ask_trials(flow, flow.workspace.open_provider(name), models)
+    yield from _check_places(flow)
     if not locked:
         yield from _check_models(flow, provider, unusable)
+
+
+def _check_places(flow: Flow) -> Iterator[Finding]:
+    """Check that the places that tables are copied to can be reached."""
+    for model in flow.graph.models.values():
+        try:
+            destination = find_destination(flow.config, model)
+            if destination is None:
+                continue
+            check_place(flow, destination)
+        except EnrichError as problem:
+            yield _report_failure(f"copy of {model.name}", problem)
+            continue
+        detail = f"{destination.said.to} can be reached"
+        yield Finding(what=f"copy of {model.name}", verdict="ok", detail=detail)
 
 
 def _check_disk(folder: Path) -> Finding:

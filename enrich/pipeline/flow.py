@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.compiler.compilation import describe_select
 from enrich.errors import DiskError, EnrichError, InputError, Locked
+from enrich.manifest.destination import check_destination
 from enrich.pipeline.plan import OtherPrices
 from enrich.pipeline.publish import check_answers, check_names
 from enrich.pipeline.run import check_model
@@ -161,6 +162,7 @@ class Flow:
 
     def check_one(self, model: Model, provider: str | None, *, ready: bool = False) -> None:
         """Compile one model against the warehouse as it is now."""
+        check_destination(self.config, model)
         self.check_upstream(model)
         if model.asks:
             chosen = self.open_provider(model, provider)
@@ -190,8 +192,16 @@ class Flow:
             raise problem
 
     def check_upstream(self, model: Model) -> None:
-        """Raises EnrichError if a seed, source or model that this model reads is missing."""
+        """Raises EnrichError if a seed, source or model that this model reads is missing, or if it
+        reads a database that it may not."""
         self.check_seeds(model)
+        for each in self.config.attached:
+            if not each.readable and any(
+                n.startswith(f"{each.name.lower()}.") for n in model.reads
+            ):
+                message = f"{model.source}: models do not read the database '{each.name}'"
+                hint = f"set external_access: true, for DuckDB's extension for {each.type}"
+                raise InputError(message, hint=hint)
         for name in self.find_unbuilt(model):
             message = f"{model.source}: it reads '{name}', which has not been run yet"
             raise InputError(message, hint=f"enrich run +{model.name}")

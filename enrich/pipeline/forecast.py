@@ -10,6 +10,7 @@ from enrich.errors import DiskError, EnrichError, Locked, ProjectError, Provider
 from enrich.ledger.run import RunOptions
 from enrich.manifest import selection
 from enrich.pipeline import draft
+from enrich.pipeline.deliver import find_copy
 from enrich.pipeline.flow import FlowState
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.plan import Plan
@@ -63,7 +64,20 @@ def foresee_models(
         waits[each.name] = () if found.settled else (each.name,)
     for first in flow.found.problems.values() if not plans else ():
         raise first
-    return plans
+    return [_add_place(flow, plan) for plan in plans]
+
+
+def _add_place(flow: Flow, plan: Plan) -> Plan:
+    """Returns a plan with a note on where the table is copied to."""
+    try:
+        found = find_copy(flow, flow.graph.models[plan.model])
+    except EnrichError as problem:
+        flow.fail(plan.model, problem)
+        return plan
+    if found is None:
+        return plan
+    state = ", which is behind its table" if found.behind else ""
+    return replace(plan, notes=(*plan.notes, f"its table is copied to {found.place}{state}"))
 
 
 def find_changed(flow: Flow, reason: str) -> set[str]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from enrich.compiler import history, tables
 from enrich.db.database import read_statement
 from enrich.db.quote import quote_readably
-from enrich.errors import InputError, ProjectError
+from enrich.errors import EnrichError, InputError, ProjectError
 from enrich.ledger import costs
 from enrich.ledger.state import list_states
 from enrich.manifest import variables
 from enrich.pipeline.answer_tables import find_key
+from enrich.pipeline.deliver import find_copy, has_copies
 from enrich.pipeline.publish import write_books
 from enrich.pipeline.remedy import find_remedy
 from enrich.results import Failures, Listed, Rows
@@ -58,10 +59,18 @@ def find_states(flow: Flow, names: list[str] | None = None) -> Listed[State]:
     only if this command built them."""
     with flow.files.open_ledger() as database:
         found = tuple(_add_hint(flow, state) for state in list_states(database, names))
-    if names is None:
-        return Listed(found)
-    known = {state.model: state for state in found} | flow.found.built
-    return Listed(known[name] for name in names if name in known)
+    known = {state.model: state for state in found} | ({} if names is None else flow.found.built)
+    picked = known if names is None else [name for name in names if name in known]
+    return Listed(_add_copy(flow, known[name]) for name in picked)
+
+
+def _add_copy(flow: Flow, state: State) -> State:
+    """Returns the state with the copy of the model's table, if there is to be one."""
+    try:
+        model = flow.graph.models.get(state.model) if has_copies(flow.config) else None
+        return replace(state, copy=find_copy(flow, model)) if model else state
+    except EnrichError:  # what is wrong with its files has been said
+        return state
 
 
 def _add_hint(flow: Flow, state: State) -> State:

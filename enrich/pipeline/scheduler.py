@@ -7,7 +7,7 @@ takes one.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +31,7 @@ from enrich.ledger.run import Run
 from enrich.ledger.state import State
 from enrich.pipeline.backoff import Backoff
 from enrich.pipeline.backup import back_up
+from enrich.pipeline.deliver import deliver_copies, has_copies
 from enrich.pipeline.listener import Progress
 from enrich.pipeline.lock import hold_project
 from enrich.pipeline.preview import settle_previews
@@ -43,7 +44,7 @@ from enrich.pipeline.upkeep import USUAL_BACKLOG, tidy_files, tidy_project
 from enrich.providers.capabilities import read_notice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from enrich.ledger.batch import ReadBatch
     from enrich.ledger.run import RunOptions
@@ -78,13 +79,15 @@ def run_models(
         _report_spending(flow, names)
         _raise_problem(flow, names)  # last, so that the other models are finished
     except EnrichError:
-        _end_command(flow)  # other models may have been answered
+        _end_command(flow, picked)  # other models may have been answered
         raise
-    _end_command(flow)
+    _end_command(flow, picked)
 
 
-def _end_command(flow: Flow) -> None:
-    """Back up the ledger, and then tidy up after batches that are in it."""
+def _end_command(flow: Flow, models: Iterable[Model]) -> None:
+    """Copy the tables of these models to where they are published, back up the ledger, and then
+    tidy up after batches that are in it."""
+    deliver_copies(flow, models)
     back_up(flow.workspace)
     tidy_project(flow.workspace)
 
@@ -164,7 +167,11 @@ def follow_batches(flow: Flow) -> None:
     """Take one turn and report what went wrong in it, without raising it."""
     with hold_project(flow.files):
         turn = take_turn(flow)
-    _end_command(flow)
+    models: Iterable[Model] = ()
+    if has_copies(flow.config):
+        with suppress(EnrichError):  # what is wrong with the models has been reported
+            models = flow.graph.models.values()
+    _end_command(flow, models)
     # One outage is the trouble of many batches.
     for sentence in dict.fromkeys(f"{t.message} ({t.hint})" for _, t in turn.troubles):
         flow.listener.say(sentence)

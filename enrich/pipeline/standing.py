@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.ledger.state import list_states
+from enrich.pipeline.deliver import has_copies
 from enrich.results import Listed
 
 if TYPE_CHECKING:
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 
 def find_quiet_states(workspace: Workspace) -> Listed[State] | None:
     """Returns the states of all enrichment models if nothing is under way, waits, or is to be
-    published, deleted or backed up; None otherwise, or if a state needs a hint from the model's
-    files."""
-    if workspace.config.backup is not None:
+    published, copied, deleted or backed up; None otherwise, or if a state needs a hint from the
+    model's files."""
+    if workspace.config.backup is not None or has_copies(workspace.config):
         return None
     with workspace.files.open_ledger() as database:
         if database.call("unpublished") or not database.call("quiet")[0][0]:

@@ -161,7 +161,9 @@ def _open_files(
     verbose: bool,
 ) -> DatabaseFiles:
     """Returns the project's databases with what SQL may read; copies if the folder is read-only."""
-    attached = tuple(resolve_address(each, environment, config.root) for each in config.attached)
+    attached = tuple(
+        resolve_address(each, environment, config.root) for each in config.attached if each.readable
+    )
     beside = (config.seeds, *(path for source in config.sources for path in source.reach))
     beside += tuple(Path(each.path) for each in attached if each.type == "duckdb")
     # Sources and attached DuckDB files may be outside of the project: naming them in project.yml

@@ -56,6 +56,7 @@ def _print_plan(console: Console, plan: Plan) -> None:
         why = "created" if plain else "what it asks depends on answers that have not arrived yet:"
         console.print(f"  {why} after {', '.join(plan.after)}")
     if not plan.llm:
+        _print_notes(console, plan)
         return
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for side in ("left", "right"):
@@ -66,11 +67,15 @@ def _print_plan(console: Console, plan: Plan) -> None:
     for cells in _list_projection(plan.capacity, plan.provider) if plan.capacity else ():
         table.add_row(*map(clean_text, cells))
     console.print(Padding(table, (0, 0, 0, 2), expand=False))
-    for note in plan.notes:
-        console.print(f"  note: {clean_text(note)}", markup=False, highlight=False)
+    _print_notes(console, plan)
     if plan.diff:
         console.print(f"\n  {', '.join(plan.changed)} changed since the last run:\n")
         print_diff(console, plan.diff)
+
+
+def _print_notes(console: Console, plan: Plan) -> None:
+    for note in plan.notes:
+        console.print(f"  note: {clean_text(note)}", markup=False, highlight=False)
 
 
 def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:

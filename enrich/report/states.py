@@ -37,6 +37,7 @@ def print_states(states: Sequence[State], *, unfold: bool = False) -> None:
             kind = "" if state.kind == "enrichment" else state.kind
             made = "" if state.after else published
             rows.append([state.model, "", "", "", "", _describe_progress(state), kind, made])
+            rows += _list_copy(state)
             continue
         rows.append(
             [
@@ -53,7 +54,17 @@ def print_states(states: Sequence[State], *, unfold: bool = False) -> None:
         for batch in state.batches if unfold else ():
             counts = f"{batch.answered:,} of {batch.requests:,} {describe_standing(batch)}"
             rows.append([f"  {batch.id}", f"{batch.requests:,}", "", "", "", counts, "", ""])
+        rows += _list_copy(state)
     print_table(columns, rows, right={1, 2, 3, 4}, dull=(5, 4, 3), spare=(6,))
+
+
+def _list_copy(state: State) -> list[list[str]]:
+    """Returns the line of the copy of a model's table, if there is to be one."""
+    if state.copy is None:
+        return []
+    when = _format_when(state.copy.copied_at)
+    made = f"behind, {when}" if state.copy.behind else when
+    return [[f"  in {state.copy.place}", "", "", "", "", "", "", made]]
 
 
 def print_next_steps(states: Sequence[State], *, usual: str) -> None:
@@ -153,6 +164,14 @@ def list_states(states: Sequence[State]) -> list[dict[str, Any]]:
             "after": list(state.after),
             "started_at": state.started_at.isoformat() if state.started_at else None,
             "published_at": state.published_at.isoformat() if state.published_at else None,
+            "copy": {
+                "place": state.copy.place,
+                "behind": state.copy.behind,
+                "problem": state.copy.problem,
+                "copied_at": state.copy.copied_at.isoformat() if state.copy.copied_at else None,
+            }
+            if state.copy
+            else None,
             "batches": [
                 {
                     "batch": batch.id,

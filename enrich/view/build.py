@@ -10,7 +10,7 @@ from enrich.compiler.compilation import describe_select
 from enrich.compiler.inputs import render_image_types
 from enrich.compiler.viewing import ROWS, ShownColumn
 from enrich.db.files import DEFAULT_MEMORY
-from enrich.db.quote import quote_name, quote_text
+from enrich.db.quote import quote_name, quote_text, render_attach
 from enrich.errors import EnrichError, InputError
 from enrich.manifest.template import Expression
 from enrich.view.rows import ShownRows
@@ -43,7 +43,7 @@ def build_rows(files: DatabaseFiles, model: Model, *, folder: Path) -> ShownRows
     """
     path = folder / f"{uuid4().hex}.duckdb"
     with files.open_both(warehouse="read", ledger="read", attached=True) as database:
-        database.execute("ATTACH $path AS shown", path=path)
+        database.attach(path, "shown")
         try:
             columns, blobs, trouble = _fill_rows(database, model)
             (total,) = database.fetch_one(f"SELECT count(*) FROM {ROWS}")
@@ -193,6 +193,6 @@ def _open_engine(name: str, folder: Path) -> duckdb.DuckDBPyConnection:
             "autoinstall_known_extensions": "false",
         },
     )
-    engine.execute("ATTACH $path AS shown (READ_ONLY)", {"path": name})
+    engine.execute(render_attach(name, "shown", "READ_ONLY"))
     engine.execute("SET enable_external_access = false")
     return engine

@@ -80,7 +80,7 @@ def pair_versions(
         )
     columns = [(column.name, column.type.is_list) for column in output.columns]
     path = folder / f"{uuid4().hex}.duckdb"
-    database.execute("ATTACH $path AS paired", path=path)
+    database.attach(path, "paired")
     try:
         database.execute(viewing.render_version_pairs(columns, shown.key))
         both, changed, *differing = database.fetch_one(viewing.render_pair_totals(len(columns)))

@@ -315,7 +315,7 @@ class Viewer:
         """Opens the databases together with the rows of a model."""
         files = self._find_moment().files
         with self._attaching, files.open_both(warehouse="read", ledger="read") as database:
-            database.execute("ATTACH $path AS shown (READ_ONLY)", path=shown.path)
+            database.attach(shown.path, "shown", "READ_ONLY")
             try:
                 yield database
             finally:

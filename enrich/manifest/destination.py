@@ -1,0 +1,142 @@
+"""Destinations: the place that a model's table is copied to, found from what `publish:` says."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enrich.db.attached import COPYING_TYPES, REMOTE_EXTENSIONS
+from enrich.errors import ProjectError, nearest
+from enrich.manifest.publication import COPY_FILE
+from enrich.manifest.sources import REMOTE_MARK, TABLE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from enrich.db.attached import AttachedDatabase
+    from enrich.manifest.config import Config
+    from enrich.manifest.model import Model
+    from enrich.manifest.publication import Publication
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """Where the table of `model` is copied to, and how: one of the three below. `said.to` is the
+    place of this model alone, as messages show it."""
+
+    model: str
+    said: Publication
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the copy is one file, and not a folder of files."""
+        return bool(COPY_FILE.search(self.said.to))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderDestination(Destination):
+    """A folder or a file on this machine."""
+
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketDestination(Destination):
+    """A prefix or an object in an object storage, whose URL is `said.to`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableDestination(Destination):
+    """A table in an attached database."""
+
+    database: AttachedDatabase
+    schema: str
+    table: str
+
+
+def find_destination(config: Config, model: Model) -> Destination | None:
+    """Returns where a model's table is copied to; None if it is not. Raises ProjectError."""
+    own = model.publication
+    usual = None if model.kind == "view" or model.unpublished else config.publication
+    said = own or usual
+    if said is None:
+        return None
+    parts = said.to.split(".")
+    database = {each.name.lower(): each for each in config.attached}.get(parts[0].lower())
+    if database is not None and all(map(TABLE_NAME.fullmatch, parts)):
+        schema, table = _name_table(database, parts, model)
+        said = replace(said, to=f"{database.name}.{schema}.{table}")
+        return TableDestination(
+            model=model.name, said=said, database=database, schema=schema, table=table
+        )
+    if own is None:
+        said = replace(said, to=f"{said.to.rstrip('/')}/{model.name}")
+    if REMOTE_MARK in said.to:
+        _check_protocol(said.to, model)
+        return BucketDestination(model=model.name, said=said)
+    path = _find_path(config, said.to, model)
+    return FolderDestination(model=model.name, said=said, path=path)
+
+
+def check_destination(config: Config, model: Model) -> None:
+    """Raises ProjectError if a model's table cannot be copied as it says, as far as its files show
+    that."""
+    destination = find_destination(config, model)
+    if destination is None or model.prompt is None:
+        return
+    columns = (*model.key, *(column.name for column in model.prompt.output.columns))
+    check_partitions(destination, columns)
+
+
+def check_partitions(destination: Destination, columns: Iterable[str]) -> None:
+    """Raises ProjectError if a copy is to be divided by what is not one of the table's columns, or
+    by databases that are not divided."""
+    said, known = destination.said, list(columns)
+    for name in said.partition_by:
+        if name not in known:
+            message = f"{destination.model}: 'publish' divides it by '{name}', which is no column"
+            raise ProjectError(message, hint=nearest(name, known))
+    if isinstance(destination, TableDestination) and said.partition_by:
+        if destination.database.type == "ducklake":
+            return
+        message = f"{said.to} cannot be divided by columns"
+        hint = "remove partition_by: only folders, object storages and DuckLakes are divided"
+        raise ProjectError(message, hint=hint)
+
+
+def _name_table(database: AttachedDatabase, parts: list[str], model: Model) -> tuple[str, str]:
+    """Returns the schema and the name of a table in an attached database, as DuckDB reads short
+    names."""
+    if database.type not in COPYING_TYPES:
+        hint = f"these can: {', '.join(COPYING_TYPES)}"
+        message = f"{model.source}: no table can be copied to a database of type {database.type}"
+        raise ProjectError(message, hint=hint)
+    if len(parts) > 3:
+        message = f"{model.source}: 'publish' names no table: {'.'.join(parts)}"
+        raise ProjectError(message, hint=f"publish: {database.name}.SCHEMA.TABLE")
+    usual = "public" if database.type == "postgres" else "main"
+    return parts[1] if len(parts) == 3 else usual, parts[-1] if len(parts) > 1 else model.name
+
+
+def _check_protocol(url: str, model: Model) -> None:
+    protocol = url.partition(REMOTE_MARK)[0].lower()
+    if protocol not in REMOTE_EXTENSIONS:
+        hint = f"these can be written: {', '.join(f'{name}://' for name in REMOTE_EXTENSIONS)}"
+        raise ProjectError(f"{model.source}: nothing can be published to {protocol}://", hint=hint)
+
+
+def _find_path(config: Config, shown: str, model: Model) -> Path:
+    """Returns the path of a copy. Raises ProjectError if it is not below the project, nor below
+    what project.yml names."""
+    path = Path(os.path.normpath(config.root / Path(shown).expanduser()))
+    # A model's own file must not reach further than its SELECT does; project.yml may name any path.
+    if model.publication and not config.may_read(path):
+        hint = "list the folder in project.yml: external_access: [FOLDER]"
+        message = f"{model.source}: {shown} is outside the project, and nothing is published there"
+        raise ProjectError(message, hint=hint)
+    if config.root.resolve().is_relative_to(path.resolve()):
+        message = f"{model.source}: {shown} holds the project itself"
+        raise ProjectError(message, hint="publish to a folder of its own")
+    return path

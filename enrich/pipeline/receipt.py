@@ -1,0 +1,57 @@
+"""Receipts: what is known of the copies of a project's tables, in the folder of working files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from enrich.db.creation import make_folder
+from enrich.errors import DiskError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COPIES_FOLDER = "copies"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What a copy was made from: `place` and `form` are where and how it was written, `seal` is
+    that of its rows, "" if there is no copy yet. `problem` says why the last attempt failed, "" if
+    it did not. `begun`: what the place holds is enrich's own, whether or not it is whole.
+    `copied_at` is a moment in UTC."""
+
+    place: str
+    form: str
+    seal: str = ""
+    rows: int = 0
+    copied_at: str = ""
+    problem: str = ""
+    begun: bool = False
+
+
+def read_receipt(work: Path, model: str) -> Receipt | None:
+    """Returns the receipt for the copy of a model's table; None if there is none. A receipt that is
+    lost only means that the table is copied again."""
+    try:
+        return Receipt(**json.loads(_find_receipt(work, model).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_receipt(work: Path, model: str, receipt: Receipt) -> None:
+    """Keep a receipt. Raises DiskError."""
+    make_folder(work, COPIES_FOLDER)
+    path = _find_receipt(work, model)
+    draft = path.with_suffix(".draft")
+    try:
+        draft.write_text(json.dumps(asdict(receipt)), encoding="utf-8")
+        draft.replace(path)
+    except OSError as problem:
+        message = f"{path} cannot be written: {problem.strerror}"
+        raise DiskError(message, hint="free some space; the copy itself is complete") from problem
+
+
+def _find_receipt(work: Path, model: str) -> Path:
+    return work / COPIES_FOLDER / f"{model}.json"

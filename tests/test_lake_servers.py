@@ -1,0 +1,148 @@
+"""Lakes on real servers, where there are any: Postgres, and moto, which speaks S3's protocol."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
+
+import pytest
+from folders import Ears, opened, write
+from test_lakes import SEED, look, needs_extension, publishing, read_one
+
+import enrich
+from enrich.db.outside import open_outside, prepare_storage
+from enrich.rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from enrich.project import Project
+
+
+PLACES_OF_ROWS = "FROM postgres_query('pg', 'SELECT id, ctid::text FROM films.kinds')"
+"""A row that is written again gets another place in its file."""
+
+
+def find_free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """The address of an empty Postgres of its own."""
+    if sys.platform == "win32":
+        pytest.skip("a server is started in another way there")
+    needs_extension("postgres_scanner")
+    homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    found = shutil.which("initdb") or next((str(p / "initdb") for p in homes[-1:]), "")
+    if not found:
+        pytest.skip("there is no Postgres server on this machine")
+    binaries, port = Path(found).parent, find_free_port()
+    user = "postgres" if os.geteuid() == 0 else None  # a server refuses to be run by root
+    folder = Path(mkdtemp(prefix="enrich-"))
+    if user:
+        shutil.chown(folder, user)
+
+    def call(*words: str) -> None:
+        subprocess.run(words, user=user, cwd=folder, check=True, capture_output=True, timeout=60)
+
+    data = str(folder / "data")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    call(str(binaries / "initdb"), "-D", data, "-A", "trust", "-U", "enrich")
+    call(str(binaries / "pg_ctl"), "-D", data, "-o", options, "-l", f"{folder}/log", "-w", "start")
+    yield f"host=127.0.0.1 port={port} user=enrich dbname=postgres"
+    call(str(binaries / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+def test_a_table_is_kept_in_postgres(tmp_path: Path, postgres: str) -> None:
+    """With lists, which Postgres has, and structs as JSON; only rows that differ are written."""
+    known = {"type": "postgres", "path": "${WAREHOUSE_DSN}"}
+    with Rehearsal() as server:
+        root = publishing(tmp_path / "p", server, "pg.films.kinds", attach={"pg": known})
+        prompt = root / "models/kinds.prompt.md"
+        odd = "size STRUCT(low INTEGER, high INTEGER) NOT NULL,\n  height DOUBLE"
+        prompt.write_text(prompt.read_text().replace("height DOUBLE", odd))
+        ears = Ears()
+        project = enrich.Project(root, talk=ears, environment={"WAREHOUSE_DSN": postgres})
+        assert not project.run().problems, ears.said
+        place = read_one(known | {"path": postgres}, name="pg")
+        rows = look(place, PLACES_OF_ROWS)
+        write(root, {"seeds/plants.csv": SEED.replace("4,dogwood,", "4,dogwood,red\n5,elm,")})
+        assert not project.run().problems, ears.said
+    again = look(place, PLACES_OF_ROWS)
+    assert [row for row in again if row[0] < 4] == [row for row in rows if row[0] < 4]
+    assert len(again) == 5
+    shown = "SELECT tags, size::JSON->>'low' IS NOT NULL FROM pg.films.kinds WHERE id = 1"
+    ((tags, has_size),) = look(place, shown)
+    assert isinstance(tags, list)
+    assert has_size
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    """The address of a server with an empty bucket, `lake`."""
+    needs_extension("httpfs")
+    if find_spec("moto") is None:
+        pytest.skip("there is no S3 server here: pip install 'moto[server]'")
+    address = f"http://127.0.0.1:{(port := find_free_port())}"
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
+        assert server.stderr is not None
+        for line in server.stderr:
+            if b"Running on" in line:
+                break
+        urlopen(Request(f"{address}/lake", method="PUT"), timeout=30).close()
+        yield address
+        server.terminate()
+
+
+def test_a_table_is_kept_in_a_bucket(tmp_path: Path, bucket: str) -> None:
+    """Only the partitions that have changed are written again; those that are gone have no rows."""
+    environment = {
+        "AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST",
+        "AWS_SECRET_ACCESS_KEY": "hush-hush-1234",
+        "AWS_ENDPOINT_URL": bucket,
+    }
+    with Rehearsal() as server:
+        root = publishing(tmp_path, server, {"to": "s3://lake/kinds", "partition_by": ["id"]})
+        ears = Ears()
+        project = enrich.Project(root, talk=ears, environment=environment)
+        assert not project.run().problems, ears.said
+        before = list_parts(project, environment)
+        write(root, {"seeds/plants.csv": SEED.replace("4,dogwood,", "5,elm,")})
+        assert not project.run().problems, ears.said
+        after = list_parts(project, environment)
+        assert after[1] == before[1]
+        assert [rows for _, rows in after.values()] == [1, 1, 1, 0, 1]
+        environment["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"
+        write(root, {"seeds/plants.csv": SEED})
+        problems = enrich.Project(root, talk=ears, environment=environment).run().problems
+    assert problems
+    assert "hush-hush" not in " ".join(map(str, (*problems, *ears.said)))
+    assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((4,),)
+
+
+def list_parts(project: Project, environment: dict[str, str]) -> dict[int, tuple[Any, int]]:
+    """When each partition was written, and how many rows it has, by id."""
+    with open_outside(project.files) as database:
+        prepare_storage(database, "s3://lake", environment)
+        times = database.execute(
+            "SELECT parse_path(filename)[-2], last_modified FROM read_blob('s3://lake/kinds/*/*')"
+        )
+        query = "SELECT count(*) FROM read_parquet('s3://lake/kinds/{}/data_0.parquet')"
+        return {
+            int(name.removeprefix("id=")): (moment, database.fetch_one(query.format(name))[0])
+            for name, moment in sorted(times)
+        }

@@ -1,0 +1,330 @@
+"""Lakes: published tables are copied to folders and to other databases."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+from folders import PROMPT, Ears, opened, plants, write
+
+import enrich
+from enrich.cli import main
+from enrich.db.database import Database
+from enrich.db.extensions import load_extension
+from enrich.errors import DatabaseError
+from enrich.manifest.settings import YamlSettings
+from enrich.manifest.sources import read_attached, resolve_address
+from enrich.rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enrich.db.attached import AttachedDatabase
+
+SEED = "id,name,note\n1,ash,tall\n2,birch,white\n3,cedar,\n4,dogwood,\n"
+CHANGED = SEED.replace("4,dogwood,", "4,dogwood,red\n5,elm,")
+
+
+def copying(root: Path, place: Any, **more: Any) -> Path:
+    """A project without an llm, whose table `trees` has a copy; `more` are settings of
+    project.yml."""
+    said = f"-- publish: {json.dumps(place)}\n" if place else ""
+    select = "SELECT id, name, note, [name] AS names FROM plants"
+    write(
+        root,
+        {
+            "project.yml": json.dumps(more),
+            "seeds/plants.csv": SEED,
+            "models/trees.sql": f"-- materialized: table\n-- key: id\n{said}{select}\n",
+        },
+    )
+    return root
+
+
+def publishing(root: Path, server: Rehearsal, place: Any, **more: Any) -> Path:
+    """A project whose answers `kinds` have a copy; `more` are settings of project.yml."""
+    plants(root, server)
+    path = root / "project.yml"
+    path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    write(root, {"models/kinds.prompt.md": PROMPT})
+    prompt = root / "models/kinds.prompt.md"
+    front = f"---\npublish: {json.dumps(place)}\n"
+    prompt.write_text(prompt.read_text().replace("---\n", front, 1))
+    return root
+
+
+def run(root: Path, *words: str) -> Any:
+    return CliRunner().invoke(main, [*(words or ("run",)), "--project", str(root)])
+
+
+def read(query: str) -> list[Any]:
+    """Rows, as another program sees them."""
+    with duckdb.connect() as other:
+        return other.execute(query).fetchall()
+
+
+def test_answers_become_a_folder_of_partitions(tmp_path: Path) -> None:
+    """Whole, with what was published; written again only if the table has changed."""
+    with Rehearsal() as server:
+        to = {"to": "out/kinds", "partition_by": ["kind"]}
+        root = publishing(tmp_path, server, to)
+        first = run(root)
+        assert first.exit_code == 0, first.output
+        assert "kinds: 4 rows copied to out/kinds" in first.output
+        files = f"read_parquet('{root}/out/kinds/**/*.parquet', hive_partitioning = true)"
+        assert read(f"SELECT count(*), count(DISTINCT id) FROM {files}") == [(4, 4)]
+        kinds = opened(root).sql("SELECT DISTINCT kind FROM kinds").rows
+        parts = {path.name for path in (root / "out/kinds").iterdir()}
+        assert parts == {"_enrich.json", *(f"kind={kind}" for (kind,) in kinds)}
+        before = (root / "out/kinds/_enrich.json").read_text()
+        assert "copied" not in run(root).output
+        assert (root / "out/kinds/_enrich.json").read_text() == before
+        write(root, {"seeds/plants.csv": CHANGED})
+        assert "5 rows copied" in run(root).output
+    assert read(f"SELECT count(*) FROM {files}") == [(5,)]
+    assert not list((root / "out").glob(".*"))
+    assert not [path for path in (root / ".enrich/copies").iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "json"])
+def test_a_table_becomes_one_file(tmp_path: Path, form: str) -> None:
+    """The ending says the format."""
+    root = copying(tmp_path, f"out/trees.{form}")
+    assert run(root).exit_code == 0
+    write(root, {"seeds/plants.csv": CHANGED})
+    assert "5 rows copied" in run(root).output
+    assert read(f"SELECT count(*) FROM '{root}/out/trees.{form}'") == [(5,)]
+
+
+def needs_extension(*names: str) -> None:
+    """Skip the test where DuckDB's extensions are not installed."""
+    for name in names:
+        with duckdb.connect() as connection:
+            try:
+                load_extension(Database(connection=connection), name)
+            except DatabaseError as problem:
+                pytest.skip(f"{problem.message}: {problem.hint}")
+
+
+LAKES = {
+    "ducklake": {"type": "ducklake", "path": "lake.ducklake", "data_path": "lake"},
+    "ducklake of sqlite": {
+        "type": "ducklake",
+        "path": "ducklake:sqlite:lake.sqlite",
+        "data_path": "lake",
+    },
+    "sqlite": {"type": "sqlite", "path": "lake.sqlite"},
+    "duckdb": {"type": "duckdb", "path": "lake.duckdb"},
+}
+
+
+@pytest.mark.parametrize("kind", LAKES)
+def test_a_table_is_kept_in_another_database(tmp_path: Path, kind: str) -> None:
+    """In one transaction each time, and only the rows that differ."""
+    known = resolve_address(read_one(LAKES[kind]), {}, tmp_path)
+    needs_extension(*known.extensions)
+    root = copying(tmp_path, "lake", attach={"lake": LAKES[kind]})
+    duckdb.connect(str(root / "lake.duckdb")).close()
+    first = run(root)
+    assert first.exit_code == 0, first.output
+    assert "trees: 4 rows copied to lake.main.trees" in first.output
+    write(root, {"seeds/plants.csv": CHANGED})
+    assert "5 rows copied" in run(root).output
+    notes = look(known, "SELECT id, note FROM lake.main.trees ORDER BY id")
+    assert notes == list(opened(root).sql("SELECT id, note FROM trees ORDER BY id").rows)
+    (books,) = look(known, "SELECT table_name, model, row_count FROM lake.main.enrich_copies")
+    assert books == ("trees", "trees", 5)
+    if known.type == "ducklake":
+        ((last,),) = look(known, "SELECT max(snapshot_id) FROM lake.snapshots()")
+        changes = f"lake.table_changes('trees', {last}, {last})"
+        kept = look(known, f"SELECT DISTINCT id FROM {changes} ORDER BY id")
+        assert kept == [(4,), (5,)]
+
+
+def read_one(said: dict[str, str], name: str = "lake") -> AttachedDatabase:
+    """A database as `attach:` in project.yml describes it."""
+    (found,) = read_attached(
+        YamlSettings(values={"attach": {name: said}}, lines={}, source="project.yml"),
+        open_access=False,
+    )
+    return found
+
+
+def look(known: AttachedDatabase, query: str) -> list[Any]:
+    """Rows of an attached database, as another program sees them."""
+    with duckdb.connect() as connection:
+        database = Database(connection=connection)
+        known.attach(database)
+        return database.execute(query)
+
+
+def test_a_table_with_other_columns_is_created_again(tmp_path: Path) -> None:
+    """And one that enrich did not create is left alone."""
+    root = copying(tmp_path, "lake.trees", attach={"lake": LAKES["duckdb"]})
+    with duckdb.connect(str(root / "lake.duckdb")) as other:
+        other.execute("CREATE TABLE trees AS SELECT 1 AS mine")
+    result = run(root)
+    assert result.exit_code == 1
+    assert "lake.main.trees exists, and enrich did not create it" in result.output
+    with duckdb.connect(str(root / "lake.duckdb")) as other:
+        other.execute("DROP TABLE trees")
+    assert "4 rows copied" in run(root, "status").output
+    path = root / "models/trees.sql"
+    path.write_text(path.read_text().replace("SELECT id, name", "SELECT id, 1.5 AS name"))
+    assert "4 rows copied" in run(root).output
+    with duckdb.connect(str(root / "lake.duckdb")) as other:
+        assert other.execute("SELECT sum(name) FROM trees").fetchall() == [(6,)]
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    """The table is published all the same. The copy is behind, and made up for by the next command,
+    which asks nothing again."""
+    with Rehearsal() as server:
+        root = publishing(tmp_path, server, {"to": "out/kinds"})
+        (root / "out").write_text("in the way")
+        first = run(root)
+        assert first.exit_code == 1
+        assert "kinds is published, but its copy is behind: out/kinds cannot be" in first.output
+        assert "Traceback" not in first.output
+        assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((4,),)
+        assert "behind its table" in run(root, "plan").output
+        assert "out/kinds cannot be written" in run(root, "debug").output
+        (state,) = json.loads(run(root, "status", "--json").stdout)
+        assert state["copy"]["behind"]
+        assert "cannot be written" in state["copy"]["problem"]
+        (root / "out").unlink()
+        asked = len(server.batches)
+        second = run(root, "status")
+        assert len(server.batches) == asked
+    assert second.exit_code == 0, second.output
+    assert "4 rows copied to out/kinds" in second.output
+    assert "in out/kinds" in second.output
+    (state,) = json.loads(run(root, "status", "--json").stdout)
+    assert not state["copy"]["behind"]
+    assert state["copy"]["copied_at"]
+
+
+def test_files_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
+    """Also after a second attempt."""
+    for place in ("seeds", "mine.parquet"):
+        root = copying(tmp_path, place)
+        (root / "mine.parquet").write_text("mine")
+        for command in ("run", "status"):
+            result = run(root, command)
+            assert result.exit_code == 1
+            assert "enrich did not write" in result.output
+        assert (root / "seeds/plants.csv").read_text() == SEED
+        assert (root / "mine.parquet").read_text() == "mine"
+
+
+def test_a_lost_copy_is_written_again(tmp_path: Path) -> None:
+    """Also one of which a process that was killed left only the old half of the exchange."""
+    root = copying(tmp_path, "out/trees")
+    run(root)
+    shutil.rmtree(root / "out/trees")
+    assert "4 rows copied" in run(root, "status").output
+    (root / "out/trees").rename(root / "out/.trees.old")
+    (root / "out/.trees.new").mkdir()
+    assert "4 rows copied" in run(root, "status").output
+    assert [path.name for path in (root / "out").iterdir()] == ["trees"]
+
+
+def test_project_yml_has_all_tables_copied(tmp_path: Path) -> None:
+    """But for views, unless they say so, and for what says no."""
+    root = copying(tmp_path / "p", None, publish={"to": "../lake"})
+    write(
+        root,
+        {
+            "models/kept.sql": "-- materialized: table\n-- publish: false\nSELECT 1 AS one",
+            "models/seen.sql": "SELECT 1 AS one",
+            "models/said.sql": "-- publish: {to: out/said.csv}\nSELECT 2 AS two",
+        },
+    )
+    result = run(root)
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in (root.parent / "lake").iterdir()] == ["trees"]
+    assert (root / "out/said.csv").read_text() == "two\n2\n"
+    # Where project.yml has tables copied to, no SELECT may read.
+    write(root, {"models/seen.sql": "SELECT * FROM '../lake/trees/data_0.parquet'"})
+    assert "is outside the project" in run(root, "run", "seen").output
+
+
+def test_a_database_for_copies_is_not_read(tmp_path: Path) -> None:
+    """The extension that writes to it is never near a SELECT of a model's."""
+    root = copying(tmp_path, None, attach={"lake": LAKES["ducklake"]})
+    write(root, {"models/trees.sql": "SELECT id, name, note FROM lake.main.plants"})
+    result = run(root)
+    assert result.exit_code == 1
+    assert "models do not read the database 'lake'" in result.output
+    assert "external_access: true" in result.output
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "no place": ({"format": "csv"}, "'publish' must say where to"),
+    "key": ({"to": "out", "partitoned_by": ["id"]}, "did you mean 'partition_by'?"),
+    "format": ({"to": "out", "format": "parket"}, "did you mean 'parquet'?"),
+    "divided file": ({"to": "out/a.parquet", "partition_by": ["id"]}, "nothing else"),
+    "column": ({"to": "out", "partition_by": ["nam"]}, "did you mean 'name'?"),
+    "divided table": ({"to": "lake", "partition_by": ["id"]}, "cannot be divided"),
+    "web": ("https://example.org/x", "nothing can be published to https://"),
+    "outside": ("../out", "../out is outside the project"),
+    "itself": (".", "holds the project itself"),
+    "long": ("lake.a.b.c", "names no table"),
+    "type": ("crm", "no table can be copied to a database of type mysql"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_mistakes_are_told(tmp_path: Path, name: str) -> None:
+    said, words = WRONG[name]
+    known = {"lake": LAKES["duckdb"], "crm": {"type": "mysql", "path": "x"}}
+    more = {"attach": {"lake": known["lake"]}}
+    if name == "type":
+        more = {"attach": {"crm": known["crm"]}, "external_access": True}  # type: ignore[dict-item]
+    root = copying(tmp_path, said, **more)
+    duckdb.connect(str(root / "lake.duckdb")).close()
+    result = run(root)
+    assert result.exit_code == 1
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_extension_that_is_not_installed() -> None:
+    """It is not fetched from the network either."""
+    with duckdb.connect() as connection, pytest.raises(DatabaseError) as refused:
+        load_extension(Database(connection=connection), "no_such_thing")
+    assert "'no_such_thing' is not installed" in refused.value.message
+    assert "INSTALL no_such_thing" in refused.value.hint
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    """Nor kept, if the database cannot be reached."""
+    known = {"type": "postgres", "path": "host=127.0.0.1 port=1 password=${CRM_PASSWORD}"}
+    root = copying(tmp_path, "crm", attach={"crm": known})
+    ears = Ears()
+    enrich.Project(root, talk=ears, environment={}).run()
+    assert any("needs the environment variable CRM_PASSWORD" in said for said in ears.said)
+    project = enrich.Project(root, talk=ears, environment={"CRM_PASSWORD": "hush-hush-1234"})
+    (problem,) = project.run().problems
+    assert "crm" in problem.message or "is not installed" in problem.message
+    written = [path for path in (root / ".enrich").rglob("*") if path.is_file()]
+    assert not [path for path in written if b"hush-hush" in path.read_bytes()]
+    assert "hush-hush" not in " ".join((*ears.said, problem.message, problem.hint))
+
+
+def test_a_copy_is_no_way_round_the_wall(tmp_path: Path) -> None:
+    """What a table or view reads is read where models read: the other DuckDB sees files only."""
+    (tmp_path / "secret.csv").write_text("word\nhush\n")
+    root = copying(tmp_path / "p", None)
+    opened(root).sql(f"CREATE VIEW peek AS FROM '{tmp_path / 'secret.csv'}'")
+    select = "-- publish: out/trees.csv\nSELECT word FROM peek"
+    for kind in ("view", "table"):
+        write(root, {"models/trees.sql": f"-- materialized: {kind}\n{select}"})
+        result = run(root)
+        assert result.exit_code == 1
+        assert "is outside the project" in result.output
+    assert not (root / "out").exists()

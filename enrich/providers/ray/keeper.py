@@ -1,0 +1,54 @@
+"""The keeper: `python -m enrich.providers.ray.keeper COMMAND...` runs a command for as long as its
+own parent lives.
+
+Ray kills an actor with a signal that nothing can catch, and its children would go on. The keeper
+waits for the end of its standard input, which no process outlives, and ends the command and
+whatever that has started.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from threading import Thread
+from time import sleep
+
+GRACE_SECONDS = 5.0
+"""How long a server may take to end by itself."""
+
+
+def keep_command(words: list[str]) -> int:
+    """Runs a command until it or the standard input ends; returns its status."""
+    try:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
+    except OSError as problem:
+        print(f"{words[0]}: {problem.strerror}", file=sys.stderr)  # noqa: T201
+        return 127
+    Thread(target=_end_with_parent, args=(process,), daemon=True).start()
+    return process.wait()
+
+
+def _end_with_parent(process: subprocess.Popen[bytes]) -> None:
+    sys.stdin.buffer.read()
+    _signal_all(process.pid, signal.SIGTERM)
+    sleep(GRACE_SECONDS)
+    if sys.platform != "win32":
+        _signal_all(process.pid, signal.SIGKILL)
+    os._exit(1)
+
+
+def _signal_all(pid: int, number: int) -> None:
+    """Sends a signal to a command and to what it has started."""
+    try:
+        if sys.platform == "win32":
+            os.kill(pid, number)
+        else:
+            os.killpg(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(keep_command(sys.argv[1:]))

@@ -6,6 +6,7 @@ Its routes and documents are those of Ray's `dashboard/modules/job`, whose versi
 from __future__ import annotations
 
 import json
+import re
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 JOB_LOOK_FIRST = "enrich looks for the job before it submits it again"
 LONGEST_WORDS = 300
+STARTING = re.compile("No available agent|Agent info not found")
+"""What the head of a cluster answers before it can run anything: then nothing was submitted."""
+KNOWN = re.compile("submission_id .* already exists")
+"""What it answers, with status 500, to an id that it knows."""
+WORD = re.compile(r"\w")
 JOBS_SECONDS = 60.0
 """How long a call may take. A job is answered for once its supervisor has been placed."""
 JobStatus = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
@@ -83,8 +89,8 @@ class JobsApi:
     def submit_job(
         self, job_id: str, *, command: str, environment: Mapping[str, Any], batch: str
     ) -> None:
-        """Submits the job of a batch, once: the cluster refuses an id that it knows. Raises Unclear
-        for that, too, and if the answer was lost."""
+        """Submits the job of a batch, once: nothing happens if the cluster knows its id. Raises
+        Unclear if the answer was lost."""
         body = {
             "submission_id": job_id,
             "entrypoint": command,
@@ -125,6 +131,8 @@ class JobsApi:
             )
             if answer.status_code == 404 and missing:
                 return None
+            if creating and KNOWN.search(answer.text):
+                return {}  # an earlier answer was lost
             if answer.status_code >= 300:
                 self._raise_job_refused(answer, creating=creating)
             return answer.json() if answer.content else {}
@@ -167,7 +175,7 @@ class JobsApi:
         if status in (401, 403):
             hint = "set `token:` to the cluster's own: `ray get-auth-token` on its head shows it"
             raise ProviderError(what, hint=hint)
-        if status >= 500 and creating:
+        if status >= 500 and creating and not STARTING.search(answer.text):
             # It may know this id, which it reports as a failure, or have failed afterward.
             raise Unclear(what, hint=JOB_LOOK_FIRST)
         if status >= 500 or status in (408, 429):
@@ -176,5 +184,5 @@ class JobsApi:
 
     def _say(self, text: object) -> str:
         """Returns the last line of what Ray says, which may be a traceback, without secrets."""
-        lines = [line.strip() for line in str(text or "").splitlines() if line.strip()]
+        lines = [line.strip() for line in str(text or "").splitlines() if WORD.search(line)]
         return self.secrets.redact(lines[-1] if lines else "it says nothing")[:LONGEST_WORDS]

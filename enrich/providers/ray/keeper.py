@@ -1,9 +1,9 @@
 """The keeper: `python -m enrich.providers.ray.keeper COMMAND...` runs a command for as long as its
 own parent lives.
 
-Ray kills an actor with a signal that nothing can catch, and its children would go on. The keeper
-waits for the end of its standard input, which no process outlives, and ends the command and
-whatever that has started.
+Ray kills an actor with a signal that nothing can catch, and its children as well, but not theirs.
+So the keeper is a child of its child. It waits for the end of its standard input, which closes with
+the actor, and ends the command and whatever that has started.
 """
 
 from __future__ import annotations
@@ -50,5 +50,16 @@ def _signal_all(pid: int, number: int) -> None:
         pass
 
 
+def run_keeper(words: list[str]) -> int:
+    """Keeps a command in a child, and returns its status."""
+    if sys.platform == "win32":
+        return keep_command(words)
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.setsid()
+    return keep_command(words)
+
+
 if __name__ == "__main__":
-    sys.exit(keep_command(sys.argv[1:]))
+    sys.exit(run_keeper(sys.argv[1:]))

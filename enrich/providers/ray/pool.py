@@ -6,16 +6,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from enrich.providers.executor.requests import RequestLine
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from enrich.providers.executor.requests import RequestLine
 
 MOST_HANDED = 256
 """Rows that an actor is handed at a time, at the most: those with an equal beginning stay together,
 for the caches of engines."""
-SHARES = 4
-"""Near the end an actor is handed this part of its share, so that all of them end together."""
+SHARES, LEAST_HANDED = 4, 16
+"""Near the end an actor is handed this part of its share, so that all of them end together, but not
+so few that it waits for more."""
 
 
 @dataclass
@@ -35,10 +36,13 @@ class RowPool:
     def plan_portion(self, actors: int) -> int:
         """Returns how many rows an actor is handed at a time.
 
-        >>> RowPool(deque(range(8000))).plan_portion(4), RowPool(deque(range(9))).plan_portion(4)
-        (256, 1)
+        >>> lines = deque(RequestLine(str(n), n, 1) for n in range(3000))
+        >>> [RowPool(lines).plan_portion(actors) for actors in (1, 4, 100)]
+        [256, 187, 16]
         """
-        return max(1, min(MOST_HANDED, len(self._lines) // (SHARES * actors)))
+        if actors == 1:
+            return MOST_HANDED
+        return max(LEAST_HANDED, min(MOST_HANDED, len(self._lines) // (SHARES * actors)))
 
     def hand_out(self, number: int) -> list[RequestLine]:
         """Takes the next rows, up to this many."""

@@ -26,6 +26,7 @@ NAVIGATION = {
         "how-to/embeddings",
         "how-to/costs",
         "how-to/azure",
+        "how-to/ray",
         "how-to/ci",
     ],
     "Reference": [

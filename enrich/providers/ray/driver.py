@@ -19,7 +19,7 @@ from enrich.providers.executor.requests import InvalidFile, index_requests
 from enrich.providers.executor.worker import BUDGET_REACHED
 from enrich.providers.ray.crew import Crew
 from enrich.providers.ray.halves import HALF_VARIABLE, join_halves
-from enrich.providers.ray.handed import SILENT_SECONDS
+from enrich.providers.ray.handed import UNSEEN_SECONDS
 from enrich.providers.ray.pool import RowPool
 from enrich.providers.ray.shared import DriverState, SharedBatch
 from enrich.providers.ray.storage import open_storage, read_lines
@@ -65,7 +65,7 @@ def _await_silence(shared: SharedBatch, number: int) -> bool:
     mine = next(each for each in shared.attempts if each.number == number)
     seen, since = shared.progress, time.monotonic()
     # Where Ray itself has said that the driver is dead, its actors are, too.
-    while seen.attempt and mine.lost and time.monotonic() - since < SILENT_SECONDS + SIGN_PAUSE:
+    while seen.attempt and mine.lost and time.monotonic() - since < UNSEEN_SECONDS + SIGN_PAUSE:
         time.sleep(SIGN_PAUSE)
         if shared.is_superseded(number):
             return False

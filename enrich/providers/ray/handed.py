@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from enrich.providers.executor.requests import RequestLine
     from enrich.providers.ray.storage import PartWriter, Storage
 
-SILENT_SECONDS = 10.0
+UNSEEN_SECONDS = 10.0
 """An actor at which no driver has looked for so long asks nothing more: another may have taken its
 place."""
 
@@ -86,7 +86,7 @@ class HandedRows:
                     return True
                 if self.last and not self._rows:
                     break
-                self._changed.wait(SILENT_SECONDS)
+                self._changed.wait(UNSEEN_SECONDS)
         return False
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class HandedRows:
 
     @property
     def _is_silent(self) -> bool:
-        return time.monotonic() - self._looked_at > SILENT_SECONDS
+        return time.monotonic() - self._looked_at > UNSEEN_SECONDS
 
     def peek(self, number: int) -> list[dict[str, Any]]:
         """The first rows, once: an engine is warmed up once."""

@@ -29,7 +29,7 @@ STARTING = re.compile("No available agent|Agent info not found")
 """What the head of a cluster answers before it can run anything: then nothing was submitted."""
 KNOWN = re.compile("submission_id .* already exists")
 """What it answers, with status 500, to an id that it knows."""
-WORD = re.compile(r"\w")
+LETTER = re.compile(r"\w")
 JOBS_SECONDS = 60.0
 """How long a call may take. A job is answered for once its supervisor has been placed."""
 JobStatus = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
@@ -184,5 +184,5 @@ class JobsApi:
 
     def _say(self, text: object) -> str:
         """Returns the last line of what Ray says, which may be a traceback, without secrets."""
-        lines = [line.strip() for line in str(text or "").splitlines() if WORD.search(line)]
+        lines = [line.strip() for line in str(text or "").splitlines() if LETTER.search(line)]
         return self.secrets.redact(lines[-1] if lines else "it says nothing")[:LONGEST_WORDS]

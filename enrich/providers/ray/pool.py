@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from enrich.providers.executor.requests import RequestLine
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from enrich.providers.executor.requests import RequestLine
 
 MOST_HANDED = 256
 """Rows that an actor is handed at a time, at the most: those with an equal beginning stay together,
@@ -36,6 +36,7 @@ class RowPool:
     def plan_portion(self, actors: int) -> int:
         """Returns how many rows an actor is handed at a time.
 
+        >>> from enrich.providers.executor.requests import RequestLine
         >>> lines = deque(RequestLine(str(n), n, 1) for n in range(3000))
         >>> [RowPool(lines).plan_portion(actors) for actors in (1, 4, 100)]
         [256, 187, 16]

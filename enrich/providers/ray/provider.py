@@ -17,6 +17,7 @@ from enrich.providers.executor.batches import make_batch_id
 from enrich.providers.executor.folder import Job
 from enrich.providers.executor.launch import MOST_STARTS
 from enrich.providers.executor.tally import Allowance
+from enrich.providers.local.settings import CHAT_ENDPOINT
 from enrich.providers.openai.settings import read_prices
 from enrich.providers.private import open_private
 from enrich.providers.ray.halves import HALF_VARIABLE, split_halves
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 RAY_KIND = "ray"
 """How the ids of its batches begin."""
 LONGEST_RAY_POLL = 5.0
-CHAT_PATH = "/v1/chat/completions"
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 """What fsspec needs for a URL."""
 
@@ -100,8 +100,8 @@ class RayProvider:
 
     def check(self, *, images: bool, endpoint: str) -> None:
         """Raises ProviderError unless the storage can be written and the weights fit the task."""
-        if self.cluster.actors.weights and (images or endpoint not in ("", CHAT_PATH)):
-            what = f"{self.name}: `weights` answer texts at {CHAT_PATH} only"
+        if self.cluster.actors.weights and (images or endpoint not in ("", CHAT_ENDPOINT)):
+            what = f"{self.name}: `weights` answer texts at {CHAT_ENDPOINT} only"
             raise ProviderError(what, hint="serve them with `serve: llama-server ...`")
         with self._translate_errors():
             self.storage.check()

@@ -35,6 +35,9 @@ from typing import TYPE_CHECKING, Any
 from enrich.manifest.settings import YamlSettings
 from enrich.providers.registry import open_provider
 
+if sys.platform == "win32":
+    sys.exit("ray_kills needs network namespaces, which only Linux has")
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -110,7 +110,8 @@ def takes_jobs(address: str, agent: str) -> bool:
 
 
 if __name__ == "__main__":
-    if os.fork():  # whoever started this waits for the parent only
-        os._exit(0)
-    os.setsid()
-    run_head(Path(sys.argv[1]), int(sys.argv[2]))
+    if sys.platform != "win32":
+        if os.fork():  # whoever started this waits for the parent only
+            os._exit(0)
+        os.setsid()
+        run_head(Path(sys.argv[1]), int(sys.argv[2]))

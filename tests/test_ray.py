@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 from ray_head import HAS_RAY, free_port, share_head
 from test_contract import (
     ENDPOINT,
+    KILL,
     KILLED,
     SECRET,
     Bench,
@@ -143,9 +143,9 @@ def test_killed_actors_and_drivers_lose_no_answer(asked: Asked) -> None:
     metadata = {"enrich_batch": "many", "attempt": "1"}
     assert provider.submit(str(file), endpoint=ENDPOINT, metadata=metadata).id == first.id
     until(lambda: sum(asked.count().values()) > 200)
-    os.kill(processes("ray::RowActor")[0], signal.SIGKILL)
+    os.kill(processes("ray::RowActor")[0], KILL)
     until(lambda: sum(asked.count().values()) > 500)
-    os.kill(processes("enrich.providers.ray.driver", first.id)[0], signal.SIGKILL)
+    os.kill(processes("enrich.providers.ray.driver", first.id)[0], KILL)
     remote = ended(provider, first)
     assert (remote.status, remote.completed, remote.total) == ("completed", 1200, 1200)
     assert len(set(fetched(provider, remote, asked.bench.root))) == 1200

@@ -8,6 +8,7 @@ of an actor, of the driver, of a node or of the cluster.
     STORAGE/ID/input.jsonl           the requests
     STORAGE/ID/attempts/N.json       the jobs on the cluster so far: only the highest may work
     STORAGE/ID/parts/N-SEAT-START*   the answers of one actor, which nobody else writes
+    STORAGE/ID/halves/N.json         one half of what is secret, until the driver takes it
     STORAGE/ID/state.json            how far it is, and the driver's sign of life
     STORAGE/ID/end.json              how it ended: written once
     STORAGE/ID/cancel                exists if somebody asked for it

@@ -36,8 +36,9 @@ class RowActor:
     calls `look` every moment, so it needs two threads."""
 
     def __init__(self, url: str, batch: str, part: str, total: int) -> None:
-        """Opens a batch of `total` rows on the storage at `url`. Raises OSError."""
+        """Opens a batch of `total` rows on the storage at `url`. Raises OSError if it is gone."""
         self._shared = SharedBatch(open_storage(url), batch)
+        self._shared.check_here()
         self._total = total
         storage = self._shared.storage
         self._rows = HandedRows(storage, self._shared.input, storage.append(part))
@@ -79,7 +80,6 @@ class RowActor:
                     each.result()
                 except EngineFailed as error:
                     self._rows.stop.set()
-                    self._rows.close()
                     return ActorOutcome("hopeless", str(error))
         return ActorOutcome("done")
 

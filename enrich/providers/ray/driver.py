@@ -43,6 +43,7 @@ FIRST_SPENT = 4
 def run_driver(url: str, batch: str, number: int) -> None:
     """Brings a batch to its end, unless a later attempt has it."""
     shared = SharedBatch(open_storage(url), batch)
+    shared.check_here()
     if shared.end is not None or shared.is_superseded(number):
         return
     half = shared.take_half(number)
@@ -240,4 +241,4 @@ if __name__ == "__main__":
     try:
         run_driver(sys.argv[1], sys.argv[2], int(sys.argv[3]))
     except OSError as problem:
-        sys.exit(f"{problem.filename or 'the storage'}: {problem.strerror or problem}")
+        sys.exit(str(problem))

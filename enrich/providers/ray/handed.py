@@ -90,8 +90,8 @@ class HandedRows:
         return False
 
     def close(self) -> None:
-        """Makes all answers durable. Raises OSError."""
-        self._part.sync(now=True)
+        """Makes all answers durable; none follows. Raises OSError."""
+        self._part.close()
 
     @property
     def _is_silent(self) -> bool:

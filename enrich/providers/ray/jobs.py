@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
 from enrich.errors import ProviderError, Unavailable, Unclear
@@ -32,7 +33,8 @@ KNOWN = re.compile("submission_id .* already exists")
 LETTER = re.compile(r"\w")
 JOBS_SECONDS = 60.0
 """How long a call may take. A job is answered for once its supervisor has been placed."""
-JobStatus = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
+FRESH_SECONDS = 1.0
+"""A preview looks at its batch many times a second; the cluster need not be asked each time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class JobsApi:
     address: str
     headers: Mapping[str, str] = field(repr=False)
     secrets: Secrets = field(repr=False)
+    _alive: dict[str, tuple[float, ClusterJob]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _client(self) -> httpx2.Client:
@@ -80,11 +83,18 @@ class JobsApi:
         return str(self._ask("GET", "/api/version").get("ray_version", "?"))
 
     def find_job(self, job_id: str) -> ClusterJob | None:
-        """Returns a job; None if the cluster does not know it."""
+        """Returns a job, as it was a moment ago; None if the cluster does not know it."""
+        seen, job = self._alive.get(job_id, (float("-inf"), None))
+        if job is not None and time.monotonic() - seen < FRESH_SECONDS:
+            return job
+        self._alive.pop(job_id, None)
         found = self._ask("GET", f"/api/jobs/{quote(job_id, safe='')}", missing=True)
         if not found:
             return None
-        return ClusterJob(status=str(found.get("status")), message=self._say(found.get("message")))
+        job = ClusterJob(status=str(found.get("status")), message=self._say(found.get("message")))
+        if job.is_alive:
+            self._alive[job_id] = (time.monotonic(), job)
+        return job
 
     def submit_job(
         self, job_id: str, *, command: str, environment: Mapping[str, Any], batch: str

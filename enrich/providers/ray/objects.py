@@ -123,3 +123,7 @@ class _ObjectPart:
                 del self._waiting[: len(lines)]
                 self._since = time.monotonic()
         return self._durable
+
+    def close(self) -> None:
+        """Writes the last object."""
+        self.sync(now=True)

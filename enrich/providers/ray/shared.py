@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enrich.providers.executor.folder import BatchState, Job, parse_line
@@ -48,6 +48,12 @@ class SharedBatch:
         """The name of the request file."""
         return f"{self.id}/input.jsonl"
 
+    def check_here(self) -> None:
+        """Raises OSError on a node where the batch is not: a folder that is not mounted would take
+        answers that nobody finds."""
+        if not self.exists:
+            raise OSError(f"{self.storage.url} has no batch {self.id} here: is it mounted?")
+
     @property
     def exists(self) -> bool:
         """Whether there is such a batch."""
@@ -62,6 +68,7 @@ class SharedBatch:
         """Removes a batch of which the cluster knows nothing."""
         for name in (f"{self.id}/batch.json", self.input, *self._list("attempts")):
             self.storage.remove(name)
+        self.drop_halves()
 
     @property
     def job(self) -> Job:
@@ -76,6 +83,7 @@ class SharedBatch:
 
     def add_attempt(self, attempt: Attempt) -> None:
         """Announces a job: from now on, no earlier one asks anything."""
+        self.drop_halves()
         self._write(f"attempts/{attempt.number:04}.json", asdict(attempt))
 
     def is_superseded(self, number: int) -> bool:
@@ -103,12 +111,12 @@ class SharedBatch:
 
     def finish(self, status: str, *, code: str = "", error: str = "") -> BatchState:
         """Writes how the batch ended, from what was answered, and returns it."""
-        total = self.progress.state.total
+        # The driver has counted the requests, if it came that far.
+        total = self.progress.state.total or sum(1 for _ in read_lines(self.storage, self.input))
         state = BatchState(status=status, total=total, code=code, error=error)
         state = state.with_tally(self.read_answered()[1])
-        total = max(total, state.completed + state.failed)
-        state = replace(state, total=total or sum(1 for _ in read_lines(self.storage, self.input)))
         self._write("end.json", asdict(state))
+        self.drop_halves()
         return state
 
     @property
@@ -159,14 +167,19 @@ class SharedBatch:
         return seen, tally
 
     def keep_half(self, number: int, half: bytes) -> None:
-        """Keeps one half of what is secret (`halves`) until the driver takes it."""
-        self._write(f"half-{number:04}.json", {"half": half.hex()})
+        """Keeps one half of what is secret (`halves`) until the driver of an attempt takes it."""
+        self._write(f"halves/{number:04}.json", {"half": half.hex()})
 
     def take_half(self, number: int) -> bytes | None:
         """Returns that half and removes it; None if it was taken before."""
-        found = self._read(f"half-{number:04}.json")
-        self.storage.remove(f"{self.id}/half-{number:04}.json")
+        found = self._read(f"halves/{number:04}.json")
+        self.storage.remove(f"{self.id}/halves/{number:04}.json")
         return None if found is None else bytes.fromhex(found["half"])
+
+    def drop_halves(self) -> None:
+        """Removes the halves that no driver has taken."""
+        for name in self._list("halves"):
+            self.storage.remove(name)
 
     def _list(self, folder: str) -> list[str]:
         return self.storage.list_files(f"{self.id}/{folder}")

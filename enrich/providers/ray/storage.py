@@ -26,6 +26,9 @@ class PartWriter(Protocol):
     def sync(self, *, now: bool = False) -> int:
         """Makes lines durable, all of them if `now`; returns how many of them are."""
 
+    def close(self) -> None:
+        """Makes all lines durable; none follows."""
+
 
 class Storage(Protocol):
     """Files by names such as `a/b.json`. Every method raises OSError, and FileNotFoundError for a
@@ -218,3 +221,8 @@ class _FolderPart:
             os.fsync(self._file.fileno())
             self._durable = written
         return self._durable
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.sync()
+        self._file.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -10,21 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enrich.errors import DiskError, ProviderError, Unavailable, Unclear
+from enrich.errors import DiskError, ProviderError, Unavailable
 from enrich.pricing.price import FREE_PRICE, Price
 from enrich.providers import Limits, Remote, Timing
 from enrich.providers.executor.batches import make_batch_id
 from enrich.providers.executor.folder import Job
-from enrich.providers.executor.launch import MOST_STARTS
 from enrich.providers.executor.tally import Allowance
 from enrich.providers.local.settings import CHAT_ENDPOINT
 from enrich.providers.openai.settings import read_prices
 from enrich.providers.private import open_private
-from enrich.providers.ray.halves import HALF_VARIABLE, split_halves
+from enrich.providers.ray.attempts import JobAttempts
 from enrich.providers.ray.jobs import JobsApi
-from enrich.providers.ray.package import pack_enrich
 from enrich.providers.ray.settings import RaySettings, read_ray_settings
-from enrich.providers.ray.shared import Attempt, SharedBatch
+from enrich.providers.ray.shared import SharedBatch
 from enrich.providers.ray.storage import is_folder, open_storage
 
 if TYPE_CHECKING:
@@ -88,6 +85,11 @@ class RayProvider:
         )
 
     @cached_property
+    def attempts(self) -> JobAttempts:
+        """The jobs of batches on the cluster."""
+        return JobAttempts(jobs=self.jobs, cluster=self.cluster)
+
+    @cached_property
     def storage(self) -> Storage:
         """The storage. Raises ProviderError if it needs a package."""
         url = self.cluster.storage
@@ -147,7 +149,6 @@ class RayProvider:
         with self._translate_errors():
             if batch.exists:
                 return self._look(batch)
-            batch.add_attempt(Attempt(number=1))
             job = Job(
                 id=batch.id,
                 llm=self.llm,
@@ -156,14 +157,7 @@ class RayProvider:
                 created_at=time.time(),
                 settings=asdict(self.cluster.actors),
             )
-            batch.create(job, Path(file))
-            try:
-                self._submit_job(batch, 1)
-            except Unclear:
-                raise
-            except ProviderError:
-                batch.withdraw()
-                raise
+            self.attempts.begin(batch, job, Path(file))
             return self._report(batch)
 
     def find(self, intent: str, *, file: str) -> Remote | None:  # noqa: ARG002  # its id tells
@@ -207,58 +201,7 @@ class RayProvider:
 
     def _look(self, batch: SharedBatch) -> Remote:
         """How a batch stands, once somebody works on it if that is needed."""
-        if batch.end is not None:
-            return self._report(batch)
-        last = batch.attempts[-1]
-        job = self.jobs.find_job(name_job(batch, last.number))
-        if job is not None and job.is_alive:
-            if job.status == "PENDING" and batch.is_cancelling:
-                self.jobs.stop_job(name_job(batch, last.number))
-            return self._report(batch, job)
-        # Only now: the driver may have ended between the two looks.
-        if batch.end is None:
-            self._take_up(batch, last, job)
-        return self._report(batch)
-
-    def _take_up(self, batch: SharedBatch, last: Attempt, job: ClusterJob | None) -> None:
-        """Ends a batch that nobody works on if it was to be stopped, or if trying again does not
-        help; submits it again otherwise."""
-        if batch.is_cancelling or (job is not None and job.status == "STOPPED"):
-            batch.finish("cancelled")
-            return
-        answered = len(batch.read_answered()[0])
-        # Attempts only count while nothing is answered: a cluster that is restarted now and then
-        # must not end its batches.
-        vain = [each for each in batch.attempts if each.answered == answered]
-        if job is not None and len(vain) >= MOST_STARTS:
-            what = f"its job ended {len(vain)} times without an answer: {job.message}"
-            batch.finish("failed", code="engine_failed", error=what)
-            return
-        number = last.number + 1
-        batch.add_attempt(Attempt(number=number, answered=answered, lost=job is None))
-        try:
-            self._submit_job(batch, number)
-        except Unclear:
-            return  # the next look finds it, or submits the next attempt
-
-    def _submit_job(self, batch: SharedBatch, number: int) -> None:
-        """Submits the job of an attempt."""
-        address = self.jobs.send_package(*pack_enrich())
-        ours, theirs = split_halves(self.cluster.hidden.to_json())
-        batch.keep_half(number, ours)
-        own = self.cluster.runtime_env
-        environment = {
-            **own,
-            "py_modules": [*own.get("py_modules", ()), address],
-            "env_vars": {**own.get("env_vars", {}), HALF_VARIABLE: theirs.hex()},
-        }
-        words = ("python", "-m", "enrich.providers.ray.driver")
-        self.jobs.submit_job(
-            name_job(batch, number),
-            command=shlex.join((*words, self.cluster.storage, batch.id, str(number))),
-            environment=environment,
-            batch=batch.id,
-        )
+        return self._report(batch, self.attempts.see_to(batch))
 
     def _report(self, batch: SharedBatch, job: ClusterJob | None = None) -> Remote:
         """Returns a batch as a provider reports it."""
@@ -293,15 +236,6 @@ class RayProvider:
                 raise
             what = f"{self.name}: storage {self.cluster.storage}: {problem}"
             raise Unavailable(what, hint="check its credentials on this machine") from problem
-
-
-def name_job(batch: SharedBatch, number: int) -> str:
-    """The id of the job of an attempt; that of the first is the batch's own.
-
-    >>> name_job(SharedBatch(None, "ray-1"), 2)
-    'ray-1-2'
-    """
-    return batch.id if number == 1 else f"{batch.id}-{number}"
 
 
 def _name_status(state: BatchState, batch: SharedBatch, job: ClusterJob | None) -> str:

@@ -51,7 +51,7 @@ class ServedLlm:
         words = fill_command(command, llm=llm, port=self.port)
         # A file without a name: it is gone with this process and the server.
         self._log = TemporaryFile()  # noqa: SIM115
-        keeper = [sys.executable, "-m", "enrich.providers.ray.keeper", *words]
+        keeper = [sys.executable, "-P", "-m", "enrich.providers.ray.keeper", *words]
         self._process = subprocess.Popen(
             keeper,
             stdin=subprocess.PIPE,  # it closes with this process

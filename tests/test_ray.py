@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 from ray_head import HAS_RAY, free_port, share_head
 from test_contract import (
@@ -173,4 +174,5 @@ def test_actors_start_servers_that_end_with_them(head: str, tmp_path: Path) -> N
         assert fetched(provider, remote, tmp_path) == ["a", "b", "c"]
         until(lambda: not processes("tiny_chat.py", str(log)))
     kept = [path.read_bytes() for path in (tmp_path / "shared").rglob("*") if path.is_file()]
+    kept.append(httpx2.get(f"{head}/api/jobs/").content)
     assert not any(SECRET.encode() in content for content in kept)

@@ -14,6 +14,6 @@ of an actor, of the driver, of a node or of the cluster.
     STORAGE/ID/cancel                exists if somebody asked for it
     STORAGE/ID.allowance.json        what it may cost
 
-On this machine: `provider`, `attempts`, `jobs`, `package`. On the cluster: `driver`, which hands out
-rows, its `crew`, and the `actor` with the engines of `providers.chat` and `providers.local`.
+On this machine: `provider`, `attempts`, `jobs`, `package`. On the cluster: `driver`, which hands
+out rows, its `crew`, and the `actor` with the engines of `providers.chat` and `providers.local`.
 """

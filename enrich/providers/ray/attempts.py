@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from enrich.providers.ray.shared import SharedBatch
 
 DRIVER = ("python", "-P", "-m", "enrich.providers.ray.driver")
-"""By Ray's convention, `python` on the nodes is the one that has Ray. `-P`: what is in the folder where
-Ray was started has nothing to do with it."""
+"""By Ray's convention, `python` on the nodes is the one that has Ray. `-P`: what lies in the folder
+where Ray was started has nothing to do with it."""
 
 
 @dataclass(frozen=True, kw_only=True)

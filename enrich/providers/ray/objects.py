@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-PART_LINES, PART_SECONDS = 1_000, 10.0
+PART_LINES, PART_SECONDS = 1_000, 3.0
 """An object cannot grow, so a part is written anew after so many lines, or so many seconds: what
 was not written yet when an actor dies is asked again."""
 

@@ -229,7 +229,9 @@ class RayProvider:
             raise
         except OSError as problem:
             where = problem.filename or self.cluster.storage
-            hint = "check that the storage is mounted here, and that you may write it"
+            hint = "check that it is there, and that this machine has the right to write it"
+            if is_folder(self.cluster.storage):
+                hint = "check that the storage is mounted here, and that you may write it"
             raise DiskError(f"{where}: {problem.strerror or problem}", hint=hint) from problem
         except Exception as problem:  # fsspec's file systems raise what their packages do
             if is_folder(self.cluster.storage):

@@ -32,6 +32,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
+from enrich.errors import Unavailable
 from enrich.manifest.settings import YamlSettings
 from enrich.providers.registry import open_provider
 
@@ -186,7 +187,8 @@ class Trial:
         while self.count_lines() < share * self.rows:
             if time.monotonic() > until:
                 raise TimeoutError
-            self.provider.poll(self.remote.id)  # as `enrich run` would, so that it goes on
+            with suppress(Unavailable):
+                self.provider.poll(self.remote.id)  # as `enrich run` would, so that it goes on
             time.sleep(0.2)
         self.began = self.began or time.monotonic()
 
@@ -203,7 +205,7 @@ class Trial:
             disturb(self)
         while not self.remote.ended:
             time.sleep(0.2)
-            with suppress(Exception):  # a cluster that is being started
+            with suppress(Unavailable):  # a cluster that is being started
                 self.remote = self.provider.poll(self.remote.id)
         seconds = time.monotonic() - start
         result = self.folder / "result.jsonl"

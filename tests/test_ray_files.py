@@ -68,8 +68,8 @@ def batch(request: pytest.FixtureRequest, tmp_path: Path) -> SharedBatch:
 
 
 def opened(root: Path, **said: Any) -> Provider:
-    known = YamlSettings(source="project.yml", values={**GOOD, **said}, lines={})
-    known = YamlSettings(source="project.yml", values=known.values, lines={}, error=ProjectError)
+    values = {**GOOD, **said}
+    known = YamlSettings(source="project.yml", values=values, lines={}, error=ProjectError)
     environment = {"KEY": SECRET}
     return open_provider("mine", known, root=root, work=root / "work", environment=environment)
 

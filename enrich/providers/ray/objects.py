@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PART_LINES, PART_SECONDS = 1_000, 3.0
 """An object cannot grow, so a part is written anew after so many lines, or so many seconds: what
 was not written yet when an actor dies is asked again."""
+
+RENAMING = frozenset({"file", "local", "sftp", "ssh", "hdfs", "smb"})
+"""File systems with folders, where a file that is being written can be seen. Objects appear whole,
+and have nothing to be renamed."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +45,27 @@ class ObjectStore:
 
     def send(self, path: Path, name: str) -> None:
         """Copies a file there."""
-        self._make_folder(name)
-        self.files.put_file(str(path), self._locate(name))
+        with self._replacing(name) as target:
+            self.files.put_file(str(path), target)
 
     def write(self, name: str, content: bytes) -> None:
         """Replaces an object."""
-        self._make_folder(name)
-        self.files.pipe_file(self._locate(name), content)
+        with self._replacing(name) as target:
+            self.files.pipe_file(target, content)
 
-    def _make_folder(self, name: str) -> None:
-        # Only some have folders; S3 would take this for the creation of a bucket.
-        if "file" in self.files.protocol:
-            self.files.makedirs(self._locate(name).rpartition("/")[0], exist_ok=True)
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[str]:
+        """Where to write, so that the file takes its place once it is whole."""
+        target = self._locate(name)
+        protocol = self.files.protocol
+        if RENAMING.isdisjoint((protocol,) if isinstance(protocol, str) else protocol):
+            yield target
+            return
+        folder, _, last = target.rpartition("/")
+        self.files.makedirs(folder, exist_ok=True)
+        draft = f"{folder}/.{last}-{uuid.uuid4().hex}"
+        yield draft
+        self.files.mv(draft, target)
 
     def read(self, name: str) -> bytes:
         """Returns an object."""
@@ -75,7 +90,8 @@ class ObjectStore:
             found = self.files.ls(self._locate(folder), detail=False)
         except FileNotFoundError:
             return []
-        return sorted(f"{folder}/{str(path).rpartition('/')[2]}" for path in found)
+        names = (str(path).rpartition("/")[2] for path in found)
+        return sorted(f"{folder}/{name}" for name in names if not name.startswith("."))
 
     def remove(self, name: str) -> None:
         """Removes an object."""

@@ -27,6 +27,7 @@ NAVIGATION = {
         "how-to/costs",
         "how-to/azure",
         "how-to/lakes",
+        "how-to/ray",
         "how-to/ci",
     ],
     "Reference": [

@@ -36,6 +36,8 @@ from enrich.project import Project
 from enrich.providers import anthropic, local, mistral, openai
 from enrich.providers.openai.presets import BY_ADDRESS, FREE, PRESETS
 from enrich.providers.opening import LIMIT_KEYS, Opening
+from enrich.providers.ray import provider as ray_provider
+from enrich.providers.ray import settings as ray
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
@@ -158,6 +160,12 @@ def mistral_keys() -> Rows:
     return keyed(own, {"timeout_hours": hours})
 
 
+def ray_keys() -> Rows:
+    """The keys of the provider `ray`."""
+    known = {"timeout": ray.USUAL_TIMEOUT, "slots": ray.RAY_SLOTS, "context": ray.RAY_CONTEXT}
+    return keyed(ray.RAY_KEYS, {**known, "poll_seconds": ray_provider.LONGEST_RAY_POLL})
+
+
 def presets() -> Rows:
     """The types of servers that speak OpenAI's API."""
     prices = {FREE: "free", BY_ADDRESS: "by address"}
@@ -261,6 +269,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "openai": openai_keys,
     "anthropic": anthropic_keys,
     "mistral": mistral_keys,
+    "ray": ray_keys,
     "presets": presets,
     "faults": faults,
     "provenance": provenance,

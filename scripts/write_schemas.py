@@ -30,6 +30,7 @@ from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import anthropic, gemini, local, mistral, openai, opening, registry
 from enrich.providers.openai.presets import ApiWay
+from enrich.providers.ray import settings as ray
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -171,12 +172,39 @@ MISTRAL: dict[str, Schema] = {
     "timeout_hours": said("How many hours a batch may take.", COUNT, default=24, maximum=168),
 }
 GEMINI: dict[str, Schema] = {key: OPENAI[key] for key in gemini.GEMINI_KEYS}
+RAY: dict[str, Schema] = {
+    "address": said("Where the cluster's dashboard and its Jobs API are: http://HEAD:8265.", TEXT),
+    "token": said("The cluster's token, best as ${NAME}, if it asks for one.", TEXT),
+    "headers": said("HTTP headers for the Jobs API, by name.", MAPPING),
+    "storage": said(
+        "A folder that this machine and the nodes mount at the same path, or a URL such as "
+        "s3://bucket/path.",
+        TEXT,
+    ),
+    "llm": said("What the server calls the llm.", TEXT),
+    "url": said("The address of a server that the nodes reach: http://host:8000/v1.", TEXT),
+    "api_key": said("The key of that server, best as ${NAME}.", TEXT),
+    "serve": said("The command with which each actor starts a server, with {port} in it.", TEXT),
+    "environment": said("Environment variables of that command, kept secret.", MAPPING),
+    "weights": said("The path of a GGUF on the nodes, for llama.cpp in each actor.", TEXT),
+    "slots": said("How many requests llama.cpp answers side by side.", COUNT, default=4),
+    "context": said("Tokens of context for each of them.", COUNT, default=4096),
+    "actors": said("How many actors there are; as many as fit if not set.", COUNT),
+    "resources": said("What Ray reserves for each actor: {GPU: 1}.", MAPPING),
+    "concurrency": said("The most requests of an actor at once.", COUNT),
+    "timeout": said("Seconds that a request may take.", NUMBER, default=600),
+    "pip": said("Packages that Ray installs for the job.", WORDS),
+    "runtime_env": said("Ray's runtime environment for the job; Ray shows it.", MAPPING),
+    "prices": OPENAI["prices"],
+    "poll_seconds": said("The longest pause between two polls, in seconds.", NUMBER, default=5),
+}
 OWN_KEYS: dict[str, tuple[Iterable[str], Mapping[str, Schema]]] = {
     "local": (local.LOCAL_KEYS, LOCAL),
     "openai": (openai.OPENAI_KEYS, OPENAI),
     "anthropic": (anthropic.ANTHROPIC_KEYS, ANTHROPIC),
     "mistral": (mistral.MISTRAL_KEYS, MISTRAL),
     "gemini": (gemini.GEMINI_KEYS, GEMINI),
+    "ray": (ray.RAY_KEYS, RAY),
 }
 """The keys of each type that has keys of its own; those of all others are those of `openai`."""
 

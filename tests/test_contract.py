@@ -65,7 +65,7 @@ from enrich.providers.registry import open_provider
 root, said, file = Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3])
 known = YamlSettings(source="project.yml", values=said, lines={})
 provider = open_provider("mine", known, root=root, work=root / "work", environment={})
-metadata = {"enrich_batch": "one", "attempt": "1"}
+metadata = {"enrich_batch": (sys.argv[4:] or ["one"])[0], "attempt": "1"}
 sent = provider.upload(file)
 provider.submit(sent, endpoint="/v1/chat/completions", metadata=metadata)
 print(sent, flush=True)

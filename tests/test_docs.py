@@ -22,6 +22,7 @@ from enrich.manifest.prompt import PROMPT_KEYS
 from enrich.providers.local import LOCAL_KEYS
 from enrich.providers.openai import OPENAI_KEYS
 from enrich.providers.opening import LIMIT_KEYS
+from enrich.providers.ray.settings import RAY_KEYS
 from enrich.rehearsal import Faults
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +47,7 @@ WORDS = (
         *PROMPT_KEYS,
         *OPENAI_KEYS,
         *LOCAL_KEYS,
+        *RAY_KEYS,
         *LIMIT_KEYS,
         *PROVENANCE_COLUMNS,
         *RETRYABLE_OUTCOMES,

@@ -17,6 +17,7 @@ from enrich.manifest import config, prompt
 from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import anthropic, gemini, local, mistral, openai, opening, registry
+from enrich.providers.ray.settings import RAY_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,6 +93,7 @@ def test_every_key_is_known_and_no_other() -> None:
         "anthropic": anthropic.ANTHROPIC_KEYS,
         "mistral": mistral.MISTRAL_KEYS,
         "gemini": gemini.GEMINI_KEYS,
+        "ray": RAY_KEYS,
     }
     assert set(project["$defs"]) == set(own) <= set(registry.BUILT_IN)
     for name, keys in own.items():

@@ -28,6 +28,7 @@ BUILT_IN = {
     "anthropic": ("enrich.providers.anthropic", "AnthropicProvider"),
     "mistral": ("enrich.providers.mistral", "MistralProvider"),
     "gemini": ("enrich.providers.gemini", "GeminiProvider"),
+    "ray": ("enrich.providers.ray.provider", "RayProvider"),
 }
 """The modules and classes of enrich's own providers by type. They are imported when they are
 used."""

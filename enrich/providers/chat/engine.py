@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from enrich.providers.chat.settings import ChatSettings
-    from enrich.providers.executor.answers import Answers
+    from enrich.providers.executor.engine import OpenRows
 
 CONNECT_SECONDS = 5.0
 CHAT_ANSWER_BYTES = 32 << 20
@@ -63,7 +63,7 @@ class ServerEngine:
     grace: float = 60.0
     note: str = ""
 
-    def run(self, answers: Answers) -> None:
+    def run(self, answers: OpenRows) -> None:
         """Answer rows until there are none left, or until told to stop."""
         asyncio.run(_Conversation(engine=self, answers=answers).hold())
 
@@ -73,7 +73,7 @@ class _Conversation:
     """One run of an engine, in an event loop of its own."""
 
     engine: ServerEngine
-    answers: Answers
+    answers: OpenRows
     failed: EngineFailed | None = None
     answered: int = 0
     refusals: dict[str, int] = field(default_factory=dict)

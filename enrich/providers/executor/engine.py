@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from enrich.providers.executor.answers import Answers
     from enrich.providers.executor.folder import Folder
     from enrich.providers.executor.reply import EngineReply
 
@@ -20,6 +19,30 @@ if TYPE_CHECKING:
 
 class EngineFailed(Exception):
     """The engine cannot answer any row; the text says why, and the batch has failed."""
+
+
+class OpenRows(Protocol):
+    """Rows that wait for an answer, and where answers go; shared by the threads of engines."""
+
+    @property
+    def stop(self) -> Event:
+        """Set once no more rows are to be asked."""
+
+    @property
+    def spent(self) -> bool:
+        """Whether what the answers may cost is used up."""
+
+    def peek(self, number: int) -> list[dict[str, Any]]:
+        """Returns up to `number` rows without taking them."""
+
+    def take(self) -> dict[str, Any] | None:
+        """The next row; None where there is none, or where there is to be none."""
+
+    def check_spent(self, under_way: int = 0) -> bool:
+        """The same as `spent`, if each row `under_way` costs as much as one answered so far."""
+
+    def put(self, custom_id: str, reply: EngineReply, clean: Callable[[str], str] = str) -> None:
+        """Keeps an answer, as a line that `clean` has taken secrets out of."""
 
 
 class Engine(Protocol):
@@ -33,7 +56,7 @@ class Engine(Protocol):
     def note(self) -> str:
         """What keeps it from answering now, in a few words; empty if nothing."""
 
-    def run(self, answers: Answers) -> None:
+    def run(self, answers: OpenRows) -> None:
         """Answer rows until there are no more, or until told to stop. Raises EngineFailed where no
         row can be answered; anything else ends the worker, and its rows are asked again."""
 
@@ -55,7 +78,7 @@ class ThreadedEngine:
     grace: float = 3.0
     note: str = ""
 
-    def run(self, answers: Answers) -> None:
+    def run(self, answers: OpenRows) -> None:
         """Warm up while the other slots wait, then answer with all of them."""
         ready = Event()
         ahead = answers.peek(2)
@@ -69,7 +92,7 @@ class ThreadedEngine:
         for slot in slots:
             slot.result()
 
-    def _answer_rows(self, answers: Answers, ready: Event) -> None:
+    def _answer_rows(self, answers: OpenRows, ready: Event) -> None:
         """What one slot does."""
         ready.wait()
         while request := answers.take():

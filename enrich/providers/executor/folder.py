@@ -193,7 +193,7 @@ class Folder:
         open_private(self.output, "ab").close()  # "r+b" does not create a file
         with self.output.open("r+b") as file:
             for line in file:
-                answer = _parse_line(line)
+                answer = parse_line(line)
                 if answer is None:
                     break
                 end += len(line)
@@ -243,7 +243,7 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
     _retry_sharing(lambda: draft.replace(path))
 
 
-def _parse_line(line: bytes) -> dict[str, Any] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
     """Returns a line of answers; None if it is incomplete."""
     if not line.endswith(b"\n"):
         return None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -19,6 +19,14 @@ class InvalidFile(Exception):
         self.code = code
 
 
+class RequestLine(NamedTuple):
+    """Where a request lies in its file, in bytes."""
+
+    custom_id: str
+    start: int
+    size: int
+
+
 def read_requests(path: Path) -> Iterator[dict[str, Any]]:
     """Yields the requests of a checked file."""
     with path.open("rb") as file:
@@ -29,21 +37,29 @@ def read_requests(path: Path) -> Iterator[dict[str, Any]]:
 def count_requests(path: Path, endpoint: str) -> int:
     """Returns the number of requests. Raises InvalidFile for the first line that the Batch API
     would refuse."""
+    with path.open("rb") as file:
+        return sum(1 for _ in index_requests(file, endpoint))
+
+
+def index_requests(lines: Iterable[bytes], endpoint: str) -> Iterator[RequestLine]:
+    """Yields where each request lies. Raises InvalidFile for the first line that the Batch API
+    would refuse."""
     # The API stops at the first bad line, too, and fails the batch before anything is answered.
     seen: set[str] = set()
-    with path.open("rb") as file:
-        for number, text in enumerate(file, start=1):
-            try:
-                custom_id = _check_line(text, endpoint)
-                if custom_id in seen:
-                    message = f"custom_id {custom_id!r} occurs twice"
-                    raise InvalidFile("duplicate_custom_id", message)
-            except InvalidFile as error:
-                raise InvalidFile(error.code, f"line {number}: {error}") from error
-            seen.add(custom_id)
+    start = 0
+    for number, text in enumerate(lines, start=1):
+        try:
+            custom_id = _check_line(text, endpoint)
+            if custom_id in seen:
+                message = f"custom_id {custom_id!r} occurs twice"
+                raise InvalidFile("duplicate_custom_id", message)
+        except InvalidFile as error:
+            raise InvalidFile(error.code, f"line {number}: {error}") from error
+        seen.add(custom_id)
+        yield RequestLine(custom_id, start, len(text))
+        start += len(text)
     if not seen:
         raise InvalidFile("empty_file", "the file has no requests")
-    return len(seen)
 
 
 def _check_line(text: bytes, endpoint: str) -> str:

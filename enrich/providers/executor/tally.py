@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from enrich.pricing.price import Price
@@ -34,6 +34,10 @@ class Tally:
             output_tokens=self.output_tokens
             + _read_count(usage, "completion_tokens", "output_tokens"),
         )
+
+    def add(self, other: Tally) -> Tally:
+        """Returns the sum of two tallies."""
+        return Tally(**{name: n + getattr(other, name) for name, n in asdict(self).items()})
 
 
 @dataclass(frozen=True, kw_only=True)

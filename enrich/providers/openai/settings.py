@@ -12,6 +12,8 @@ from enrich.providers.openai.presets import PRESETS
 from enrich.providers.secrets import is_sendable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from enrich.manifest.settings import YamlSettings
     from enrich.providers.opening import Opening
 
@@ -46,6 +48,7 @@ SERVER_KEYS = tuple(
 NO_KEY = "none"
 """What a server that needs no key is sent: the SDK insists on one."""
 URL_KEYS = ("base_url", "azure_endpoint")
+ADDRESS_KEYS = (*URL_KEYS, "url")
 URL_VARIABLES = {
     "openai": "OPENAI_BASE_URL",
     "anthropic": "ANTHROPIC_BASE_URL",
@@ -77,7 +80,7 @@ def read_account(opening: Opening) -> Account:
         api_key=api_key,
         base_url=settings.read_text("base_url", usual_url).strip(),
         key_variable=preset.key_variable,
-        named=_named_variables(opening),
+        named=read_named(opening, NAMING_KEYS),
         organization=settings.read_text("organization"),
         project=settings.read_text("project"),
         headers=headers,
@@ -100,14 +103,14 @@ def _read_service_tier(opening: Opening) -> str:
     return tier
 
 
-def _named_variables(opening: Opening) -> dict[str, str]:
-    """Returns the environment variables that an account's settings name, with their values; in a
-    URL, only those after its host."""
+def read_named(opening: Opening, keys: Iterable[str]) -> dict[str, str]:
+    """Returns the environment variables that these settings name, with their values; in a URL, only
+    those after its host."""
     # The name of a host is no secret: it is sent in the clear, and messages need it.
     found: dict[str, str] = {}
-    for key in NAMING_KEYS:
+    for key in keys:
         text = str(opening.written.values.get(key) or "")
-        if key in URL_KEYS:
+        if key in ADDRESS_KEYS:
             text = text.partition("://")[2].partition("/")[2]
         found |= {
             name: opening.environment.get(name, "").strip()

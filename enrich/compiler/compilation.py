@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import inputs, judge
 from enrich.compiler.body import RequestBody, count_line_overhead
+from enrich.compiler.partition import Partition, check_condition
 from enrich.compiler.similar import VECTOR_TYPE
 from enrich.compiler.tables import PROVENANCE_COLUMNS
 from enrich.compiler.version import Version
 from enrich.db.complaint import find_problem_line
-from enrich.db.quote import quote_name, quote_readably, quote_text
+from enrich.db.quote import quote_name, quote_readably
 from enrich.errors import DatabaseError, InputError, ModelError, name_on_interrupt, nearest
 from enrich.manifest import guard, tree, variables
 
@@ -28,49 +29,12 @@ if TYPE_CHECKING:
     from enrich.manifest.template import Expression
 
 
-WHERE_HINT = 'a condition on the SELECT\'s columns, as in --where "year < 1950"'
-
-
 @dataclass(frozen=True, kw_only=True)
 class VectorColumn:
     """A column of the SELECT that holds vectors of a length."""
 
     name: str
     length: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Partition:
-    """The column of the SELECT by which its rows are divided, and the `condition` on it for those
-    that are worked on; "" for all."""
-
-    name: str
-    type: str
-    condition: str = ""
-
-    def limit(self, database: Warehouse, *, where: str, since: str) -> Partition:
-        """Returns the partition with a condition. Raises InputError if `where` is not one on its
-        column, or `since` not a value of it."""
-        column = quote_name(self.name)
-        conditions = []
-        if since:
-            conditions.append(f"{column} >= CAST({quote_text(since)} AS {self.type})")
-        if where:
-            _check_condition(where)
-            conditions.append(f"({where}\n)")
-        limited = replace(self, condition=" AND ".join(conditions))
-        empty = f"(SELECT CAST(NULL AS {self.type}) AS {column})"
-        try:
-            if since:  # a constant that fails to be cast fails only where it is evaluated
-                database.execute(f"SELECT CAST({quote_text(since)} AS {self.type})")
-            kind = database.describe(f"SELECT {limited.condition} FROM {empty}")
-        except DatabaseError as problem:
-            word = "--where" if where else "--since"
-            what = f"{word} must name partitions by their column '{self.name}' ({self.type})"
-            raise InputError(f"{what}: {problem.message}", hint=problem.hint) from problem
-        if next(iter(kind.values())) != "BOOLEAN":
-            raise InputError(f"--where is not a condition: {where}", hint=WHERE_HINT)
-        return limited
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +153,7 @@ class CompiledModel:
         only reads.
         """
         if where:
-            _check_condition(where)
+            check_condition(where)
         key = [quote_name(column) for column in self.key]
         query = f"SELECT * FROM ({self.model.query}\n)"
         if among:
@@ -418,14 +382,6 @@ def _check_expression(
             hint = nearest(name, columns)
             message = f"{where}: '{name}' is not a column of the SELECT"
             raise ModelError(message, hint=hint)
-
-
-def _check_condition(where: str) -> None:
-    """Refuse a `--where` that is not one SQL expression, or that writes or runs anything."""
-    try:
-        guard.check_expression(where, source="--where", line=None)
-    except ModelError as problem:
-        raise InputError(problem.message, hint=WHERE_HINT) from problem
 
 
 def _check_output(database: Warehouse, prompt: Prompt) -> None:

@@ -10,7 +10,7 @@ from enrich.db.quote import quote_name, quote_text, quote_texts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from enrich.compiler.compilation import Partition
+    from enrich.compiler.partition import Partition
     from enrich.compiler.version import Version
     from enrich.manifest.output import Output
     from enrich.manifest.prompt import ResponseFormat

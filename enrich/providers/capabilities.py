@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from uuid import uuid4
 
-from enrich.db.disk import remove_whole
 from enrich.errors import ProviderError
 from enrich.providers import Timing
 
@@ -163,6 +162,9 @@ def answer_now(provider: Provider, requests: Path, results: Path) -> None:
     """Has the requests of a file answered now, and writes their result lines. Nothing is kept in
     the ledger. Raises ProviderError if none is answered, or if the provider only answers
     batches."""
+    # Imported here, because the nodes of a cluster have this module and not that one.
+    from enrich.db.disk import remove_whole
+
     now = choose_now(provider)
     with requests.open(encoding="utf-8") as lines:
         endpoint = json.loads(lines.readline())["url"]

@@ -56,6 +56,7 @@ NAVIGATION = {
         "explanation/exactly-once",
         "explanation/content-addressing",
         "explanation/speed",
+        "explanation/scaling",
     ],
     "Development": [
         "extending",

@@ -205,6 +205,7 @@ def test_min_ok_looks_at_what_came_back(tmp_path: Path) -> None:
         ("drift: {nulls: 0}", "before", None),
     ],
 )
+@pytest.mark.few(2)
 def test_drift_compares_with_what_is_published(
     tmp_path: Path, test: str, column: str, holds: bool | None
 ) -> None:

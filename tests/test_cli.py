@@ -369,6 +369,7 @@ def test_a_fault_that_does_not_exist_is_a_wrong_option(words: list[str], said: s
 
 
 @pytest.mark.parametrize("words", [("list",), ("plan",), ("status",), ("cost",), ("debug",)])
+@pytest.mark.few(2)
 def test_tables_fit_a_terminal_of_80_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:

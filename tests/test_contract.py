@@ -245,6 +245,7 @@ def test_a_create_whose_answer_is_lost_is_found(bench: Bench, tmp_path: Path) ->
     assert len(bench.server.batches) == (bench.kind in CREATES)
 
 
+@pytest.mark.few(1)
 def test_a_batch_outlives_who_submitted_it(bench: Bench, tmp_path: Path) -> None:
     """Killed right after the create, and its workers with it, the next process ends the batch."""
     names = [f"row-{number}" for number in range(40)]

@@ -222,6 +222,7 @@ def test_modes_follow_the_umask(tmp_path: Path, server: Rehearsal) -> None:
         ({"storage_version": "latest"}, "v2.0.0"),
     ],
 )
+@pytest.mark.few(2)
 def test_older_programs_open_the_warehouse(
     tmp_path: Path, server: Rehearsal, said: Any, version: str
 ) -> None:

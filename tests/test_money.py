@@ -34,6 +34,7 @@ def forest(root: Path, server: Rehearsal, *, count: int = 60, **more: Any) -> Pa
 
 
 @pytest.mark.parametrize("fault", ["truncated", "malformed", "off_schema", "refused", "http_400"])
+@pytest.mark.few(2)
 def test_a_systematic_failure_is_paid_once(tmp_path: Path, fault: str) -> None:
     """The first batch of a version goes alone; all of it fails alike, so the rest is not sent."""
     with Rehearsal(faults=Faults(**{fault: 1.0})) as server:

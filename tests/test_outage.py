@@ -126,6 +126,7 @@ def test_a_create_that_finds_its_file_pending_comes_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("hours", [-30_000, -3, 3, 30_000])
+@pytest.mark.few(1)
 def test_the_clock_of_the_provider_plays_no_part(tmp_path: Path, hours: int) -> None:
     """A batch and an upload nobody heard of are found, whatever time the provider has."""
     with Rehearsal(clock=hours * 3600) as server:
@@ -137,6 +138,7 @@ def test_the_clock_of_the_provider_plays_no_part(tmp_path: Path, hours: int) -> 
 
 
 @pytest.mark.parametrize("fault", ["batch_expired", "batch_cancelled"])
+@pytest.mark.few(1)
 def test_files_come_late_after_any_end(tmp_path: Path, fault: str) -> None:
     """Counts speak of answers, so their files are waited for: none is asked twice."""
     with Rehearsal(

@@ -110,6 +110,7 @@ PROMPT = """
 )
 @pytest.mark.parametrize("detail", ["low", "high"])
 @pytest.mark.parametrize("source", ["files", "blobs", "addresses"])
+@pytest.mark.few(4)
 def test_the_range_holds_what_pictures_are_billed(
     tmp_path: Path, llm: str, detail: str, source: str
 ) -> None:

@@ -257,6 +257,7 @@ STABLE = (
 
 
 @pytest.mark.parametrize("sql", [*UNSTABLE, *STABLE])
+@pytest.mark.few(4)
 def test_what_changes_each_time_is_told_by_the_first_plan(tmp_path: Path, sql: str) -> None:
     """With what each run would pay; `run` says it, too."""
     with Rehearsal() as server:

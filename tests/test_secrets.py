@@ -45,6 +45,7 @@ def test_every_form_is_redacted() -> None:
 
 
 @pytest.mark.parametrize("space", ["\n", " ", "\r\n", "\t\n "])
+@pytest.mark.few(1)
 def test_white_space_around_a_key_is_no_part_of_it(tmp_path: Path, space: str) -> None:
     """Shells and files add a newline."""
     with Rehearsal(api_key=PLAIN) as server:

@@ -80,6 +80,7 @@ def project(root: Path, server: Rehearsal) -> Path:
     return root
 
 
+@pytest.mark.few(0)
 def test_each_kind_of_test_passes_and_fails(tmp_path: Path) -> None:
     """What holds passes; what does not tells how many rows, and keeps them in a table."""
     with Rehearsal() as server:
@@ -124,6 +125,7 @@ def everything(root: Path) -> list[object]:
     return [*rows, opened(root).sql(named).rows]
 
 
+@pytest.mark.few(0)
 def test_a_failing_test_holds_the_table_back(tmp_path: Path) -> None:
     """The old table, its provenance and its history stay to the letter; the answers are kept, and
     published at no cost once the test is mended."""
@@ -263,6 +265,7 @@ def test_sql_files_are_tests(tmp_path: Path) -> None:
         assert (state.held_back, state.ok, server.bill.total) == ((), 4, 4)
 
 
+@pytest.mark.few(0)
 def test_a_test_of_two_models_waits_for_both(tmp_path: Path) -> None:
     """It is run once all that it reads is there, and once in `enrich test`."""
     with Rehearsal() as server:
@@ -305,6 +308,7 @@ def test_every_test_has_a_name_of_its_own(tmp_path: Path) -> None:
             opened(root).test()
 
 
+@pytest.mark.few(0)
 def test_a_view_that_gets_a_prompt_becomes_a_table(tmp_path: Path) -> None:
     """And the other way round; what was paid for stays in the ledger."""
     with Rehearsal() as server:
@@ -355,6 +359,7 @@ def test_a_wrong_test_is_refused_with_its_file(tmp_path: Path, test: str, said: 
         assert server.bill.total == 0
 
 
+@pytest.mark.few(0)
 def test_the_command_shows_rows_and_exits_with_3(tmp_path: Path) -> None:
     """`enrich test` lists the tests, `--show` their rows; JSON for machines; 3 if one fails."""
     with Rehearsal() as server:
@@ -422,6 +427,7 @@ def test_a_file_that_reads_no_model_is_tested_alone(tmp_path: Path) -> None:
         assert opened(root).test("kinds") == ()
 
 
+@pytest.mark.few(0)
 def test_drift_that_is_meant_is_accepted(tmp_path: Path) -> None:
     """By a word on the command line, at no cost; other tests still hold."""
     with Rehearsal() as server:
@@ -491,6 +497,7 @@ def test_a_test_reads_the_users_table_whatever_its_name(tmp_path: Path, name: st
     assert (found.verdict, found.error) == ("pass", "")
 
 
+@pytest.mark.few(0)
 def test_a_test_of_two_models_judges_the_later_one(tmp_path: Path) -> None:
     """A file that joins a view with the answers to its rows says nothing of the view when that is
     made: the answers are still those to the rows before."""

@@ -398,6 +398,7 @@ def test_bad_seed(tmp_path: Path, server: Rehearsal) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
+@pytest.mark.few(0)
 def test_disk_full(tmp_path: Path, server: Rehearsal) -> None:
     """A request file that does not fit: nothing is submitted, and the next run goes on."""
     root = plants(tmp_path, server)

@@ -43,6 +43,7 @@ def one(root: Path, **options: Any) -> State:
     return state
 
 
+@pytest.mark.few(0)
 def test_as_much_is_asked_as_the_budget_pays_for(tmp_path: Path) -> None:
     """The run stops there; what was paid for is in the table; what is left is told, with its cost;
     a run with more money asks exactly that."""
@@ -98,6 +99,7 @@ def test_nothing_is_asked_for_nothing(tmp_path: Path) -> None:
         assert (plan.requests, plan.paid) == (40, 0)
 
 
+@pytest.mark.few(0)
 def test_what_is_left_of_a_wrong_estimate_is_used(tmp_path: Path) -> None:
     """The rule of thumb is far too high here; once the first batch is read, the rest is planned
     anew by what it took, and the budget that seemed to pay for some pays for all."""
@@ -158,6 +160,7 @@ def test_a_models_own_budget(tmp_path: Path) -> None:
         assert state.held[0].held == "the budget of $0.00 for this model in a month"
 
 
+@pytest.mark.few(0)
 def test_the_models_of_one_run_share_its_budget(tmp_path: Path) -> None:
     """What the first takes the second has not; the next run has the budget anew."""
     with Rehearsal() as server:
@@ -215,6 +218,7 @@ def test_what_is_held_is_in_nobodys_way(tmp_path: Path) -> None:
         assert (state.ok, server.bill.total) == (40, asked)
 
 
+@pytest.mark.few(0)
 def test_rows_that_another_model_answers_are_not_waited_for(tmp_path: Path) -> None:
     """What is held turns out to be answered: the model is done, and what reads it is run."""
     with Rehearsal() as server:
@@ -264,6 +268,7 @@ def test_what_is_in_flight_is_not_refreshed_twice(tmp_path: Path) -> None:
         assert (state.ok, server.bill.total, server.bill.repeated) == (40, 40, {})
 
 
+@pytest.mark.few(0)
 def test_cancelled_before_it_was_sent(tmp_path: Path) -> None:
     """What a budget held and was cancelled was never asked: it is not a failure."""
     with Rehearsal() as server:
@@ -276,6 +281,7 @@ def test_cancelled_before_it_was_sent(tmp_path: Path) -> None:
         assert one(root, max_cost=1).ok == 40
 
 
+@pytest.mark.few(0)
 def test_lost_answers_count_as_estimated(tmp_path: Path) -> None:
     """A request that no file answers may have been billed: what was reserved for it stays spent."""
     with Rehearsal(faults=Faults(dropped=0.5), seed=4) as server:
@@ -338,6 +344,7 @@ def test_a_budget_needs_a_price(tmp_path: Path) -> None:
         assert "1 batch has no known price" in result.stderr
 
 
+@pytest.mark.few(0)
 def test_costs_agree_with_the_bill(tmp_path: Path) -> None:
     """Every way to add up gives what the server billed, cached tokens at their own price; a table
     of the warehouse has it by batch, and provenance by row."""

@@ -70,6 +70,7 @@ def test_what_is_no_capacity(words: str, said: str) -> None:
     assert found.value.hint
 
 
+@pytest.mark.few(0)
 def test_a_plan_on_paper(tmp_path: Path) -> None:
     """By the estimate before anything is answered, by the answers afterwards, also with nothing to
     ask; a plan without it is what it was."""

@@ -71,6 +71,7 @@ def wait_for(what: Any, seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.few(0)
 def test_a_server_without_a_batch_api_answers_a_model(tmp_path: Path) -> None:
     """Run, table, books and views are as with batches; the server is asked once what it speaks."""
     with chat_alone() as server:
@@ -85,6 +86,7 @@ def test_a_server_without_a_batch_api_answers_a_model(tmp_path: Path) -> None:
         assert server.uploads == []
 
 
+@pytest.mark.few(0)
 def test_the_same_table_comes_by_chat_and_by_batch(tmp_path: Path) -> None:
     """An answer is an answer: the way is no part of what was asked."""
     with Rehearsal() as server:
@@ -119,6 +121,7 @@ def test_what_passes_is_no_attempt(tmp_path: Path, faults: dict[str, float]) -> 
         assert one(root).ok == 60
 
 
+@pytest.mark.few(0)
 def test_an_answer_that_does_not_fit_is_an_attempt(tmp_path: Path) -> None:
     """It was paid for, and is asked again by a retry, as in a batch."""
     with chat_alone(faults=Faults(off_schema=0.2)) as server:
@@ -151,6 +154,7 @@ def test_what_no_row_can_mend_ends_the_batch(tmp_path: Path, status: int) -> Non
         assert str(status) in state.failure
 
 
+@pytest.mark.few(0)
 def test_a_killed_worker_goes_on_where_it_was(tmp_path: Path) -> None:
     """No answered row is asked again, but at most those that were in flight."""
     with chat_alone() as server:
@@ -186,6 +190,7 @@ def test_cancelled_batches_keep_what_was_answered(tmp_path: Path) -> None:
         assert answered - 4 <= rows[0][0] <= answered
 
 
+@pytest.mark.few(0)
 def test_a_server_that_goes_away_is_waited_for(tmp_path: Path) -> None:
     """It is said while it lasts, and no row is lost by it."""
     with socket.socket() as taken:
@@ -404,6 +409,7 @@ def test_a_run_is_answered_now(tmp_path: Path) -> None:
         assert state.provider == "api:now"
 
 
+@pytest.mark.few(0)
 def test_now_is_an_option(tmp_path: Path) -> None:
     """Of run and plan; a provider that always answers at once has it too."""
     with Rehearsal() as server:

@@ -236,6 +236,7 @@ def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
     assert "tickets_triage: 6 rows" in result.stderr
 
 
+@pytest.mark.few(0)
 def test_the_example_project_runs(tmp_path: Path) -> None:
     """Every model of the example: films, pictures and the view, against the rehearsal."""
     for name in ("models", "seeds"):
@@ -331,6 +332,7 @@ def test_the_readme_on_the_embedded_llm(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGINT")
+@pytest.mark.few(0)
 def test_a_project_is_rehearsed_against_the_command(tmp_path: Path) -> None:
     """`enrich rehearse` plays the Batch API for another process, and shows the bill at the end."""
     command = [sys.executable, "-m", "enrich", "rehearse", "--port", "0", "--json", "--seed", "3"]

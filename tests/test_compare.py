@@ -41,6 +41,7 @@ def test_the_same_prompt_agrees_and_asks_nothing(tmp_path: Path) -> None:
 CELLS = "SELECT id, (kind, list_sort(tags), height, line) FROM kinds"
 
 
+@pytest.mark.few(0)
 def test_a_changed_prompt_beside_what_is_published(tmp_path: Path) -> None:
     """Agreement, differences, tokens and cost are those of the answers; a run after it pays for the
     other rows only, and nothing was published meanwhile."""
@@ -84,6 +85,7 @@ def test_the_sample_is_the_same_each_time(tmp_path: Path) -> None:
         assert opened(root).compare("kinds", limit=3, where="id = 1").rows == 1
 
 
+@pytest.mark.few(0)
 def test_two_llms(tmp_path: Path) -> None:
     """The working prompt is asked of both; what one of them answered already is not asked again."""
     with Rehearsal() as server:
@@ -113,6 +115,7 @@ def test_columns_that_only_one_side_has_are_left_out(tmp_path: Path) -> None:
         assert (found.only_was, found.only_now) == (("height",), ("wood",))
 
 
+@pytest.mark.few(0)
 def test_a_request_that_rows_share_counts_once(tmp_path: Path) -> None:
     """Tokens and cost are those of requests; a sample without rows is an error."""
     with Rehearsal() as server:
@@ -165,6 +168,7 @@ def test_nothing_published_and_over_budget(tmp_path: Path) -> None:
         assert server.bill.total == 4
 
 
+@pytest.mark.few(0)
 def test_the_command(tmp_path: Path) -> None:
     """A table of agreement, the cells that differ, tokens and cost; JSON for machines."""
     with Rehearsal() as server:

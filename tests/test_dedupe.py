@@ -76,6 +76,7 @@ def copies(root: Path) -> dict[int, str | None]:
     return dict(opened(root).sql("SELECT id, copied_from FROM enrich.kinds ORDER BY id").rows)
 
 
+@pytest.mark.few(0)
 def test_near_duplicates_share_an_answer(tmp_path: Path) -> None:
     """Nine rows in three groups are three requests. Copies are marked, and cost nothing; the plan
     says what that saves, and a second run asks nothing."""
@@ -122,6 +123,7 @@ def test_rows_with_an_answer_lead(tmp_path: Path) -> None:
         assert plan.to_ask == 5  # each row by itself again: the copies have no answer of their own
 
 
+@pytest.mark.few(0)
 def test_a_leader_that_fails_is_asked_again_for_all(tmp_path: Path) -> None:
     """Retries and fallbacks move copies together with the row that they are copied from."""
     tries: list[str] = []
@@ -143,6 +145,7 @@ def test_packs_hold_leaders_only(tmp_path: Path) -> None:
         assert (state.ok, server.bill.total) == (9, 2)
 
 
+@pytest.mark.few(0)
 def test_compare_asks_what_was_copied(tmp_path: Path) -> None:
     """`--alone` asks the copied rows of the sample themselves."""
     with Rehearsal() as server:
@@ -320,6 +323,7 @@ def test_vectors_without_a_direction_are_no_duplicates(tmp_path: Path) -> None:
         assert copies(root) == {**dict.fromkeys(range(7)), 7: "6"}
 
 
+@pytest.mark.few(0)
 def test_what_has_been_kept_or_given_by_another_llm_leads(tmp_path: Path) -> None:
     """The answer of a fallback counts, and so does one that `on_change: new` keeps."""
     tries: list[str] = []
@@ -359,6 +363,7 @@ def test_a_row_that_has_failed_leads_last(tmp_path: Path) -> None:
         assert copies(root) == {0: "1", 1: None, 2: "1"}
 
 
+@pytest.mark.few(0)
 def test_thousands_of_rows_that_are_nearly_equal_settle(tmp_path: Path) -> None:
     with Rehearsal() as server:
         root = garden(tmp_path, server)

@@ -101,6 +101,7 @@ def test_a_vector_that_does_not_fit_is_invalid(tmp_path: Path) -> None:
     assert {row[at] for row in failed.rows} == {f"Film: {title}" for title in TITLES[:3]}
 
 
+@pytest.mark.few(0)
 def test_another_length_is_judged_again(tmp_path: Path, server: Rehearsal) -> None:
     """An answer that was paid for is used as soon as the output accepts its length."""
     prompt = PROMPT.replace("params: {dimensions: 32}\n", "")
@@ -112,6 +113,7 @@ def test_another_length_is_judged_again(tmp_path: Path, server: Rehearsal) -> No
     assert server.bill.total == billed
 
 
+@pytest.mark.few(0)
 def test_faults_lose_no_row(tmp_path: Path) -> None:
     """Every kind of trouble: each row ends with one vector."""
     faults = Faults(

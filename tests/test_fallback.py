@@ -69,6 +69,7 @@ def by_llm(asked: Counter[tuple[str, int]]) -> dict[str, int]:
     return dict(Counter(llm for llm, _ in asked.elements()))
 
 
+@pytest.mark.few(0)
 def test_rows_that_fail_are_asked_of_the_next(tmp_path: Path) -> None:
     """Three llms: each is asked what the ones before it have failed with, the outcome is the last
     one's, and all of it is one run. Another one asks nothing; `--retry` starts over with what no
@@ -155,6 +156,7 @@ def test_a_fallback_can_be_added_and_removed(tmp_path: Path) -> None:
         assert opened(root).plan()[0].reasons == {"parameters changed": 20}
 
 
+@pytest.mark.few(0)
 def test_a_plan_says_what_the_fallback_may_be_asked(tmp_path: Path) -> None:
     """Without answers, at most everything; with some, the share that has failed so far."""
     with Rehearsal(rewrite=spoils({SMALL: {1, 2, 3, 4, 5}}, Counter())) as server:

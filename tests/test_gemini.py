@@ -48,6 +48,7 @@ def test_a_create_is_sent_once(tmp_path: Path, step: Any) -> None:
         assert server.sends(CREATE) == (2 if step == 500 else 1)
 
 
+@pytest.mark.few(0)
 def test_without_a_list_that_names_files_nothing_is_sent_twice(tmp_path: Path) -> None:
     """A server without a list, and one whose list does not say what batches were created from:
     enrich stops, says so, and leaves it to people."""

@@ -142,6 +142,7 @@ def test_a_view_becomes_a_table_and_back(tmp_path: Path) -> None:
             opened(root).run("lines")
 
 
+@pytest.mark.few(0)
 def test_status_goes_on_where_detach_left(tmp_path: Path) -> None:
     """Each `status` begins what became ready; each request is paid for once."""
     with Rehearsal() as server:
@@ -191,6 +192,7 @@ def test_cancel_stops_what_waits(tmp_path: Path) -> None:
         assert not states[0].busy
 
 
+@pytest.mark.few(0)
 def test_a_broken_file_lets_what_waits_wait(tmp_path: Path) -> None:
     """`status` says what is wrong, and goes on once it is mended; nothing that was paid is lost."""
     with Rehearsal() as server:
@@ -227,6 +229,7 @@ def test_a_model_that_loses_its_prompt_is_left_alone(tmp_path: Path) -> None:
         assert opened(root).sql("SELECT count(*) FROM ledger.responses").rows == ((4,),)
 
 
+@pytest.mark.few(0)
 def test_cancel_begins_nothing(tmp_path: Path) -> None:
     """What came after the cancelled model is not run on a part of it."""
     with Rehearsal() as server:
@@ -242,6 +245,7 @@ def test_cancel_begins_nothing(tmp_path: Path) -> None:
         assert server.bill.total < 4 + 1
 
 
+@pytest.mark.few(0)
 def test_one_model_that_cannot_be_published_stops_no_other(tmp_path: Path) -> None:
     """It is told, and the others come out."""
     with Rehearsal() as server:
@@ -335,6 +339,7 @@ def test_names_are_checked_before_anything_is_spent(tmp_path: Path) -> None:
         assert server.batches == []
 
 
+@pytest.mark.few(0)
 def test_a_test_that_cannot_look_stops_no_other_model(tmp_path: Path) -> None:
     """An attached database that is away: the others are published, and this one once it is back."""
     with Rehearsal() as server:

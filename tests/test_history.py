@@ -38,6 +38,7 @@ def test_the_first_answers_have_no_history(tmp_path: Path) -> None:
     assert found.columns[5:] == ("prompt", "llm", "fingerprint", "from_at", "until_at", "raw")
 
 
+@pytest.mark.few(0)
 def test_earlier_answers_are_kept_with_their_prompt_and_time(tmp_path: Path) -> None:
     """Each change of prompt moves the answers into the history; times of a row never overlap, and
     going back to a prompt brings its answers back."""
@@ -66,6 +67,7 @@ def test_earlier_answers_are_kept_with_their_prompt_and_time(tmp_path: Path) -> 
         assert "You love plants." in texts[versions[1]]
 
 
+@pytest.mark.few(0)
 def test_a_full_refresh_and_a_row_that_is_gone_are_history(tmp_path: Path) -> None:
     """The answer before a refresh, and the last one of a row that left."""
     with Rehearsal() as server:
@@ -109,6 +111,7 @@ def test_answers_of_another_output_keep_what_fits(tmp_path: Path) -> None:
         assert all(json.loads(row[3])["line"] == before[row[0]] for row in rows)
 
 
+@pytest.mark.few(0)
 def test_the_life_of_a_row(tmp_path: Path) -> None:
     """What it asked and when, what came back, what it cost, and which answer holds."""
     with Rehearsal() as server:
@@ -161,6 +164,7 @@ def test_keys_of_several_columns(tmp_path: Path) -> None:
         assert len(opened(root).history("kinds", "it's \"ash", "2020-02-02")) == 1
 
 
+@pytest.mark.few(0)
 def test_failures_show_what_was_asked_and_what_came_back(tmp_path: Path) -> None:
     """Outcome, reason, key, input and raw answer; counted by kind; `--retry` asks them again."""
     with Rehearsal(faults=Faults(refused=1)) as server:

@@ -66,6 +66,7 @@ def postgres() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.few(0)
 def test_a_table_is_kept_in_postgres(tmp_path: Path, postgres: str) -> None:
     """With lists, which Postgres has, and structs as JSON; only rows that differ are written."""
     known = {"type": "postgres", "path": "${WAREHOUSE_DSN}"}

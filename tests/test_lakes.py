@@ -67,6 +67,7 @@ def read(query: str) -> list[Any]:
         return other.execute(query).fetchall()
 
 
+@pytest.mark.few(0)
 def test_answers_become_a_folder_of_partitions(tmp_path: Path) -> None:
     """Whole, with what was published; written again only if the table has changed."""
     with Rehearsal() as server:
@@ -180,6 +181,7 @@ def test_a_table_with_other_columns_is_created_again(tmp_path: Path) -> None:
         assert other.execute("SELECT sum(name) FROM trees").fetchall() == [(6,)]
 
 
+@pytest.mark.few(0)
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     """The table is published all the same. The copy is behind, and made up for by the next command,
     which asks nothing again."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
 from folders import opened, write
 from tiny_gguf import write_llm
 
@@ -35,6 +36,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.few(0)
 def test_llama_server_answers_a_model(tmp_path: Path) -> None:
     """By one line of project.yml; a row that is answered is not asked again."""
     llm = write_llm(tmp_path / "tiny.gguf")

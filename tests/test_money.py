@@ -109,6 +109,7 @@ def test_the_same_reason_twice_is_not_asked_a_third_time(
         assert len(server.batches) == (2 if status is None else 1)
 
 
+@pytest.mark.few(0)
 def test_what_passes_is_asked_up_to_max_attempts(tmp_path: Path) -> None:
     """The same 500 twice says nothing about the third time."""
     with Rehearsal(faults=Faults(http_500=1.0)) as server:

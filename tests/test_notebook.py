@@ -112,6 +112,7 @@ def test_a_real_notebook_shows_progress_and_results(tmp_path: Path) -> None:
     assert "kinds" in bar.data["text/html"]
 
 
+@pytest.mark.few(0)
 def test_steps_of_several_threads_wait_for_each_other(tmp_path: Path) -> None:
     """None detaches what another one has attached, nor takes it for the user's own connection."""
     with Rehearsal() as server:

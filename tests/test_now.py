@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from click.testing import CliRunner
 from folders import Ears, opened, plants, settings, write
 
@@ -27,6 +28,7 @@ def be_due(root: Path) -> None:
         database.execute("UPDATE ledger.runs SET due_at = due_at - INTERVAL 10 HOUR")
 
 
+@pytest.mark.few(0)
 def test_what_is_left_when_a_run_is_due_is_answered_at_once(tmp_path: Path) -> None:
     """The batch is cancelled first, and only what it has not answered is asked again: nothing is
     paid twice, and no row needs an attempt of its own for it."""
@@ -88,6 +90,7 @@ def dear(server: Rehearsal, tokens: int, many: int) -> None:
     server.script(CHAT, steps)
 
 
+@pytest.mark.few(0)
 def test_a_budget_is_kept_while_a_batch_runs(tmp_path: Path) -> None:
     """Answers that take more than estimated end the batch where its budget does; what it answered
     is kept, the rest is held, and a larger budget asks for that alone."""

@@ -73,6 +73,7 @@ def test_an_outage_as_the_second_model_of_a_chain_begins(tmp_path: Path) -> None
         assert server.bill.repeated == {}
 
 
+@pytest.mark.few(0)
 def test_an_outage_as_retries_are_planned(tmp_path: Path) -> None:
     """What failed in passing is asked again by the same run, also over an outage."""
     with Rehearsal(faults=Faults(http_500=0.5), seed=4) as server:
@@ -162,6 +163,7 @@ def test_a_short_file_is_fetched_again(tmp_path: Path) -> None:
         assert (state.ok, server.bill.total, server.sends(CONTENT)) == (10, 10, 3)
 
 
+@pytest.mark.few(0)
 def test_a_batch_that_a_person_cancelled_stays_cancelled(tmp_path: Path) -> None:
     """It is said, no more of the run is sent, and the next run asks what is left."""
     with Rehearsal(faults=Faults(batch_cancelled=(0,))) as server:
@@ -177,6 +179,7 @@ def test_a_batch_that_a_person_cancelled_stays_cancelled(tmp_path: Path) -> None
         assert (state.ok, server.bill.total) == (10, 10)
 
 
+@pytest.mark.few(0)
 def test_a_cancelling_batch_can_be_forgotten(tmp_path: Path) -> None:
     """In any state, also with the server gone."""
     with Rehearsal(faults=Faults(batch_stuck=(0, 1))) as server:

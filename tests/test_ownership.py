@@ -38,6 +38,7 @@ def test_a_table_of_another_ledger_is_not_replaced(tmp_path: Path) -> None:
         assert state.ok == 4
 
 
+@pytest.mark.few(0)
 def test_books_of_another_ledger_are_not_replaced(tmp_path: Path) -> None:
     """Models of other names may stand beside each other; each project's books are its own."""
     warehouse = tmp_path / "both.duckdb"

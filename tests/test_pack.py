@@ -171,6 +171,7 @@ def test_a_useless_answer_costs_each_row_one_more_request(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.few(0)
 def test_an_answer_from_before_is_not_paid_for_again(tmp_path: Path) -> None:
     """Rows that were answered alone keep that answer when `pack` is set; the size of a pack decides
     nothing about an answer."""
@@ -210,6 +211,7 @@ def test_the_plan_says_what_it_saves(tmp_path: Path) -> None:
         assert 0.5 < off < 2
 
 
+@pytest.mark.few(0)
 def test_the_bytes_of_a_pack_are_limited(tmp_path: Path) -> None:
     """Long rows make smaller packs, and so do answers that would be too long together."""
     with Rehearsal() as server:
@@ -227,6 +229,7 @@ def test_the_bytes_of_a_pack_are_limited(tmp_path: Path) -> None:
         assert server.bill.total == 5
 
 
+@pytest.mark.few(0)
 def test_faults_leave_one_outcome_for_each_row(tmp_path: Path) -> None:
     """With faults of every kind, all rows are answered in the end, and what the ledger counts is
     what was billed."""
@@ -316,6 +319,7 @@ def test_a_row_cannot_pass_for_another(tmp_path: Path) -> None:
         assert (state.ok, server.bill.total) == (4, 1)
 
 
+@pytest.mark.few(0)
 def test_a_plan_counts_whole_lines(tmp_path: Path) -> None:
     """One row of a pack of a hundred takes all that its pack shares; a budget knows that before it
     is spent, and batches are as large as planned."""
@@ -364,6 +368,7 @@ def test_an_llm_that_counts_otherwise_is_not_trusted(tmp_path: Path) -> None:
     assert opened(root).sql(left).rows == ((12,),)
 
 
+@pytest.mark.few(0)
 def test_what_is_in_flight_alone_is_not_packed(tmp_path: Path) -> None:
     with Rehearsal() as server:
         root = garden(tmp_path, server, prompt=PROMPT.replace("pack: 4\n", ""))

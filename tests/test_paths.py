@@ -64,6 +64,7 @@ def test_a_model_reads_the_same_files_from_every_folder(
         assert project.sql(f"SELECT title FROM {name}").rows == (("Heat",),), name
 
 
+@pytest.mark.few(0)
 def test_a_file_of_that_name_in_the_current_folder_is_not_read(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ def test_changed_rows_are_told_from_a_changed_prompt(tmp_path: Path) -> None:
         assert counted(plan) == plan.rows == 4
 
 
+@pytest.mark.few(0)
 def test_an_earlier_prompt_that_fails_now_stops_nothing(tmp_path: Path) -> None:
     """It cannot read a cell as it is now: the rows count as changed, and are asked."""
     with Rehearsal() as server:
@@ -220,6 +221,7 @@ def test_rows_that_cannot_be_asked_are_counted(tmp_path: Path) -> None:
         assert (plan.states, plan.reasons) == ({"unsendable": 1}, {"new": 1})
 
 
+@pytest.mark.few(0)
 def test_full_refresh_asks_all_again(tmp_path: Path) -> None:
     """Every row once more, and never more than once; the old answers are shown until then."""
     with Rehearsal() as server:
@@ -278,6 +280,7 @@ def test_on_change_new_keeps_old_answers(tmp_path: Path) -> None:
         assert only(root).reasons == {"prompt changed": 5}
 
 
+@pytest.mark.few(0)
 def test_kept_answers_are_shown_with_the_columns_they_have(tmp_path: Path) -> None:
     """A column that an earlier version did not ask for is NULL there, and the answer stays ok."""
     with Rehearsal() as server:
@@ -295,6 +298,7 @@ def test_kept_answers_are_shown_with_the_columns_they_have(tmp_path: Path) -> No
         assert server.bill.total == 5
 
 
+@pytest.mark.few(0)
 def test_going_back_shows_the_answers_to_the_prompt(tmp_path: Path) -> None:
     """Where the present prompt has an answer, maybe of a preview, no earlier one is kept."""
     with Rehearsal() as server:
@@ -343,6 +347,7 @@ def test_answers_that_have_no_column_left_are_not_kept(tmp_path: Path) -> None:
             assert only(root).to_ask == 4, column
 
 
+@pytest.mark.few(0)
 def test_on_change_sample_asks_some_again(tmp_path: Path) -> None:
     """So many rows get the new prompt's answer, always the same ones."""
     with Rehearsal() as server:
@@ -451,6 +456,7 @@ def test_the_ceiling_of_output_tokens_bounds_the_guess(tmp_path: Path) -> None:
         assert estimate.output.likely == 4 * 5
 
 
+@pytest.mark.few(0)
 def test_prices(tmp_path: Path) -> None:
     """From the list, in a batch; from project.yml, with its discount; as another llm; unknown."""
     with Rehearsal() as server:

@@ -30,6 +30,7 @@ def test_rows_are_shown_beside_their_answers(tmp_path: Path) -> None:
         assert (found.asked, server.bill.total, server.batches) == (2, 2, [])
 
 
+@pytest.mark.few(0)
 def test_a_run_does_not_pay_for_them_again(tmp_path: Path) -> None:
     """The answers are in the ledger: the run asks the others, and the table has all."""
     with Rehearsal() as server:
@@ -174,6 +175,7 @@ def test_a_preview_that_was_left_asks_nothing_else(tmp_path: Path) -> None:
         assert (len(server.batches), server.bill.total) == (1, 1)
 
 
+@pytest.mark.few(0)
 def test_a_first_preview_that_was_left(tmp_path: Path) -> None:
     """Of a model that was never run: `status` reads what came in, `plan` and `run` count on it."""
     with Rehearsal() as server:

@@ -151,6 +151,7 @@ RENAME = "models/kinds.prompt.md:8: rename `max_tokens` to `max_completion_token
 O3 = "llm: o3\nparams:\n  temperature: 0\n  max_tokens: 90\n"
 
 
+@pytest.mark.few(0)
 def test_a_refused_parameter_costs_one_batch_and_no_retries(tmp_path: Path) -> None:
     """The first batch goes alone, each of its rows is asked once, and a hint names the line."""
     with Rehearsal(refuses=O3_REFUSES) as server:
@@ -294,6 +295,7 @@ def test_estimates_include_reasoning(tmp_path: Path) -> None:
         assert costs > 35 * 700 * 8 / 2  # the price of a batch, by million tokens
 
 
+@pytest.mark.few(0)
 def test_a_service_tier_goes_with_what_is_answered_now(tmp_path: Path) -> None:
     """At its price; a batch goes without it, and is told so. The tier is no part of what is asked,
     and a busy tier is waited for."""
@@ -334,6 +336,7 @@ def test_a_tier_that_a_server_does_not_have(tmp_path: Path) -> None:
 PICTURED = "---\nYou know plants.\n\nuser:\n{{ name }}\n![]({{ name }})\n"
 
 
+@pytest.mark.few(0)
 def test_debug_asks_a_tiny_question_of_each_kind(tmp_path: Path) -> None:
     """Those that the models need; it says before what they cost, and nothing of it is a row."""
     with Rehearsal(refuses={"gpt-4o": ["json_schema"]}) as server:

@@ -128,6 +128,7 @@ def enrich(root: Path, copy: Path, *commands: str) -> list[Done]:
     return [Done(*json.loads(line)) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.few(0)
 def test_reading_commands(tmp_path: Path, server: Rehearsal) -> None:
     """They show what they show elsewhere; not a byte changes, and nothing is asked or paid."""
     root = plants(tmp_path / "p", server)
@@ -173,6 +174,7 @@ def test_a_project_that_was_never_run(tmp_path: Path, server: Rehearsal) -> None
     assert {path.name for path in root.iterdir()} == names
 
 
+@pytest.mark.few(0)
 def test_batches_under_way_are_left_alone(tmp_path: Path, server: Rehearsal) -> None:
     """Who cannot keep an answer does not fetch it, and sends nothing that was planned."""
     root = plants(tmp_path / "p", server)

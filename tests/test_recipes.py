@@ -164,6 +164,7 @@ def test_a_semantic_join_matches_what_belongs_together(tmp_path: Path) -> None:
 
 
 @packaged
+@pytest.mark.few(0)
 def test_each_cluster_gets_a_name(tmp_path: Path) -> None:
     """The clusters are the five subjects of the seed; here the rehearsal names them."""
     root = created(tmp_path, "clusters")

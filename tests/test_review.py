@@ -229,6 +229,7 @@ def test_values_that_no_longer_fit_are_null(root: Path) -> None:
     )
 
 
+@pytest.mark.few(0)
 def test_a_bad_file_stops_only_what_reads_it(root: Path) -> None:
     """It is said once; models that do not read the reviews run, and the others say why not."""
     write(root, {"models/judged.sql": "SELECT count(*) AS n FROM kinds_review\n"})
@@ -246,6 +247,7 @@ def test_a_bad_file_stops_only_what_reads_it(root: Path) -> None:
             opened(root).evaluate("kinds", labels)
 
 
+@pytest.mark.few(0)
 def test_tables_of_others_are_left_alone(root: Path) -> None:
     """A table of the user's, a seed, a model: one sentence, and it stays what it is."""
     review(root, said(1))
@@ -362,6 +364,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 @given(verdicts=JUDGED)
+@pytest.mark.few(0)
 def test_the_summary_is_what_python_makes_of_it(shared: Project, verdicts: list[Verdict]) -> None:
     """Counts, shares and kappa are those of plain Python."""
     published = {"kind": "tree", "tags": frozenset("ab"), "height": 1.5, "line": "x"}
@@ -421,6 +424,7 @@ def test_a_replaced_verdict_stays_in_the_sample(root: Path) -> None:
     assert all(0 < each.more <= 2 for each in found.likely)
 
 
+@pytest.mark.few(0)
 def test_evaluate_says_how_good_the_table_is(root: Path) -> None:
     """In sentences and in JSON; nothing changes for other labels."""
     words = ("evaluate", "kinds", "--labels", "kinds_review")
@@ -498,6 +502,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @given(text=TEXT, line=TEXT, label=TEXT)
+@pytest.mark.few(0)
 def test_pasted_examples_say_exactly_what_was_said(
     odd: Path, text: str, line: str, label: str
 ) -> None:

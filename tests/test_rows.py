@@ -64,6 +64,7 @@ def requests(root: Path) -> list[dict[str, Any]]:
 @given(
     st.lists(st.tuples(TEXT, st.none() | TEXT), min_size=1, max_size=8, unique_by=lambda t: t[0])
 )
+@pytest.mark.few(0)
 def test_any_text_reaches_the_request_and_any_key_comes_back(
     cells: list[tuple[str, str | None]],
 ) -> None:
@@ -299,6 +300,7 @@ def test_answers_that_are_no_objects() -> None:
 
 @often
 @given(st.lists(st.text(max_size=60) | st.none(), min_size=1, max_size=20))
+@pytest.mark.few(0)
 def test_random_answers_never_crash_the_judge(contents: list[str | None]) -> None:
     """Whatever an llm says, each answer has a verdict, and none of these fits."""
     assert all(judged([*contents]))
@@ -315,6 +317,7 @@ JSON = st.recursive(
 
 @often
 @given(st.dictionaries(st.sampled_from(sorted(GOOD)), JSON))
+@pytest.mark.few(0)
 def test_an_answer_without_a_fault_can_be_parsed(change: dict[str, Any]) -> None:
     """The judge lets nothing through that the published table could not hold."""
     content = json.dumps(GOOD | change)
@@ -377,6 +380,7 @@ def answer_line(custom_id: str, content: str | None) -> bytes:
 
 @often
 @given(st.lists(st.binary(max_size=80), max_size=12))
+@pytest.mark.few(0)
 def test_random_bytes_never_crash_the_reader(chunks: list[bytes]) -> None:
     """Lines that are no JSON are as good as absent; the good lines among them are read."""
     junk = b"\n".join(chunk.replace(b"\n", b" ") for chunk in chunks)

@@ -75,6 +75,7 @@ def test_an_illegal_key_is_refused_without_showing_it(tmp_path: Path, where: str
         assert isinstance(refused.value, ProjectError)
 
 
+@pytest.mark.few(0)
 def test_what_a_server_repeats_is_written_nowhere(tmp_path: Path) -> None:
     """In result lines, in errors of lines, and in the errors of whole batches and calls."""
 

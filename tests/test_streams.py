@@ -165,6 +165,7 @@ def test_a_closed_pipe(root: Path, words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX")
+@pytest.mark.few(0)
 def test_streams_that_are_not_there(root: Path) -> None:
     """Started without them, as a service may be."""
     enrich_ = f'"{sys.executable}" -m enrich --project "{root}"'

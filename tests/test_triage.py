@@ -49,6 +49,7 @@ def garden(root: Path, server: Rehearsal, prompt: str = PROMPT, labels: str = LA
     return root
 
 
+@pytest.mark.few(0)
 def test_what_is_clear_is_answered_by_labels(tmp_path: Path) -> None:
     """Four rows lie among labels of one kind; one lies between two kinds, one is far from all, and
     labeled rows are asked, so that labels can judge the llm. The plan says how often labels agree
@@ -83,6 +84,7 @@ def test_what_is_clear_is_answered_by_labels(tmp_path: Path) -> None:
         assert not any(part.faults for part in opened(root).ledger_check())
 
 
+@pytest.mark.few(0)
 def test_labels_that_change_decide_anew(tmp_path: Path) -> None:
     """A row whose labels say something else gets that answer, at no cost; one that is not clear any
     more is asked. Without triage, all of them are; what the llm has answered stays."""
@@ -177,6 +179,7 @@ def test_a_model_may_be_the_labels(tmp_path: Path) -> None:
             opened(root).plan("kinds")
 
 
+@pytest.mark.few(0)
 def test_the_answer_of_a_fallback_stays(tmp_path: Path) -> None:
     def rewrite(line: dict[str, object]) -> dict[str, object]:
         body = line["response"]["body"]  # type: ignore[index]

@@ -208,6 +208,7 @@ def update(request: pytest.FixtureRequest) -> bool:
 
 
 @posix
+@pytest.mark.few(0)
 def test_the_tutorial_is_true(tmp_path: Path, update: bool) -> None:
     """Every command of the tutorial does what the page says."""
     assert follow(DOCS / "tutorial.md", tmp_path, update=update, started=False) >= 15

@@ -265,6 +265,7 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
 
 @settings(deadline=None)
 @given(st.data())
+@pytest.mark.few(0)
 def test_what_is_judged_good_is_what_python_reads(data: st.DataObject) -> None:
     """For random values of every type, alone, in a list and in a MAP."""
     ddl = data.draw(st.sampled_from(sorted(SCALARS)))

@@ -227,6 +227,7 @@ def loose(root: Path) -> None:
         ledger.execute("CHECKPOINT")
 
 
+@pytest.mark.few(0)
 def test_a_vacuum_keeps_every_row(tmp_path: Path, server: Rehearsal) -> None:
     """Every table is as it was, the file is smaller, and nothing is asked again."""
     root = plants(tmp_path, server)

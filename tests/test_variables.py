@@ -93,6 +93,7 @@ def plan(root: Path, **given: Any) -> Plan:
     return project(root, **given).plan("kinds")[0]
 
 
+@pytest.mark.few(0)
 def test_a_variable_is_part_of_the_request_where_it_matters(tmp_path: Path) -> None:
     """Another value asks again what it changes, says so, and going back is free."""
     with Rehearsal() as server:

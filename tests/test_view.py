@@ -67,6 +67,7 @@ def test_the_site_knows_every_model(garden: tuple[Path, ViewServer]) -> None:
     assert sum(now for _, now, _ in labels["kind"]) == counts["ok"]
 
 
+@pytest.mark.few(0)
 def test_labels_are_shown_beside_those_before_the_last_run(tmp_path: Path) -> None:
     with Rehearsal() as server:
         root = plants(tmp_path, server)
@@ -241,6 +242,7 @@ def test_the_page_takes_no_markup_and_fetches_nothing() -> None:
     assert "@import" not in (ASSETS / "page.css").read_text(encoding="utf-8")
 
 
+@pytest.mark.few(0)
 def test_pictures_come_from_the_project_and_are_pictures(tmp_path: Path) -> None:
     """From files and BLOBs, by their first bytes, and from nowhere else."""
     secret = tmp_path / "secret.png"
@@ -300,6 +302,7 @@ def test_pictures_come_from_the_project_and_are_pictures(tmp_path: Path) -> None
         assert find_media_type(b"RIFF\0\0\0\0WEBPVP8 ") == "image/webp"
 
 
+@pytest.mark.few(0)
 def test_a_run_is_followed_and_never_kept_waiting(tmp_path: Path) -> None:
     """While another program writes, the page shows what was; afterwards, what is."""
     ears = Ears()
@@ -425,6 +428,7 @@ TYPES = {
 }
 
 
+@pytest.mark.few(0)
 def test_what_a_person_confirms_is_what_is_published(tmp_path: Path) -> None:
     """Of every type, in the table of reviews as in the table of answers; and so is what a person
     types of what can be typed."""
@@ -465,6 +469,7 @@ def test_what_a_person_confirms_is_what_is_published(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.few(0)
 def test_what_is_odd_about_a_model_hides_no_other(tmp_path: Path) -> None:
     """Columns called as the page's own SQL calls its own, a key that has changed, a prompt that is
     gone, versions that cannot be compared: each leaves the rest of the page as it is."""

@@ -90,7 +90,6 @@ def test_not_before_lost_after(tmp_path: Path) -> None:
         assert server.sends(CREATE) == 1
 
 
-@pytest.mark.few(0)
 def test_without_a_list_nothing_is_sent_twice(tmp_path: Path) -> None:
     """A server without a list cannot be asked: enrich stops, says so, and leaves it to people."""
     with Rehearsal(quirks=Quirks(no_list=True)) as server:

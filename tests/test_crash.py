@@ -177,7 +177,6 @@ def test_ctrl_c_in_a_slow_query_names_its_file(tmp_path: Path, words: list[str],
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs two processes of one folder")
-@pytest.mark.few(0)
 def test_two_runs_at_once_ask_once(tmp_path: Path) -> None:
     """A second run waits for the first one's batches; it sends nothing of its own."""
     with Rehearsal() as server:

@@ -88,7 +88,6 @@ def test_rows_that_have_not_changed_stay_where_they_are(tmp_path: Path) -> None:
     assert history.rows == ((7,),)
 
 
-@pytest.mark.few(0)
 def test_a_table_that_somebody_changed_is_made_anew(tmp_path: Path) -> None:
     """Also where few rows have changed since."""
     rows = dict.fromkeys(range(1, 21), "tall")

@@ -93,7 +93,6 @@ def test_a_round_trip_is_equal_and_asks_nothing(tmp_path: Path, server: Rehearsa
     assert not any(part.faults for part in opened(root).ledger_check())
 
 
-@pytest.mark.few(0)
 def test_any_key_survives(tmp_path: Path, server: Rehearsal) -> None:
     """Also what Parquet has no type for."""
     columns = ", ".join(f"{value} AS {name}" for name, value in KEYS.items())
@@ -133,7 +132,6 @@ def test_any_duckdb_reads_an_export(tmp_path: Path, server: Rehearsal) -> None:
     assert manifest["tables"]["responses"]["rows"] == rows[0][0]
 
 
-@pytest.mark.few(0)
 def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path, server: Rehearsal) -> None:
     root = plants(tmp_path / "p", server)
     with pytest.raises(ProjectError, match="there is no ledger"):
@@ -350,7 +348,6 @@ def test_a_ledger_of_an_earlier_enrich_is_checked_and_copied(
     assert server.bill.total == billed
 
 
-@pytest.mark.few(0)
 def test_a_ledger_of_a_newer_enrich_is_left_as_it_is(tmp_path: Path, server: Rehearsal) -> None:
     """Whatever only reads refuses it as well: it may mean something else by then."""
     root = plants(tmp_path / "p", server)
@@ -366,7 +363,6 @@ def test_a_ledger_of_a_newer_enrich_is_left_as_it_is(tmp_path: Path, server: Reh
     assert (root / "ledger.duckdb").read_bytes() == before
 
 
-@pytest.mark.few(0)
 def test_a_ledger_without_a_version_is_migrated_once(tmp_path: Path, server: Rehearsal) -> None:
     root = plants(tmp_path / "p", server)
     (first,) = opened(root).run()
@@ -380,7 +376,6 @@ def test_a_ledger_without_a_version_is_migrated_once(tmp_path: Path, server: Reh
     assert found == [(max(read_migrations()),)]
 
 
-@pytest.mark.few(0)
 def test_a_ledger_of_long_ago_is_migrated_with_its_answers(
     tmp_path: Path, server: Rehearsal
 ) -> None:
@@ -491,7 +486,6 @@ def test_debug_says_how_old_the_last_export_is(tmp_path: Path, server: Rehearsal
     assert "copies" in exported().detail
 
 
-@pytest.mark.few(0)
 def test_no_error_is_a_traceback(tmp_path: Path, server: Rehearsal) -> None:
     """Whatever stands where an export should be."""
     root = plants(tmp_path / "p", server)
@@ -503,7 +497,6 @@ def test_no_error_is_a_traceback(tmp_path: Path, server: Rehearsal) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links")
-@pytest.mark.few(0)
 def test_a_ledger_that_is_a_link_stays_one(tmp_path: Path, server: Rehearsal) -> None:
     root = plants(tmp_path / "p", server)
     allowed = {"external_access": [str(tmp_path)]}

@@ -77,7 +77,6 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
         assert len(server.batches) == 1
 
 
-@pytest.mark.few(0)
 def test_only_what_is_new_is_asked(tmp_path: Path) -> None:
     """A new row and a changed row are asked, the others are not; a row that is gone is gone."""
     with Rehearsal() as server:
@@ -102,7 +101,6 @@ def test_equal_requests_are_sent_once(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.few(0)
 def test_going_back_to_an_old_prompt_is_free(tmp_path: Path) -> None:
     """The ledger keeps the answers to every prompt."""
     with Rehearsal() as server:
@@ -142,7 +140,6 @@ def test_a_log_that_was_left_behind_stops_nothing(tmp_path: Path) -> None:
         assert (state.ok, server.bill.requests.total()) == (4, 4)
 
 
-@pytest.mark.few(0)
 def test_a_ledger_of_an_earlier_enrich_is_read(tmp_path: Path) -> None:
     """Columns that came later are added; what was paid for is found."""
     with Rehearsal() as server:
@@ -224,7 +221,6 @@ def test_answers_in_flight_are_judged_by_the_present_output(tmp_path: Path) -> N
         assert server.bill.requests.total() == 4
 
 
-@pytest.mark.few(0)
 def test_two_models_may_share_answers_and_differ_in_checks(tmp_path: Path) -> None:
     """Each model's table is judged by its own output, whichever was run last."""
     with Rehearsal() as server:
@@ -254,7 +250,6 @@ def test_models_that_ask_the_same_share_one_batch(tmp_path: Path) -> None:
         assert (len(server.batches), server.bill.requests.total()) == (1, 4)
 
 
-@pytest.mark.few(0)
 def test_a_select_may_become_empty(tmp_path: Path) -> None:
     """No rows are no error: the table is there, and empty."""
     with Rehearsal() as server:
@@ -431,7 +426,6 @@ def _stranger(lines: list[str], number: int) -> str:
     return json.dumps(json.loads(good) | {"custom_id": f"stranger-{number}"})
 
 
-@pytest.mark.few(0)
 def test_what_somebody_changed_in_the_table_is_made_good(tmp_path: Path) -> None:
     """A table that was edited, or lost a column, is not what the ledger says: it is made again."""
     with Rehearsal() as server:
@@ -488,7 +482,6 @@ def test_an_output_file_that_comes_late_is_waited_for(tmp_path: Path) -> None:
         assert (state.ok, len(server.batches)) == (4, 1)
 
 
-@pytest.mark.few(0)
 def test_a_batch_without_any_file_is_all_missing(tmp_path: Path) -> None:
     """A provider that gives no file at all: every row is missing, and asked again."""
     with Rehearsal(faults=Faults(batch_without_files=(0,))) as server:
@@ -522,7 +515,6 @@ def test_a_batch_that_fails_as_a_whole_says_why(tmp_path: Path) -> None:
         assert (state.ok, state.failure) == (4, "")
 
 
-@pytest.mark.few(0)
 def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
     """token_limit_exceeded puts a batch back in the queue; it is no attempt and costs nothing."""
     with Rehearsal(enqueued_tokens=400) as server:
@@ -543,7 +535,6 @@ def test_a_known_queue_is_never_overfilled(tmp_path: Path) -> None:
         assert {batch["status"] for batch in server.batches} == {"completed"}
 
 
-@pytest.mark.few(0)
 def test_cancel_keeps_what_was_answered(tmp_path: Path) -> None:
     """A cancelled batch ends; nothing is asked again until the next run."""
     with Rehearsal(faults=Faults(batch_stuck=(0,))) as server:
@@ -650,7 +641,6 @@ def test_a_bad_byte_loses_no_answer(tmp_path: Path) -> None:
         assert (state.ok, server.bill.total) == (4, 4)
 
 
-@pytest.mark.few(0)
 def test_progress_counts_the_rows_over_all_rounds(tmp_path: Path) -> None:
     """What is asked again is not counted twice; what failed for good is, and what was spent."""
     with Rehearsal(faults=Faults(http_500=0.4, off_check=0.2), seed=3) as server:

@@ -69,7 +69,6 @@ def test_a_limited_run_works_on_its_partitions_alone(tmp_path: Path) -> None:
         assert server.bill.total == 9
 
 
-@pytest.mark.few(0)
 def test_a_row_that_moves_to_another_partition_leaves_its_own(tmp_path: Path) -> None:
     """Whether its cells have changed as well or not, and nobody is asked twice."""
     days = {key: f"2026-11-0{(key + 1) // 2}" for key in range(1, 7)}
@@ -124,7 +123,6 @@ def test_only_the_partitions_column_can_be_named(tmp_path: Path) -> None:
         assert server.bill.total == 0
 
 
-@pytest.mark.few(0)
 def test_a_queued_model_keeps_its_partitions(tmp_path: Path) -> None:
     """A model that waits for another one is limited as its command was."""
     with Rehearsal() as server:

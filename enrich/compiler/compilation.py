@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from enrich.manifest.template import Expression
 
 
+_TRIED_OUTPUTS: set[tuple[str, bool]] = set()
+"""The outputs whose CHECKs this process has tried, and whether extensions were allowed: binding
+them takes DuckDB as long as planning a small model."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class VectorColumn:
     """A column of the SELECT that holds vectors of a length."""
@@ -392,7 +397,11 @@ def _check_output(database: Warehouse, prompt: Prompt) -> None:
     """
     from sqlglot import exp, parse_one
 
+    tried = (prompt.output.ddl, database.is_unrestricted)
+    if not prompt.output.checks or tried in _TRIED_OUTPUTS:
+        return
     hint = "a CHECK is one condition on the output's columns: CHECK (len(tags) <= 4)"
+    judged = judge.render_judgement("SELECT '{}' AS content", prompt.output, "json_schema")
     with database.open_bare() as bare:
         for check, query in judge.render_checks(prompt.output):
             message = f"{prompt.source}: CHECK ({check}) cannot be evaluated"
@@ -401,13 +410,12 @@ def _check_output(database: Warehouse, prompt: Prompt) -> None:
                 guard.check_expression(check, source=prompt.source, line=None)
                 kind = next(iter(bare.describe(query).values()))
                 bare.execute(query)
-                bare.execute(
-                    judge.render_judgement("SELECT '{}' AS content", prompt.output, "json_schema")
-                )
+                bare.execute(judged)
             except DatabaseError as problem:
                 raise ModelError(f"{message}: {problem.message}", hint=hint) from problem
             if kind != "BOOLEAN" or parsed.find(exp.Query, exp.AggFunc, exp.Window):
                 raise ModelError(f"{message}: it is not a condition on one answer", hint=hint)
+    _TRIED_OUTPUTS.add(tried)
 
 
 def _check_tests(database: Warehouse, model: Model, prompt: Prompt, key: Mapping[str, str]) -> None:

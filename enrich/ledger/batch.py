@@ -170,6 +170,9 @@ def describe_standing(batch: Batch) -> str:
 
 def list_unread(database: Ledger) -> tuple[Batch, ...]:
     """Returns every batch that has not been read yet, oldest first. Needs the ledger."""
+    # Asked first, because reading the columns takes DuckDB ten times as long, even of no rows.
+    if database.fetch_one("SELECT count(*) FROM ledger.batches WHERE read_at IS NULL") == (0,):
+        return ()
     # The identity is the version's, because it is part of each of its fingerprints.
     columns = {"id": "batch AS id", "version_id": "prompt AS version_id"}
     names = [columns.get(field.name, field.name) for field in fields(Batch)]
@@ -179,11 +182,6 @@ def list_unread(database: Ledger) -> tuple[Batch, ...]:
         "WHERE read_at IS NULL ORDER BY planned_at, part, batch"
     )
     return tuple(Batch(**row | {"result_files": tuple(row["result_files"] or ())}) for row in rows)
-
-
-def hold_batch(files: DatabaseFiles, batch: Batch, held: str | None) -> Batch:
-    """Record which budget keeps a batch from being submitted; None releases it."""
-    return save_batch(files, batch, held=held)
 
 
 def check_owner(provider: Provider, batch: Batch) -> None:

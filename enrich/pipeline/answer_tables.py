@@ -187,8 +187,11 @@ def _are_few_changed(database: Both, run: Run, was: Origin) -> bool:
     same = same and database.call("as_of", read=was.read, run=was.rows_from) == [(was.as_of,)]
     if not same or not database.call("same_model", model=model, run=was.rows_from)[0][0]:
         return False
+    (rows,) = database.fetch_one(f"SELECT count(*) FROM {tables.name_inputs_table(model)}")
+    (answers,) = database.call("answers_since", model=model, read=was.read)[0]
+    if answers > rows * FEW_CHANGED:  # then as many rows have changed, and they need not be found
+        return False
     changed = changed_rows.render_changed_rows(model)
     database.execute(changed, read=was.read, run=was.rows_from)
     (many,) = database.fetch_one("SELECT count(*) FROM temp._enrich_changed")
-    (rows,) = database.fetch_one(f"SELECT count(*) FROM {tables.name_inputs_table(model)}")
     return bool(many <= rows * FEW_CHANGED)

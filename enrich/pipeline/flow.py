@@ -136,13 +136,13 @@ class Flow:
         picked: Sequence[Model],
         provider: str | None,
         *,
-        ready: bool = True,
+        planned: bool = False,
         refresh: bool = False,
     ) -> None:
         """Compile every model that does not wait for another one, before anything is spent.
 
-        `ready`: the provider must be able to answer now. `refresh`: a plain model may replace a
-        table of answers. A model with a problem does not stop the others.
+        `planned`: enrichment models are compiled when they are planned, which is next. `refresh`: a
+        plain model may replace a table of answers. A model with a problem does not stop the others.
         """
         with self.files.open_warehouse("read") as database:
             for each in picked:
@@ -154,16 +154,26 @@ class Flow:
                 # What waits for another model is compiled when that is finished, and its table is
                 # there.
                 if not self.list_upstream(each, picked) and not self.find_spoiled(each):
-                    self.check_one(each, provider, ready=ready)
+                    self.check_one(each, provider, ready=True, planned=planned)
             except (Locked, DiskError):  # these concern every model
                 raise
             except EnrichError as problem:
                 self.fail(each.name, problem)
 
-    def check_one(self, model: Model, provider: str | None, *, ready: bool = False) -> None:
-        """Compile one model against the warehouse as it is now."""
+    def check_one(
+        self,
+        model: Model,
+        provider: str | None,
+        *,
+        ready: bool = False,
+        planned: bool = False,
+    ) -> None:
+        """Compile one model against the warehouse as it is now, unless it is one to be `planned`.
+        `ready`: its provider must be able to answer now."""
         check_destination(self.config, model)
         self.check_upstream(model)
+        if model.asks and planned:
+            return
         if model.asks:
             chosen = self.open_provider(model, provider)
             check_model(self.files, self.config, chosen, model, ready=ready)

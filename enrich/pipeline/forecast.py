@@ -35,7 +35,7 @@ def foresee_models(
     """
     with hold_project(flow.files):
         load_seeds(flow)
-        flow.check(picked, provider, ready=False, refresh=options.full_refresh)
+        flow.check(picked, provider, planned=True, refresh=options.full_refresh)
         settle_previews(flow.files, flow.workspace.open_provider)
     plans: list[Plan] = []
     waits: dict[str, tuple[str, ...]] = {}

@@ -153,6 +153,7 @@ def list_todo(database: Ledger, run: Run) -> tuple[int, int]:
 
     A request is left out if it has an answer, is in flight in any batch, or has no attempts left.
     """
+    (packed,) = database.fetch_one("SELECT EXISTS (FROM temp._enrich_asked WHERE pack > 0)")
     database.call(
         "todo",
         run=run.id,
@@ -162,6 +163,7 @@ def list_todo(database: Ledger, run: Run) -> tuple[int, int]:
         max_attempts=run.max_attempts,
         most_bytes=PACK_BYTES,
         heading=HEADING_BYTES,
+        packed=packed,
     )
     many, size = database.fetch_one(
         "SELECT count(*), coalesce(max(upto), 0) FROM temp._enrich_todo"

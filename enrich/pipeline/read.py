@@ -109,14 +109,26 @@ def read_files(
         runs=[each.run for each in ended],
         unrun=[each.unrun for each in ended],
     )
-    # Starts from the requests, so that a request without a line gets a response as well.
-    database.call("settle", judged_by=judge.id, whole=judge.form != "text")
-    counts: dict[str, Mapping[str, int]] = {each.batch: {} for each in ended}
-    for batch, outcomes in database.call("counts"):
-        counts[batch] = dict(outcomes)
+    counts = _settle_requests(database, ended, judge)
+    if any(sum(counts[each.batch].values()) > each.requests for each in ended):
+        # Some servers write the same custom_id twice; one of the lines counts.
+        database.call("unsettle")
+        database.execute(reader.render_drop_duplicates())
+        counts = _settle_requests(database, ended, judge)
     for each in ended:
         _check_sum(each, sum(counts[each.batch].values()))
     return counts
+
+
+def _settle_requests(
+    database: Ledger, ended: Sequence[EndedBatch], judge: Judge
+) -> dict[str, Mapping[str, int]]:
+    """Write a response for every line that answers a request of the batches being read, and for
+    every request without a line. Returns the counts of outcomes by batch."""
+    # Starts from the requests, so that a request without a line gets a response as well.
+    database.call("settle", judged_by=judge.id, whole=judge.form != "text")
+    counts: dict[str, Mapping[str, int]] = {each.batch: {} for each in ended}
+    return counts | {batch: dict(outcomes) for batch, outcomes in database.call("counts")}
 
 
 def _check_sum(ended: EndedBatch, found: int) -> None:
@@ -127,7 +139,7 @@ def _check_sum(ended: EndedBatch, found: int) -> None:
 
 
 def _judge_lines(database: Ledger, judge: Judge, *, files: Sequence[Path]) -> None:
-    """Create `temp._enrich_judged`: at most one line for each request, and what is wrong with it.
+    """Create `temp._enrich_judged`: the lines that answer requests, and what is wrong with each.
 
     Lines with an answer in the usual place are read first. Only if a file has other lines are these
     searched for errors, refusals and unusual shapes, and only lines that are not JSON are repaired.
@@ -159,10 +171,6 @@ def _judge_files(
     # Fewer answers than lines: some of them are errors, or have an unusual shape.
     if int(database.fetch_one("SELECT count(*) FROM temp._enrich_judged")[0]) < lines:
         _judge_odd(database, judge, files, longest)
-    # Some servers write the same custom_id twice; one of the lines counts.
-    found, different = database.call("judged_counts")[0]
-    if found > different:
-        database.execute(reader.render_drop_duplicates())
 
 
 def _judge_odd(database: Ledger, judge: Judge, files: list[Path], longest: int) -> None:

@@ -67,7 +67,6 @@ def _publish_one(flow: Flow, name: str, model: Model | None, tests: Sequence[Dat
         )
     if not found.same and not (under_way and found.held_back):
         report_results(flow, found)
-        refresh_books(flow)
 
 
 def _is_under_way(flow: Flow, name: str) -> bool:

@@ -14,6 +14,7 @@ from enrich.compiler import tables
 from enrich.db.ownership import check_name_free
 from enrich.pipeline import diff, draft
 from enrich.pipeline.portion import assign_batches
+from enrich.pipeline.select import SNAPSHOT_COUNT
 
 if TYPE_CHECKING:
     from enrich.compiler.compilation import CompiledModel
@@ -67,7 +68,8 @@ def start_run(
         with database.transaction():
             drafted = draft.draft_run(database, config, provider, work, found, options)
             run = drafted.run
-            _record_inputs(database, work, run, renew_marks=drafted.has_old_marks)
+            if not _are_all_known(database, model.name, found.recalled.unchanged):
+                _record_inputs(database, work, run, renew_marks=drafted.has_old_marks)
             for portion in drafted.portions:
                 assign_batches(database, run, portion)
             database.call(
@@ -92,6 +94,12 @@ def start_run(
             database.execute(tables.render_has_answers(model.name))
         )
     return StartedRun(run=run.id, plan=drafted.plan, answered=answered)
+
+
+def _are_all_known(database: Ledger, model: str, unchanged: int) -> bool:
+    """Whether so many unchanged rows are all that the ledger knows, and all that there are."""
+    left = database.fetch_one(SNAPSHOT_COUNT)[0] if unchanged else 1
+    return not left and database.fetch_one(tables.render_row_count(model)) == (unchanged,)
 
 
 def _record_inputs(database: Ledger, work: CompiledModel, run: Run, *, renew_marks: bool) -> None:

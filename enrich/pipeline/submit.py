@@ -49,12 +49,12 @@ def submit_batch(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batc
     if batch.cancelled_at is not None:
         return give_up(files, batch)
     endpoint, attempt, file = _upload_requests(files, provider, batch)
-    batch = save_batch(files, batch, input_file=file)
     if not can_submit(provider, file):
-        return batch  # Azure processes an upload for a while before a batch can use it
+        # Azure processes an upload for a while before a batch can use it
+        return save_batch(files, batch, input_file=file)
     # OpenAI has no idempotency keys, so a create must not be repeated blindly: this commit says
     # that the batch may exist, and the metadata below finds it.
-    batch = save_batch(files, batch, intended_at=utc_now())
+    batch = save_batch(files, batch, input_file=file, intended_at=utc_now())
     metadata = {
         "enrich_batch": batch.intent,
         "enrich_model": batch.model,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enrich.errors import ProjectError, ProviderError, Unavailable
-from enrich.ledger.batch import QUEUE_FULL, hold_batch, list_unread
+from enrich.ledger.batch import QUEUE_FULL, list_unread, update_batch
 from enrich.ledger.budget import Remaining
 from enrich.ledger.run import Run
 from enrich.manifest.column_type import BYTES_PER_TOKEN
@@ -103,9 +103,8 @@ def _advance_each(
             if not _may_submit(batch, todo, result, provider, proven):
                 result.batches.append(batch)
                 continue
-            after = _hold_unpaid(files, batch)
+            after = _apply_budget(files, provider, batch)
             if after.held is None:
-                _limit_cost(files, provider, after)
                 after = poll.advance_batch(files, provider, after)
         except (ProviderError, ProjectError) as problem:
             result.troubles.append((batch.model, problem))
@@ -162,27 +161,21 @@ def _may_submit(
     return tokens <= limits.enqueued_tokens
 
 
-def _limit_cost(files: DatabaseFiles, provider: Provider, batch: Batch) -> None:
-    """Tell a provider what a batch may cost: what the others leave of its budget."""
-    if batch.ended_at is not None or batch.price is None:
-        return
-    with files.open_ledger() as database:
-        left = Remaining.of_run(database, Run.latest(database, batch.model))
-    if left.usd is not None:
-        own = max(batch.reserved or 0.0, batch.spent) if batch.sent else 0.0
-        usd = max(0.0, left.limit - left.spent + own)
-        set_allowance(provider, batch.intent, usd, batch.price)
-
-
-def _hold_unpaid(files: DatabaseFiles, batch: Batch) -> Batch:
-    """Returns the batch, held if a budget does not cover it.
+def _apply_budget(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:
+    """Returns the batch, held if a budget does not cover it; otherwise the provider is told what it
+    may cost: what the others leave of the budget.
 
     A batch that is already held stays so until it is planned again: another model may have asked
     the same requests meanwhile.
     """
-    if batch.sent or batch.held:
+    if batch.held or batch.ended_at is not None or (batch.sent and batch.price is None):
         return batch
     with files.open_ledger() as database:
-        run = Run.latest(database, batch.model)
-        left = Remaining.of_run(database, run)
-    return hold_batch(files, batch, None if left.pays(batch.reserved) else str(left))
+        left = Remaining.of_run(database, Run.latest(database, batch.model))
+        if not batch.sent and not left.pays(batch.reserved):
+            return update_batch(database, batch, held=str(left))
+    if left.usd is not None and batch.price is not None:
+        own = max(batch.reserved or 0.0, batch.spent) if batch.sent else 0.0
+        usd = max(0.0, left.limit - left.spent + own)
+        set_allowance(provider, batch.intent, usd, batch.price)
+    return batch

@@ -4,7 +4,7 @@
 -- same reason, one that lies in the request itself, is not sent a third time; and one that somebody has
 -- cancelled is not sent again by the same run. What a batch left because its run was due, or because a
 -- budget was used up, has not been tried. A row whose pack was answered badly is not packed again: it is
--- asked alone.
+-- asked alone. Unless $packed, no rows share a line.
 CREATE OR REPLACE TEMP TABLE _enrich_todo AS
 WITH wanted AS (
     SELECT fingerprint, min(line) AS first, bool_or(pack > 0) AS packed FROM temp._enrich_asked
@@ -72,7 +72,7 @@ FROM (
                     SELECT first AS line, picked.fingerprint, attempt, strlen(tail) + $heading AS own, overhead, place,
                         (row_number() OVER (PARTITION BY place ORDER BY first) - 1) // asked.pack AS by_rows
                     FROM picked JOIN temp._enrich_asked AS asked ON asked.line = first
-                    WHERE asked.pack > 0
+                    WHERE $packed AND asked.pack > 0
                 )
             )
         )

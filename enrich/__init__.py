@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from enrich.errors import EnrichError
     from enrich.ledger.batch import Batch
     from enrich.ledger.compaction import Saving
-    from enrich.ledger.copy import Export, Part
+    from enrich.ledger.export import Export
+    from enrich.ledger.integrity import Part
     from enrich.ledger.state import State
     from enrich.manifest.model import Model
     from enrich.pipeline.compare import Comparison
@@ -61,12 +62,12 @@ _HOMES = {
     "Comparison": "enrich.pipeline.compare",
     "EnrichError": "enrich.errors",
     "Evaluation": "enrich.results",
-    "Export": "enrich.ledger.copy",
+    "Export": "enrich.ledger.export",
     "Failures": "enrich.results",
     "Finding": "enrich.pipeline.finding",
     "Listed": "enrich.results",
     "Model": "enrich.manifest.model",
-    "Part": "enrich.ledger.copy",
+    "Part": "enrich.ledger.integrity",
     "Plan": "enrich.pipeline.plan",
     "Preview": "enrich.pipeline.preview",
     "Project": "enrich.project",

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from enrich.ledger.batch import Batch
     from enrich.ledger.compaction import Saving
-    from enrich.ledger.copy import Export, Part
     from enrich.ledger.costs import CostGroup
+    from enrich.ledger.export import Export
+    from enrich.ledger.integrity import Part
     from enrich.ledger.state import State
     from enrich.manifest.graph import Graph
     from enrich.manifest.model import Model
@@ -342,9 +343,9 @@ class Project:
 
     def ledger_check(self) -> tuple[Part, ...]:
         """Read the whole ledger and report what is damaged. Changes nothing."""
-        from enrich.ledger import copy
+        from enrich.ledger.integrity import check_ledger
 
-        return copy.check_ledger(self.files)
+        return check_ledger(self.files)
 
     def ledger_export(self, folder: str | Path, *, skip_damaged: bool = False) -> Export:
         """Write the whole ledger to a new folder, as Parquet; with `skip_damaged`, rows that cannot

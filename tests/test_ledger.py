@@ -24,7 +24,7 @@ from enrich.errors import (
     Locked,
     ProjectError,
 )
-from enrich.ledger import copy
+from enrich.ledger.export import read_manifest
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def test_a_folder_that_is_there_is_not_written_into(tmp_path: Path, server: Rehe
 KILLED = """
 import os, signal, sys
 from enrich import Project
-from enrich.ledger import copy as ledgercopy
+from enrich.ledger import export, restore
 from pathlib import Path
 left = int(sys.argv[1])
 def step(function):
@@ -163,8 +163,10 @@ def step(function):
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*words, **more)
     return counted
-for name in ("_hash_file", "_sync_to_disk", "_give_second_name", "_fill_tables", "_remove_folder"):
-    setattr(ledgercopy, name, step(getattr(ledgercopy, name)))
+for name in ("describe_file", "sync_to_disk", "_remove_folder"):
+    setattr(export, name, step(getattr(export, name)))
+for name in ("describe_file", "sync_to_disk", "_give_second_name", "_fill_tables"):
+    setattr(restore, name, step(getattr(restore, name)))
 for name in ("rename", "replace", "unlink", "write_text"):
     setattr(Path, name, step(getattr(Path, name)))
 getattr(Project(sys.argv[2]), sys.argv[3])(sys.argv[4], **eval(sys.argv[5]))
@@ -194,7 +196,7 @@ def test_an_export_that_is_killed_is_not_there(tmp_path: Path, server: Rehearsal
     for step in killed(root, "ledger_export", folder, "{}"):
         steps = step
         if folder.exists():
-            copy.read_manifest(folder)
+            read_manifest(folder)
             assert opened(tmp_path / "p").ledger_import(folder, replace=True)
             break
     assert steps > 20
@@ -438,7 +440,7 @@ def test_a_backup_after_each_run_that_changed_something(tmp_path: Path, server: 
     assert len(list((root / "copies").iterdir())) <= 2
     last = opened(root).ledger_export(tmp_path / "last")
     newest = sorted((root / "copies").iterdir())[-1]
-    assert copy.read_manifest(newest).state == last.state
+    assert read_manifest(newest).state == last.state
     before = {path.name for path in (root / "copies").iterdir()}
     opened(root).status()
     assert {path.name for path in (root / "copies").iterdir()} == before

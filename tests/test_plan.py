@@ -524,10 +524,9 @@ def test_batches_keep_every_limit_and_the_budget(
     with duckdb.connect() as connection:
         database = Database(connection=connection)
         database.execute(
-            "CREATE TEMP TABLE _enrich_todo AS SELECT n - 1 AS n, upto, true AS ends FROM ("
-            "SELECT unnest(range(1, len($sizes) + 1)) AS n, "
-            "unnest(list_transform(range(1, len($sizes) + 1), lambda i: list_sum($sizes[:i]))) "
-            "AS upto)",
+            "CREATE TEMP TABLE _enrich_todo AS "
+            "SELECT unnest(range(len($sizes))) AS n, unnest($sizes::BIGINT[]) AS bytes, "
+            "true AS ends",
             sizes=sizes,
         )
         spending = Spending(rate=rate, price=price, budget=Remaining(usd=left))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.compiler.tables import name_inputs_table
+from enrich.compiler.input_rows import name_inputs_table
 from enrich.db.quote import quote_name
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler import inputs, judge
+from enrich.compiler import checks, inputs
 from enrich.compiler.body import RequestBody, count_line_overhead
 from enrich.compiler.partition import Partition, check_condition
 from enrich.compiler.similar import VECTOR_TYPE
@@ -16,22 +16,14 @@ from enrich.compiler.version import Version
 from enrich.db.complaint import find_problem_line
 from enrich.db.quote import quote_name, quote_readably
 from enrich.errors import DatabaseError, InputError, ModelError, name_on_interrupt, nearest
-from enrich.manifest import guard, tree, variables
+from enrich.manifest import variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from sqlglot import exp
+    from collections.abc import Mapping
 
     from enrich.db.database import Warehouse
     from enrich.manifest.model import Model
     from enrich.manifest.prompt import Prompt
-    from enrich.manifest.template import Expression
-
-
-_TRIED_OUTPUTS: set[tuple[str, bool]] = set()
-"""The outputs whose CHECKs this process has tried, and whether extensions were allowed: binding
-them takes DuckDB as long as planning a small model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,12 +185,15 @@ def compile_model(
     columns = describe_select(database, model)
     key = _find_key(model, prompt, columns)
     for expression in prompt.expressions:
-        _check_expression(database, expression, prompt, columns)
-    _check_output(database, prompt)
-    _check_tests(database, model, prompt, key)
+        checks.check_placeholder(database, expression, prompt, columns)
+    checks.check_output(database, prompt)
+    checks.check_tests(database, model, prompt, key)
     body = RequestBody.from_prompt(prompt, llm=llm, params=params, packed=True)
     blobs = _find_blobs(database, model, prompt, body.images)
-    draft = CompiledModel(
+    vector = _find_vector(model, prompt, columns)
+    partition = _find_partition(model, prompt, columns)
+    checks.bind_expressions(database, model, prompt)
+    return CompiledModel(
         model=model,
         prompt=prompt,
         columns=columns,
@@ -207,11 +202,9 @@ def compile_model(
         identity=identity,
         blobs=blobs,
         params=params,
-        vector=_find_vector(model, prompt, columns),
-        partition=_find_partition(model, prompt, columns),
+        vector=vector,
+        partition=partition,
     )
-    _bind_expressions(database, draft)
-    return draft
 
 
 def compile_earlier(database: Warehouse, now: CompiledModel, before: Version) -> CompiledModel:
@@ -238,49 +231,13 @@ def describe_select(database: Warehouse, model: Model) -> dict[str, str]:
     Raises InputError if the SELECT fails, and ModelError if it calls a function that is not known
     to only read.
     """
-    _check_shadows(database)
-    _check_macros(database, model.calls, source=model.source)
+    checks.check_shadows(database)
+    checks.check_macros(database, model.calls, source=model.source)
     try:
         with name_on_interrupt(model.source):
             return database.describe(model.query)
     except DatabaseError as problem:
         raise explain_failed_select(model, problem) from problem
-
-
-def _check_shadows(database: Warehouse) -> None:
-    """Refuse macros of the user's own that have the names of DuckDB's functions.
-
-    Enrich's own SQL would call them instead, so they could change what is asked and what is kept.
-    """
-    for (name,) in database.call("shadows"):
-        message = f"the warehouse has a macro '{name}', which hides DuckDB's own function"
-        raise InputError(
-            message, hint=f"give it another name, and DROP MACRO {quote_readably(name)}"
-        )
-
-
-def _check_macros(database: Warehouse, calls: Iterable[str], *, source: str) -> None:
-    """Check the user's own macros as SQL of the model; other functions must be listed.
-
-    A function that does not exist is left to DuckDB, whose error offers the nearest name.
-    """
-    left, seen = set(guard.find_unknown(calls)), set()
-    while left:
-        name = left.pop()
-        seen.add(name)
-        for whose, definition in database.call("function", name=name):
-            if definition is None and not database.is_unrestricted:
-                hint = "a function of an extension needs external_access: true in project.yml"
-                message = f"{source}: {name}() is not known to only read ({whose})"
-                raise ModelError(message, hint=hint)
-            # A table macro is a SELECT, any other macro an expression: DuckDB's parser takes only
-            # statements.
-            for text in (definition or "", f"SELECT {definition or ''}"):
-                found = tree.parse_tree(text) if definition else None
-                if found is not None:
-                    guard.check_tree(found, source=f"{source}: macro {name}", line=None)
-                    left |= guard.find_unknown(found.calls) - seen
-                    break
 
 
 def explain_failed_select(model: Model, problem: DatabaseError, *, above: int = 1) -> InputError:
@@ -361,101 +318,6 @@ def _find_vector(model: Model, prompt: Prompt, columns: Mapping[str, str]) -> Ve
     raise InputError(f"{where} the SELECT has no column FLOAT[n]", hint=hint)
 
 
-def _check_expression(
-    database: Warehouse, expression: Expression, prompt: Prompt, columns: Mapping[str, str]
-) -> None:
-    """Refuse what is not one scalar expression over the SELECT's columns."""
-    from sqlglot import exp, parse_one
-    from sqlglot.errors import SqlglotError
-
-    where = f"{prompt.source}:{expression.line}"
-    try:
-        parsed = parse_one(expression.sql, read="duckdb")
-    except (SqlglotError, RecursionError) as problem:
-        hint = "{{ }} must hold one DuckDB expression, such as coalesce(tagline, 'none')"
-        raise ModelError(f"{where}: '{expression.sql}' is not SQL", hint=hint) from problem
-    refused = (exp.Query, exp.AggFunc, exp.Window, exp.Alias, exp.Star, exp.Block, exp.Command)
-    if (found := parsed.find(*refused)) is not None:
-        hint = "move it into the SELECT and name its column here"
-        what = f"{{{{ {expression.sql} }}}} is not one value of a row"
-        raise ModelError(f"{where}: {what}: {found.sql('duckdb')}", hint=hint)
-    calls = guard.check_expression(expression.sql, source=prompt.source, line=expression.line)
-    _check_macros(database, calls, source=where)
-    known = {column.lower() for column in columns}
-    for name in _find_columns(parsed):
-        if name.lower() not in known:
-            hint = nearest(name, columns)
-            message = f"{where}: '{name}' is not a column of the SELECT"
-            raise ModelError(message, hint=hint)
-
-
-def _check_output(database: Warehouse, prompt: Prompt) -> None:
-    """Refuse a CHECK that is not one condition on the answer's own columns.
-
-    Answers are judged long after they were paid for, without the warehouse, so each CHECK is tried
-    on an empty answer on a connection without the user's tables, exactly as it will run.
-    """
-    from sqlglot import exp, parse_one
-
-    tried = (prompt.output.ddl, database.is_unrestricted)
-    if not prompt.output.checks or tried in _TRIED_OUTPUTS:
-        return
-    hint = "a CHECK is one condition on the output's columns: CHECK (len(tags) <= 4)"
-    judged = judge.render_judgement("SELECT '{}' AS content", prompt.output, "json_schema")
-    with database.open_bare() as bare:
-        for check, query in judge.render_checks(prompt.output):
-            message = f"{prompt.source}: CHECK ({check}) cannot be evaluated"
-            try:
-                parsed = parse_one(check, read="duckdb")
-                guard.check_expression(check, source=prompt.source, line=None)
-                kind = next(iter(bare.describe(query).values()))
-                bare.execute(query)
-                bare.execute(judged)
-            except DatabaseError as problem:
-                raise ModelError(f"{message}: {problem.message}", hint=hint) from problem
-            if kind != "BOOLEAN" or parsed.find(exp.Query, exp.AggFunc, exp.Window):
-                raise ModelError(f"{message}: it is not a condition on one answer", hint=hint)
-    _TRIED_OUTPUTS.add(tried)
-
-
-def _check_tests(database: Warehouse, model: Model, prompt: Prompt, key: Mapping[str, str]) -> None:
-    """Let DuckDB bind each condition under `tests:` to a row of the future table.
-
-    Only its binder errors count: a table that does not exist yet may exist when the test runs.
-    """
-    kinds = {**key, **{column.name: column.type.sql for column in prompt.output.columns}}
-    row = ", ".join(f"CAST(NULL AS {kind}) AS {quote_name(name)}" for name, kind in kinds.items())
-    table = f"(SELECT {row}) AS {quote_name(model.name)}"
-    for test in prompt.tests:
-        probe = test.render_probe(table)
-        if not probe:
-            continue
-        try:
-            database.describe(probe)
-        except DatabaseError as problem:
-            if problem.unbound:
-                message = f"{prompt.source}: the test '{test.written}': {problem.message}"
-                raise ModelError(message, hint=problem.hint) from problem
-
-
-def _find_columns(parsed: exp.Expr) -> Iterator[str]:
-    """Yields the columns that an expression names; `inputs.x` is x, and `x.field` is x."""
-    from sqlglot import exp
-
-    # To sqlglot, the parameter of a lambda is a column as well.
-    bound = {
-        node.name.lower()
-        for scope in parsed.find_all(exp.Lambda, exp.Comprehension)
-        for node in (scope.expressions if isinstance(scope, exp.Lambda) else [scope.expression])
-    }
-    for column in parsed.find_all(exp.Column):
-        parts = [part.name for part in column.parts]
-        whole = parts[0].lower() == "inputs"  # the row itself, or a column of it
-        root = parts[1] if len(parts) > 1 and whole else parts[0]
-        if root.lower() not in bound and not (whole and len(parts) == 1):
-            yield root
-
-
 def _find_blobs(
     database: Warehouse, model: Model, prompt: Prompt, images: tuple[str, ...]
 ) -> tuple[bool, ...]:
@@ -471,26 +333,3 @@ def _find_blobs(
             hint = "an image is a URL, the path of a file, or a BLOB"
             raise ModelError(f"{prompt.source}: the image {image} is a {row[1]}", hint=hint)
     return tuple(row[1] == "BLOB" for row in kinds)
-
-
-def _bind_expressions(database: Warehouse, draft: CompiledModel) -> None:
-    """Let DuckDB bind each expression by itself, so that an error can name its line.
-
-    A BLOB is refused except as an image: as a text it would be sent with escapes for its bytes.
-    """
-    images = {image.source for image in draft.prompt.images}
-    for expression in draft.prompt.expressions:
-        shown = expression in images
-        where = f"{draft.prompt.source}:{expression.line}"
-        try:
-            value = f"({expression.sql}\n)"
-            rows = f"FROM (\n{draft.model.query}\n) AS inputs"
-            one = f"WHERE {value} IS NOT NULL"  # WHERE refuses aggregates and unnest()
-            found = database.describe(f"SELECT {value} AS value {rows} {one}")
-            if found["value"] == "BLOB" and not shown:
-                message = f"{where}: {{{{ {expression.sql} }}}} is a BLOB, not text"
-                hint = f"decode({expression.sql}) is its text in UTF-8; ![]({{{{ ... }}}}) shows it"
-                raise InputError(message, hint=hint)
-        except DatabaseError as problem:
-            message = f"{where}: {{{{ {expression.sql} }}}}: {problem.message}"
-            raise ModelError(message, hint=problem.hint) from problem

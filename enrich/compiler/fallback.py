@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from enrich.compiler.input_rows import name_inputs_table
 from enrich.compiler.inputs import render_fingerprint
-from enrich.compiler.tables import name_inputs_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from enrich.compiler.input_rows import name_inputs_table
 from enrich.compiler.judge import render_answer
-from enrich.compiler.tables import RESPONSE_COST, name_inputs_table
+from enrich.compiler.tables import RESPONSE_COST
 from enrich.db.quote import quote_name
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from enrich.compiler.comparison import render_agree
+from enrich.compiler.input_rows import name_inputs_table
 from enrich.compiler.inputs import render_custom_id
 from enrich.compiler.judge import render_answer
 from enrich.compiler.reader import render_vector_summary
 from enrich.compiler.similar import VECTOR_TYPE
-from enrich.compiler.tables import RESPONSE_COST, name_inputs_table
+from enrich.compiler.tables import RESPONSE_COST
 from enrich.db.quote import quote_name, quote_text, render_struct, wrap_expression
 from enrich.manifest.model import HISTORY_ENDING
 

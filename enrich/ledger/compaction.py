@@ -14,7 +14,7 @@ from enrich.db.disk import format_bytes, sync_to_disk
 from enrich.db.files import LEDGER_ROW_GROUP
 from enrich.db.quote import quote_name
 from enrich.errors import DatabaseError, DiskError
-from enrich.ledger.copy import hash_ledger
+from enrich.ledger.export import hash_ledger
 from enrich.ledger.tables import allow_folders, check_ledger_exists, list_tables
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from enrich.compiler import changed_rows, history, tables
+from enrich.compiler import changed_rows, history, input_rows, tables
 from enrich.db.ownership import (
     MARK_START,
     check_name_free,
@@ -23,6 +23,7 @@ from enrich.db.ownership import (
 )
 from enrich.db.quote import quote_name
 from enrich.manifest.model import HISTORY_ENDING
+from enrich.pipeline.portion import ROWS_TOGETHER
 from enrich.pipeline.read import Judge, judge_again
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ ANSWERS_MARK = "a model: prompt "
 """What follows `MARK_START` in the comment on a table of answers."""
 PUBLISHED_SCHEMAS = ("main", "enrich")
 """The schemas of a model's two tables whose rows are hashed: its own, and its provenance."""
+MOST_PIECES = 64
+"""Into how many pieces the rows are divided at most: each piece reads the fingerprints of all."""
 FEW_CHANGED = 0.3
 """Up to this share of changed rows, writing only them is faster than writing all of them."""
 
@@ -89,7 +92,7 @@ class Origin:
 
 def find_key(database: Ledger, model: str) -> dict[str, str]:
     """Returns the columns of a model's key and their types, according to the ledger."""
-    return database.describe(f"SELECT key.* FROM {tables.name_inputs_table(model)}")
+    return database.describe(f"SELECT key.* FROM {input_rows.name_inputs_table(model)}")
 
 
 def find_origin(database: Warehouse, model: str) -> Origin | None:
@@ -129,7 +132,10 @@ def settle_answers(database: Both, run: Run, judge: Judge, was: Origin | None) -
     with database.transaction():
         again = judge_again(database, judge, tables.render_present_fingerprints(model))
     changed = was is not None and not again and _are_few_changed(database, run, was)
-    database.execute(tables.render_settled_rows(model, changed=changed))
+    (rows,) = database.fetch_one(input_rows.render_row_count(model))
+    pieces = 1 if changed else min(MOST_PIECES, -(-int(rows) // ROWS_TOGETHER) or 1)
+    for statement in tables.render_settled_rows(model, changed=changed, pieces=pieces):
+        database.execute(statement)
     if database.call("unanswered")[0][0]:
         database.execute(tables.render_stale_answers(model, judge.output, judge.form))
     return changed
@@ -187,7 +193,7 @@ def _are_few_changed(database: Both, run: Run, was: Origin) -> bool:
     same = same and database.call("as_of", read=was.read, run=was.rows_from) == [(was.as_of,)]
     if not same or not database.call("same_model", model=model, run=was.rows_from)[0][0]:
         return False
-    (rows,) = database.fetch_one(f"SELECT count(*) FROM {tables.name_inputs_table(model)}")
+    (rows,) = database.fetch_one(f"SELECT count(*) FROM {input_rows.name_inputs_table(model)}")
     (answers,) = database.call("answers_since", model=model, read=was.read)[0]
     if answers > rows * FEW_CHANGED:  # then as many rows have changed, and they need not be found
         return False

@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.errors import EnrichError
-from enrich.ledger import copy
+from enrich.ledger import export, restore
 from enrich.pipeline.lock import hold_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enrich.ledger.copy import Export
+    from enrich.ledger.export import Export
     from enrich.pipeline.workspace import Workspace
 
 
 def export_ledger(workspace: Workspace, folder: Path, *, skip_damaged: bool) -> Export:
     """Write the whole ledger to a new folder, and remember where that is."""
     with hold_project(workspace.files):
-        made = copy.write_export(workspace.files, folder, skip_damaged=skip_damaged)
-    copy.remember_export(workspace.files, made)
+        made = export.write_export(workspace.files, folder, skip_damaged=skip_damaged)
+    export.remember_export(workspace.files, made)
     return made
 
 
@@ -28,9 +28,9 @@ def import_ledger(workspace: Workspace, folder: Path, *, replace: bool) -> Path 
     any."""
     workspace.files.check_writable()
     with hold_project(workspace.files):
-        aside = copy.restore_export(workspace.files, folder, replace_ledger=replace)
+        aside = restore.restore_export(workspace.files, folder, replace_ledger=replace)
     # The provider may still hold later batches, which this ledger knows nothing of.
-    moment = copy.read_manifest(folder).exported_at
+    moment = export.read_manifest(folder).exported_at
     workspace.listener.say(
         f"the export was made at {moment:%Y-%m-%d %H:%M} UTC: "
         "anything asked after that is not in it and may be asked again"
@@ -48,7 +48,7 @@ def back_up(workspace: Workspace) -> None:
         return
     try:
         with hold_project(workspace.files):
-            copy.export_if_changed(workspace.files, config.backup)
+            export.export_if_changed(workspace.files, config.backup)
     except EnrichError as problem:
         workspace.listener.say(
             f"the ledger could not be backed up: {problem.message} ({problem.hint})"

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from enrich.errors import EnrichError, Locked
-from enrich.ledger import copy
+from enrich.ledger import export
 from enrich.ledger.batch import list_unread
 from enrich.ledger.compaction import measure_used
 from enrich.ledger.queue import list_waiting
@@ -180,7 +180,7 @@ def _check_export(flow: Flow) -> Iterator[Finding]:
     """Report the age of the newest copy of the ledger."""
     if not flow.config.ledger.exists():
         return
-    made = copy.find_newest_export(flow.files, flow.config.backup)
+    made = export.find_newest_export(flow.files, flow.config.backup)
     if made is None:
         hint = (
             "enrich ledger export DIR makes one; `backup: DIR` in project.yml, one after each run"
@@ -189,7 +189,7 @@ def _check_export(flow: Flow) -> Iterator[Finding]:
         yield Finding(what="export", verdict="warn", detail=detail, hint=hint)
         return
     with flow.files.open_ledger("read") as database:
-        same = copy.hash_ledger(database) == made.state
+        same = export.hash_ledger(database) == made.state
     old = _format_age(datetime.now(UTC) - made.exported_at)
     rest = "the ledger has not changed since" if same else "the ledger has changed since"
     yield Finding(what="export", verdict="ok", detail=f"{made.folder}, {old} old; {rest}")

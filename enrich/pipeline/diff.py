@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from enrich.compiler import tables
+from enrich.compiler import input_rows, tables
 from enrich.compiler.compilation import compile_earlier
 from enrich.compiler.version import Version
 from enrich.errors import EnrichError
@@ -60,14 +60,14 @@ def select_and_compare(
     an error ends a transaction of DuckDB's. Raises InputError as `select_rows` does.
     """
     known, prompt = has_known_rows(database, work), work.prompt
-    database.execute(tables.render_unchanged_table())
+    database.execute(input_rows.render_unchanged_table())
     if known:
         # These compare all rows with each other.
         every = bool(since or prompt.sample is not None or prompt.dedupe or prompt.triage)
         recalled = select_again(database, work, config=config, most_bytes=most_bytes, every=every)
     else:
-        database.execute(tables.render_parts_table())
-        database.execute(tables.render_no_known_rows())
+        database.execute(input_rows.render_parts_table())
+        database.execute(input_rows.render_no_known_rows())
         select_rows(database, work, config=config, most_bytes=most_bytes)
         recalled = Recalled()
     database.call("moved_none")
@@ -98,7 +98,7 @@ def has_known_rows(database: Ledger, work: CompiledModel) -> bool:
         return False
     if list(find_key(database, model).items()) != list(work.key.items()):
         return False
-    database.execute(tables.render_inputs_upgrade(model))
+    database.execute(input_rows.render_inputs_upgrade(model))
     return True
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler import history, tables
+from enrich.compiler import history, input_rows, tables
 from enrich.db.database import read_statement
 from enrich.db.quote import quote_readably
 from enrich.errors import EnrichError, InputError, ProjectError
@@ -117,8 +117,9 @@ def find_failures(flow: Flow, name: str, limit: int) -> Failures:
     """Returns the first `limit` rows of a model that are not ok, and counts of all of them."""
     picked = find_run_model(flow, name)
     with flow.files.open_ledger() as database:
-        database.execute(tables.render_inputs_upgrade(picked.name))
-        database.execute(tables.render_settled_rows(picked.name))
+        database.execute(input_rows.render_inputs_upgrade(picked.name))
+        for statement in tables.render_settled_rows(picked.name):
+            database.execute(statement)
         counts = fetch_rows(database, read_statement("failed_counts"))
         return Failures(
             rows=fetch_rows(database, tables.render_failures(), limit=limit), counts=counts

@@ -12,7 +12,7 @@ from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.pricing.estimate import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from enrich.compiler.version import Version
     from enrich.db.database import Database, Ledger
@@ -28,6 +28,9 @@ NUMBER_BYTES = 22
 RESULT_BYTES = 200_000_000
 """How large the result file of a batch of embeddings may be, which no provider limits: a vector is
 many times as long as its text."""
+ROWS_TOGETHER = 1_000_000
+"""How many rows are joined at once: DuckDB's memory holds about twice as many, and beyond that a
+join takes its rows through the disk."""
 LEAST_PROBE, MOST_PROBE = 3, 20
 """How many requests go first if there is a budget and no answer to estimate from: a twentieth,
 within these bounds. One or two say little about the average, and more cost more if the estimate is
@@ -60,15 +63,13 @@ class Cut:
 @dataclass(frozen=True, kw_only=True)
 class Portion:
     """The requests of `temp._enrich_todo` to one llm, whose version it is: from row `start` on,
-    `requests` rows of `bytes` in total. `before` is the bytes of the rows before them, `own` those
-    of the rows without what lines have besides, which is `overhead` for each. `pack` is how many of
-    them share a line, 0 if none do."""
+    `requests` rows of `bytes` in total. `own` is the bytes of the rows without what lines have
+    besides, which is `overhead` for each. `pack` is how many of them share a line, 0 if none do."""
 
     version_id: str
     requests: int
     bytes: int
     start: int = 0
-    before: int = 0
     own: int = 0
     overhead: int = 0
     pack: int = 0
@@ -109,7 +110,8 @@ def _end_line(database: Database, portion: Portion, sent: int, *, most: int) -> 
     if not portion.pack or sent >= most:
         return sent
     (last,) = database.fetch_one(
-        "SELECT min(n) FROM temp._enrich_todo WHERE ends AND n >= $n", n=portion.start + sent - 1
+        "SELECT min(n) FROM temp._enrich_todo WHERE ends AND n >= $n",
+        n=portion.start + sent - 1,
     )
     return min(most, int(last) - portion.start + 1)
 
@@ -125,26 +127,21 @@ def limit_results(limits: Limits, output: Output) -> Limits:
 def list_portions(database: Database, versions: Sequence[Version]) -> list[Portion]:
     """Returns the portions of `temp._enrich_todo`, one for each version that asks anything."""
     found = database.execute(
-        "SELECT place, min(n), count(*), max(upto), sum(own) FROM temp._enrich_todo "
+        "SELECT place, min(n), count(*), sum(bytes), sum(own) FROM temp._enrich_todo "
         "GROUP BY ALL ORDER BY ALL"
     )
-    portions: list[Portion] = []
-    before = 0
-    for place, start, requests, upto, own in found:
-        portions.append(
-            Portion(
-                version_id=versions[place].id,
-                requests=requests,
-                bytes=int(upto) - before,
-                start=start,
-                before=before,
-                own=int(own),
-                overhead=versions[place].overhead,
-                pack=versions[place].pack,
-            )
+    return [
+        Portion(
+            version_id=versions[place].id,
+            requests=requests,
+            bytes=int(size),
+            start=start,
+            own=int(own),
+            overhead=versions[place].overhead,
+            pack=versions[place].pack,
         )
-        before = int(upto)
-    return portions
+        for place, start, requests, size, own in found
+    ]
 
 
 def list_todo(database: Ledger, run: Run) -> tuple[int, int]:
@@ -166,7 +163,7 @@ def list_todo(database: Ledger, run: Run) -> tuple[int, int]:
         packed=packed,
     )
     many, size = database.fetch_one(
-        "SELECT count(*), coalesce(max(upto), 0) FROM temp._enrich_todo"
+        "SELECT count(*), coalesce(sum(bytes), 0) FROM temp._enrich_todo"
     )
     return int(many), int(size)
 
@@ -180,33 +177,35 @@ def cut_batches(database: Database, portion: Portion, limits: Limits, *, paid: i
         most_bytes = min(most_bytes, limits.enqueued_tokens * BYTES_PER_TOKEN)
     # One query for each batch: a window over running sums would overfill it by a row, or leave
     # room, because where a batch starts depends on where the one before it was cut.
-    start, before = portion.start, portion.before
+    start = portion.start
     held, end = start + paid, start + portion.requests
     cuts: list[Cut] = []
     while start < end:
         most = min(limits.requests, (held if start < held else end) - start)
-        last, upto = database.call(
-            "cut", start=start, before=before, requests=most, bytes=most_bytes
-        )[0]
-        if last is None:  # a single request above the token limit: the provider will refuse it
-            last, upto = database.fetch_one(
-                "SELECT n, upto FROM temp._enrich_todo WHERE n = $n", n=start
-            )
-        cuts.append(Cut(start=start, requests=last - start + 1, bytes=int(upto) - before))
-        start, before = last + 1, int(upto)
+        requests, size = most, sum_bytes(database, start, most)
+        if portion.pack or size > most_bytes:
+            last, upto = database.call("cut", start=start, requests=most, bytes=most_bytes)[0]
+            # A single request above the token limit has no room: the provider will refuse it.
+            requests = 1 if last is None else last - start + 1
+            size = sum_bytes(database, start, 1) if last is None else int(upto)
+        cuts.append(Cut(start=start, requests=requests, bytes=size))
+        start += requests
     return cuts
+
+
+def sum_bytes(database: Database, start: int, requests: int) -> int:
+    """Returns the bytes of so many requests of `temp._enrich_todo`, from row `start` on."""
+    (size,) = database.fetch_one(
+        "SELECT coalesce(sum(bytes), 0) FROM temp._enrich_todo WHERE n >= $start AND n < $end",
+        start=start,
+        end=start + requests,
+    )
+    return int(size)
 
 
 def measure_spend(database: Database, planned: PlannedPortion) -> float:
     """Returns what the requests that the budget covers cost, in USD; 0 if no price is known."""
-    portion = planned.portion
-    (upto,) = database.fetch_one(
-        "SELECT coalesce(max(upto), $before) FROM temp._enrich_todo WHERE n >= $start AND n < $end",
-        before=portion.before,
-        start=portion.start,
-        end=portion.start + planned.paid,
-    )
-    size = int(upto) - portion.before
+    size = sum_bytes(database, planned.portion.start, planned.paid)
     return planned.spending.estimate(requests=planned.paid, size=size).usd or 0.0
 
 
@@ -224,7 +223,6 @@ def count_affordable(database: Database, portion: Portion, spending: Spending) -
         "affordable",
         start=portion.start,
         requests=portion.requests,
-        before=portion.before,
         bytewise=bytewise,
         each=each,
         left=left,
@@ -255,14 +253,30 @@ def assign_batches(database: Ledger, run: Run, planned: PlannedPortion) -> list[
         _plan_batch(database, run, planned, each, held=each.start >= portion.start + planned.sent)
         for each in planned.cuts
     ]
-    if batches:
-        starts = [each.start for each in planned.cuts]
-        placed = {"batches": batches, "starts": starts, "upto": portion.start + portion.requests}
+    # Some batches at a time: a join of all rows would not fit into memory, and go through the disk.
+    for some in _group_cuts(planned.cuts):
+        cuts = planned.cuts[some]
+        placed = {
+            "batches": batches[some],
+            "starts": [each.start for each in cuts],
+            "first": cuts[0].start,
+            "upto": cuts[-1].start + cuts[-1].requests,
+        }
         if portion.pack:
             database.call("assign_packed", **placed, overhead=portion.overhead)
         else:
             database.call("assign", **placed)
     return batches
+
+
+def _group_cuts(cuts: Sequence[Cut]) -> Iterator[slice]:
+    """Yields which cuts to assign together: with ROWS_TOGETHER rows, or little more."""
+    first, rows = 0, 0
+    for end, cut in enumerate(cuts, start=1):
+        rows += cut.requests
+        if rows >= ROWS_TOGETHER or end == len(cuts):
+            yield slice(first, end)
+            first, rows = end, 0
 
 
 def _plan_batch(

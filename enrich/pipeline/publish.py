@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler import tables
+from enrich.compiler import input_rows, tables
 from enrich.db.ownership import MARK_START, check_name_free, clear_name, find_mark, mark_table
 from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, name_on_interrupt
@@ -71,7 +71,7 @@ def publish_model(
     becomes the table's comment. `folder` is for working files. Needs warehouse and ledger.
     """
     run = Run.latest(database, model)
-    database.execute(tables.render_inputs_upgrade(model))
+    database.execute(input_rows.render_inputs_upgrade(model))
     origin, was = Origin.of(database, run, tests), find_origin(database, model)
     if origin == was and say_about(database, model, about):
         outcomes, stale = database.fetch_one(tables.render_outcome_counts(model))
@@ -100,7 +100,7 @@ def test_model(
     a plain model is tested as it is. Needs warehouse and ledger."""
     if asks and database.call("latest_run", model=model):
         run = Run.latest(database, model)
-        database.execute(tables.render_inputs_upgrade(model))
+        database.execute(input_rows.render_inputs_upgrade(model))
         origin, was = Origin.of(database, run, tests), find_origin(database, model)
         found, _, _ = _replace_tables(
             database, run, tests, folder, origin=origin, was=was, keep=False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from enrich.compiler import tables
+from enrich.compiler import input_rows, tables
 from enrich.compiler.version import Version
 from enrich.ledger.budget import Remaining
 from enrich.ledger.run import Run
@@ -145,7 +145,7 @@ def plan_again(
     `replan`: batches that have been planned and not sent are planned again as well.
     """
     versions = [Version.from_ledger(database, version_id) for version_id in run.chain]
-    database.execute(tables.render_inputs_upgrade(run.model))
+    database.execute(input_rows.render_inputs_upgrade(run.model))
     database.execute(tables.render_failed_requests(run.model), since=run.since)
     if replan:
         withdraw_planned(database, run.model)

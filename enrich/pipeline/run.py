@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enrich.compiler import tables
+from enrich.compiler import input_rows
 from enrich.db.ownership import check_name_free
 from enrich.pipeline import diff, draft
 from enrich.pipeline.portion import assign_batches
@@ -81,7 +81,7 @@ def start_run(
                 max_attempts=run.max_attempts,
                 retry=list(run.retry),
                 again=run.again,
-                rows=database.fetch_one(tables.render_row_count(model.name))[0],
+                rows=database.fetch_one(input_rows.render_row_count(model.name))[0],
                 requests=drafted.plan.requests,
                 since=run.since,
                 invocation=run.invocation,
@@ -91,7 +91,7 @@ def start_run(
                 fallbacks=list(run.fallbacks),
             )
         answered = bool(found.recalled.unchanged) or bool(
-            database.execute(tables.render_has_answers(model.name))
+            database.execute(input_rows.render_has_answers(model.name))
         )
     return StartedRun(run=run.id, plan=drafted.plan, answered=answered)
 
@@ -99,15 +99,15 @@ def start_run(
 def _are_all_known(database: Ledger, model: str, unchanged: int) -> bool:
     """Whether so many unchanged rows are all that the ledger knows, and all that there are."""
     left = database.fetch_one(SNAPSHOT_COUNT)[0] if unchanged else 1
-    return not left and database.fetch_one(tables.render_row_count(model)) == (unchanged,)
+    return not left and database.fetch_one(input_rows.render_row_count(model)) == (unchanged,)
 
 
 def _record_inputs(database: Ledger, work: CompiledModel, run: Run, *, renew_marks: bool) -> None:
     """Record which request each row stands for from this run on."""
     model = work.model.name
     if not diff.has_known_rows(database, work):
-        database.execute(tables.render_inputs_table(model, work.key))
-    database.execute(tables.render_close_inputs(model, limited=work.is_limited), run=run.id)
-    database.execute(tables.render_open_inputs(model), run=run.id)
+        database.execute(input_rows.render_inputs_table(model, work.key))
+    database.execute(input_rows.render_close_inputs(model, limited=work.is_limited), run=run.id)
+    database.execute(input_rows.render_open_inputs(model), run=run.id)
     if renew_marks or work.partition is not None:
-        database.execute(tables.render_renew_marks(model))
+        database.execute(input_rows.render_renew_marks(model))

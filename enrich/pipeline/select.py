@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enrich.compiler import inputs, tables
+from enrich.compiler import input_rows, inputs, tables
 from enrich.db.quote import quote_readably
 from enrich.errors import InputError
 from enrich.pipeline.read import Judge
@@ -50,12 +50,12 @@ def select_again(
     unchanged are left out."""
     version, model = compiled.version_id, compiled.model.name
     if compiled.partition is not None and compiled.is_limited:
-        database.execute(tables.render_named_parts(model, compiled.partition))
-    know = tables.render_known_rows(
+        database.execute(input_rows.render_named_parts(model, compiled.partition))
+    know = input_rows.render_known_rows(
         model, answered=compiled.prompt.sample is not None, limited=compiled.is_limited
     )
     # A row's mark spares its fingerprint, so rows without one need not be looked for.
-    if not database.execute(tables.render_has_marks(model), version=version):
+    if not database.execute(input_rows.render_has_marks(model), version=version):
         select_rows(database, compiled, config=config, most_bytes=most_bytes)
         database.execute(know)
         database.call("recall", version=version)
@@ -66,9 +66,13 @@ def select_again(
     unchanged = 0
     if not every:
         judge = Judge.of(database, version).id
-        find = tables.render_unchanged_rows(model)
+        find = input_rows.render_unchanged_rows(model)
         (unchanged,) = database.fetch_one(find, version=version, judge=judge)
-        database.call("leave_unchanged")
+        (rows,) = database.fetch_one(SNAPSHOT_COUNT)
+        if unchanged > rows // 2:
+            database.call("take_changed")
+        else:
+            database.call("leave_unchanged")
     hashed = 0
     if database.fetch_one(SNAPSHOT_COUNT) != (0,):
         database.call("recall", version=version)

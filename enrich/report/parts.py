@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enrich.ledger.compaction import Saving
-    from enrich.ledger.copy import Export, Part
+    from enrich.ledger.export import Export
+    from enrich.ledger.integrity import Part
 
 
 def print_parts(parts: Sequence[Part]) -> None:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from enrich.compiler.tables import render_inputs_upgrade
+from enrich.compiler.input_rows import render_inputs_upgrade
 from enrich.db import still
 from enrich.db.alias import Scratch
 from enrich.errors import EnrichError, InputError, Locked

@@ -1,5 +1,6 @@
--- How many of $requests of temp._enrich_todo, from row $start on, before which are $before bytes, cost no more than $left, at $bytewise USD for
+-- How many of $requests of temp._enrich_todo, from row $start on, cost no more than $left, at $bytewise USD for
 -- each byte and $each USD for each request.
-SELECT count(*) FROM temp._enrich_todo
-WHERE n >= $start AND n < $start + $requests
-    AND (upto - $before) * $bytewise + (n - $start + 1) * $each <= $left
+SELECT count(*) FROM (
+    SELECT n - $start + 1 AS many, sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto
+    FROM temp._enrich_todo WHERE n >= $start AND n < $start + $requests
+) WHERE upto * $bytewise + many * $each <= $left

@@ -3,7 +3,7 @@ INSERT INTO ledger.requests (batch, custom_id, fingerprint, attempt, tail, bytes
 SELECT batch, custom_id, fingerprint, attempt, tail, bytes, NULL, NULL
 FROM temp._enrich_asked AS asked JOIN (
     SELECT batch, line, attempt, bytes FROM (
-        FROM temp._enrich_todo WHERE n < $upto
+        FROM temp._enrich_todo WHERE n >= $first AND n < $upto
     ) AS todo ASOF JOIN (
         SELECT unnest($batches) AS batch, unnest($starts) AS start
     ) AS cuts ON n >= start

@@ -6,7 +6,7 @@ SELECT batch, custom_id, fingerprint, attempt, tail,
     row_number() OVER (PARTITION BY batch, placed.pack ORDER BY n)
 FROM temp._enrich_asked AS asked JOIN (
     SELECT batch, line, attempt, own, n, todo.pack AS pack FROM (
-        FROM temp._enrich_todo WHERE n < $upto
+        FROM temp._enrich_todo WHERE n >= $first AND n < $upto
     ) AS todo ASOF JOIN (
         SELECT unnest($batches) AS batch, unnest($starts) AS start
     ) AS cuts ON n >= start

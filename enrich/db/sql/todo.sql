@@ -1,6 +1,6 @@
 -- Which requests of temp._enrich_asked to send: one for each fingerprint that has no ok answer, is not in
--- flight and has attempts left, by the llm that is asked; `line` is its place there. $again forgives what failed before run $run, and
--- only what was read after the $since-th batch counts as answered. A request that has failed twice for the
+-- flight and has attempts left, by the llm that is asked and in the order of `line`, its place there. $again
+-- forgives what failed before run $run, and only what was read after the $since-th batch counts as answered. A request that has failed twice for the
 -- same reason, one that lies in the request itself, is not sent a third time; and one that somebody has
 -- cancelled is not sent again by the same run. What a batch left because its run was due, or because a
 -- budget was used up, has not been tried. A row whose pack was answered badly is not packed again: it is
@@ -48,17 +48,17 @@ WITH wanted AS (
     SELECT fingerprint FROM ledger.requests
     WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL AND held IS NULL)
 ), picked AS (
-    SELECT first, fingerprint, coalesce(attempt, 0) + 1 AS attempt
+    SELECT first, coalesce(attempt, 0) + 1 AS attempt
     FROM wanted LEFT JOIN heard USING (fingerprint)
     WHERE fingerprint NOT IN (SELECT fingerprint FROM in_flight)
         AND (tries IS NULL OR (retryable AND tries < $max_attempts AND alike < 2))
 )
-SELECT row_number() OVER () - 1 AS n, * EXCLUDE (own), own, sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto
-FROM (
-    SELECT first AS line, picked.fingerprint, attempt, strlen(tail) + strlen(custom_id) AS own,
-        strlen(tail) + strlen(custom_id) + overhead AS bytes, place, NULL::BIGINT AS pack, true AS ends
-    FROM picked JOIN temp._enrich_asked AS asked ON asked.line = first
-    WHERE asked.pack = 0
+SELECT row_number() OVER () - 1 AS n, * FROM (
+    SELECT line, fingerprint, attempt, own, own + overhead AS bytes, place, NULL::BIGINT AS pack, true AS ends
+    FROM (
+        SELECT line, fingerprint, strlen(tail) + strlen(custom_id) AS own, overhead, place
+        FROM temp._enrich_asked WHERE pack = 0
+    ) JOIN picked ON line = first
     UNION ALL
     -- Rows that share a line: its first one counts for what they share.
     SELECT line, fingerprint, attempt, own, own + CASE WHEN starts THEN overhead ELSE 0 END, place, pack,
@@ -69,8 +69,8 @@ FROM (
             SELECT *, dense_rank() OVER (PARTITION BY place ORDER BY by_rows, by_bytes) AS pack FROM (
                 SELECT *, (sum(own) OVER (PARTITION BY place, by_rows ORDER BY line) - own) // $most_bytes AS by_bytes
                 FROM (
-                    SELECT first AS line, picked.fingerprint, attempt, strlen(tail) + $heading AS own, overhead, place,
-                        (row_number() OVER (PARTITION BY place ORDER BY first) - 1) // asked.pack AS by_rows
+                    SELECT first AS line, asked.fingerprint AS fingerprint, attempt, strlen(tail) + $heading AS own,
+                        overhead, place, (row_number() OVER (PARTITION BY place ORDER BY first) - 1) // asked.pack AS by_rows
                     FROM picked JOIN temp._enrich_asked AS asked ON asked.line = first
                     WHERE $packed AND asked.pack > 0
                 )

@@ -1,17 +1,15 @@
-"""Copies of the ledger: check it, export it as Parquet, and import such an export.
+"""Exports: the ledger as a folder of Parquet files.
 
-An export is a folder with a Parquet file for each table, and `manifest.json`, which names every
-file with its rows and its hash. It is written last, so an incomplete export cannot pass for a
-complete one.
+An export has a file for each table, and `manifest.json`, which names every file with its rows and
+its hash. It is written last, so an incomplete export cannot pass for a complete one.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from errno import ENOSPC
 from hashlib import file_digest
@@ -19,17 +17,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enrich.db.alias import list_logs
 from enrich.db.complaint import DISK_FULL
 from enrich.db.creation import keep_private
 from enrich.db.disk import sync_to_disk
-from enrich.db.files import LEDGER_ROW_GROUP
 from enrich.db.quote import quote_name
-from enrich.errors import Damaged, DatabaseError, DiskError, ProjectError
+from enrich.errors import Damaged, DatabaseError, DiskError
+from enrich.ledger.integrity import Part, read_in_pieces
 from enrich.ledger.tables import allow_folders, check_ledger_exists, list_tables, quote_ledger_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from enrich.db.database import Ledger
     from enrich.db.files import DatabaseFiles
@@ -85,24 +82,7 @@ MANIFEST_TYPES = {
     "columns": dict,
 }
 """What a manifest records about each table, and the type of each entry."""
-VECTOR_ROWS = 2048
-"""DuckDB's vector size: it reads this many rows at a time, so a smaller piece would fail as
-well."""
-REPLACED_AT = "%Y%m%dT%H%M%S"
-"""How the name of a replaced ledger ends: without colons, which Windows forbids in file names."""
 EXPORT_AGAIN_HINT = "use another export, or export again: enrich ledger export DIR"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A table of the ledger: its rows, how many of them could not be read (`unread`), how many were
-    read without one of their values (`incomplete`), and what is wrong (`faults`)."""
-
-    table: str
-    rows: int
-    unread: int = 0
-    incomplete: int = 0
-    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,88 +99,6 @@ class Export:
     @property
     def rows(self) -> int:
         return sum(part.rows for part in self.parts)
-
-
-def check_ledger(files: DatabaseFiles) -> tuple[Part, ...]:
-    """Read every row of every table and check references between them. Changes nothing.
-
-    Raises Damaged if the ledger cannot be opened at all.
-    """
-    check_ledger_exists(files)
-    with files.open_ledger("read") as database:
-        found = {
-            name: _check_table(database, name, columns) for name, columns in list_tables(database)
-        }
-        # References to a row that cannot be read would all be reported as missing.
-        readable = not any(part.unread for part in found.values())
-        if readable and {"batches", "prompts", "runs", "requests", "responses"} <= found.keys():
-            for table, fault, many in _find_dangling(database):
-                part = found[table]
-                faults = (*part.faults, f"{many:,} {fault}")
-                found[table] = replace(part, faults=faults)
-    return tuple(found.values())
-
-
-def _find_dangling(database: Ledger) -> list[tuple[Any, ...]]:
-    try:
-        return database.call("ledger_references")
-    except DatabaseError:  # an older enrich created the ledger, without some of the columns
-        return []
-
-
-def _check_table(database: Ledger, table: str, columns: Mapping[str, str]) -> Part:
-    """Read a whole table; if that fails, read it in pieces to find out how much is left of it."""
-    # The hash makes DuckDB read every value: count(*) alone is answered from metadata.
-    listed = ", ".join(quote_name(column) for column in columns)
-    query = f"SELECT count(*), bit_xor(hash({listed})) FROM {quote_ledger_table(table)}"
-    try:
-        rows = int(database.fetch_one(query)[0])
-    except Damaged:
-        rows, unread = _read_in_pieces(
-            database, table, lambda part, _: int(database.fetch_one(query + part)[0])
-        )
-        fault = f"up to {unread:,} of its rows cannot be read"
-        return Part(table=table, rows=rows + unread, unread=unread, faults=(fault,))
-    for (column,) in database.call("ledger_keys", table=table):
-        name = quote_name(column)
-        try:  # with a constant DuckDB scans the table, and the index would not be read
-            for (key,) in database.execute(f"SELECT {name} FROM {quote_ledger_table(table)}"):
-                database.execute(
-                    f"SELECT 1 FROM {quote_ledger_table(table)} WHERE {name} = (SELECT $key)",
-                    key=key,
-                )
-        except Damaged:
-            return Part(table=table, rows=rows, faults=("its index is damaged, its rows are not",))
-    return Part(table=table, rows=rows)
-
-
-def _read_in_pieces(
-    database: Ledger, table: str, read: Callable[[str, bool], int]
-) -> tuple[int, int]:
-    """Read a table row group by row group, and a damaged one vector by vector.
-
-    `read` takes a WHERE clause, and whether the piece is one of the smallest; it returns the number
-    of rows. Returns how many rows were read, and how many could not be.
-    """
-    try:
-        (most,) = database.fetch_one(
-            f"SELECT coalesce(max(rowid), -1) FROM {quote_ledger_table(table)}"
-        )
-    except Damaged:  # nothing of the table can be found without its row ids
-        most = -1
-    rows, unread = 0, 0
-    left = [(first, LEDGER_ROW_GROUP) for first in range(0, int(most) + 1, LEDGER_ROW_GROUP)][::-1]
-    while left:  # a stack, so the lists are reversed to read rows in order
-        first, many = left.pop()
-        last = min(first + many - 1, int(most))
-        try:
-            rows += read(f" WHERE rowid BETWEEN {first} AND {last}", many == VECTOR_ROWS)
-        except Damaged:
-            if many == LEDGER_ROW_GROUP:
-                left += [(each, VECTOR_ROWS) for each in range(first, last + 1, VECTOR_ROWS)][::-1]
-            else:
-                unread += last - first + 1
-    return rows, unread
 
 
 def write_export(files: DatabaseFiles, folder: Path, *, skip_damaged: bool = False) -> Export:
@@ -251,7 +149,7 @@ def _write_tables(files: DatabaseFiles, draft: Path, *, skip_damaged: bool) -> d
     with reaching.open_ledger("read") as database:
         identity, state = _read_identity(database), hash_ledger(database)
         for name, columns in list_tables(database):
-            path = draft / _name_file(name)
+            path = draft / name_file(name)
             lost = _write_table(database, name, columns, path, skip_damaged=skip_damaged)
             # Counted in the file: it is what the next import will find.
             (rows,) = database.fetch_one("SELECT count(*) FROM read_parquet($path)", path=path)
@@ -260,7 +158,7 @@ def _write_tables(files: DatabaseFiles, draft: Path, *, skip_damaged: bool) -> d
                 "unread": lost[0],
                 "incomplete": lost[1],
                 "columns": columns,
-                **_hash_file(path),
+                **describe_file(path),
             }
     return {
         "format": EXPORT_FORMAT,
@@ -285,13 +183,13 @@ def hash_ledger(database: Ledger) -> str:
     return ""
 
 
-def _name_file(table: str) -> str:
+def name_file(table: str) -> str:
     # In a folder of their own, because a model can have the name of one of the ledger's tables.
     model = table.removeprefix(INPUTS_PREFIX)
     return f"{table}.parquet" if model == table else f"inputs/{model}.parquet"
 
 
-def _hash_file(path: Path) -> dict[str, Any]:
+def describe_file(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         return {"bytes": path.stat().st_size, "sha256": file_digest(file, "sha256").hexdigest()}
 
@@ -328,7 +226,7 @@ def _write_table(
         incomplete += int(many)
         return int(many)
 
-    _, unread = _read_in_pieces(database, name, read)
+    _, unread = read_in_pieces(database, name, read)
     database.execute(f"COPY temp._enrich_readable {target}", path=path)
     return unread, incomplete
 
@@ -367,7 +265,7 @@ def _render_storable(value: str, kind: str) -> str:
 
 def read_manifest(folder: Path) -> Export:
     """Returns what an export's manifest says; raises DiskError if the export is not complete."""
-    said = _load_manifest(folder)
+    said = load_manifest(folder)
     parts = tuple(
         Part(
             table=name,
@@ -387,7 +285,7 @@ def read_manifest(folder: Path) -> Export:
     )
 
 
-def _load_manifest(folder: Path) -> dict[str, Any]:
+def load_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST_NAME
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
@@ -415,145 +313,6 @@ def _load_manifest(folder: Path) -> dict[str, Any]:
         message = f"{folder} was exported by a newer enrich, {said.get('enrich', 'unknown')}"
         raise DiskError(message, hint="upgrade enrich in this environment")
     return dict(said)
-
-
-def restore_export(
-    files: DatabaseFiles, folder: Path, *, replace_ledger: bool = False
-) -> Path | None:
-    """Create the ledger from an export, completely or not at all. Needs the project's lock.
-
-    A ledger that holds anything is replaced only with `replace_ledger`. Returns the path under
-    which the old one is kept, None if there was none.
-    """
-    folder = folder.absolute()
-    files = replace(files, ledger=files.ledger.resolve())  # a symbolic link is kept
-    said = _load_manifest(folder)
-    # All files are checked before anything is written.
-    for name, each in said["tables"].items():
-        _check_file(folder, _name_file(name), each)
-    if files.ledger.exists() and not replace_ledger and not _is_empty(files):
-        message = f"{files.ledger} holds answers that were paid for, and is not replaced"
-        hint = "enrich ledger import DIR --replace keeps it under another name"
-        raise ProjectError(message, hint=hint)
-    draft = files.ledger.with_name(f"{files.ledger.name}.import")
-    try:
-        for path in (draft, *list_logs(draft)):
-            path.unlink(missing_ok=True)
-        target = replace(allow_folders(files, folder), ledger=draft)
-        with target.open_ledger() as database, database.transaction():
-            _fill_tables(database, folder, said["tables"])
-        sync_to_disk(draft)
-        return _replace_ledger(files, draft)
-    except OSError as problem:
-        message = f"{files.ledger} cannot be written: {problem.strerror}"
-        raise DiskError(message, hint="free some disk space, or check its permissions") from problem
-    finally:
-        with suppress(OSError):
-            for path in (draft, *list_logs(draft)):
-                path.unlink(missing_ok=True)
-
-
-def _check_file(folder: Path, name: str, said: Mapping[str, Any]) -> None:
-    """Raises DiskError if a file of an export is missing or has changed since it was written."""
-    path = folder / name
-    try:
-        found = _hash_file(path)["sha256"]
-    except FileNotFoundError as problem:
-        message = f"{folder} is not a complete export: {name} is missing"
-        raise DiskError(message, hint=EXPORT_AGAIN_HINT) from problem
-    except OSError as problem:
-        message = f"{path} cannot be read: {problem.strerror}"
-        raise DiskError(message, hint="check its permissions") from problem
-    if found != said["sha256"]:
-        message = f"{path} is damaged: it has changed since it was exported"
-        raise DiskError(message, hint=EXPORT_AGAIN_HINT)
-
-
-def _is_empty(files: DatabaseFiles) -> bool:
-    """Whether every table of the ledger is empty, apart from its identity."""
-    with files.open_ledger("read") as database:
-        return not any(
-            database.fetch_one(f"SELECT count(*) FROM {quote_ledger_table(name)}")[0]
-            for name, _ in list_tables(database)
-            if name != "identity"
-        )
-
-
-def _fill_tables(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> None:
-    """Fill the tables of a new ledger, and create those of models."""
-    there = dict(list_tables(database))
-    for name, said in tables.items():
-        # A newer enrich may have added columns or tables, which would be lost here.
-        unknown = sorted(said["columns"].keys() - there.get(name, said["columns"]).keys())
-        if (name not in there and not name.startswith(INPUTS_PREFIX)) or unknown:
-            what = f"{name}.{unknown[0]}" if unknown else name
-            message = (
-                f"{folder} contains something that this version of enrich does not know: {what}"
-            )
-            raise DiskError(message, hint="upgrade enrich in this environment")
-        # Types that were exported as text become what they were.
-        casts = ", ".join(
-            f"CAST({quote_name(column)} AS {kind}) AS {quote_name(column)}"
-            for column, kind in said["columns"].items()
-        )
-        query = f"SELECT {casts} FROM read_parquet($path)"
-        # By name, because the export of an older enrich lacks the columns added since.
-        if name in there:
-            database.execute(f"DELETE FROM {quote_ledger_table(name)}")
-            database.execute(
-                f"INSERT INTO {quote_ledger_table(name)} BY NAME {query}",
-                path=folder / _name_file(name),
-            )
-        else:
-            database.execute(
-                f"CREATE TABLE {quote_ledger_table(name)} AS {query}",
-                path=folder / _name_file(name),
-            )
-        (rows,) = database.fetch_one(f"SELECT count(*) FROM {quote_ledger_table(name)}")
-        if rows != said["rows"]:
-            message = f"{folder} is damaged: {name} has {rows:,} rows, not {said['rows']:,}"
-            raise DiskError(message, hint=EXPORT_AGAIN_HINT)
-
-
-def _replace_ledger(files: DatabaseFiles, draft: Path) -> Path | None:
-    """Replace the ledger by the draft in one step. Returns the path under which the old one is
-    kept.
-
-    The old file gets a second name first, so there is a ledger at every moment: without one, the
-    next command would start an empty one and pay again.
-    """
-    ledger, aside = files.ledger, None
-    if ledger.exists():
-        with suppress(Damaged), files.open_ledger():
-            pass  # no other process has it open, and DuckDB has merged its log
-        aside = _find_free_name(
-            ledger.with_name(f"{ledger.name}.{datetime.now(UTC).strftime(REPLACED_AT)}")
-        )
-        _give_second_name(ledger, aside)
-        for log, kept in zip(list_logs(ledger), list_logs(aside), strict=True):
-            if log.exists():
-                _give_second_name(log, kept)
-                log.unlink()  # DuckDB would replay it into the new ledger
-    draft.replace(ledger)
-    sync_to_disk(ledger.parent)
-    return aside
-
-
-def _find_free_name(path: Path) -> Path:
-    """Returns the path, or the first numbered variant of it that does not exist."""
-    found, number = path, 1
-    while found.exists():
-        number += 1
-        found = path.with_name(f"{path.name}-{number}")
-    return found
-
-
-def _give_second_name(path: Path, name: Path) -> None:
-    """Give a file a second name: a hard link, or a copy."""
-    try:
-        os.link(path, name)
-    except OSError:  # a file system without hard links
-        shutil.copy2(path, name)
 
 
 def export_if_changed(files: DatabaseFiles, backup: Backup) -> Export | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from folders import PROMPT, SEED, opened, plants, write
 
+from enrich.compiler.tables import render_settled_rows
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
@@ -68,6 +69,26 @@ def test_mended_tables_are_those_that_would_be_made_anew(tmp_path: Path, number:
             mended = fetch(root)
             assert mended == remake(root), f"turn {turn}"
             assert len(mended[1]) == len(rows)
+
+
+@pytest.mark.parametrize("pieces", [2, 7, 256])
+def test_rows_find_their_answers_in_any_number_of_pieces(tmp_path: Path, pieces: int) -> None:
+    """Also rows without an answer, and those that cannot be sent."""
+    rows = dict.fromkeys(range(1, 41), "tall")
+    with Rehearsal(faults=FAULTY, seed=3) as server:
+        root = plants(tmp_path, server)
+        write(root, seed(rows))
+        opened(root).run()
+    with opened(root).files.open_ledger() as database, database.roll_back():
+        unsendable = "fingerprint = NULL, error = 'it is too large'"
+        database.execute(f"UPDATE ledger.inputs.kinds SET {unsendable} WHERE key.id = 1")
+        found = []
+        for many in (1, pieces):
+            for statement in render_settled_rows("kinds", pieces=many):
+                database.execute(statement)
+            found.append(database.execute("FROM temp._enrich_settled ORDER BY key"))
+    assert len(found[0]) == len(rows)
+    assert found[0] == found[1]
 
 
 def test_rows_that_have_not_changed_stay_where_they_are(tmp_path: Path) -> None:

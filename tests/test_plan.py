@@ -16,7 +16,14 @@ from enrich import cli
 from enrich.db.database import Database
 from enrich.errors import ModelError
 from enrich.ledger.budget import Remaining
-from enrich.pipeline.portion import Portion, Spending, count_affordable, cut_batches
+from enrich.pipeline.portion import (
+    Cut,
+    Portion,
+    Spending,
+    count_affordable,
+    cut_batches,
+    group_cuts,
+)
 from enrich.pricing.estimate import TokenRate
 from enrich.pricing.price import Price
 from enrich.providers import Limits
@@ -546,3 +553,15 @@ def test_batches_keep_every_limit_and_the_budget(
         assert 1 <= each.requests <= most
         assert each.bytes <= size or each.requests == 1
         assert each.start >= paid or each.start + each.requests <= paid
+
+
+@given(requests=lists(integers(1, 9), max_size=30), enough=integers(1, 30))
+def test_batches_are_assigned_some_at_a_time(requests: list[int], enough: int) -> None:
+    """Each of them once and in order, and no more at a time than it takes to be enough."""
+    cuts = [Cut(start=0, requests=many, bytes=0) for many in requests]
+    groups = [cuts[some] for some in group_cuts(cuts, enough)]
+    assert [cut for group in groups for cut in group] == cuts
+    for group in groups:
+        rows = sum(cut.requests for cut in group)
+        assert rows - group[-1].requests < enough
+        assert rows >= enough or group is groups[-1]

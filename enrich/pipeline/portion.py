@@ -254,7 +254,7 @@ def assign_batches(database: Ledger, run: Run, planned: PlannedPortion) -> list[
         for each in planned.cuts
     ]
     # Some batches at a time: a join of all rows would not fit into memory, and go through the disk.
-    for some in _group_cuts(planned.cuts):
+    for some in group_cuts(planned.cuts, ROWS_TOGETHER):
         cuts = planned.cuts[some]
         placed = {
             "batches": batches[some],
@@ -269,12 +269,12 @@ def assign_batches(database: Ledger, run: Run, planned: PlannedPortion) -> list[
     return batches
 
 
-def _group_cuts(cuts: Sequence[Cut]) -> Iterator[slice]:
-    """Yields which cuts to assign together: with ROWS_TOGETHER rows, or little more."""
+def group_cuts(cuts: Sequence[Cut], enough: int) -> Iterator[slice]:
+    """Yields which cuts to assign together: as few of them as have `enough` rows."""
     first, rows = 0, 0
     for end, cut in enumerate(cuts, start=1):
         rows += cut.requests
-        if rows >= ROWS_TOGETHER or end == len(cuts):
+        if rows >= enough or end == len(cuts):
             yield slice(first, end)
             first, rows = end, 0
 

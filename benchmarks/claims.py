@@ -23,6 +23,11 @@ SENTENCES = (
     ("whole line, 1,000,000 rows: seconds", SPEED, rf"{FIGURE} seconds when this page was last"),
     ("whole line, 1,000,000 rows: MB", SPEED, rf"at most {FIGURE} MB"),
     ("nothing changed, 1,000,000 rows: seconds", SPEED, rf"changed, a run takes {FIGURE} second"),
+    ("planned, 1,000,000 rows: seconds", SPEED, rf"million rows are planned in {FIGURE} seconds"),
+    ("enrich status", SPEED, rf"`enrich status` takes {FIGURE} seconds"),
+    ("enrich plan", SPEED, rf"`enrich plan` {FIGURE} seconds"),
+    ("whole line, 10,000,000 rows: seconds", SPEED, rf"[Tt]en million rows took {FIGURE} seconds"),
+    ("whole line, 10,000,000 rows: MB", SPEED, rf"[Tt]en million rows took .*? and {FIGURE} MB"),
     ("whole line, 5,000,000 rows: MB", SPEED, rf"[Ff]ive million rows took {FIGURE} MB"),
 )
 """What is measured, and the page and the words in which its figure stands."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -50,6 +49,8 @@ if TYPE_CHECKING:
 SPAWN = get_context("spawn")
 ROWS_ON_PAGE = 200_000
 """The rows for which docs/explanation/speed.md gives its table."""
+STARTED = ("--help", "status", "plan")
+"""The commands whose start is measured."""
 SERVER = """
 import sys
 from enrich.rehearsal import Rehearsal
@@ -363,6 +364,11 @@ def show(name: str, rows: int, parts: list[Measured], **others: Measured) -> dic
     return {f"{name}: {what}": figure for what, figure in figures.items()}
 
 
+def plan_once(folder: str) -> float:
+    """Plan the run of a project, as `enrich plan` does. Returns the seconds."""
+    return seconds(Bench(folder).plan)
+
+
 def run_once(folder: str) -> float:
     """Run a project. Returns the seconds that were not the provider's."""
     return Bench(folder).own()
@@ -389,30 +395,34 @@ def rehearse() -> Iterator[str]:
 
 
 def memory(folder: Path, rows: int) -> dict[str, float]:
-    """The whole line of many rows."""
+    """The plan and the whole line of many rows."""
     root = write_project(folder / f"memory-{rows}", rows)
     found: dict[str, float] = {}
-    for name in ("whole line", "nothing changed"):
-        found |= show(f"{name}, {rows:,} rows", rows, [step("run_once", folder=str(root))])
+    names = {"planned": "plan_once", "whole line": "run_once", "nothing changed": "run_once"}
+    for name, call in names.items():
+        found |= show(f"{name}, {rows:,} rows", rows, [step(call, folder=str(root))])
     shutil.rmtree(root)
     return found
 
 
-def starts(folder: Path) -> None:
-    """How long commands take over the interpreter's own start."""
-    root = folder / "line" if (folder / "line").exists() else write_project(folder / "line", 1000)
+def starts(folder: Path) -> dict[str, float]:
+    """How long commands take over the interpreter's own start, in a project of a thousand rows in
+    which nothing has changed. Returns the seconds, by command."""
+    with rehearse() as url:
+        root = write_project(folder / "starts", 1000, url=url)
+        Project(root).run()
 
     def best(*words: str) -> float:
         def once() -> None:
-            subprocess.run([sys.executable, *words], check=False, capture_output=True, cwd=root)
+            subprocess.run([sys.executable, *words], check=True, capture_output=True, cwd=root)
 
         return min(seconds(once) for _ in range(7))
 
     base = best("-c", "pass")
-    environment = {"OPENAI_API_KEY": "any"}
-    os.environ.update(environment)
-    for words in (("--help",), ("status",)):
-        print(f"enrich {words[0]:<27}{best('-m', 'enrich', *words) - base:>19.2f}", flush=True)
+    found = {f"enrich {each}": best("-m", "enrich", each) - base for each in STARTED}
+    for command, taken in found.items():
+        print(f"{command:<40}{taken:>9.2f}", flush=True)
+    return found
 
 
 def main() -> None:
@@ -428,7 +438,7 @@ def main() -> None:
         if asked.rows != ROWS_ON_PAGE:  # with few of them, the start of everything counts most
             found.clear()
         line(folder, asked.rows)
-        starts(folder)
+        found |= starts(folder)
         for rows in asked.memory:
             found |= memory(folder, rows)
     print()

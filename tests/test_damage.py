@@ -158,7 +158,7 @@ def test_something_else_in_its_place(
                 checked(problem, path)
     assert server.bill.total == billed
     assert told or how in ("log", "half")
-    if told:
+    if told and how != "half":  # what is left of a half may be enough for a command that writes
         assert (path.read_bytes() if path.is_file() else None) == before
 
 

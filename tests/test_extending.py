@@ -60,7 +60,7 @@ def child(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def tried(root: Path, file: str, tests: str) -> subprocess.CompletedProcess[str]:
     """What came of some tests of a file in the copy."""
-    options = ["-n", "0", "-p", "no:cacheprovider", "-k", tests]
+    options = ["-n", "0", "--thorough", "-p", "no:cacheprovider", "-k", tests]
     return child(root, "-m", "pytest", *options, f"tests/{file}")
 
 

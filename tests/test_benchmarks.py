@@ -43,7 +43,7 @@ def test_every_figure_is_found() -> None:
     """What README.md and docs/ say on speed is read from them: no figure is absent."""
     claims = read_claims()
     assert [claim.what for claim in claims if not claim.says] == []
-    assert len(claims) == 18
+    assert len(claims) == 23
     assert all(claim.says and claim.says > 0 for claim in claims)
 
 

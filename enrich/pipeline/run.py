@@ -90,10 +90,17 @@ def start_run(
                 due_at=run.due_at,
                 fallbacks=list(run.fallbacks),
             )
-        answered = bool(found.recalled.unchanged) or bool(
-            database.execute(input_rows.render_has_answers(model.name))
-        )
+        answered = bool(found.recalled.unchanged) or _has_answers(database, model.name)
     return StartedRun(run=run.id, plan=drafted.plan, answered=answered)
+
+
+def _has_answers(database: Ledger, model: str) -> bool:
+    """Whether the ledger has a response to any request of the model, present or past."""
+    # Batches are few. Only answers to other models have to be looked for among all responses.
+    own = "SELECT 1 FROM ledger.batches WHERE model = $model AND outcomes <> '{}' LIMIT 1"
+    return bool(
+        database.execute(own, model=model) or database.execute(input_rows.render_has_answers(model))
+    )
 
 
 def _are_all_known(database: Ledger, model: str, unchanged: int) -> bool:

@@ -69,7 +69,7 @@ def select_again(
         find = input_rows.render_unchanged_rows(model)
         (unchanged,) = database.fetch_one(find, version=version, judge=judge)
         (rows,) = database.fetch_one(SNAPSHOT_COUNT)
-        if unchanged > rows // 2:
+        if rows // 2 < unchanged < rows:
             database.call("take_changed")
         else:
             database.call("leave_unchanged")

@@ -190,7 +190,7 @@ def test_verbose_shows_statements_and_no_values(tmp_path: Path) -> None:
     """-v: what each statement is for, its rows and its seconds, and nothing of any cell."""
     with Rehearsal() as server:
         result = enrich(plants(tmp_path, server), "-v", "run")
-    assert "rows  The last request of temp._enrich_todo that still fits" in result.stderr
+    assert "rows  Which requests of temp._enrich_asked to send" in result.stderr
     assert "dogwood" not in result.stderr
 
 

@@ -16,13 +16,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from enrich.compiler import judge
-from enrich.db.database import Ledger, read_statement
+from enrich.db.database import Database, Ledger
 from enrich.db.migration import migrate_ledger
 from enrich.db.quote import quote_name, quote_text
 from enrich.errors import DatabaseError
 from enrich.manifest.output import Output
 from enrich.pipeline import read as responses
+from enrich.pipeline.portion import Portion, cut_batches
 from enrich.pipeline.read import EndedBatch, Judge
+from enrich.providers import Limits
 from enrich.rehearsal import Rehearsal
 
 quick = hypothesis_settings(
@@ -160,26 +162,16 @@ def test_any_partition_keeps_all_limits(
     """Batches hold every row once, none more requests or bytes than allowed, and no batch could
     have held the next one's first row."""
     with duckdb.connect() as connection:
-        connection.execute(
-            "CREATE TEMP TABLE _enrich_todo AS SELECT row_number() OVER () - 1 AS n, bytes, "
-            "true AS ends, "
-            "sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) AS upto "
-            "FROM (SELECT unnest($sizes) AS bytes)",
-            {"sizes": sizes},
+        database = Database(connection=connection)
+        database.execute(
+            "CREATE TEMP TABLE _enrich_todo AS SELECT unnest(range(len($sizes))) AS n, "
+            "unnest($sizes) AS bytes, true AS ends",
+            sizes=sizes,
         )
-        start = before = 0
-        cuts = []
-        while start < len(sizes):
-            values = {
-                "start": start,
-                "before": before,
-                "requests": most_requests,
-                "bytes": most_bytes,
-            }
-            row = connection.execute(read_statement("cut"), values).fetchone()
-            assert row
-            cuts.append((start, row[0]))
-            start, before = row[0] + 1, int(row[1])
+        portion = Portion(version_id="", requests=len(sizes), bytes=sum(sizes))
+        limits = Limits(requests=most_requests, bytes=most_bytes)
+        found = cut_batches(database, portion, limits, paid=len(sizes))
+    cuts = [(each.start, each.start + each.requests - 1) for each in found]
     covered = [n for first, last in cuts for n in range(first, last + 1)]
     assert covered == list(range(len(sizes)))
     for number, (first, last) in enumerate(cuts):
@@ -193,13 +185,15 @@ def test_any_partition_keeps_all_limits(
 def test_a_run_of_many_gigabytes_is_cut() -> None:
     """Sums of bytes outgrow 32 bits."""
     with duckdb.connect() as connection:
-        connection.execute(
+        database = Database(connection=connection)
+        database.execute(
             "CREATE TEMP TABLE _enrich_todo AS "
-            "SELECT n, n * 1000000 AS upto, true AS ends FROM range(5000) AS r(n)"
+            "SELECT n, 1000000::INTEGER AS bytes, true AS ends FROM range(5000) AS r(n)"
         )
-        values = {"start": 2000, "before": 1_999_000_000, "requests": 50_000, "bytes": 200_000_000}
-        row = connection.execute(read_statement("cut"), values).fetchone()
-        assert row == (2199, 2_199_000_000)
+        portion = Portion(version_id="", requests=5000, bytes=5_000_000_000)
+        limits = Limits(requests=50_000, bytes=3_000_000_000)
+        cuts = cut_batches(database, portion, limits, paid=5000)
+    assert [(each.start, each.bytes) for each in cuts] == [(0, 3 * 10**9), (3000, 2 * 10**9)]
 
 
 DDL = """

@@ -273,6 +273,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "column": ({"to": "out", "partition_by": ["nam"]}, "did you mean 'name'?"),
     "divided table": ({"to": "lake", "partition_by": ["id"]}, "cannot be divided"),
     "web": ("https://example.org/x", "nothing can be published to https://"),
+    "no bucket": ("s3://", "'publish' names no bucket: s3://"),
+    "no bucket, a folder": ("GS:///films", "'publish' names no bucket"),
     "outside": ("../out", "../out is outside the project"),
     "itself": (".", "holds the project itself"),
     "long": ("lake.a.b.c", "names no table"),
@@ -293,6 +295,15 @@ def test_mistakes_are_told(tmp_path: Path, name: str) -> None:
     assert result.exit_code == 1
     assert words in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_project_without_a_bucket_makes_no_folder(tmp_path: Path) -> None:
+    """`s3://NAME` without a slash would be a folder of that name."""
+    root = copying(tmp_path, None, publish="s3://")
+    result = run(root)
+    assert result.exit_code == 1
+    assert "'publish' names no bucket: s3://" in result.output
+    assert not (root / "s3:").exists()
 
 
 def test_an_extension_that_is_not_installed() -> None:

@@ -163,6 +163,7 @@ def test_what_the_nodes_run_needs_none_of_our_packages(tmp_path: Path) -> None:
     [
         ({"address": "head:8265"}, "'address' is not the URL of a cluster"),
         ({"storage": None}, "'storage' is missing"),
+        ({"storage": "s3://"}, "'storage' names no folder and no bucket"),
         ({"storage": "s3://key:secret@bucket/path"}, "'storage' must not hold a password"),
         ({"serve": "vllm --port {port}"}, "'url' and others are set"),
         ({"url": None}, "'serve' is missing"),

@@ -1,6 +1,6 @@
 """Batches, as the ledger keeps them. Each step of a batch is committed as soon as it is done.
 
-    planned -> uploaded -> intended -> submitted -> ended -> read
+    planned -> uploading -> intended -> submitted -> ended -> read
 
 A step that the ledger records is never repeated. A step that a crash interrupts is repeated, except
 a create: an intent without a remote id is looked up at the provider, and a batch found there is

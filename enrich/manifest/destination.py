@@ -71,10 +71,12 @@ def find_destination(config: Config, model: Model) -> Destination | None:
         return TableDestination(
             model=model.name, said=said, database=database, schema=schema, table=table
         )
+    is_remote = REMOTE_MARK in said.to
+    if is_remote:
+        _check_url(said.to, model)
     if own is None:
         said = replace(said, to=f"{said.to.rstrip('/')}/{model.name}")
-    if REMOTE_MARK in said.to:
-        _check_protocol(said.to, model)
+    if is_remote:
         return BucketDestination(model=model.name, said=said)
     path = _find_path(config, said.to, model)
     return FolderDestination(model=model.name, said=said, path=path)
@@ -120,11 +122,15 @@ def _name_table(database: AttachedDatabase, parts: list[str], model: Model) -> t
     return parts[1] if len(parts) == 3 else usual, parts[-1] if len(parts) > 1 else model.name
 
 
-def _check_protocol(url: str, model: Model) -> None:
-    protocol = url.partition(REMOTE_MARK)[0].lower()
+def _check_url(url: str, model: Model) -> None:
+    protocol, _, rest = url.partition(REMOTE_MARK)
+    protocol = protocol.lower()
     if protocol not in REMOTE_EXTENSIONS:
         hint = f"these can be written: {', '.join(f'{name}://' for name in REMOTE_EXTENSIONS)}"
         raise ProjectError(f"{model.source}: nothing can be published to {protocol}://", hint=hint)
+    if not rest.partition("/")[0].strip():
+        message = f"{model.source}: 'publish' names no bucket: {url}"
+        raise ProjectError(message, hint=f"publish: {protocol}://BUCKET/FOLDER")
 
 
 def _find_path(config: Config, shown: str, model: Model) -> Path:

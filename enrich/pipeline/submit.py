@@ -1,7 +1,7 @@
 """Submit: upload a batch's file, commit the intent, and have the provider create the batch.
 
-Each step is committed before the next one starts. A create is sent once: if its response was lost,
-the batch is looked up by its intent.
+An upload is announced before it starts, and its file is committed together with the intent. A
+create is sent once: if its response was lost, the batch is looked up by its intent.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
--- Which requests of temp._enrich_asked to send: one for each fingerprint that has no ok answer, is not in
--- flight and has attempts left, by the llm that is asked and in the order of `line`, its place there. $again
--- forgives what failed before run $run, and only what was read after the $since-th batch counts as answered. A request that has failed twice for the
--- same reason, one that lies in the request itself, is not sent a third time; and one that somebody has
--- cancelled is not sent again by the same run. What a batch left because its run was due, or because a
--- budget was used up, has not been tried. A row whose pack was answered badly is not packed again: it is
--- asked alone. Unless $packed, no rows share a line.
+-- Which requests of temp._enrich_asked to send: one for each fingerprint that has no ok answer, is not in flight
+-- and has attempts left, by the llm that is asked and in the order of `line`, its place there. $again forgives what
+-- failed before run $run, and only what was read after the $since-th batch counts as answered. A request that has
+-- failed twice for the same reason, one that lies in the request itself, is not sent a third time; and one that
+-- somebody has cancelled is not sent again by the same run. What a batch left because its run was due, or because a
+-- budget was used up, has not been tried. A row whose pack was answered badly is not packed again: it is asked
+-- alone. Unless $packed, no rows share a line.
 CREATE OR REPLACE TEMP TABLE _enrich_todo AS
 WITH wanted AS (
     SELECT fingerprint, min(line) AS first, bool_or(pack > 0) AS packed FROM temp._enrich_asked

@@ -99,9 +99,11 @@ def _check_given(settings: YamlSettings) -> None:
     if not is_url(address):
         hint = "address: http://HEAD:8265, the dashboard of the cluster's head"
         raise settings.make_error("address", "is not the URL of a cluster", hint=hint)
-    if not settings.read_text("storage"):
+    storage = settings.read_text("storage")
+    if not storage.rpartition("://")[2].strip("/ "):
         hint = "storage: /mnt/shared/enrich, a folder that the nodes mount too, or s3://bucket/path"
-        raise settings.make_error("storage", "is missing", hint=hint)
+        what = "names no folder and no bucket" if storage else "is missing"
+        raise settings.make_error("storage", what, hint=hint)
     given = [key for key in ENGINE_KEYS if settings.read_text(key)]
     if len(given) != 1:
         what = "and others are set" if given else "is missing"

@@ -11,6 +11,7 @@
     ├── OverBudget              it would cost more than a budget allows
     └── ProviderError           a provider refused, and nothing was started
         ├── Unavailable         not now: the same call may go through later
+        │   └── Unreachable     there is no connection, so no other call goes through either
         └── Unclear             the response was lost: the batch may exist, so look it up first
 
 Errors of DuckDB, of the OpenAI SDK, of YAML and of the file system are translated where
@@ -88,6 +89,11 @@ class Unavailable(ProviderError):
     """
 
     answered = False
+
+
+class Unreachable(Unavailable):
+    """There is no connection to a provider, so nothing was sent; other calls would only fail as
+    slowly."""
 
 
 class Unclear(ProviderError):

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 from folders import Ears, opened, plants, settings, write
 
 from enrich.cli import main
-from enrich.errors import ProviderError
+from enrich.errors import ProviderError, Unreachable
+from enrich.pipeline.turn import advance_batches
 from enrich.rehearsal import Faults, Quirks, Rehearsal
 
 if TYPE_CHECKING:
@@ -235,3 +236,15 @@ def test_every_copy_of_an_upload_is_deleted(tmp_path: Path) -> None:
         project.status()
         assert (state.ok, len(server.batches)) == (4, 1)
         assert [file["id"] for file in server.uploads] == [server.batches[0]["input_file_id"]]
+
+
+def test_a_server_that_is_gone_is_tried_once_in_a_turn(tmp_path: Path) -> None:
+    """Each attempt takes a while, so its other batches are left as they are."""
+    with Rehearsal(latency=3600) as server:
+        root = plants(tmp_path, server, max_requests=1)
+        opened(root).run(detach=True)
+    project = opened(root)
+    turn = advance_batches(project.files, project.provider)
+    ((model, trouble),) = turn.troubles
+    assert (model, type(trouble), len(turn.batches)) == ("kinds", Unreachable, 4)
+    assert turn.unreachable == {"api"}

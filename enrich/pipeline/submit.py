@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.db.database import read_statement
-from enrich.errors import ProjectError, ProviderError, Unavailable, Unclear
+from enrich.errors import ProjectError, ProviderError, Unavailable, Unclear, Unreachable
 from enrich.ledger.batch import (
     make_batch_folder,
     name_request_file,
@@ -110,12 +110,16 @@ def _upload_requests(
     return judge.endpoint, attempt, known[0] if known else provider.upload(path)
 
 
-def discard_unused(files: DatabaseFiles, open_provider: Callable[[str], Provider]) -> None:
+def discard_unused(
+    files: DatabaseFiles, open_provider: Callable[[str], Provider], unreachable: set[str]
+) -> None:
     """Delete uploaded files that no batch uses. What cannot be deleted now is tried again next
-    time."""
+    time. `unreachable` providers are not tried, and those that turn out to be are added."""
     with files.open_ledger() as database:
         unused = database.fetch_dicts(read_statement("unused"))
     for each in unused:
+        if each["provider"] in unreachable:
+            continue
         try:
             provider = open_provider(each["provider"])
             # With another account behind the same name, a file of this id would be somebody else's.
@@ -123,6 +127,9 @@ def discard_unused(files: DatabaseFiles, open_provider: Callable[[str], Provider
                 named = find_uploads(provider, name_request_file(each["batch"]))
                 for file in {*named, *filter(None, [each["file"]])} - {each["used"]}:
                     discard_upload(provider, file)
+        except Unreachable:
+            unreachable.add(each["provider"])
+            continue
         except (ProviderError, ProjectError):
             continue
         with files.open_ledger() as database:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from enrich.errors import ProjectError, ProviderError, Unavailable
+from enrich.errors import ProjectError, ProviderError, Unavailable, Unreachable
 from enrich.ledger.batch import QUEUE_FULL, list_unread, update_batch
 from enrich.ledger.budget import Remaining
 from enrich.ledger.run import Run
@@ -38,13 +38,15 @@ of other projects can fill it for hours; a batch that never fits must not be ret
 class Turn:
     """The result of one turn: the batches, those that have been `read` with their outcomes, and the
     `troubles` by model; `planned` is how many requests are asked again, and `replanned` says
-    whether any batches have been replaced."""
+    whether any batches have been replaced. `unreachable` are the providers that could not be
+    reached: one attempt takes a while, so it is not repeated for each of their batches."""
 
     batches: list[Batch] = field(default_factory=list)
     read: list[tuple[Batch, Mapping[str, int]]] = field(default_factory=list)
     troubles: list[tuple[str, EnrichError]] = field(default_factory=list)
     planned: int = 0
     replanned: bool = False
+    unreachable: set[str] = field(default_factory=set)
 
     def list_open(self, model: str) -> list[Batch]:
         """Returns the model's open batches."""
@@ -72,7 +74,7 @@ def advance_batches(files: DatabaseFiles, open_provider: Callable[[str], Provide
         todo = tuple(batch for batch in list_unread(database) if batch.run)
         proven = {str(row[0]) for row in database.call("proven")}
     fetched = _advance_each(files, open_provider, todo, proven, result)
-    discard_unused(files, open_provider)
+    discard_unused(files, open_provider, result.unreachable)
     result.read, unreadable = read_batches(files, fetched)
     result.troubles += [(batch.model, problem) for batch, problem in unreadable]
     latest = {batch.id: batch for batch, _ in result.read}
@@ -98,6 +100,9 @@ def _advance_each(
     for batch in todo:
         if batch.model in stopped and not batch.sent:
             continue
+        if batch.provider in result.unreachable:
+            result.batches.append(batch)
+            continue
         try:
             provider = open_provider(batch.provider)
             if not _may_submit(batch, todo, result, provider, proven):
@@ -108,6 +113,8 @@ def _advance_each(
                 after = poll.advance_batch(files, provider, after)
         except (ProviderError, ProjectError) as problem:
             result.troubles.append((batch.model, problem))
+            if isinstance(problem, Unreachable):
+                result.unreachable.add(batch.provider)
             # A batch that the provider may know of stays tracked, whatever its provider says now.
             if batch.sent or isinstance(problem, Unavailable):
                 result.batches.append(batch)

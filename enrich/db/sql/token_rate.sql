@@ -8,7 +8,9 @@ WITH alike AS (
 ), recent AS (
     SELECT batch, same FROM ledger.batches JOIN alike USING (prompt)
     WHERE input_tokens > 0
+    -- Ten thousand answers tell as much as a million.
     QUALIFY rank() OVER (ORDER BY same DESC) = 1
+        AND sum(requests) OVER (ORDER BY same DESC, read_number DESC) - requests < 10_000
     ORDER BY read_number DESC LIMIT 5
 ), seen AS (
     SELECT request.bytes, input_tokens, coalesce(cached_tokens, 0) AS cached_tokens, output_tokens,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from enrich.errors import DiskError, ProviderError, Unavailable, Unclear
+from enrich.errors import DiskError, ProviderError, Unavailable, Unclear, Unreachable
 from enrich.providers.openai.words import extract_words
 
 if TYPE_CHECKING:
@@ -126,4 +126,5 @@ class Translator:
         what = f"{self.name} cannot be reached at {self.account.url}: {why}"
         if creating and not never_sent:
             raise Unclear(what, hint=LOOK_FIRST) from None
-        raise Unavailable(what, hint="check the connection and base_url") from None
+        kind = Unreachable if never_sent else Unavailable
+        raise kind(what, hint="check the connection and base_url") from None

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
-from enrich.errors import ProviderError, Unavailable, Unclear
+from enrich.errors import ProviderError, Unavailable, Unclear, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -160,7 +160,7 @@ class JobsApi:
             words = self.secrets.redact(str(problem))
             what = f"{self.name}: the cluster at {self.address} cannot be reached: {words}"
             hint = "check `address:`: it is that of the dashboard, http://HEAD:8265"
-            raise Unavailable(what, hint=hint) from None
+            raise Unreachable(what, hint=hint) from None
         except (
             httpx2.HTTPError,
             Late,

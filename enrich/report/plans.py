@@ -89,19 +89,23 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
         yield "gone", f"{plan.gone:,}", "no longer in the SELECT; their answers stay in the ledger"
     if plan.held_back:
         yield "last run", "", f"it {plan.held_back}; `enrich run {plan.model}` tests it again"
-    if not plan.requests or plan.estimate is None:
-        return
+    if plan.requests and plan.estimate is not None:
+        yield from _list_tokens(plan, plan.estimate)
+        yield from _list_cost(plan, plan.estimate)
+
+
+def _list_tokens(plan: Plan, estimate: Estimate) -> Iterator[tuple[str, str, str]]:
+    """Yields the lines about what is sent, and about what that saves."""
     shared = f"{plan.folded:,} rows ask the same as another row" if plan.folded else ""
     yield "requests", f"{plan.requests:,}", shared
     yield "batches", f"{plan.batches:,}", f"{format_bytes(plan.bytes)} in total"
     basis = "a rule of thumb from the bytes: a preview makes it reliable"
-    if plan.estimate.answers:
-        many = plan.estimate.answers
+    if many := estimate.answers:
         basis = f"as seen in {many:,} {'answer' if many == 1 else 'answers'}"
-    thought = plan.estimate.reasoning
+    thought = estimate.reasoning
     for word, tokens, note in (
-        ("input tokens", plan.estimate.input, basis),
-        ("output tokens", plan.estimate.output, f"{thought:,.0f} to think" if thought else ""),
+        ("input tokens", estimate.input, basis),
+        ("output tokens", estimate.output, f"{thought:,.0f} to think" if thought else ""),
     ):
         if not tokens.high:  # an embedding has no output
             continue
@@ -109,14 +113,15 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
         yield word, f"{tokens.likely:,.0f}", f"{between}, {note}" if note else between
     if plan.copied:
         yield "saved", "", f"by copied answers: {_describe_tokens(plan.copied)}"
-    if plan.alone and plan.requests:
-        yield (
-            "packed",
-            f"{plan.pack:,}",
-            f"rows to a request; each alone: {_describe_tokens(plan.alone)}",
-        )
+    if plan.alone:
+        each = _describe_tokens(plan.alone)
+        yield "packed", f"{plan.pack:,}", f"rows to a request; each alone: {each}"
+
+
+def _list_cost(plan: Plan, estimate: Estimate) -> Iterator[tuple[str, str, str]]:
+    """Yields the lines about what it costs, and about what a budget leaves of it."""
     source = plan.price.source if plan.price else f"set it under `prices:` of '{plan.provider}'"
-    cost = plan.estimate.cost
+    cost = estimate.cost
     if cost is None:
         yield "cost", "unknown", source
     elif cost.high:

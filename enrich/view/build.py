@@ -76,16 +76,8 @@ def _fill_rows(
         given = describe_select(database, model)
         blobs = _find_blobs(database, query, pictures)
     except EnrichError as problem:
-        if not known:
-            message = f"'{model.name}' has not been run yet: {problem.message}"
-            raise InputError(message, hint=f"enrich run +{model.name}") from problem
-        # The table is there all the same: only the inputs cannot be shown.
+        given, query = _name_known_keys(model, problem, known, keys)
         trouble, pictures, blobs = f"{problem.message} ({problem.hint})", [], ()
-        given = {name: kind for name, kind in known.items() if name.lower() in keys}
-        if not given:
-            raise
-        table = quote_name("warehouse", "enrich", model.name)
-        query = f"SELECT {', '.join(map(quote_name, given))} FROM {table} WHERE false"
     key = {name: kind for name, kind in given.items() if name.lower() in keys}
     # A key that has changed since the last run joins nothing.
     fits = bool(key) and all(known.get(name) == kind for name, kind in key.items())
@@ -107,6 +99,22 @@ def _fill_rows(
         )
     )
     return columns, blobs, trouble
+
+
+def _name_known_keys(
+    model: Model, problem: EnrichError, known: Mapping[str, str], keys: set[str]
+) -> tuple[dict[str, str], str]:
+    """Returns the key's columns in the published table, and a SELECT of no rows with them: where
+    the model's own SELECT fails, the table is there all the same, and only the inputs cannot be
+    shown. Raises the problem if it is not."""
+    if not known:
+        message = f"'{model.name}' has not been run yet: {problem.message}"
+        raise InputError(message, hint=f"enrich run +{model.name}") from problem
+    given = {name: kind for name, kind in known.items() if name.lower() in keys}
+    if not given:
+        raise problem
+    table = quote_name("warehouse", "enrich", model.name)
+    return given, f"SELECT {', '.join(map(quote_name, given))} FROM {table} WHERE false"
 
 
 def _fill_plain_rows(

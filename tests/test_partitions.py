@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from folders import PROMPT, opened, plants, write
 
 from enrich import cli
-from enrich.errors import InputError
+from enrich.errors import EnrichError, InputError
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -103,12 +103,18 @@ def test_only_the_partitions_column_can_be_named(tmp_path: Path) -> None:
     with Rehearsal() as server:
         root = garden(tmp_path, server)
         for where, since, words in (
-            ("name = 'plant 1'", "", "must name partitions by their column 'day'"),
-            ("day", "", "is not a condition"),
-            ("day = '2026-11-01'; DROP TABLE plants", "", "--where"),
-            ("", "yesterday", "--since must name partitions"),
+            ("name = 'plant 1'", None, "must name partitions by their column 'day'"),
+            ("day", None, "is not one condition"),
+            ("day = '2026-11-01'; DROP TABLE plants", None, "--where"),
+            ("day > 'abc'", None, "--where must name partitions by their column 'day'"),
+            ("count(*) > 1", None, "must name partitions"),
+            ("row_number() OVER () = 1", None, "must name partitions"),
+            ("COLUMNS(*) IS NOT NULL", None, "is not one condition"),
+            (None, "yesterday", "--since must name partitions"),
+            (None, "", "--since is empty"),
+            (" ", None, "--where is empty"),
         ):
-            with pytest.raises(InputError, match=words):
+            with pytest.raises(EnrichError, match=words):
                 opened(root).plan(where=where, since=since)
         write(root, {"models/kinds.prompt.md": DAILY.replace("day", "dya")})
         with pytest.raises(InputError, match="partition_by 'dya' is not a column"):
@@ -139,3 +145,77 @@ def test_a_queued_model_keeps_its_partitions(tmp_path: Path) -> None:
         opened(root).run("kinds")
         opened(root).run(where="day = '2026-11-02'")
         assert opened(root).sql("SELECT id FROM more ORDER BY id").rows == ((3,), (4,))
+
+
+def test_a_changed_output_leaves_other_partitions_as_they_are(tmp_path: Path) -> None:
+    """Their answers are judged by what they were asked for, and are not asked about again."""
+    longer = DAILY.replace("line   VARCHAR", "extra INTEGER NOT NULL, line VARCHAR")
+    prompts = (longer, longer.replace("key: id", "key: id\n    on_change: new"))
+    assert longer != DAILY
+    for number, prompt in enumerate(prompts):
+        with Rehearsal() as server:
+            root = garden(tmp_path / str(number), server)
+            opened(root).run()
+            write(root, {"models/kinds.prompt.md": prompt})
+            opened(root).run(since="2026-11-03")
+            assert count(root) == [1, 2, 3, 4, 5, 6]
+            asked = server.bill.total
+            assert asked == (8 if number == 0 else 6)
+            (plan,) = opened(root).plan()
+            assert plan.to_ask == (4 if number == 0 else 0)
+
+
+def test_a_changed_key_needs_a_whole_run(tmp_path: Path) -> None:
+    """A limited run would forget all rows of other partitions."""
+    with Rehearsal() as server:
+        root = garden(tmp_path, server)
+        opened(root).run()
+        query = "SELECT id::SMALLINT AS id, name, note, CAST(seen AS DATE) AS day FROM plants\n"
+        write(root, {"models/kinds.sql": query})
+        with pytest.raises(InputError, match="the key of 'kinds' has changed"):
+            opened(root).run(since="2026-11-03")
+        assert count(root) == [1, 2, 3, 4, 5, 6]
+        opened(root).run()
+        assert count(root) == [1, 2, 3, 4, 5, 6]
+
+
+def test_partitions_of_another_column_are_not_mistaken(tmp_path: Path) -> None:
+    """The value of one column may be that of another one."""
+    rows = "SELECT id, name, note, day(CAST(seen AS DATE)) AS day, (7 - id) // 2 AS place"
+    with Rehearsal() as server:
+        root = garden(tmp_path, server)
+        write(root, {"models/kinds.sql": f"{rows} FROM plants\n"})
+        opened(root).run()
+        write(root, {"models/kinds.prompt.md": DAILY.replace("by: day", "by: place")})
+        (plan,) = opened(root).plan(where="place = 1")
+        assert (plan.rows, plan.to_ask, plan.gone) == (2, 0, 0)
+        opened(root).run(where="place = 1")
+        assert count(root) == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_partition_of_null_is_one_like_others(tmp_path: Path) -> None:
+    """A row that has left it is gone, and the figures add up."""
+    days = {1: "", 2: "", 3: "2026-11-02"}
+    with Rehearsal() as server:
+        root = fill(garden(tmp_path, server), days)
+        opened(root).run()
+        fill(root, {2: "", 3: "2026-11-02"})
+        (plan,) = opened(root).plan(where="day IS NULL")
+        assert (plan.rows, plan.gone) == (1, 1)
+        opened(root).run(where="day IS NULL")
+        assert count(root) == [2, 3]
+        fill(root, {3: "2026-11-02"})
+        opened(root).run(where="day IS NULL")
+        assert count(root) == [3]
+
+
+def test_a_sample_is_one_of_all_partitions(tmp_path: Path) -> None:
+    """Day by day, no more rows are asked again than by a whole run."""
+    sampled = DAILY.replace("key: id", "key: id\n    on_change: {sample: 2}")
+    with Rehearsal() as server:
+        root = garden(tmp_path, server)
+        opened(root).run()
+        write(root, {"models/kinds.prompt.md": sampled.replace("You know", "You love")})
+        for day in (1, 2, 3):
+            opened(root).run(where=f"day = '2026-11-0{day}'")
+        assert server.bill.total == 8

@@ -139,8 +139,8 @@ class RunArguments(TypedDict):
     provider: str | None
     retry: bool
     full_refresh: bool
-    where: str
-    since: str
+    where: str | None
+    since: str | None
     max_cost: float | None
     by: datetime | None
 
@@ -156,13 +156,11 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--since",
-            default="",
             metavar="VALUE",
             help="Only the partitions from this one on; needs partition_by in the prompt.",
         ),
         click.option(
             "--where",
-            default="",
             metavar="SQL",
             help="Only the partitions for which this condition on their column is true.",
         ),
@@ -203,6 +201,7 @@ def provider_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--provider",
         metavar="NAME",
+        callback=refuse_empty,
         shell_complete=completing.complete_providers,
         help="Provider to use instead of the default.",
     )(command)
@@ -232,6 +231,14 @@ def sample_options(rows: int) -> Callable[[Callable[..., Any]], Callable[..., An
         return command
 
     return decorate
+
+
+def refuse_empty(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """Returns the text of an option. Raises BadParameter for an empty one: it comes from a variable
+    without a value, which must not stand for the default."""
+    if text is not None and not text.strip():
+        raise click.BadParameter("it is empty")
+    return text
 
 
 def parse_time(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:

@@ -108,9 +108,8 @@ class CompiledModel:
     @property
     def query(self) -> str:
         """The model's SELECT, or the part of it that is worked on."""
-        if self.partition is None or not self.partition.condition:
-            return self.model.query
-        return f"SELECT * FROM (\n{self.model.query}\n) WHERE {self.partition.condition}"
+        query = self.model.query
+        return self.partition.limit_rows(query) if self.partition else query
 
     def limit(self, database: Warehouse, *, where: str, since: str) -> CompiledModel:
         """Returns the model for some of its partitions; all of it without `where` and `since`.
@@ -134,7 +133,9 @@ class CompiledModel:
             blobs=self.blobs,
             kept=self.keeps_rows,
             vector=self.vector.name if self.vector else "",
-            partition=self.partition.name if self.partition else "",
+            part=self.partition.render_part(f"inputs.{quote_name(self.partition.name)}")
+            if self.partition
+            else "CAST(NULL AS VARCHAR)",
             recall=recall,
         )
 

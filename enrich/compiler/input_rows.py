@@ -25,10 +25,10 @@ def render_inputs_table(model: str, key: Mapping[str, str]) -> str:
     """Create the ledger's table of a model's rows: from which run to which a row asked a request.
 
     `until_run` is NULL while the row still asks it. `prompt` is the id of another version than the
-    run's if the row stands for a request of that one: an earlier version whose answer it keeps, or
-    that of an llm which it fell back to. `copied_from` is the key of the row whose request it
-    shares as a near-duplicate. `mark` changes with the row's tail; `part`
-    is its partition.
+    latest run's if the row stands for a request of that one: an earlier version whose answer it
+    keeps, or that of an llm which it fell back to. `copied_from` is the key of the row whose
+    request it shares as a near-duplicate. `mark` changes with the row's tail; `part` names its
+    partition, such as `day=2026-11-01`.
     """
     columns = ", ".join(f"{quote_name(column)} {kind}" for column, kind in key.items())
     return f"""CREATE OR REPLACE TABLE {name_inputs_table(model)} (
@@ -48,11 +48,9 @@ def render_inputs_upgrade(model: str) -> str:
 
 def render_named_parts(model: str, partition: Partition) -> str:
     """Create `temp._enrich_parts`: the partitions of the ledger's rows that are worked on."""
-    column = quote_name(partition.name)
-    return render_parts_table(f"""SELECT part FROM (
-    SELECT DISTINCT part, TRY_CAST(part AS {partition.type}) AS {column}
-    FROM {name_inputs_table(model)} WHERE until_run IS NULL AND part IS NOT NULL
-) WHERE {partition.condition}""")
+    parts = f"SELECT DISTINCT part FROM {name_inputs_table(model)} WHERE until_run IS NULL"
+    values = partition.render_values(parts)
+    return render_parts_table(f"SELECT part FROM (\n{values}\n) WHERE {partition.condition}")
 
 
 def render_parts_table(rows: str = "SELECT '' AS part WHERE false") -> str:
@@ -130,6 +128,13 @@ WHERE until_run IS NULL AND was.prompt IS NULL AND was.mark = now.mark
 def render_unchanged_table(rows: str = "SELECT 0 AS line, 0 AS place WHERE false") -> str:
     """Create `temp._enrich_unchanged` from the SELECT `rows`: by default, with none."""
     return f"CREATE OR REPLACE TEMP TABLE _enrich_unchanged AS\n{rows}"
+
+
+def render_keep_others(model: str) -> str:
+    """Let the present rows of all partitions that are not worked on stay with $version, which the
+    latest run asked: whatever the present one would make of its answers, they stay as they are."""
+    return f"""UPDATE {name_inputs_table(model)} SET prompt = $version
+WHERE until_run IS NULL AND prompt IS NULL AND NOT coalesce({IN_PARTS}, false)"""
 
 
 def render_close_inputs(model: str, *, limited: bool = False) -> str:

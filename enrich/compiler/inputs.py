@@ -145,7 +145,7 @@ def render_snapshot(
     blobs: tuple[bool, ...] = (),
     kept: bool = False,
     vector: str = "",
-    partition: str = "",
+    part: str = "CAST(NULL AS VARCHAR)",
     recall: bool = False,
 ) -> str:
     """A SELECT with one row for each row of `select`: key STRUCT, custom_id, fingerprint, tail,
@@ -157,12 +157,11 @@ def render_snapshot(
     `copied_from`, still NULL, is the key of the row whose answer this one shares, and `reuse` the
     state of such a row (see ROW_STATES). `mark` is a number that changes with the tail. `was`,
     still NULL, is the fingerprint of the row's earlier request, and `was_version` the version that
-    asked it. `part` is the value of the column `partition` as text. With `recall` the fingerprint
-    is NULL as well: see `recall.sql`.
+    asked it. With `recall` the fingerprint is NULL as well: see `recall.sql`.
 
     `key` maps the key's columns to their types, and `blobs` says which images are BLOBs. With
     `kept` the rows are read from `temp._enrich_rows`. `vector` is the column with their vectors, ""
-    if these are not needed.
+    if these are not needed, and `part` is SQL for the name of their partition.
     """
     columns = {column: f"inputs.{quote_name(column)}" for column in key}
     source = f"{ROWS_TABLE} AS inputs" if kept else f"(\n{select}\n) AS inputs"
@@ -185,7 +184,7 @@ FROM (
         {f"coalesce({', '.join(errors)})" if errors else "CAST(NULL AS VARCHAR)"} AS error,
         CAST([{sizes}] AS {SIZE_TYPE}[]) AS sizes, {_render_pictured(names)} AS pictured,
         try_cast({f"inputs.{quote_name(vector)}" if vector else "NULL"} AS FLOAT[]) AS vector,
-        CAST({f"inputs.{quote_name(partition)}" if partition else "NULL"} AS VARCHAR) AS part
+        {part} AS part
     FROM {source}{joins}
 )"""
 

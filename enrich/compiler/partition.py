@@ -12,6 +12,8 @@ from enrich.manifest import guard
 if TYPE_CHECKING:
     from enrich.db.database import Warehouse
 
+SOME_VALUES = ("0", "2000-01-01", "00:00:00", "00000000-0000-0000-0000-000000000000")
+"""Texts of which one is a value of each type that is not an ENUM."""
 WHERE_HINT = 'a condition on the SELECT\'s columns, as in --where "year < 1950"'
 
 
@@ -32,6 +34,32 @@ class Partition:
     type: str
     condition: str = ""
 
+    @property
+    def label(self) -> str:
+        """What the name of a part starts with: a part of another column is not mistaken for one of
+        this one's."""
+        return self.name.lower()
+
+    def render_part(self, value: str) -> str:
+        """SQL for the name of the part that a row with this SQL `value` is in: `day=2026-11-01`, or
+        `day` for NULL."""
+        start = quote_text(f"{self.label}=")
+        return f"coalesce({start} || CAST({value} AS VARCHAR), {quote_text(self.label)})"
+
+    def render_values(self, parts: str) -> str:
+        """A SELECT of `part` and its value, from a SELECT of parts; those of other columns, and
+        values that are no longer of the column's type, are left out."""
+        start, null = f"{self.label}=", quote_text(self.label)
+        value = f"TRY_CAST(substr(part, {len(start) + 1}) AS {self.type})"
+        column = quote_name(self.name)
+        fits = f"starts_with(part, {quote_text(start)}) AND {value} IS NOT NULL"
+        return f"""SELECT part, CASE WHEN part <> {null} THEN {value} END AS {column}
+FROM ({parts}) WHERE part = {null} OR ({fits})"""
+
+    def limit_rows(self, query: str) -> str:
+        """Returns a SELECT limited to the partitions that are worked on."""
+        return f"SELECT * FROM (\n{query}\n) WHERE {self.condition}" if self.condition else query
+
     def limit(self, database: Warehouse, *, where: str, since: str) -> Partition:
         """Returns the partition with a condition. Raises InputError if `where` is not one on its
         column, or `since` not a value of it."""
@@ -43,15 +71,22 @@ class Partition:
             check_condition(where)
             conditions.append(f"({where}\n)")
         limited = replace(self, condition=" AND ".join(conditions))
-        empty = f"(SELECT CAST(NULL AS {self.type}) AS {column})"
+        values = (f"TRY_CAST({quote_text(word)} AS {self.type})" for word in SOME_VALUES)
+        value = f"coalesce({', '.join(values)})"
+        # With a second column, by which COLUMNS(*) shows.
+        empty = f"(SELECT CAST(NULL AS {self.type}) AS {column}, NULL AS _enrich_other)"
         try:
-            if since:  # a constant that fails to be cast fails only where it is evaluated
-                database.execute(f"SELECT CAST({quote_text(since)} AS {self.type})")
-            kind = database.describe(f"SELECT {limited.condition} FROM {empty}")
+            kinds = database.describe(f"SELECT {limited.condition} FROM {empty}")
+            if list(kinds.values()) != ["BOOLEAN"]:
+                raise InputError(f"--where is not one condition: {where}", hint=WHERE_HINT)
+            # WHERE refuses aggregates and windows, and a constant that cannot be cast fails only
+            # where it is compared with a value.
+            database.execute(
+                f"SELECT 1 FROM (SELECT {value} AS {column}) WHERE {limited.condition}"
+            )
         except DatabaseError as problem:
             word = "--where" if where else "--since"
             what = f"{word} must name partitions by their column '{self.name}' ({self.type})"
-            raise InputError(f"{what}: {problem.message}", hint=problem.hint) from problem
-        if next(iter(kind.values())) != "BOOLEAN":
-            raise InputError(f"--where is not a condition: {where}", hint=WHERE_HINT)
+            hint = WHERE_HINT if where else "a value of it, as in --since 2026-11-01"
+            raise InputError(f"{what}: {problem.message}", hint=hint) from problem
         return limited

@@ -71,10 +71,17 @@ FROM temp.{source} AS source JOIN (VALUES {listed}) AS version(asks, place, over
 WHERE fingerprint IS NOT NULL"""
 
 
-def render_keep_earlier_answers(output: Output, form: ResponseFormat) -> str:
+def render_keep_earlier_answers(
+    output: Output, form: ResponseFormat, *, everywhere: str = ""
+) -> str:
     """Mark in `temp._enrich_snapshot` the rows that keep an answer to one of the $versions, if any
-    column of the output can still be filled from it; $sample of all rows do not."""
+    column of the output can still be filled from it; $sample of all rows do not. If the snapshot
+    has only some partitions of a model, that is named as `everywhere`: the sample is taken from all
+    of its rows."""
     # Ordered by a hash, the sample is spread over the table and the same in every run.
+    rows = "SELECT key FROM temp._enrich_snapshot"
+    if everywhere:
+        rows += f" UNION SELECT key FROM {name_inputs_table(everywhere)} WHERE until_run IS NULL"
     texts = _render_texts(output)
     answer = render_answer("content", output, form, strict=False)
     return f"""UPDATE temp._enrich_snapshot AS snapshot
@@ -91,9 +98,7 @@ WHERE snapshot.rowid = line AND list_contains($versions, moved.version)
     AND snapshot.fingerprint NOT IN (
         SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
     )
-    AND line NOT IN (
-        SELECT rowid FROM temp._enrich_snapshot ORDER BY hash(key), key LIMIT $sample
-    )"""
+    AND key NOT IN (SELECT key FROM ({rows}) ORDER BY hash(key), key LIMIT $sample)"""
 
 
 def _render_kept(model: str) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from enrich.errors import ProjectError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -34,10 +36,23 @@ class RunOptions:
     foreseen: float = 0.0
 
     @classmethod
-    def of(cls, *, by: datetime | None, **options: Any) -> RunOptions:  # noqa: ANN401  # as above
-        """Returns the options of a command; `by` is a moment in any time zone, or the local one."""
+    def of(
+        cls,
+        *,
+        by: datetime | None,
+        where: str | None,
+        since: str | None,
+        **options: Any,  # noqa: ANN401  # as above
+    ) -> RunOptions:
+        """Returns the options of a command; `by` is a moment in any time zone, or the local one.
+        Raises ProjectError if `where` or `since` is empty; None is for all partitions."""
+        # An empty one is a variable without a value, which must not pay for the whole table.
+        for word, said in (("where", where), ("since", since)):
+            if said is not None and not said.strip():
+                hint = f"leave --{word} out to work on all partitions"
+                raise ProjectError(f"--{word} is empty and names no partition", hint=hint)
         due_at = by.astimezone(UTC).replace(tzinfo=None) if by else None
-        return cls(due_at=due_at, **options)
+        return cls(due_at=due_at, where=where or "", since=since or "", **options)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ANSWERS_MARK = "a model: prompt "
 """What follows `MARK_START` in the comment on a table of answers."""
 PUBLISHED_SCHEMAS = ("main", "enrich")
-"""The schemas of a model's two tables whose rows are hashed: its own, and its provenance."""
+"""The schemas of a model's own table and of its provenance."""
 MOST_PIECES = 64
 """Into how many pieces the rows are divided at most: each piece reads the fingerprints of all."""
 FEW_CHANGED = 0.3
@@ -99,18 +99,22 @@ def find_origin(database: Warehouse, model: str) -> Origin | None:
     """Returns what the model's tables were made from; None if any of them is missing, or is not as
     it was made."""
     origins = set()
-    for schema in PUBLISHED_SCHEMAS:
-        found = database.call("exists", schema=schema, name=model)
+    for schema, name in _list_tables(model):
+        found = database.call("exists", schema=schema, name=name)
         if not found or found[0][0] != "TABLE":
             return None
         said = find_mark(str(found[0][1]))
         origin = Origin.from_comment(said)
-        sealed = _seal_origin(database, schema, model, str(origin))
+        sealed = _seal_origin(database, schema, name, str(origin))
         if origin is None or said != render_comment(database, sealed):
             return None
         origins.add(origin)
-    there = database.call("exists", schema="enrich", name=f"{model}{HISTORY_ENDING}")
-    return origins.pop() if there and len(origins) == 1 else None
+    return origins.pop() if len(origins) == 1 else None
+
+
+def _list_tables(model: str) -> tuple[tuple[str, str], ...]:
+    """Returns the schema and the name of each of a model's three tables."""
+    return *((schema, model) for schema in PUBLISHED_SCHEMAS), ("enrich", model + HISTORY_ENDING)
 
 
 def say_about(database: Warehouse, model: str, about: str) -> bool:
@@ -165,20 +169,21 @@ def write_tables(
             clear_name(database, name, "a model")
         database.execute(f"CREATE OR REPLACE TABLE {table} AS\n{select}")
     words = {each.name: each.description for each in judge.output.columns if each.description}
-    for schema in PUBLISHED_SCHEMAS:
-        sealed = _seal_origin(database, schema, model, str(origin))
+    for schema, name in _list_tables(model):
+        sealed = _seal_origin(database, schema, name, str(origin))
         columns = words if schema == "main" else {}
-        mark_table(database, "TABLE", schema, model, sealed, about=about, columns=columns)
-    mark_table(database, "TABLE", "enrich", f"{model}{HISTORY_ENDING}", "a model")
+        said = about if name == model else ""
+        mark_table(database, "TABLE", schema, name, sealed, about=said, columns=columns)
 
 
-def _seal_origin(database: Warehouse, schema: str, model: str, origin: str) -> str:
-    """Returns the origin with a hash of the table's rows, so that a change by anybody is
-    noticed."""
+def _seal_origin(database: Warehouse, schema: str, name: str, origin: str) -> str:
+    """Returns the origin with a hash of the table's rows and of its columns' names, so that a
+    change by anybody is noticed."""
     # bit_xor because a table has no order: a hash of hashes in sequence would change with it.
-    table = quote_name("warehouse", schema, model)
+    table = quote_name("warehouse", schema, name)
     rows, seal = database.fetch_one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
-    return f"{origin}, {rows} rows, seal {seal or 0:x}"
+    names = sha256("\n".join(database.describe(f"FROM {table}")).encode()).hexdigest()[:16]
+    return f"{origin}, {rows} rows, seal {(seal or 0) ^ int(names, 16):x}"
 
 
 def _are_few_changed(database: Both, run: Run, was: Origin) -> bool:

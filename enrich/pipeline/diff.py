@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from enrich.compiler import input_rows, tables
 from enrich.compiler.compilation import compile_earlier
 from enrich.compiler.version import Version
-from enrich.errors import EnrichError
+from enrich.errors import EnrichError, InputError
 from enrich.pipeline.answer_tables import find_key
 from enrich.pipeline.plan import ASK_REASONS, ROW_STATES
 from enrich.pipeline.select import Recalled, select_again, select_as_before, select_rows
@@ -60,6 +60,13 @@ def select_and_compare(
     an error ends a transaction of DuckDB's. Raises InputError as `select_rows` does.
     """
     known, prompt = has_known_rows(database, work), work.prompt
+    there = bool(database.call("inputs_key", model=work.model.name))
+    if work.is_limited and there and not known:
+        name = work.model.name
+        what = (
+            f"the key of '{name}' has changed, and a run of some partitions would lose the others"
+        )
+        raise InputError(f"{prompt.source}: {what}", hint=f"run all of it once: enrich run {name}")
     database.execute(input_rows.render_unchanged_table())
     if known:
         # These compare all rows with each other.
@@ -82,7 +89,6 @@ def select_and_compare(
             # The columns that it reads are gone or have other types, so every row has changed.
             continue
         database.call("moved", version=name)
-    there = bool(database.call("inputs_key", model=work.model.name))
     return EarlierVersions(
         now=work.version, versions=versions, rekeyed=there and not known, recalled=recalled
     )
@@ -107,8 +113,9 @@ def keep_answers(database: Ledger, found: EarlierVersions, work: CompiledModel) 
     still be shown and the present version has none; a share `sample` of all rows is asked again."""
     read = [name for name, version in found.versions.items() if found.now.can_read(version)]
     if read:
+        everywhere = work.model.name if work.is_limited else ""
         keeping = tables.render_keep_earlier_answers(
-            work.prompt.output, work.prompt.response_format
+            work.prompt.output, work.prompt.response_format, everywhere=everywhere
         )
         database.execute(keeping, versions=read, sample=work.prompt.sample)
 

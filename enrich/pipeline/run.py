@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler import input_rows
 from enrich.db.ownership import check_name_free
+from enrich.ledger.run import Run
 from enrich.pipeline import diff, draft
 from enrich.pipeline.portion import assign_batches
 from enrich.pipeline.select import SNAPSHOT_COUNT
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Ledger
     from enrich.db.files import DatabaseFiles
-    from enrich.ledger.run import Run, RunOptions
+    from enrich.ledger.run import RunOptions
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
     from enrich.pipeline.plan import Plan
@@ -114,6 +115,9 @@ def _record_inputs(database: Ledger, work: CompiledModel, run: Run, *, renew_mar
     model = work.model.name
     if not diff.has_known_rows(database, work):
         database.execute(input_rows.render_inputs_table(model, work.key))
+    before = database.call("latest_run", model=model) if work.is_limited else ()
+    if before and (version := Run.latest(database, model).version_id) != run.version_id:
+        database.execute(input_rows.render_keep_others(model), version=version)
     database.execute(input_rows.render_close_inputs(model, limited=work.is_limited), run=run.id)
     database.execute(input_rows.render_open_inputs(model), run=run.id)
     if renew_marks or work.partition is not None:

@@ -310,3 +310,17 @@ def test_every_volatile_function_of_this_duckdb_is_known() -> None:
         .fetchall()
     }
     assert volatile - harmless <= UNSTABLE_FUNCTIONS
+
+
+def test_functions_that_a_macro_calls_are_no_tables(tmp_path: Path) -> None:
+    """Only the tables behind it are read, also through other macros and views."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).seed()
+        opened(root).sql("CREATE VIEW tall AS FROM plants WHERE lower(note) = 'tall'")
+        opened(root).sql("CREATE MACRO spoken(text) AS upper(trim(text))")
+        opened(root).sql("CREATE MACRO shouted(text) AS spoken(text) || (SELECT max(id) FROM tall)")
+        query = "SELECT id, shouted(name) AS name, note FROM tall\n"
+        write(root, {"models/kinds.sql": query})
+        graph = opened(root).graph
+        assert graph.list_tables("kinds") == ("plants", "tall")

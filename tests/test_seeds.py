@@ -170,7 +170,14 @@ def test_a_bad_seed_stops_only_what_reads_it(tmp_path: Path, name: str) -> None:
         assert words in found.output
         assert "Traceback" not in found.output
         assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((4,),)
-        for command in (["seed"], ["run", "direct"], ["run", "+behind"], ["compile", "direct"]):
+        for command in (
+            ["seed"],
+            ["plan", "direct"],
+            ["plan", "+behind"],
+            ["run", "direct"],
+            ["run", "+behind"],
+            ["compile", "direct"],
+        ):
             again = enrich(root, *command)
             assert (again.exit_code, words in again.output) == (1, True), again.output
         for command in (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enrich.cli.journal import Journal
+from enrich.db.complaint import is_interrupted
 from enrich.errors import EnrichError, OverBudget
 from enrich.ledger.batch import list_unread
 from enrich.manifest.config import WORK_FOLDER
@@ -96,7 +97,7 @@ class Context:
         finally:
             screen.close()
 
-    def report_interrupt(self, command: str, stop: KeyboardInterrupt) -> None:
+    def report_interrupt(self, command: str, stop: BaseException) -> None:
         """Say on stderr and in the log where Ctrl-C has stopped the command, and what it leaves."""
         command = self.journal.command if self.journal else command
         # If something slow was being read, its name is a note on the exception (PEP 678).
@@ -129,7 +130,10 @@ class CommandGroup(click.Group):
         except click.ClickException as problem:
             code = problem.exit_code
             raise
-        except KeyboardInterrupt as stop:
+        except (KeyboardInterrupt, RuntimeError) as stop:
+            # DuckDB turns Ctrl-C into a RuntimeError where it is called other than through `db`.
+            if isinstance(stop, RuntimeError) and not is_interrupted(stop):
+                raise
             code = EXIT_INTERRUPTED
             ctx.ensure_object(Context).report_interrupt(ctx.invoked_subcommand or "", stop)
             sys.exit(code)

@@ -142,8 +142,9 @@ def plan_command(
     with context.open_project() as project:
         plans = project.plan(*names, capacity=parse_capacity(capacity), **arguments)
     (report.print_plans_json if as_json else report.print_plans)(plans)
+    for problem in plans.problems:
+        report.print_error(problem)
     if plans.problems:
-        report.print_error(plans.problems[0])
         sys.exit(EXIT_ERROR)
 
 

@@ -6,7 +6,7 @@ A model that calls a macro, or reads a view that enrich did not create, reads wh
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from enrich.db.ownership import MARK_START
 from enrich.manifest import model, tree
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from enrich.db.database import Warehouse
     from enrich.manifest.graph import Graph
     from enrich.manifest.model import Model
+
+
+class Named(NamedTuple):
+    """What SQL names: tables, which may be views, and functions, which may be macros."""
+
+    tables: frozenset[str]
+    calls: frozenset[str]
 
 
 def may_hide(graph: Graph) -> bool:
@@ -45,27 +52,28 @@ def resolve_reads(database: Warehouse, models: Mapping[str, Model]) -> dict[str,
     }
 
 
-def _list_names(sql: str) -> frozenset[str]:
-    """Returns what the SQL of a macro or a view names: tables and functions, which may be views and
-    macros themselves."""
+def _list_names(sql: str) -> Named:
+    """Returns what the SQL of a macro or a view names."""
     for text in (sql, f"SELECT {sql}"):  # the SQL of a scalar macro is only an expression
         try:
             found = tree.parse_tree(text)
         except RecursionError:
-            return frozenset()
+            break
         if found is not None:
             tables = (model.name_table(path) for path in found.tables)
-            return frozenset(filter(None, tables)) | frozenset(found.calls)
-    return frozenset()
+            return Named(frozenset(filter(None, tables)), frozenset(found.calls))
+    return Named(frozenset(), frozenset())
 
 
-def _find_behind(names: Iterable[str], behind: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """Returns everything that can be reached from these names through macros and views."""
-    # Names that were found are left out, which also ends the search if they lead in a circle.
+def _find_behind(names: Iterable[str], behind: Mapping[str, Named]) -> frozenset[str]:
+    """Returns the tables and views that can be reached from these names through macros and
+    views."""
     found: set[str] = set()
-    left = [name for name in names if name in behind]
+    left, seen = [name for name in names if name in behind], set[str]()
     while left:
-        for name in behind[left.pop()] - found:
-            found.add(name)
-            left += [name] if name in behind else []
+        name = left.pop()
+        if name not in seen:  # they may lead in a circle
+            seen.add(name)
+            found |= behind[name].tables
+            left += (behind[name].tables | behind[name].calls) & behind.keys()
     return frozenset(found)

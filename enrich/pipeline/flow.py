@@ -59,12 +59,14 @@ class FlowState:
 @dataclass(frozen=True, kw_only=True)
 class Flow:
     """One command at work. `accept_drift`: drift tests only warn. `fail_fast`: a model that cannot
-    be started, or that its tests hold back, ends the command."""
+    be started, or that its tests hold back, ends the command. Problems of models are reported as
+    they are found unless the command is `silent` about them, because it raises them at its end."""
 
     workspace: Workspace
     found: FlowState = field(default_factory=FlowState)
     accept_drift: bool = False
     fail_fast: bool = False
+    silent: bool = False
 
     @property
     def files(self) -> DatabaseFiles:
@@ -128,8 +130,14 @@ class Flow:
         """Record a model's problem and report it; with `fail_fast`, raise it."""
         if self.fail_fast:
             raise problem
-        self.listener.say(f"{name} failed: {problem.message} ({problem.hint})")
+        if not self.silent:
+            self.report(name, problem)
         self.found.problems[name] = problem
+
+    def report(self, name: str, problem: EnrichError) -> None:
+        """Report a model's problem in one line."""
+        hint = f" ({problem.hint})" if problem.hint and "\n" not in problem.hint else ""
+        self.listener.say(f"{name} failed: {problem.message}{hint}")
 
     def check(
         self,

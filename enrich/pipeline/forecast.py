@@ -33,6 +33,7 @@ def foresee_models(
     A model with a problem has no plan; the problem is among the command's. A model that reads one
     whose answers will change names it in `after`. Raises the first problem if there is no plan.
     """
+    flow = replace(flow, silent=True)
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check(picked, provider, planned=True, refresh=options.full_refresh)
@@ -41,7 +42,10 @@ def foresee_models(
     waits: dict[str, tuple[str, ...]] = {}
     for each in picked:
         upstream = sorted(flow.list_upstream(each, picked))
-        if flow.find_spoiled(each) or each.name in flow.found.problems:
+        spoiled = flow.find_spoiled(each)
+        if spoiled is not None and each.name not in flow.found.problems:
+            flow.fail(each.name, spoiled)
+        if each.name in flow.found.problems:
             waits[each.name] = (each.name,)
             continue
         after = tuple(dict.fromkeys(name for other in upstream for name in waits[other]))
@@ -62,8 +66,11 @@ def foresee_models(
         # Models share a command's budget, so each is planned on what those before it leave.
         options = replace(options, foreseen=options.foreseen + found.spend)
         waits[each.name] = () if found.settled else (each.name,)
-    for first in flow.found.problems.values() if not plans else ():
-        raise first
+    problems = list(flow.found.problems.items())
+    if problems and not plans:
+        for name, other in problems[1:]:
+            flow.report(name, other)
+        raise problems[0][1]
     return [_add_place(flow, plan) for plan in plans]
 
 

@@ -66,6 +66,7 @@ def run_models(
     Raises the first problem that kept a model from being started or published, after the others
     are finished.
     """
+    flow = replace(flow, silent=len(picked) == 1)
     with hold_project(flow.files):
         load_seeds(flow)
         flow.check(picked, provider, refresh=options.full_refresh)

@@ -241,7 +241,9 @@ def test_a_ledger_that_holds_answers_is_replaced_only_if_asked(
     assert tables(root) == after
 
 
-@pytest.mark.parametrize("damage", ["manifest", "cut", "json", "missing", "flip", "swap", "newer"])
+@pytest.mark.parametrize(
+    "damage", ["manifest", "cut", "json", "less", "missing", "flip", "swap", "newer"]
+)
 @pytest.mark.few(3)
 def test_an_export_that_is_not_whole_is_refused(
     tmp_path: Path, server: Rehearsal, damage: str
@@ -259,6 +261,10 @@ def test_an_export_that_is_not_whole_is_refused(
         manifest.write_bytes(manifest.read_bytes()[:-40])
     elif damage == "json":
         manifest.write_text('{"format": 1, "tables": [1]}')
+    elif damage == "less":
+        said = json.loads(manifest.read_text())
+        del said["tables"]["responses"]
+        manifest.write_text(json.dumps(said))
     elif damage == "missing":
         file.unlink()
     elif damage == "flip":
@@ -271,8 +277,9 @@ def test_an_export_that_is_not_whole_is_refused(
         manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(DiskError) as refused:
         opened(root).ledger_import(folder, replace=True)
-    name = "manifest.json" if damage in ("manifest", "cut", "json") else "responses.parquet"
-    assert (name if damage != "newer" else "newer enrich") in refused.value.message
+    names = {"newer": "newer enrich", "less": "does not name responses"}
+    names |= dict.fromkeys(("manifest", "cut", "json"), "manifest.json")
+    assert names.get(damage, "responses.parquet") in refused.value.message
     assert tables(root) == before
     assert not list(root.glob("ledger.duckdb.*"))
 

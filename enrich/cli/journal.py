@@ -69,6 +69,8 @@ class Journal:
             with suppress(OSError):
                 draft.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
                 draft.replace(path)
+            with suppress(OSError):  # a full disk has left it
+                draft.unlink(missing_ok=True)
 
     def _open_log(self) -> logging.Logger:
         # Not from `logging.getLogger`: its lines would also reach the root logger's handlers.

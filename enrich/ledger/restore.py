@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from enrich.db.database import Ledger
     from enrich.db.files import DatabaseFiles
 
+CORE_TABLES = {"identity", "prompts", "runs", "batches", "requests", "responses"}
+"""The tables that every export has had: without one of them, answers would be paid for again."""
 REPLACED_AT = "%Y%m%dT%H%M%S"
 """How the name of a replaced ledger ends: without colons, which Windows forbids in file names."""
 
@@ -44,6 +46,9 @@ def restore_export(
     folder = folder.absolute()
     files = replace(files, ledger=files.ledger.resolve())  # a symbolic link is kept
     said = load_manifest(folder)
+    if absent := sorted(CORE_TABLES - said["tables"].keys()):
+        message = f"{folder} is not a complete export: its manifest does not name {absent[0]}"
+        raise DiskError(message, hint=EXPORT_AGAIN_HINT)
     # All files are checked before anything is written.
     for name, each in said["tables"].items():
         _check_file(folder, name_file(name), each)

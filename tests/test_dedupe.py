@@ -374,3 +374,29 @@ def test_thousands_of_rows_that_are_nearly_equal_settle(tmp_path: Path) -> None:
         billed = server.bill.total
         assert billed < 10
         assert opened(root).plan()[0].settled
+
+
+def test_a_run_of_one_partition_keeps_copies_of_others(tmp_path: Path) -> None:
+    """A row whose leader is not selected is asked about only if it has changed itself."""
+    daily = PROMPT.replace("key: id", "key: id\npartition_by: part")
+    query = SELECT.replace("SELECT id,", "SELECT id, id % 3 AS part,")
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, prompt=daily)
+        write(root, {"models/kinds.sql": query})
+        opened(root).run()
+        before = copies(root)
+        (plan,) = opened(root).plan(where="part = 1")
+        assert (plan.states, plan.to_ask) == ({"copied": 3}, 0)
+        opened(root).run(where="part = 1")
+        assert (server.bill.total, copies(root)) == (3, before)
+        write(root, {"seeds/plants.csv": "id,name\n0,plant 0\n1,plant one\n2,plant 2\n"})
+        opened(root).run(where="part = 1")
+        assert server.bill.total == 4
+        assert {row: of for row, of in copies(root).items() if row < 3} == {
+            0: None,
+            1: None,
+            2: "0",
+        }
+        write(root, {"models/kinds.prompt.md": daily.replace("dedupe: 0.97\n", "")})
+        (plan,) = opened(root).plan(where="part = 2")
+        assert plan.to_ask == 1

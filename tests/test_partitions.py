@@ -181,15 +181,18 @@ def test_a_changed_key_needs_a_whole_run(tmp_path: Path) -> None:
 
 def test_partitions_of_another_column_are_not_mistaken(tmp_path: Path) -> None:
     """The value of one column may be that of another one."""
-    rows = "SELECT id, name, note, day(CAST(seen AS DATE)) AS day, (7 - id) // 2 AS place"
+    rows = "SELECT id, name, note, day(CAST(seen AS DATE)) AS day, (7 - id) // 2 AS part"
     with Rehearsal() as server:
         root = garden(tmp_path, server)
         write(root, {"models/kinds.sql": f"{rows} FROM plants\n"})
         opened(root).run()
-        write(root, {"models/kinds.prompt.md": DAILY.replace("by: day", "by: place")})
-        (plan,) = opened(root).plan(where="place = 1")
+        write(root, {"models/kinds.prompt.md": DAILY.replace("by: day", "by: part")})
+        (plan,) = opened(root).plan(where="part = 1")
         assert (plan.rows, plan.to_ask, plan.gone) == (2, 0, 0)
-        opened(root).run(where="place = 1")
+        opened(root).run(where="part = 1")
+        assert count(root) == [1, 2, 3, 4, 5, 6]
+        opened(root).run()
+        opened(root).run(where="part = 1")
         assert count(root) == [1, 2, 3, 4, 5, 6]
 
 

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from enrich.compiler.partition import Partition
 
 
-OWN_MARK = "CASE WHEN reuse IS NULL AND new.prompt IS NULL THEN new.mark END"
-"""SQL for the mark of a row of the snapshot; NULL if it does not stand for its own request."""
+OWN_MARK = """CASE WHEN coalesce(reuse, 'copied') = 'copied' AND new.prompt IS NULL
+    THEN new.mark END"""
+"""SQL for the mark of a row of the snapshot; NULL if labels answer it, or another version does."""
 
 
 def name_inputs_table(model: str) -> str:
@@ -50,7 +51,8 @@ def render_named_parts(model: str, partition: Partition) -> str:
     """Create `temp._enrich_parts`: the partitions of the ledger's rows that are worked on."""
     parts = f"SELECT DISTINCT part FROM {name_inputs_table(model)} WHERE until_run IS NULL"
     values = partition.render_values(parts)
-    return render_parts_table(f"SELECT part FROM (\n{values}\n) WHERE {partition.condition}")
+    named = f"SELECT _enrich_part AS part FROM (\n{values}\n) WHERE {partition.condition}"
+    return render_parts_table(named)
 
 
 def render_parts_table(rows: str = "SELECT '' AS part WHERE false") -> str:
@@ -118,7 +120,8 @@ def render_unchanged_rows(model: str) -> str:
     return render_unchanged_table(f"""SELECT now.rowid AS line, was.rowid AS place
 FROM temp._enrich_snapshot AS now JOIN {name_inputs_table(model)} AS was ON was.key = now.key
 WHERE until_run IS NULL AND was.prompt IS NULL AND was.mark = now.mark
-    AND was.error IS NULL AND now.error IS NULL AND was.part IS NOT DISTINCT FROM now.part
+    AND was.copied_from IS NULL AND was.error IS NULL AND now.error IS NULL
+    AND was.part IS NOT DISTINCT FROM now.part
     AND from_run IN (SELECT run FROM ledger.runs WHERE prompt = $version)
     AND was.fingerprint IN (
         SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok' AND judged_by = $judge

@@ -47,13 +47,15 @@ class Partition:
         return f"coalesce({start} || CAST({value} AS VARCHAR), {quote_text(self.label)})"
 
     def render_values(self, parts: str) -> str:
-        """A SELECT of `part` and its value, from a SELECT of parts; those of other columns, and
-        values that are no longer of the column's type, are left out."""
+        """A SELECT of `_enrich_part` and its value, from a SELECT of parts; those of other columns,
+        and values that are no longer of the column's type, are left out."""
+        # The column may be called `part`.
         start, null = f"{self.label}=", quote_text(self.label)
         value = f"TRY_CAST(substr(part, {len(start) + 1}) AS {self.type})"
         column = quote_name(self.name)
         fits = f"starts_with(part, {quote_text(start)}) AND {value} IS NOT NULL"
-        return f"""SELECT part, CASE WHEN part <> {null} THEN {value} END AS {column}
+        return f"""SELECT part AS _enrich_part,
+    CASE WHEN part <> {null} THEN {value} END AS {column}
 FROM ({parts}) WHERE part = {null} OR ({fits})"""
 
     def limit_rows(self, query: str) -> str:

@@ -265,6 +265,26 @@ FROM temp._enrich_vectors AS own
 WHERE snapshot.rowid = own.line AND NOT own.fixed AND leader.rank <> own.rank"""
 
 
+def render_kept_copies() -> str:
+    """Let rows of the snapshot go on copying rows of partitions that are not worked on, if their
+    own cells are those that $version asked about, and the other row has an answer that was read
+    after the $since-th batch."""
+    return """UPDATE temp._enrich_snapshot AS snapshot
+SET fingerprint = known.fingerprint, reuse = 'copied', copied_from = known.copied_from
+FROM temp._enrich_known AS known
+WHERE known.key = snapshot.key AND known.copied_from IS NOT NULL
+    AND known.version = $version AND known.mark = snapshot.mark
+    AND known.fingerprint NOT IN (
+        SELECT fingerprint FROM temp._enrich_snapshot WHERE fingerprint IS NOT NULL
+    )
+    AND known.fingerprint IN (
+        SELECT fingerprint FROM ledger.responses
+        WHERE outcome = 'ok' AND batch IN (
+            SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
+        )
+    )"""
+
+
 def render_key_text(row: str, key: Mapping[str, str]) -> str:
     """SQL for the key of a row as people read it: its value, or all of them."""
     if len(key) == 1:

@@ -28,6 +28,9 @@ def copy_duplicates(database: Ledger, work: CompiledModel, *, since: int) -> Cop
     dedupe, vector = work.prompt.dedupe, work.vector
     if dedupe is None or vector is None:
         return Copies()
+    if work.is_limited:
+        keep = similar.render_kept_copies()
+        database.execute(keep, version=work.version_id, since=since)
     digests = [each.digest for each in work.chain[1:]]
     database.execute(similar.render_vectors(vector.length), since=since, digests=digests)
     (rows,) = database.fetch_one("SELECT count(*) FROM temp._enrich_vectors")

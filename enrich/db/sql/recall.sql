@@ -4,6 +4,7 @@
 UPDATE temp._enrich_snapshot AS snapshot SET
     was = known.fingerprint, was_version = known.version,
     fingerprint = coalesce(snapshot.fingerprint, CASE
-        WHEN known.version = $version AND known.mark = snapshot.mark AND snapshot.error IS NULL
+        WHEN known.version = $version AND known.mark = snapshot.mark AND known.copied_from IS NULL
+            AND snapshot.error IS NULL
         THEN known.fingerprint END)
 FROM temp._enrich_known AS known WHERE known.key = snapshot.key

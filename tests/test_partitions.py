@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -222,3 +223,31 @@ def test_a_sample_is_one_of_all_partitions(tmp_path: Path) -> None:
         for day in (1, 2, 3):
             opened(root).run(where=f"day = '2026-11-0{day}'")
         assert server.bill.total == 8
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.few(1)
+def test_days_that_are_run_one_by_one_make_the_same_table(tmp_path: Path, number: int) -> None:
+    """Whatever rows come, go, change or move, and whatever happens to the prompt: nobody is asked
+    twice, and a run of the whole model has nothing left to do."""
+    dice = Random(number)
+    whens = ("2026-11-01", "2026-11-02", "")
+    rows = {key: (f"plant {key}", dice.choice(whens)) for key in range(1, 9)}
+    prompts = (DAILY, DAILY.replace("know", "love"), DAILY.replace("height DOUBLE", "height INT"))
+    with Rehearsal() as server:
+        root = garden(tmp_path, server)
+        for turn in range(4):
+            for _ in range(dice.randint(1, 4)):
+                rows[dice.randint(1, 10)] = (f"{turn} {dice.randint(1, 9)}", dice.choice(whens))
+            rows.pop(dice.choice(list(rows)))
+            lines = "".join(f"{key},{name},tall,{day}\n" for key, (name, day) in rows.items())
+            write(root, {"seeds/plants.csv": f"id,name,note,seen\n{lines}"})
+            write(root, {"models/kinds.prompt.md": dice.choice(prompts)})
+            day = dice.choice(whens)
+            opened(root).run(where=f"day = '{day}'" if day else "day IS NULL")
+        for day in whens:
+            opened(root).run(where=f"day = '{day}'" if day else "day IS NULL")
+        (plan,) = opened(root).plan()
+        assert (plan.to_ask, plan.gone, plan.rows) == (0, 0, len(rows))
+        assert count(root) == sorted(rows)
+        assert server.bill.repeated == {}

@@ -311,7 +311,7 @@ def test_every_row_of_a_file_is_loaded(tmp_path: Path, name: str) -> None:
 BROKEN = {
     "note.csv": (b"a note\nid,t\n1,x\n2,y\n", "skip: 1"),
     "ragged.csv": (b"id,t\n1,x\n2,y,z\n3,z\n", "delim"),
-    "open.csv": (b'id,t\n1,"x\n2,y\n3,z\n', "delim"),
+    "open.csv": (b'id,t\n1,"x\n2,y\n3,z\n', "close it"),
     "short.csv": (b"id,t\n1,x\n2\n3,z\n", "delim"),
     "long.csv": (b"id,t\n1," + b"x" * 3_000_000 + b"\n", "max_line_size"),
     "cut.csv.gz": (gzip.compress(random.Random(1).randbytes(9999).hex().encode())[:-99], ""),

@@ -69,14 +69,16 @@ def check_placeholder(
     from sqlglot.errors import SqlglotError
 
     where = f"{prompt.source}:{expression.line}"
+    whole = [name for name in columns if name.lower() == expression.sql.lower()]
+    quoted = f"write {{{{ {quote_name(whole[0])} }}}}" if whole else ""
     try:
         parsed = parse_one(expression.sql, read="duckdb")
     except (SqlglotError, RecursionError) as problem:
-        hint = "{{ }} must hold one DuckDB expression, such as coalesce(tagline, 'none')"
+        hint = quoted or "{{ }} must hold one DuckDB expression, such as coalesce(tagline, 'none')"
         raise ModelError(f"{where}: '{expression.sql}' is not SQL", hint=hint) from problem
     refused = (exp.Query, exp.AggFunc, exp.Window, exp.Alias, exp.Star, exp.Block, exp.Command)
     if (found := parsed.find(*refused)) is not None:
-        hint = "move it into the SELECT and name its column here"
+        hint = quoted or "move it into the SELECT and name its column here"
         what = f"{{{{ {expression.sql} }}}} is not one value of a row"
         raise ModelError(f"{where}: {what}: {found.sql('duckdb')}", hint=hint)
     calls = guard.check_expression(expression.sql, source=prompt.source, line=expression.line)
@@ -84,7 +86,7 @@ def check_placeholder(
     known = {column.lower() for column in columns}
     for name in _find_columns(parsed):
         if name.lower() not in known:
-            hint = nearest(name, columns)
+            hint = quoted or nearest(name, columns)
             message = f"{where}: '{name}' is not a column of the SELECT"
             raise ModelError(message, hint=hint)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from enrich.errors import DiskError, EnrichError, ModelError, ProjectError, nearest
 from enrich.manifest import guard, tree, variables
-from enrich.manifest.config import READABLE_HINT
 from enrich.manifest.located import locate_paths
 from enrich.manifest.prompt import Prompt
 from enrich.manifest.publication import Publication
-from enrich.manifest.sources import TABLE_NAME
+from enrich.manifest.sources import NAME_RULE, TABLE_NAME, explain_name
+from enrich.manifest.texts import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,11 +82,7 @@ class Model:
         source = show_path(path, root)
         name = path.name.removesuffix(SQL_ENDING)
         _check_name(name, source)
-        try:
-            # Editors on Windows may put a byte order mark first, which DuckDB cannot parse.
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE_HINT) from problem
+        text = read_text(path, source=source)
         beside = path.with_name(name + PROMPT_ENDING)
         prompt = None
         if beside.exists():
@@ -135,8 +131,9 @@ def _find_labels(prompt: Prompt | None) -> frozenset[str]:
 def _check_name(name: str, source: str) -> None:
     """Raises ModelError for what cannot be the name of a model."""
     if not TABLE_NAME.fullmatch(name):
-        hint = "a model's name is also the name of its table: use letters, digits and _"
-        raise ModelError(f"{source}: '{name}' cannot name a model", hint=hint)
+        hint = f"a model's name is also the name of its table: {NAME_RULE}"
+        what = f"'{name}' cannot name a model, because it {explain_name(name)}"
+        raise ModelError(f"{source}: {what}", hint=hint)
     if name.lower() in RESERVED_TABLES:
         hint = f"enrich.{name.lower()} is one of enrich's own tables: rename the file"
         raise ModelError(f"{source}: no model can be called '{name}'", hint=hint)

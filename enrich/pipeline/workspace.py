@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich.db.files import DatabaseFiles
-from enrich.errors import Locked, ProjectError, nearest
+from enrich.errors import EnrichError, Locked, ProjectError, nearest
 from enrich.manifest import variables
 from enrich.manifest.config import Config
+from enrich.manifest.place import find_place
 from enrich.manifest.sources import resolve_address
 from enrich.providers.capabilities import NOW, choose_now
 
@@ -133,8 +135,7 @@ class Workspace:
         if name not in self.config.providers and base != name:
             return choose_now(self.open_provider(base))
         if name not in self.config.providers:
-            hint = nearest(name, self.config.providers)
-            raise ProjectError(f"project.yml names no provider '{name}'", hint=hint)
+            raise self._miss_provider(base)
         if name not in self._providers:
             self._providers[name] = open_provider(
                 name,
@@ -144,6 +145,18 @@ class Workspace:
                 environment=self.environment,
             )
         return self._providers[name]
+
+    def _miss_provider(self, name: str) -> ProjectError:
+        """Returns the error that there is no provider of this name, with the prompt that names it,
+        if one does."""
+        hint = nearest(name, self.config.providers)
+        with suppress(EnrichError):  # what is wrong with other files is reported elsewhere
+            for model in self.graph.models.values():
+                if model.prompt and model.prompt.provider.removesuffix(NOW) == name:
+                    place = find_place(model.prompt, self.config, "provider")
+                    what = f"{place}: project.yml has no provider '{name}'"
+                    return ProjectError(what, hint=hint)
+        return ProjectError(f"project.yml names no provider '{name}'", hint=hint)
 
     def say_once(self, sentence: str) -> None:
         """Report a sentence, unless it has been reported before."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from enrich.db.quote import quote_readably
+from enrich.errors import count_nouns
 from enrich.ledger.batch import describe_standing
 from enrich.pricing.price import format_usd
 from enrich.report.answers import render_provider_option
@@ -13,6 +14,7 @@ from enrich.report.safe import (
     OUTCOME_ADVICE,
     format_json,
     format_query_command,
+    write_note,
     write_stderr,
     write_stdout,
 )
@@ -104,10 +106,10 @@ def print_next_steps(states: Sequence[State], *, usual: str) -> None:
     answers = [s for s in there if s.kind == "enrichment"]
     shown = next(iter([*answers[-1:], *there[-1:]]), None)
     if going:
-        write_stderr("\nnext:\n  enrich status\n")
+        write_note("\nnext:\n  enrich status\n")
     elif shown:
         select = f"SELECT * FROM {quote_readably(shown.model)} LIMIT 10"
-        write_stderr(f"\nnext:\n  {format_query_command(select)}\n")
+        write_note(f"\nnext:\n  {format_query_command(select)}\n")
 
 
 def _print_failed(state: State) -> None:
@@ -123,8 +125,8 @@ def _print_held(state: State, usual: str) -> None:
     left = sum(batch.requests for batch in state.held)
     costs = format_usd(sum(batch.reserved or 0 for batch in state.held))
     write_stderr(
-        f"\n{state.model}: {state.held[0].held} pays for no more: {left:,} requests are "
-        f"left, for about {costs}. "
+        f"\n{state.model}: {state.held[0].held} pays for no more: "
+        f"{count_nouns(left, 'request')} {'is' if left == 1 else 'are'} left, for about {costs}. "
     )
     if state.held == state.batches:
         again = _render_run_command(state, usual)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler import judge
+from enrich.db.complaint import find_problem_line
 from enrich.db.quote import quote_name, quote_readably
 from enrich.errors import DatabaseError, InputError, ModelError, nearest
 from enrich.manifest import guard, tree
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from enrich.db.database import Warehouse
+    from enrich.manifest.data_test import DataTest
     from enrich.manifest.model import Model
     from enrich.manifest.prompt import Prompt
     from enrich.manifest.template import Expression
@@ -128,16 +130,26 @@ def check_tests(database: Warehouse, model: Model, prompt: Prompt, key: Mapping[
     kinds = {**key, **{column.name: column.type.sql for column in prompt.output.columns}}
     row = ", ".join(f"CAST(NULL AS {kind}) AS {quote_name(name)}" for name, kind in kinds.items())
     table = f"(SELECT {row}) AS {quote_name(model.name)}"
+    for test in model.bound_tests:
+        _bind_test(database, test, test.render_binding(model.name, f"SELECT {row}"))
     for test in prompt.tests:
-        probe = test.render_probe(table)
-        if not probe:
-            continue
-        try:
-            database.describe(probe)
-        except DatabaseError as problem:
-            if problem.unbound:
-                message = f"{prompt.source}: the test '{test.written}': {problem.message}"
-                raise ModelError(message, hint=problem.hint) from problem
+        _bind_test(database, test, test.render_probe(table))
+
+
+def _bind_test(database: Warehouse, test: DataTest, query: str) -> None:
+    """Raises ModelError if DuckDB cannot bind the query of a test, unless a table is missing."""
+    if not query:
+        return
+    try:
+        database.execute(f"DESCRIBE {query}")
+    except DatabaseError as problem:
+        if not problem.unbound:
+            return
+        # `render_binding` promises that a file starts on the second line.
+        at = find_problem_line(problem) if test.is_file else None
+        where = f"{test.source}:{at[0] - 1}" if at else test.source
+        said = "" if test.is_file else f"the test '{test.written}': "
+        raise ModelError(f"{where}: {said}{problem.message}", hint=problem.hint) from problem
 
 
 def _find_columns(parsed: exp.Expr) -> Iterator[str]:

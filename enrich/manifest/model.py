@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from enrich.manifest.data_test import DataTest
+
 SQL_ENDING = ".sql"
 PROMPT_ENDING = ".prompt.md"
 RESERVED_TABLES = ("costs", "evaluations", "prompts")
@@ -45,7 +47,8 @@ class Model:
     `description` are the user's; `key` is what identifies a row of a plain model, as far as it says
     so. `publication` says where its table is copied to, and `unpublished` that it is not, whatever
     project.yml says. `calls` are the functions that the SELECT calls. `unstable` lists
-    what may return other rows or other texts in each run.
+    what may return other rows or other texts in each run. `bound_tests` are tests of the table that
+    read no other model, so that DuckDB can bind them before anything is asked.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Model:
     unpublished: bool = False
     calls: frozenset[str] = frozenset()
     unstable: tuple[str, ...] = ()
+    bound_tests: tuple[DataTest, ...] = ()
 
     @property
     def asks(self) -> bool:

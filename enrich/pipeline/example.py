@@ -67,7 +67,7 @@ def write_examples(flow: Flow, name: str, limit: int) -> str:
 def _render_question(prompt: Prompt) -> str:
     """Returns SQL for what the last user message says about a row. Raises ModelError."""
     if prompt.embeds:
-        hint = "examples show an llm how to answer in words; enrich review judges nothing else here"
+        hint = "examples show an llm how to answer in words; a vector is made of the text alone"
         raise ModelError(f"{prompt.source}: an embedding has no examples", hint=hint)
     if prompt.images:
         what = f"{prompt.source}: it shows pictures, which cannot be pasted into a prompt"

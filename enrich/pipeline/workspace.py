@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enrich.db.complaint import find_missing_table
 from enrich.db.files import DatabaseFiles
-from enrich.errors import EnrichError, Locked, ProjectError, nearest
+from enrich.db.quote import quote_name
+from enrich.errors import DatabaseError, EnrichError, Locked, ProjectError, nearest
 from enrich.manifest import variables
 from enrich.manifest.config import Config
 from enrich.manifest.place import find_place
@@ -94,6 +96,7 @@ class Workspace:
     def _load(self) -> tuple[Graph, tuple[DataTest, ...]]:
         # Imported here, because `status` seldom needs the models.
         from enrich.manifest import loading
+        from enrich.pipeline.tested import check_targets
 
         # A variable may be anywhere in a model, so each set of values has models of its own.
         key = variables.dump_values(self.variables)
@@ -104,7 +107,11 @@ class Workspace:
                 self.say_once(f"{problem.message} ({problem.hint})")
             for sentence in found.unread:
                 self.say_once(sentence)
-            self._loaded[key] = self._look_behind(found), tests
+            checked = check_targets(self._look_behind(found), tests, self._find_missing)
+            for name in checked.broken.keys() - found.broken.keys():
+                problem = checked.broken[name]
+                self.say_once(f"{problem.message} ({problem.hint})")
+            self._loaded[key] = checked, tests
         return self._loaded[key]
 
     def _look_behind(self, found: Graph) -> Graph:
@@ -123,6 +130,22 @@ class Workspace:
         except Locked as problem:
             self.listener.say(f"{problem.message}: what macros and views read is not known")
             return found
+
+    def _find_missing(self, names: set[str]) -> set[str]:
+        """Returns which of these tables are not in the warehouse, as far as it can be looked at."""
+        if not self.config.warehouse.exists():
+            return names
+        missing = set()
+        try:
+            with self.files.open_warehouse("read") as database:
+                for name in names:
+                    try:
+                        database.describe(f"FROM {quote_name(name)}")
+                    except DatabaseError as problem:
+                        missing |= {name} if find_missing_table(problem) else set()
+        except EnrichError:  # it is locked or damaged, which whoever needs it reports
+            return set()
+        return missing
 
     def open_provider(self, name: str) -> Provider:
         """Returns the provider that project.yml calls `name`; `NAME:now` is the same provider,

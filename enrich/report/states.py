@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from enrich.errors import EnrichError
     from enrich.ledger.state import State
     from enrich.pipeline.test import Result
+    from enrich.results import CommandResult
 
 
 def print_states(states: Sequence[State], *, unfold: bool = False) -> None:
@@ -69,7 +70,7 @@ def _list_copy(state: State) -> list[list[str]]:
     return [[f"  in {state.copy.place}", "", "", "", "", "", "", made]]
 
 
-def print_next_steps(states: Sequence[State], *, usual: str) -> None:
+def print_next_steps(states: CommandResult[State], *, usual: str) -> None:
     """Print what went wrong, and what to type next; `usual` is the default provider."""
     for state in states:
         if state.failed:
@@ -91,7 +92,14 @@ def print_next_steps(states: Sequence[State], *, usual: str) -> None:
                 f"Wait, or give it up, so that its rows can be asked again:\n"
                 f"  enrich cancel --forget {state.model}\n"
             )
-        if state.held_back:
+        broken = [t.test for t in states.tests if t.model == state.model and t.is_broken]
+        if state.held_back and {*state.held_back} <= {*broken}:
+            write_stderr(
+                f"\n{state.model} is held back, because {', '.join(broken)} cannot be evaluated: "
+                "its table has not changed. Fix that, and publish what is there:\n"
+                f"  {_render_run_command(state, usual)}\n"
+            )
+        elif state.held_back:
             write_stderr(
                 f"\n{state.model} is held back by {', '.join(state.held_back)}: its table has not "
                 "changed. See the rows, fix the prompt or the tests, and publish what is there:\n"

@@ -191,9 +191,11 @@ def explain_unopened(path: Path, name: str, problem: EnrichError, text: str) -> 
     if path.is_dir():
         hint = f"set `{name}:` in project.yml to a file" if own else "name a file"
         return DatabaseError(f"{path} is a folder, not a database", hint=hint)
-    if not path.parent.is_dir():
+    if lacks_folder(path):
         return miss_folder(path)
-    if path.exists() and not os.access(path, os.R_OK):
+    # A file that does not exist yet cannot be read either.
+    hidden = os.access(path, os.F_OK) or not os.access(path.parent, os.X_OK)
+    if hidden and not os.access(path, os.R_OK):
         hint = "check its permissions: you must be able to read and write it"
         return DatabaseError(f"you may not read {path}", hint=hint)
     if "version" in text.lower():
@@ -204,6 +206,14 @@ def explain_unopened(path: Path, name: str, problem: EnrichError, text: str) -> 
         return DatabaseError(f"{path} was written by a newer DuckDB", hint=hint)
     hint = "check that its folder exists and that you may write to it"
     return DatabaseError(f"{path} cannot be opened: {problem.message}", hint=hint)
+
+
+def lacks_folder(path: Path) -> bool:
+    """Whether the folder of a file does not exist, as far as that can be seen."""
+    try:
+        return not path.parent.is_dir()
+    except OSError:  # a folder above it cannot be entered
+        return False
 
 
 def miss_folder(path: Path) -> DatabaseError:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from enrich.db.complaint import miss_folder
+from enrich.db.complaint import lacks_folder, miss_folder
 from enrich.errors import EnrichError, Locked, count_nouns
 from enrich.ledger import export
 from enrich.ledger.batch import list_unread
@@ -146,7 +146,7 @@ def _report_failure(what: str, problem: EnrichError) -> Finding:
 
 def _check_database(flow: Flow, name: str, path: Path) -> Finding:
     """Check that a database can be opened now, or does not exist yet."""
-    if not path.parent.is_dir():
+    if lacks_folder(path):
         return _report_failure(name, miss_folder(path))
     if not path.exists():
         return Finding(

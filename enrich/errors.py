@@ -115,6 +115,20 @@ def name_on_interrupt(what: str) -> Iterator[None]:
         raise
 
 
+def count_nouns(number: int, noun: str) -> str:
+    """Returns how many there are of something, in words.
+
+    >>> count_nouns(1, "row"), count_nouns(2_000, "row"), count_nouns(0, "batch")
+    ('1 row', '2,000 rows', '0 batches')
+    """
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Returns the plural of a noun."""
+    return f"{noun}es" if noun.endswith(("ch", "s", "x")) else f"{noun}s"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns a hint that offers the nearest of the `known` words, or else lists them all.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from enrich.errors import EnrichError
+from enrich.errors import EnrichError, count_nouns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,10 +26,12 @@ MOST_FRAME_PIXELS = 480
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """The answer to a query: column names and rows."""
+    """The answer to a query: column names and rows. `types` are the SQL types of the columns, empty
+    if they are not known."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+    types: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return iter(self.rows)
@@ -82,7 +84,7 @@ class Rows:
             for row in self.rows[:SHOWN_ROWS]
         )
         left = len(self) - SHOWN_ROWS
-        more = f"<p>and {left:,} more rows</p>" if left > 0 else ""
+        more = f"<p>and {count_nouns(left, 'more row')}</p>" if left > 0 else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
@@ -217,7 +219,9 @@ def frame_rows(rows: Rows) -> str:
         "solo": "rows",
         "models": [],
         "costs": [],
-        "bounds": [f"{left:,} more rows are not shown"] if left else [],
+        "bounds": [f"{count_nouns(left, 'more row')} {'is' if left == 1 else 'are'} not shown"]
+        if left
+        else [],
     }
     data = {"live": False, "site": site, "models": {"rows": model}}
     height = min(MOST_FRAME_PIXELS, 130 + 38 * len(shown))

@@ -21,6 +21,7 @@ from enrich.manifest import (
     config,
     data_test,
     kept_files,
+    params,
     prompt,
     publication,
     reuse,
@@ -87,6 +88,12 @@ def amounts(keys: Iterable[str]) -> Schema:
     """USD, by what they are for."""
     return closed(keys, dict.fromkeys(keys, NUMBER))
 
+
+PARAMS: Schema = {
+    "type": "object",
+    "propertyNames": {"not": one_of(params.RESERVED_PARAMS)},
+    "properties": {name: {"enum": [1, None]} for name in params.COUNTED_ANSWERS},
+}
 
 OUTCOMES: Schema = {
     "anyOf": [
@@ -334,7 +341,7 @@ PROJECT = {
     "tests": said("The folder, or the list of folders, of SQL tests.", WORDS, default="tests"),
     "provider": said("Who answers, unless a prompt or --provider says otherwise.", TEXT),
     "providers": said("The providers, by name.", providers()),
-    "params": said("Request parameters for every model; a prompt's own come on top.", MAPPING),
+    "params": said("Request parameters for every model; a prompt's own come on top.", PARAMS),
     "max_attempts": said("How often a row is asked at the most.", COUNT, default=3),
     "retry": said(
         "Which outcomes are asked again; [] asks nothing again.",
@@ -427,7 +434,7 @@ PROMPT = {
             ),
             "params": said(
                 "Request parameters, passed on as they are: temperature, max_tokens, seed.",
-                {"type": "object", "propertyNames": {"not": one_of(prompt.RESERVED_PARAMS)}},
+                PARAMS,
             ),
             "llm": said(
                 "The llm; the provider's if not set. Several are asked one after the other.",

@@ -421,10 +421,70 @@ def test_a_file_that_reads_no_model_is_tested_alone(tmp_path: Path) -> None:
                 "tests/typo.sql": "SELECT * FROM kidns\n",
             },
         )
+        ears = Ears()
+        assert opened(root, ears).run()[0].ok == 4
+        assert any("typo.sql: there is no table 'kidns'" in sentence for sentence in ears.said)
         found = {result.test: result for result in opened(root).test()}
         assert (found["seeds"].failures, found["seeds"].table) == (1, "enrich_tests.seeds")
         assert "cannot be evaluated" in found["typo"].error
         assert opened(root).test("kinds") == ()
+
+
+TARGETS = {
+    "table": ("relationships: {id: plnts.id}", "there is no table 'plnts'", "'plants'"),
+    "column": ("relationships: {id: plants.idd}", "idd", "id"),
+    "model": ("relationships: {id: more.idd}", "'idd' is not a column of 'more'", "'id'"),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_a_test_names_is_looked_for_before_anything_is_asked(
+    tmp_path: Path, name: str
+) -> None:
+    test, said, hint = TARGETS[name]
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/more.sql": "SELECT * FROM plants", "models/more.prompt.md": PROMPT})
+        write(root, {"models/kinds.prompt.md": prompt(test)})
+        for work in (opened(root).plan, opened(root).run):
+            with pytest.raises(ModelError, match=r"kinds\.prompt\.md") as told:
+                work("kinds")
+            assert said in told.value.message
+            assert hint in told.value.hint
+        assert any(each.verdict == "fail" for each in opened(root).debug())
+        assert not server.batches
+
+
+SQL_TARGETS = {
+    "column": ("SELECT id,\n  knd\nFROM kinds", r"tests/t\.sql:2: .*knd", "kind"),
+    "table": ("FROM kinds JOIN kidns USING (id)", r"tests/t\.sql: .*'kidns'", "'kinds'"),
+    "other": ("FROM kinds JOIN plants p USING (id)\nWHERE p.nme = ''", r"tests/t\.sql:2", "name"),
+}
+
+
+@pytest.mark.parametrize("name", SQL_TARGETS)
+def test_a_sql_test_is_bound_before_anything_is_asked(tmp_path: Path, name: str) -> None:
+    sql, said, hint = SQL_TARGETS[name]
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"tests/t.sql": sql})
+        for work in (opened(root).plan, opened(root).run):
+            with pytest.raises(ModelError, match=said) as told:
+                work()
+            assert hint in told.value.hint
+        assert not server.batches
+        right = "WITH x AS (FROM kinds) SELECT x.id FROM x JOIN plants USING (id) WHERE false"
+        write(root, {"tests/t.sql": right})
+        assert opened(root).run()[0].ok == 4
+
+
+def test_a_test_that_cannot_be_evaluated_has_no_rows_to_show(tmp_path: Path) -> None:
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/kinds.prompt.md": prompt("CAST(kind AS INTEGER) > 0")})
+        said = CliRunner().invoke(cli.main, ["--project", str(root), "run"]).stderr
+        assert "cannot be evaluated" in said
+        assert "--show" not in said
 
 
 @pytest.mark.few(0)

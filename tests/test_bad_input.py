@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import subprocess
@@ -145,7 +146,54 @@ def test_bad_select(tmp_path: Path, server: Rehearsal, text: str, sentence: str,
     assert not server.batches
 
 
+ROW_TEXT = "{{ name }}: {{ coalesce(note, 'nothing') }}"
 PROMPTS = {
+    "unclosed settings": (
+        PROMPT.replace("    ---\n    You", "    You"),
+        "models/kinds.prompt.md:1: the settings that start here are never closed",
+        "a line `---`",
+    ),
+    "a role in capitals": (
+        PROMPT.replace("user:", "User:"),
+        ":12: 'User:' does not start a message",
+        "write `user:` at the start of the line; as text, write {{ 'User:' }}",
+    ),
+    "a role further in": (PROMPT.replace("user:", "  user :"), ":12: 'user :'", "`user:`"),
+    "a role and its text": (
+        PROMPT.replace("user:\n    {{", "user: {{"),
+        ":12: 'user:' does not start a message, because text follows it",
+        "on a line of its own",
+    ),
+    "a block of Jinja": (
+        PROMPT.replace(ROW_TEXT, "{% if note %}" + ROW_TEXT + "{% endif %}"),
+        ":13: {% if note %} is Jinja",
+        "{{ CASE WHEN ... END }}; as text, write {{ '{%' }}",
+    ),
+    "a comment of Jinja": (
+        PROMPT.replace("You know", "{# a\n     note #} You"),
+        ":10: {# a is",
+        "{{ '{#",
+    ),
+    "another provider": (
+        PROMPT.replace("params:", "provider: opnai\n    params:"),
+        "models/kinds.prompt.md:8: project.yml has no provider 'opnai'",
+        "known here: api",
+    ),
+    "a test of nothing": (
+        PROMPT.replace("params:", "tests: [not_null]\n    params:"),
+        ":8: 'tests' needs more than 'not_null'",
+        "`not_null: a`",
+    ),
+    "a budget in words": (
+        PROMPT.replace("params:", "budget: five\n    params:"),
+        ":8: 'budget' must be an amount in USD",
+        "hint: budget: 5.00",
+    ),
+    "several answers": (
+        PROMPT.replace("temperature: 0", "n: 3"),
+        ":8: 'params' asks for several answers to each request ('n')",
+        "remove 'n'",
+    ),
     "no front": (
         "Hello {{ name }}",
         "models/kinds.prompt.md: a prompt must start with its settings",
@@ -229,6 +277,54 @@ def test_bad_prompt(tmp_path: Path, server: Rehearsal, text: str, sentence: str,
     write(plants(tmp_path, server), {"models/kinds.prompt.md": text})
     refused(enrich(tmp_path, "run", "kinds"), sentence, hint)
     assert not server.batches
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "You know plants.\n\nuser:\nUser: {{ name }}\nAssistant: what?",
+        "{{ 'User:' }}\nYou know {{ '{% x %}' }}.\n\nuser:\n{{ {'user':\n  name}.user }}",
+    ],
+)
+def test_what_is_meant_as_text_stays_text(tmp_path: Path, server: Rehearsal, said: str) -> None:
+    """A conversation in a prompt that has roles, and what is in `{{ }}`."""
+    text = PROMPT.partition("    You know")[0].replace("\n    ", "\n").lstrip("\n") + said
+    root = plants(tmp_path, server)
+    (root / "models/kinds.prompt.md").write_text(text)
+    assert enrich(root, "plan").exit_code == 0
+
+
+def test_a_column_with_a_space_is_quoted(tmp_path: Path, server: Rehearsal) -> None:
+    root = plants(tmp_path, server)
+    write(root, {"models/kinds.sql": 'SELECT id, name AS "Full Name", note FROM plants'})
+    write(root, {"models/kinds.prompt.md": PROMPT.replace("{{ name }}", "{{ Full Name }}")})
+    refused(enrich(root, "plan"), ":13: ", 'write {{ "Full Name" }}')
+
+
+@pytest.mark.parametrize("word", ["warehouse", "ledger"])
+def test_a_missing_folder_is_not_a_matter_of_permissions(
+    tmp_path: Path, server: Rehearsal, word: str
+) -> None:
+    root = plants(tmp_path, server)
+    said = json.loads((root / "project.yml").read_text()) | {word: "my data/x.duckdb"}
+    (root / "project.yml").write_text(json.dumps(said))
+    refused(enrich(root, "plan"), "my data/x.duckdb does not exist", f"mkdir -p '{root}/my data'")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("1m.sql", b"SELECT 1 AS a", "because it starts with a digit"),
+        ("mod\u00e8le.sql", b"SELECT 1 AS a", "because it contains '\u00e8'"),
+        ("m.sql", b"SELECT 1 AS a,\n 'caf\xe9' AS b", "models/m.sql:2: the file is not UTF-8"),
+    ],
+)
+def test_files_that_cannot_be_models(
+    tmp_path: Path, server: Rehearsal, name: str, data: bytes, said: str
+) -> None:
+    root = plants(tmp_path, server)
+    (root / "models" / name).write_bytes(data)
+    assert said in enrich(root, "list").stderr
 
 
 def test_unknown_model(tmp_path: Path, server: Rehearsal) -> None:

@@ -401,14 +401,14 @@ def test_nothing_spent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("budget", "words"),
     [
-        ("five", "'run' must be an amount in USD"),
-        ("-1", "'run' must be an amount in USD"),
-        (".nan", "'run' must be an amount in USD"),
-        (".inf", "'run' must be an amount in USD"),
-        ("true", "'run' must be an amount in USD"),
+        ("five", "'budget' must be an amount in USD"),
+        ("-1", "'budget' must be an amount in USD"),
+        (".nan", "'budget' must be an amount in USD"),
+        (".inf", "'budget' must be an amount in USD"),
+        ("true", "'budget' must be an amount in USD"),
         ("{year: 5}", "cannot be set for a 'year'"),
-        ("{month: x}", "'month' must be an amount in USD"),
-        ("[1]", "'run' must be an amount in USD"),
+        ("{month: x}", "'budget' must be an amount in USD for 'month'"),
+        ("[1]", "'budget' must be an amount in USD"),
     ],
 )
 def test_wrong_budgets(tmp_path: Path, budget: str, words: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -113,7 +114,7 @@ def test_sql(tmp_path: Path) -> None:
     ]
     refused = enrich(root, "sql", "DELETE FROM ledger.responses")
     assert refused.exit_code == 1
-    assert "read-only" in refused.stderr
+    assert "the ledger is attached for reading only" in refused.stderr
     assert enrich(root, "sql", "SELEC 1").stderr.startswith("error: ")
 
 
@@ -132,7 +133,8 @@ def test_sql_for_machines(tmp_path: Path) -> None:
         "m": {"2024-01-01": 1},
         "t": "2024-01-01 00:00:00+00:00",
     }
-    assert enrich(root, "sql", ";").exit_code == 0
+    for empty in ("", ";", "-- a comment"):
+        assert "the query is empty" in enrich(root, "sql", empty).stderr
     assert enrich(root, "sql", "SELECT interval '9999999 years'").exit_code == 1
 
 
@@ -396,6 +398,111 @@ def test_tables_fit_a_terminal_of_80_columns(
         if words[0] in ("list", "status", "cost"):
             assert "model" in lines[0]
             assert sum(line.startswith(name) for line in lines) == 1
+
+
+@pytest.mark.parametrize("width", [20, 40, 50, 60, 80])
+@pytest.mark.few(2)
+def test_tables_fit_narrow_terminals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """Columns that are left out for two reasons are left out once."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        for words in ("list", "status", "cost", "plan", "debug", "failures kinds", "ledger check"):
+            result = enrich(root, *words.split())
+            assert (result.exit_code, result.exception) == (0, None), words
+
+
+QUERIES = {
+    "SELEC": ("syntax error", "line 1: SELEC"),
+    "SELECT\n  1 +": ("syntax error", "line 2: 1 +"),
+    "SELECT $a": ("project.yml has no variable 'a'", "`vars:`"),
+    "DELETE FROM ledger.batches": ("the ledger is attached for reading only", "copy it"),
+    "FROM plnts": ("plnts does not exist", "plants"),
+    "FROM nosuch": ("nosuch does not exist", "known here: plants"),
+    "FROM kinds": ("'kinds' has not been run yet", "enrich run kinds"),
+    "FROM self": ("self does not exist", "known here: plants"),
+    "FROM enrich.nearest('plants', 'nam', [1.0], 3)": ("has no column 'nam'", "'name'"),
+    "FROM enrich.nearest('plants', 'name', [1.0], -1)": ("cannot be negative", "nearest()"),
+    "SELECT enrich.cosine_similarity([1.0], [1.0, 2.0])": ("different lengths: 1 and 2", "model"),
+}
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose seed has been loaded, and nothing else."""
+    with Rehearsal() as server:
+        root = plants(tmp_path_factory.mktemp("seeded"), server)
+    opened(root).seed()
+    return root
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_what_is_wrong_with_a_query(seeded: Path, query: str) -> None:
+    """In its own words: no system tables, no SQL of enrich's own, no advice to try enrich sql."""
+    said, hint = QUERIES[query]
+    result = enrich(seeded, "sql", query)
+    message, _, hints = result.stderr.partition("\n\nhint: ")
+    assert result.exit_code == 1
+    assert said in message
+    assert hint in hints
+    assert not {word for word in ("pg_", "list_filter", "try it there") if word in result.stderr}
+
+
+def test_a_query_may_begin_with_a_comment_or_come_on_stdin(seeded: Path) -> None:
+    commented = enrich(seeded, "sql", "-- mine\nSELECT 1 AS a", "--json")
+    assert json.loads(commented.stdout) == {"a": 1}
+    words = ["--project", str(seeded), "sql", "-", "--json"]
+    assert json.loads(CliRunner().invoke(main, words, input="SELECT 2 AS a").stdout) == {"a": 2}
+    assert "No such option '--jsn'" in enrich(seeded, "sql", "--jsn", "SELECT 1").stderr
+
+
+def test_cells_are_those_of_duckdb(seeded: Path) -> None:
+    query = (
+        "SELECT true AS a, 'x\\x00'::BLOB AS b, INTERVAL '3 days' AS c, INTERVAL '-90 s' AS d, "
+        "0.1::FLOAT AS e, [0.1]::FLOAT[] AS f, {'k': false} AS g"
+    )
+    _, line = enrich(seeded, "sql", query).stdout.splitlines()
+    shown = ["true", r"x\x00", "3 days", "-00:01:30", "0.1", "[0.1]", "{'k': false}"]
+    assert re.split(r"\s{2,}", line.strip()) == shown
+    found = json.loads(enrich(seeded, "sql", "--json", query).stdout)
+    assert [*found.values()] == [True, *shown[1:4], 0.1, [0.1], {"k": False}]
+    plan = enrich(seeded, "sql", "EXPLAIN SELECT 1").stdout
+    assert len(plan.splitlines()) > 2
+
+
+def test_only_errors_are_printed(tmp_path: Path) -> None:
+    """With -q: what to type next is not said, and a model that fails is."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/broken.sql": "SELECT nme FROM plants"})
+        failed = enrich(root, "run", "-q")
+        assert failed.exit_code == 1
+        assert failed.stderr.startswith("error: models/broken.sql")
+        assert "next:" not in failed.stderr
+        (root / "models/broken.sql").unlink()
+        for words in ("run", "status", "plan", "preview kinds", "failures kinds", "compare kinds"):
+            assert enrich(root, "-q", *words.split()).stderr == "", words
+        assert "next:" in enrich(root, "run").stderr
+
+
+def test_a_project_without_models_is_not_an_empty_list(tmp_path: Path) -> None:
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+    (root / "models/kinds.prompt.md").rename(root / "models/kinds.prompt.txt")
+    assert "rename it to kinds.prompt.md" in enrich(root, "list").stderr
+    (root / "models/kinds.sql").unlink()
+    result = enrich(root, "list")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "kinds.prompt.txt is not read" in result.stderr
+
+
+def test_init_in_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    result = CliRunner().invoke(main, ["init", str(tmp_path / "notes")])
+    assert "notes is a file, not a folder" in result.stderr
 
 
 def test_what_is_offered_to_type_can_be_typed(tmp_path: Path) -> None:

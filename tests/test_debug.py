@@ -104,3 +104,13 @@ def test_a_broken_project_is_an_error_below_the_versions(tmp_path: Path) -> None
     assert result.exit_code == 1
     assert "duckdb" in result.stdout
     assert "did you mean 'budget'" in result.stderr
+
+
+def test_a_circle_fails_and_the_rest_is_checked(tmp_path: Path) -> None:
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/a.sql": "FROM b", "models/b.sql": "FROM a"})
+        found = list(opened(root).debug())
+        (circle,) = [each for each in found if each.verdict == "fail"]
+        assert "in a circle" in circle.detail
+        assert any(each.what == "provider api" and each.verdict == "ok" for each in found)

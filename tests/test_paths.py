@@ -144,10 +144,8 @@ def test_the_project_is_named_before_or_after_the_command(
 
 def test_quiet_says_nothing_of_what_goes_well(root: Path) -> None:
     done = CliRunner().invoke(main, ["run", "literal", "-q", "--project", str(root)])
-    assert (done.exit_code, done.stderr.strip().split("\n\n")[0]) == (
-        0,
-        'next:\n  enrich sql "SELECT * FROM literal LIMIT 10"',
-    )
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "literal" in done.stdout
 
 
 def test_a_file_in_from_keeps_its_alias(tmp_path: Path) -> None:

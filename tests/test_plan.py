@@ -388,9 +388,10 @@ def test_on_change_is_one_of_three(tmp_path: Path, word: str) -> None:
                 )
             },
         )
-        with pytest.raises(ModelError, match=r"kinds\.prompt\.md:3: 'on_change' cannot be") as told:
+        with pytest.raises(ModelError, match=r"kinds\.prompt\.md:3: 'on_change' ") as told:
             opened(root).plan()
-        assert told.value.hint == "one of: all, new, {sample: 50}"
+        assert "new" in told.value.hint
+        assert "{sample: 50}" in told.value.hint
 
 
 @pytest.mark.few(0)

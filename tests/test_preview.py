@@ -292,3 +292,25 @@ def test_a_lost_answer_may_have_been_billed(tmp_path: Path) -> None:
         (cost,) = opened(root).sql("SELECT cost FROM ledger.batches").rows[0]
         usage = server.bill.usage
         assert cost > (usage.input * 0.15 + usage.output * 0.6) / 1e6 * 3 / 4
+
+
+def test_no_row_is_no_table(tmp_path: Path) -> None:
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        words = ["--project", str(root), "preview", "kinds", "--where", "id = 99"]
+        result = CliRunner().invoke(cli.main, words)
+        assert result.stdout == ""
+        assert "no row of kinds matches" in result.stderr
+        assert not server.bill.total
+
+
+def test_what_is_planned_has_not_been_asked(tmp_path: Path) -> None:
+    """A batch that could not be sent is not running anywhere."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        server.script("POST /v1/files", [503] * 50)
+        opened(root).run(detach=True)
+        planned = opened(root).preview("kinds")
+        assert {row.error for row in planned.rows if row.outcome == "pending"} == {
+            "planned, but not sent yet: enrich run sends it, and enrich cancel drops it"
+        }

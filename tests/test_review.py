@@ -555,6 +555,11 @@ def test_examples_that_cannot_be(root: Path) -> None:
     write(root, {"models/kinds.prompt.md": PROMPT.replace("    user:\n", "")})
     with pytest.raises(ModelError, match="the prompt has no user message"):
         opened(root).review_examples("kinds", 1)
+    vector = "---\nkey: id\nendpoint: /v1/embeddings\noutput: v FLOAT[8]\n---\n{{ name }}"
+    write(root, {"models/kinds.prompt.md": vector})
+    with pytest.raises(ModelError, match="an embedding has no examples") as told:
+        opened(root).review_examples("kinds", 1)
+    assert "user:" not in told.value.hint
 
 
 def test_kappa_is_that_of_the_textbook() -> None:

@@ -318,7 +318,7 @@ def test_every_row_of_a_file_is_loaded(tmp_path: Path, name: str) -> None:
 BROKEN = {
     "note.csv": (b"a note\nid,t\n1,x\n2,y\n", "skip: 1"),
     "ragged.csv": (b"id,t\n1,x\n2,y,z\n3,z\n", "delim"),
-    "open.csv": (b'id,t\n1,"x\n2,y\n3,z\n', "delim"),
+    "open.csv": (b'id,t\n1,"x\n2,y\n3,z\n', "close it"),
     "short.csv": (b"id,t\n1,x\n2\n3,z\n", "delim"),
     "long.csv": (b"id,t\n1," + b"x" * 3_000_000 + b"\n", "max_line_size"),
     "cut.csv.gz": (gzip.compress(random.Random(1).randbytes(9999).hex().encode())[:-99], ""),
@@ -334,6 +334,29 @@ def test_a_file_that_does_not_fit_loses_no_row_in_silence(tmp_path: Path, name: 
         loaded_from(tmp_path, {name: data}).seed()
     assert name in refused.value.message
     assert hint in refused.value.hint
+
+
+QUOTED = {
+    "never closed": (b'id,t,u\n1,"x,y\n2,z,w\n', ":2: a quote opens a value here"),
+    "closed by the next": (b'id,t,u\n1,x,y\n2,"x,y\n3,"z",w\n', ":3: a quote opens a value here"),
+    "over lines": (b'id,t,u\n1,"x\n""y""",y\n3,"z,w\n', ":4: a quote opens a value here"),
+    "inside": (b'id,t\n1,"5" disk"\n2,z\n', ":2: a value goes on after its closing quote"),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", QUOTED)
+def test_a_quote_that_is_not_closed_is_found(tmp_path: Path, name: str, *, packed: bool) -> None:
+    """With the line on which it opens, and no advice about separators."""
+    data, said = QUOTED[name]
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+    file = "t.csv.gz" if packed else "t.csv"
+    (root / "seeds" / file).write_bytes(gzip.compress(data) if packed else data)
+    with pytest.raises(InputError) as refused:
+        opened(root).seed("t")
+    assert f"seeds/{file}{said}" in refused.value.message
+    assert "delim" not in refused.value.hint
 
 
 def test_a_cut_zstandard_file_is_not_taken_for_a_shorter_one(tmp_path: Path) -> None:

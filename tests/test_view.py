@@ -534,6 +534,8 @@ def test_an_export_is_bounded_and_says_so(garden: tuple[Path, ViewServer]) -> No
     small = build_export(server.viewer, ExportBounds(size=60_000))
     assert len(dump_json(small)) < 61_000
     assert any("too large" in sentence for sentence in small["site"]["bounds"])
+    with pytest.raises(EnrichError, match="the page alone takes"):
+        render_export(server.viewer, ExportBounds(size=1_000))
     text = render_export(server.viewer, ExportBounds())
     assert '<script type="application/json"' in text
     # Nothing ends the block of data early, whatever the cells hold.

@@ -10,6 +10,7 @@ import click
 from enrich.cli import completing
 from enrich.cli.context import EXIT_ERROR, EXIT_NOT_OK, Context
 from enrich.cli.options import json_option
+from enrich.report.safe import write_note
 
 
 @click.group("ledger")
@@ -92,10 +93,10 @@ def ledger_import_command(context: Context, folder: str, replace: bool) -> None:
     source = Path(folder).absolute()
     with context.open_project() as project:
         aside = project.ledger_import(source, replace=replace)
-        sys.stderr.write(f"imported {folder} into {project.config.ledger.name}\n")
+        write_note(f"imported {folder} into {project.config.ledger.name}\n")
         if aside is not None:
-            sys.stderr.write(f"the old ledger is kept as {aside.name}\n")
-        sys.stderr.write("\nnext:\n  enrich status\n")
+            write_note(f"the old ledger is kept as {aside.name}\n")
+        write_note("\nnext:\n  enrich status\n")
 
 
 @ledger_group.command("vacuum")

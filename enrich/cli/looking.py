@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,15 @@ import click
 
 from enrich.cli.context import EXIT_ERROR, Context
 from enrich.cli.options import json_option, provider_option, select_options, var_option
+from enrich.errors import ProjectError
+from enrich.report.safe import write_note
 
 if TYPE_CHECKING:
+    from enrich.errors import EnrichError
     from enrich.ledger.costs import CostGroup
+    from enrich.project import Project
+
+SPACE = re.compile(r"\s")
 
 
 @click.command("list")
@@ -36,7 +43,16 @@ def list_command(
 
     with context.open_project() as project:
         models = project.select(*names, exclude=exclude)
+        if not project.models:
+            raise _miss_models(project)
         (report.print_models_json if as_json else report.print_models)(models, project.graph)
+
+
+def _miss_models(project: Project) -> EnrichError:
+    """Returns what is wrong with a model of a project that has no others, or that there is none."""
+    hint = "write models/NAME.sql and models/NAME.prompt.md"
+    nothing = ProjectError(f"{project.config.models} contains no models yet", hint=hint)
+    return next(iter(project.graph.broken.values()), nothing)
 
 
 @click.command("graph")
@@ -57,6 +73,8 @@ def graph_command(
 
     with context.open_project() as project:
         models = project.select(*names, exclude=exclude)
+        if not project.models:
+            raise _miss_models(project)
         (report.print_mermaid if mermaid else report.print_graph)(models, project.graph)
 
 
@@ -87,28 +105,54 @@ def cost_command(context: Context, by: CostGroup, as_json: bool) -> None:
     elif costs.rows:
         report.print_costs(costs)
     else:
-        sys.stderr.write(
-            "nothing has been spent yet\n\nhint: enrich plan shows what a run would cost\n"
-        )
+        write_note("nothing has been spent yet\n\nhint: enrich plan shows what a run would cost\n")
 
 
-@click.command("sql")
+class QueryCommand(click.Command):
+    """A command with a query, which may begin with a comment: `--` does not make it an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words after the command's name."""
+        known = {name for each in self.get_params(ctx) for name in each.opts}
+        queries = [
+            word
+            for word in args
+            if word.startswith("--") and SPACE.search(word) and word.partition("=")[0] not in known
+        ]
+        if queries and "--" not in args:
+            args = [*(word for word in args if word not in queries), "--", *queries]
+        return super().parse_args(ctx, args)
+
+
+@click.command("sql", cls=QueryCommand)
 @click.argument("query")
 @var_option
 @json_option
 @click.pass_obj
 def sql_command(context: Context, query: str, as_json: bool) -> None:
-    """Run QUERY on the warehouse, with the ledger attached as `ledger`.
+    """Run QUERY on the warehouse, with the ledger attached as `ledger`. A QUERY of - is read from
+    stdin.
 
     \b
     Example:
       enrich sql "SELECT * FROM movies JOIN movies_categories USING (movie_id) LIMIT 5"
+      enrich sql - < report.sql
     """
     from enrich import report
 
+    if query == "-":
+        query = _read_query()
     with context.open_project() as project:
         rows = project.sql(query)
     (report.print_rows_json if as_json else report.print_rows)(rows)
+
+
+def _read_query() -> str:
+    """Returns the query on stdin."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise click.BadParameter("the query on stdin is not UTF-8") from problem
 
 
 @click.command("debug")

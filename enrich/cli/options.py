@@ -10,6 +10,7 @@ import click
 
 from enrich.cli import completing
 from enrich.cli.context import Context
+from enrich.report.safe import ONLY_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,9 @@ def common_options(command: CommandT, *, hidden: bool = False) -> CommandT:
 
 def _store_option(context: click.Context, option: click.Parameter, value: object) -> None:
     """Set an option on the context. One given after the command overrides one before it."""
+    # The hidden copies, which follow the command's name, leave what was given before it.
+    if option.name == "quiet" and (value or not getattr(option, "hidden", False)):
+        ONLY_ERRORS.set(bool(value))
     if value is not None and value is not False:  # not falsy: a lock timeout of 0 is a value
         setattr(context.ensure_object(Context), str(option.name), value)
 
@@ -255,7 +259,7 @@ def parse_time(_: click.Context, __: click.Parameter, text: str | None) -> datet
     try:
         moment = datetime.fromisoformat(text).astimezone()
     except ValueError as problem:
-        raise click.BadParameter(f"'{text}' is no time, such as 18:00") from problem
+        raise click.BadParameter(f"'{text}' is not a time, such as 18:00") from problem
     if moment <= now:
         raise click.BadParameter(f"{text} is in the past")
     return moment

@@ -13,8 +13,11 @@ from enrich.cli.context import EXIT_ERROR, Context, finish_command
 from enrich.cli.options import json_option, provider_option, run_options, var_option
 from enrich.errors import EnrichError
 from enrich.manifest.recipes import RECIPES
+from enrich.report.safe import write_note
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from enrich.cli.options import RunArguments
 
 
@@ -53,9 +56,9 @@ def init_command(_: Context, folder: str, example: str | None) -> None:
         report.print_error(problem)
         sys.exit(EXIT_ERROR)
     for path in created:
-        sys.stderr.write(f"created {path}\n")
+        write_note(f"created {path}\n")
     go = "" if folder in ("", ".") else f"  cd {shlex.quote(folder)}\n"
-    sys.stderr.write(f"\nnext:\n{go}  enrich plan\n  enrich run\n")
+    write_note(f"\nnext:\n{go}  enrich plan\n  enrich run\n")
 
 
 @click.command("seed")
@@ -70,7 +73,7 @@ def seed_command(context: Context, names: tuple[str, ...]) -> None:
     """
     with context.open_project() as project:
         if not project.seed(*names):
-            sys.stderr.write("every seed has been loaded already\n")
+            write_note("every seed has been loaded already\n")
 
 
 @click.command("compile")
@@ -185,7 +188,17 @@ def run_command(
         result = project.run(
             *names, detach=detach, accept_drift=accept_drift, fail_fast=fail_fast, **arguments
         )
+    _report_unsaid(context, result.problems)
     finish_command(context, result, project, as_json=as_json)
+
+
+def _report_unsaid(context: Context, problems: Sequence[EnrichError]) -> None:
+    """Print the problems that would have been reported while the command ran, if it was not told
+    to print errors only."""
+    from enrich import report
+
+    for problem in problems if context.quiet else ():
+        report.print_error(problem)
 
 
 @click.command("status")
@@ -201,8 +214,9 @@ def status_command(context: Context, unfold: bool, as_json: bool) -> None:
     """
     with context.open_project() as project:
         result = project.status()
+    _report_unsaid(context, result.problems)
     if not result and not as_json:
-        sys.stderr.write("nothing has been run yet\n\nhint: enrich run\n")
+        write_note("nothing has been run yet\n\nhint: enrich run\n")
     finish_command(context, result, project, as_json=as_json, unfold=unfold)
 
 
@@ -223,8 +237,8 @@ def cancel_command(context: Context, names: tuple[str, ...], forget: bool) -> No
     with context.open_project() as project:
         stopped = project.cancel(*names, forget=forget)
     for batch in stopped:
-        sys.stderr.write(f"{batch.id}: {batch.status}\n")
+        write_note(f"{batch.id}: {batch.status}\n")
     if any(batch.read_at is None for batch in stopped):
-        sys.stderr.write("\nnext:\n  enrich status\n")
+        write_note("\nnext:\n  enrich status\n")
     if not stopped:
-        sys.stderr.write("no batch is under way\n")
+        write_note("no batch is under way\n")

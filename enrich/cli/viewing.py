@@ -15,6 +15,7 @@ import click
 
 from enrich.cli import completing
 from enrich.cli.options import var_option
+from enrich.report.safe import write_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,7 @@ def view_command(
             raise DiskError(
                 f"{exported} cannot be written: {problem.strerror}", hint=hint
             ) from problem
-        sys.stderr.write(f"wrote {exported} ({len(text.encode()) / 1e6:,.1f} MB)\n")
+        write_note(f"wrote {exported} ({len(text.encode()) / 1e6:,.1f} MB)\n")
 
 
 @click.command("review")
@@ -172,7 +173,7 @@ def serve_page(viewer: Viewer, *, port: int, opens: bool, to: str = "") -> None:
         hint = "leave out --port to take a free one"
         raise EnrichError(f"port {port} cannot be used: {problem.strerror}", hint=hint) from problem
     address = f"{server.address}&to={to}" if to else server.address
-    sys.stderr.write("the page is here until Ctrl-C:\n")
+    write_note("the page is here until Ctrl-C:\n")
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
     with server, ExitStack() as left:
@@ -184,7 +185,7 @@ def serve_page(viewer: Viewer, *, port: int, opens: bool, to: str = "") -> None:
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            sys.stderr.write("\n")
+            write_note("\n")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.compiler import judge
+from enrich.db.complaint import find_problem_line
 from enrich.db.quote import quote_name, quote_readably
 from enrich.errors import DatabaseError, InputError, ModelError, nearest
 from enrich.manifest import guard, tree
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from enrich.db.database import Warehouse
+    from enrich.manifest.data_test import DataTest
     from enrich.manifest.model import Model
     from enrich.manifest.prompt import Prompt
     from enrich.manifest.template import Expression
@@ -69,14 +71,16 @@ def check_placeholder(
     from sqlglot.errors import SqlglotError
 
     where = f"{prompt.source}:{expression.line}"
+    whole = [name for name in columns if name.lower() == expression.sql.lower()]
+    quoted = f"write {{{{ {quote_name(whole[0])} }}}}" if whole else ""
     try:
         parsed = parse_one(expression.sql, read="duckdb")
     except (SqlglotError, RecursionError) as problem:
-        hint = "{{ }} must hold one DuckDB expression, such as coalesce(tagline, 'none')"
+        hint = quoted or "{{ }} must hold one DuckDB expression, such as coalesce(tagline, 'none')"
         raise ModelError(f"{where}: '{expression.sql}' is not SQL", hint=hint) from problem
     refused = (exp.Query, exp.AggFunc, exp.Window, exp.Alias, exp.Star, exp.Block, exp.Command)
     if (found := parsed.find(*refused)) is not None:
-        hint = "move it into the SELECT and name its column here"
+        hint = quoted or "move it into the SELECT and name its column here"
         what = f"{{{{ {expression.sql} }}}} is not one value of a row"
         raise ModelError(f"{where}: {what}: {found.sql('duckdb')}", hint=hint)
     calls = guard.check_expression(expression.sql, source=prompt.source, line=expression.line)
@@ -84,7 +88,7 @@ def check_placeholder(
     known = {column.lower() for column in columns}
     for name in _find_columns(parsed):
         if name.lower() not in known:
-            hint = nearest(name, columns)
+            hint = quoted or nearest(name, columns)
             message = f"{where}: '{name}' is not a column of the SELECT"
             raise ModelError(message, hint=hint)
 
@@ -126,16 +130,26 @@ def check_tests(database: Warehouse, model: Model, prompt: Prompt, key: Mapping[
     kinds = {**key, **{column.name: column.type.sql for column in prompt.output.columns}}
     row = ", ".join(f"CAST(NULL AS {kind}) AS {quote_name(name)}" for name, kind in kinds.items())
     table = f"(SELECT {row}) AS {quote_name(model.name)}"
+    for test in model.bound_tests:
+        _bind_test(database, test, test.render_binding(model.name, f"SELECT {row}"))
     for test in prompt.tests:
-        probe = test.render_probe(table)
-        if not probe:
-            continue
-        try:
-            database.describe(probe)
-        except DatabaseError as problem:
-            if problem.unbound:
-                message = f"{prompt.source}: the test '{test.written}': {problem.message}"
-                raise ModelError(message, hint=problem.hint) from problem
+        _bind_test(database, test, test.render_probe(table))
+
+
+def _bind_test(database: Warehouse, test: DataTest, query: str) -> None:
+    """Raises ModelError if DuckDB cannot bind the query of a test, unless a table is missing."""
+    if not query:
+        return
+    try:
+        database.execute(f"DESCRIBE {query}")
+    except DatabaseError as problem:
+        if not problem.unbound:
+            return
+        # `render_binding` promises that a file starts on the second line.
+        at = find_problem_line(problem) if test.is_file else None
+        where = f"{test.source}:{at[0] - 1}" if at else test.source
+        said = "" if test.is_file else f"the test '{test.written}': "
+        raise ModelError(f"{where}: {said}{problem.message}", hint=problem.hint) from problem
 
 
 def _find_columns(parsed: exp.Expr) -> Iterator[str]:

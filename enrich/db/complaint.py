@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from enrich.db.alias import list_logs
-from enrich.errors import Damaged, DatabaseError
+from enrich.errors import Damaged, DatabaseError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from enrich.errors import EnrichError
@@ -40,6 +41,18 @@ REMAKE_WAREHOUSE = (
     "move the warehouse away, and `enrich run` rebuilds its tables from the ledger without "
     "asking or paying again"
 )
+MISSING_TABLE = re.compile(r"Table with name \"?([^\"\n]+?)\"? does not exist")
+SYSTEM_NAME = re.compile(r'Did you mean "(?:pg_|duckdb_|sqlite_|pragma_|information_schema)[^\n]*')
+"""A suggestion that is no table of the user's."""
+EMPTY_STAR = re.compile(r"resulted in an empty set of columns")
+# The names of the columns, and the one that was looked for.
+NEAREST_COLUMN = re.compile(r"list_value\((.*?)\), \(lambda .* = lower\('((?:[^']|'')*)'\)")
+QUOTED_TEXT = re.compile(r"'((?:[^']|'')*)'")
+UNEQUAL_VECTORS = re.compile(
+    r"list_\w+: list dimensions must be equal, got left length '(\d+)' and right length '(\d+)'"
+)
+MANY_TABLES = 12
+"""The number of tables from which on a hint does not list them all."""
 TRY_SQL = "enrich sql runs any query on the same warehouse: try it there"
 
 
@@ -59,9 +72,17 @@ def is_interrupted(problem: Exception) -> bool:
     return said or isinstance(problem, duckdb.InterruptException)
 
 
-def translate_problem(problem: Exception) -> DatabaseError | Damaged:
+def find_missing_table(problem: DatabaseError) -> str:
+    """Returns the name of the table that DuckDB has not found, "" if that is not its complaint."""
+    match = MISSING_TABLE.search(str(problem.__cause__))
+    return match[1] if match else ""
+
+
+def translate_problem(
+    problem: Exception, list_tables: Callable[[], Sequence[str]] = tuple
+) -> DatabaseError | Damaged:
     """Returns an error of DuckDB as one sentence and a hint; the caller raises it from the
-    original."""
+    original. `list_tables` is called for the user's tables if one is not found."""
     import duckdb
 
     text = str(problem)
@@ -83,11 +104,46 @@ def translate_problem(problem: Exception) -> DatabaseError | Damaged:
     if "external extensions is disabled" in text:
         hint = "install it once (INSTALL name), and set external_access: true in project.yml"
         return DatabaseError("DuckDB extensions are not loaded", hint=hint)
-    sentence = ERROR_KIND.sub("", POSITION_SHOWN.sub("", text).strip()).split("\n")
-    hint = " ".join(line.strip() for line in sentence[1:] if line.strip())
-    found = DatabaseError(sentence[0], hint=hint or TRY_SQL)
+    if said := _explain_vectors(text):
+        found = DatabaseError(said[0], hint=said[1])
+    else:
+        shown = SYSTEM_NAME.sub("", POSITION_SHOWN.sub("", text).strip())
+        sentence = ERROR_KIND.sub("", shown).split("\n")
+        hint = " ".join(line.strip() for line in sentence[1:] if line.strip())
+        missing = MISSING_TABLE.search(text) if not hint else None
+        hint = _offer_table(missing[1], list_tables()) if missing else hint
+        found = DatabaseError(sentence[0], hint=hint or TRY_SQL)
     found.unbound = isinstance(problem, duckdb.BinderException)
     return found
+
+
+def _offer_table(name: str, tables: Sequence[str]) -> str:
+    """Returns a hint that offers the nearest table; "" if there are none."""
+    hint = nearest(name, tables)
+    if hint.startswith("known") and len(tables) > MANY_TABLES:
+        return 'enrich sql "SHOW ALL TABLES" lists the tables'
+    return hint
+
+
+def _explain_vectors(text: str) -> tuple[str, str] | None:
+    """Returns what is wrong with a call of enrich's macros for vectors, and a hint; None if the
+    message is about something else."""
+    if unequal := UNEQUAL_VECTORS.search(text):
+        what = f"the vectors have different lengths: {unequal[1]} and {unequal[2]}"
+        return what, "compare vectors of the same model, which all have one length"
+    if EMPTY_STAR.search(text):
+        named = NEAREST_COLUMN.search(text)
+        if named is None:
+            return "the table has no such column", "DESCRIBE the table to see its columns"
+        columns = [column.replace("''", "'") for column in QUOTED_TEXT.findall(named[1])]
+        word = named[2].replace("''", "'")
+        return f"the table has no column '{word}'", nearest(word, columns)
+    if "LIMIT/OFFSET cannot be negative" in text:
+        return (
+            "a number of rows cannot be negative",
+            "use 0 or more, for the k of nearest() as well",
+        )
+    return None
 
 
 def name_damaged(files: Mapping[str, Path], names: Sequence[str]) -> Damaged:
@@ -135,7 +191,11 @@ def explain_unopened(path: Path, name: str, problem: EnrichError, text: str) -> 
     if path.is_dir():
         hint = f"set `{name}:` in project.yml to a file" if own else "name a file"
         return DatabaseError(f"{path} is a folder, not a database", hint=hint)
-    if not os.access(path, os.R_OK):
+    if lacks_folder(path):
+        return miss_folder(path)
+    # A file that does not exist yet cannot be read either.
+    hidden = os.access(path, os.F_OK) or not os.access(path.parent, os.X_OK)
+    if hidden and not os.access(path, os.R_OK):
         hint = "check its permissions: you must be able to read and write it"
         return DatabaseError(f"you may not read {path}", hint=hint)
     if "version" in text.lower():
@@ -146,6 +206,20 @@ def explain_unopened(path: Path, name: str, problem: EnrichError, text: str) -> 
         return DatabaseError(f"{path} was written by a newer DuckDB", hint=hint)
     hint = "check that its folder exists and that you may write to it"
     return DatabaseError(f"{path} cannot be opened: {problem.message}", hint=hint)
+
+
+def lacks_folder(path: Path) -> bool:
+    """Whether the folder of a file does not exist, as far as that can be seen."""
+    try:
+        return not path.parent.is_dir()
+    except OSError:  # a folder above it cannot be entered
+        return False
+
+
+def miss_folder(path: Path) -> DatabaseError:
+    """Returns the error that there is no folder for a database."""
+    hint = f"mkdir -p {shlex.quote(str(path.parent))}"
+    return DatabaseError(f"the folder of {path} does not exist", hint=hint)
 
 
 def locate_damage(problem: Damaged, files: dict[str, Path]) -> Damaged:

@@ -63,11 +63,25 @@ class Database:
         except (duckdb.Error, OverflowError, RuntimeError, ValueError) as problem:
             if is_interrupted(problem):
                 raise KeyboardInterrupt from problem
-            raise translate_problem(problem) from problem
+            raise translate_problem(problem, self._list_tables) from problem
         if self.verbose:
             seconds = time.perf_counter() - start
             sys.stderr.write(f"sql {seconds:7.3f} s {len(rows):>6} rows  {_label_statement(sql)}\n")
         return rows
+
+    def _list_tables(self) -> list[str]:
+        """Returns the names of the warehouse's tables and views, for a hint; none if they cannot be
+        read."""
+        import duckdb
+
+        # On a cursor of its own, because an error ends the transaction of this one.
+        query = """SELECT table_name FROM information_schema.tables
+            WHERE table_catalog = 'warehouse' AND table_schema = 'main'"""
+        try:
+            with closing(self.connection.cursor()) as beside:
+                return [str(name) for (name,) in beside.execute(query).fetchall()]
+        except (duckdb.Error, RuntimeError):
+            return []
 
     def _fetch_rows(self, sql: str, bound: Mapping[str, Any]) -> list[Row]:
         cursor = self.connection.execute(sql, bound or None)

@@ -237,6 +237,8 @@ class DatabaseFiles:
             # A query must not download code by naming a function or an ending.
             "autoinstall_known_extensions": "false",
             "memory_limit": self.memory_limit or DEFAULT_MEMORY,
+            # Otherwise a table that does not exist could be a variable of enrich's own code.
+            "python_enable_replacements": False,
         }
         if "," not in str(self.root):  # a comma would begin another folder of this list
             settings["file_search_path"] = escape(str(self.root))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.db.files import LEDGER_ROW_GROUP
 from enrich.db.quote import quote_name
-from enrich.errors import Damaged, DatabaseError
+from enrich.errors import Damaged, DatabaseError, count_nouns
 from enrich.ledger.tables import check_ledger_exists, list_tables, quote_ledger_table
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _check_table(database: Ledger, table: str, columns: Mapping[str, str]) -> Pa
         rows, unread = read_in_pieces(
             database, table, lambda part, _: int(database.fetch_one(query + part)[0])
         )
-        fault = f"up to {unread:,} of its rows cannot be read"
+        fault = f"up to {count_nouns(unread, 'row')} of it cannot be read"
         return Part(table=table, rows=rows + unread, unread=unread, faults=(fault,))
     for (column,) in database.call("ledger_keys", table=table):
         name = quote_name(column)

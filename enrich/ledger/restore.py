@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from enrich.db.alias import list_logs
 from enrich.db.disk import sync_to_disk
 from enrich.db.quote import quote_name
-from enrich.errors import Damaged, DiskError, ProjectError
+from enrich.errors import Damaged, DiskError, ProjectError, count_nouns
 from enrich.ledger.export import (
     EXPORT_AGAIN_HINT,
     INPUTS_PREFIX,
@@ -132,7 +132,9 @@ def _fill_tables(database: Ledger, folder: Path, tables: Mapping[str, Any]) -> N
             )
         (rows,) = database.fetch_one(f"SELECT count(*) FROM {quote_ledger_table(name)}")
         if rows != said["rows"]:
-            message = f"{folder} is damaged: {name} has {rows:,} rows, not {said['rows']:,}"
+            message = (
+                f"{folder} is damaged: {name} has {count_nouns(rows, 'row')}, not {said['rows']:,}"
+            )
             raise DiskError(message, hint=EXPORT_AGAIN_HINT)
 
 

@@ -43,6 +43,9 @@ class Budget:
                 or not isinstance(amount, (int, float))
                 or not 0 <= amount < inf
             ):
-                hint = f"{name}: 5.00"
-                raise settings.make_error("budget", f"'{name}' must be an amount in USD", hint=hint)
+                alone = not isinstance(value, dict)
+                what = "must be an amount in USD"
+                hint = "budget: 5.00" if alone else f"budget: {{{name}: 5.00}}"
+                what = what if alone else f"{what} for '{name}'"
+                raise settings.make_error("budget", what, hint=hint)
         return cls(**{str(name): float(amount) for name, amount in amounts.items()})

@@ -13,10 +13,12 @@ from enrich.errors import DiskError, ProjectError, nearest
 from enrich.manifest.backup import Backup
 from enrich.manifest.budget import PROJECT_BUDGETS, Budget
 from enrich.manifest.kept_files import FileRule
+from enrich.manifest.params import read_request_params
 from enrich.manifest.publication import Publication
 from enrich.manifest.reviews import REVIEWS_FOLDER
 from enrich.manifest.settings import YamlSettings
 from enrich.manifest.sources import read_attached, read_sources
+from enrich.manifest.texts import read_text
 from enrich.manifest.variables import read_variables
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 WORK_FOLDER = ".enrich"
 """The folder of working files: request files, result files, logs and what does not fit memory."""
 PROJECT_FILE = "project.yml"
-READABLE_HINT = "it must be a UTF-8 text file that you have permission to read"
 # DuckDB itself wants `v1.2.0`; YAML reads an unquoted 1.2 as a number.
 STORAGE_VERSION = re.compile(r"v?(\d+)\.(\d+)(\.\d+)?")
 PROJECT_KEYS = (
@@ -117,12 +118,12 @@ class Config:
         root = root.absolute()
         path = root / PROJECT_FILE
         try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError as problem:
+            text = read_text(path, source=str(path))
+        except DiskError as problem:
+            if not isinstance(problem.__cause__, FileNotFoundError):
+                raise
             hint = "go to a project's folder, name one with --project, or create one: enrich init"
             raise ProjectError(f"there is no {PROJECT_FILE} in {root}", hint=hint) from problem
-        except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{path} cannot be read: {problem}", hint=READABLE_HINT) from problem
         return cls.from_settings(
             root, YamlSettings.parse(text, source=PROJECT_FILE, error=ProjectError)
         )
@@ -153,7 +154,7 @@ class Config:
             tests=tests,
             provider=_read_default_provider(settings, providers),
             providers=providers,
-            params=settings.read_parameters("params"),
+            params=read_request_params(settings),
             max_attempts=settings.read_integer("max_attempts", 3) or 3,
             retry=read_outcomes(settings, RETRIED_OUTCOMES),
             lock_timeout=settings.read_number("lock_timeout", 60.0),

@@ -60,7 +60,7 @@ class DataTest(ABC):
 
     With severity `error`, failures keep the table from being published; with `warn` they are only
     reported. An `implied` test is one that nobody wrote, and only its failures are reported.
-    `reads` are the tables that the SQL file of a test names.
+    `reads` are the other tables that a test names, in lower case.
     """
 
     compares: ClassVar[bool] = False
@@ -88,6 +88,12 @@ class DataTest(ABC):
         """What messages call the test."""
         return self.name
 
+    @property
+    def target(self) -> tuple[str, str] | None:
+        """The other table that the test looks values up in, and its column; None if there is
+        none."""
+        return None
+
     @classmethod
     def find_conditions(cls, value: object) -> Iterator[str]:
         """Yields the SQL in the value of a setting, as written; it may name variables."""
@@ -105,6 +111,12 @@ class DataTest(ABC):
     def render_probe(self, table: str) -> str:
         """Returns a query that DuckDB must be able to bind before any money is spent; "" for none.
         `table` is SQL for one row with the columns that the table will have."""
+        return ""
+
+    def render_binding(self, model: str, row: str) -> str:
+        """Returns a query of the test's other tables that DuckDB must be able to bind as well; ""
+        for none. `row` is a SELECT of one row as the table of `model` will have it. The test is the
+        first thing on the query's second line."""
         return ""
 
 

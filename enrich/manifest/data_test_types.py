@@ -155,8 +155,27 @@ class RelationshipsTest(DataTest):
                 raise item.error(what, hint=f"{word}: table.column")
             name = f"relationships_{column}"
             yield RelationshipsTest(
-                name=name, source=item.source, column=column, table=table, field=field
+                name=name,
+                source=item.source,
+                column=column,
+                table=table,
+                field=field,
+                reads=frozenset({table.lower()}),
             )
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """The table and its column."""
+        return self.table, self.field
+
+    @property
+    def written(self) -> str:
+        """The column, and where its values must occur."""
+        return f"{self.column}: {self.table}.{self.field}"
+
+    def render_binding(self, model: str, row: str) -> str:
+        """Returns a query of the column in which the values must occur."""
+        return f"SELECT\n{quote_name(self.field)} FROM {quote_table(self.table)}"
 
     def render_failures(self, table: CandidateTable) -> str:
         """Returns a SELECT of the rows whose value the other table does not have."""
@@ -409,6 +428,10 @@ class SqlTest(DataTest):
     def render_failures(self, table: CandidateTable) -> str:
         """Returns the SELECT of the file."""
         return self.sql
+
+    def render_binding(self, model: str, row: str) -> str:
+        """Returns the SELECT of the file, in which the table of the model is one row."""
+        return f"WITH {quote_name(model)} AS ({row}) SELECT * FROM (\n{self.sql}\n)"
 
 
 class Drifts(NamedTuple):

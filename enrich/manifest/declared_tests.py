@@ -92,6 +92,10 @@ def _find_free_name(name: str, taken: set[str]) -> str:
 
 def _parse_item(item: DeclaredItem, given: object) -> Iterator[DataTest]:
     """Yields the tests that one item of the list stands for. Raises ModelError."""
+    if isinstance(given, str) and given in _list_types() and given not in item.columns:
+        form = (_list_types()[given].parse.__doc__ or "").partition(", a test")[0].rstrip(".")
+        hint = f"write {form}" if form else f"as in:\n{TESTS_EXAMPLE}"
+        raise item.error(f"needs more than '{given}'", hint=hint)
     if isinstance(given, str):
         given = {"check": given}
     if not isinstance(given, dict):

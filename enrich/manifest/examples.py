@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 # Characters that a terminal obeys or an editor may change, such as a carriage return.
 CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 UNSAFE_TEXT = re.compile(
-    rf"[{CONTROLS}]|\{{{{2,}}|!(?=\[)|^(?:system|user|assistant)(?=:[ \t]*$)", re.MULTILINE
+    rf"[{CONTROLS}]|\{{{{2,}}|\{{(?=[%#])|!(?=\[)"
+    r"|^[ \t]*(?:system|user|assistant)(?=[ \t]*:[ \t]*$)",
+    re.MULTILINE | re.IGNORECASE,
 )
-"""What would not be read as text: see `prompt.ROLE_LINE` and `template.IMAGE_MARKUP`."""
-UNSAFE_JSON = re.compile(rf"[{CONTROLS}]|\{{(?=\{{)|(?<=!)\[")
+"""What would not be read as text: see `misread` and `template.IMAGE_MARKUP`."""
+UNSAFE_JSON = re.compile(rf"[{CONTROLS}]|\{{(?=[{{%#])|(?<=!)\[")
 """What has to be escaped in JSON, where it can only be inside a string."""
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from enrich.errors import DiskError, ProjectError
+from enrich.errors import ProjectError
 from enrich.manifest import declared_tests, model, seed_file, strays, variables
-from enrich.manifest.config import READABLE_HINT
 from enrich.manifest.graph import Graph
 from enrich.manifest.located import locate_paths
-from enrich.manifest.sources import TABLE_NAME
+from enrich.manifest.sources import NAME_RULE, TABLE_NAME, explain_name
+from enrich.manifest.texts import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,13 +60,13 @@ def load_tests(config: Config, values: Mapping[str, Any]) -> tuple[DataTest, ...
     found: dict[str, DataTest] = {}
     for path in sorted(path for each in config.tests for path in each.rglob("*.sql")):
         source = model.show_path(path, config.root)
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE_HINT) from problem
-        if not TABLE_NAME.fullmatch(path.stem) or path.stem in found:
-            hint = "each test needs its own name of letters, digits and _"
-            raise ProjectError(f"{source}: '{path.stem}' cannot name a test", hint=hint)
+        text = read_text(path, source=source)
+        if path.stem in found:
+            what = f"{source}: {found[path.stem].source} is a test of the same name"
+            raise ProjectError(what, hint="rename one of them")
+        if not TABLE_NAME.fullmatch(path.stem):
+            what = f"'{path.stem}' cannot name a test, because it {explain_name(path.stem)}"
+            raise ProjectError(f"{source}: {what}", hint=f"rename the file: {NAME_RULE}")
         said = model.read_header(text, TEST_SETTINGS, source=source)
         select = model.parse_select(variables.fill_variables(text, values, source=source), source)
         severity = said.get("severity", "error")

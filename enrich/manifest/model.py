@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from enrich.errors import DiskError, EnrichError, ModelError, ProjectError, nearest
 from enrich.manifest import guard, tree, variables
-from enrich.manifest.config import READABLE_HINT
 from enrich.manifest.located import locate_paths
 from enrich.manifest.prompt import Prompt
 from enrich.manifest.publication import Publication
-from enrich.manifest.sources import TABLE_NAME
+from enrich.manifest.sources import NAME_RULE, TABLE_NAME, explain_name
+from enrich.manifest.texts import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Any
+
+    from enrich.manifest.data_test import DataTest
 
 SQL_ENDING = ".sql"
 PROMPT_ENDING = ".prompt.md"
@@ -45,7 +47,8 @@ class Model:
     `description` are the user's; `key` is what identifies a row of a plain model, as far as it says
     so. `publication` says where its table is copied to, and `unpublished` that it is not, whatever
     project.yml says. `calls` are the functions that the SELECT calls. `unstable` lists
-    what may return other rows or other texts in each run.
+    what may return other rows or other texts in each run. `bound_tests` are tests of the table that
+    read no other model, so that DuckDB can bind them before anything is asked.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Model:
     unpublished: bool = False
     calls: frozenset[str] = frozenset()
     unstable: tuple[str, ...] = ()
+    bound_tests: tuple[DataTest, ...] = ()
 
     @property
     def asks(self) -> bool:
@@ -82,11 +86,7 @@ class Model:
         source = show_path(path, root)
         name = path.name.removesuffix(SQL_ENDING)
         _check_name(name, source)
-        try:
-            # Editors on Windows may put a byte order mark first, which DuckDB cannot parse.
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE_HINT) from problem
+        text = read_text(path, source=source)
         beside = path.with_name(name + PROMPT_ENDING)
         prompt = None
         if beside.exists():
@@ -135,8 +135,9 @@ def _find_labels(prompt: Prompt | None) -> frozenset[str]:
 def _check_name(name: str, source: str) -> None:
     """Raises ModelError for what cannot be the name of a model."""
     if not TABLE_NAME.fullmatch(name):
-        hint = "a model's name is also the name of its table: use letters, digits and _"
-        raise ModelError(f"{source}: '{name}' cannot name a model", hint=hint)
+        hint = f"a model's name is also the name of its table: {NAME_RULE}"
+        what = f"'{name}' cannot name a model, because it {explain_name(name)}"
+        raise ModelError(f"{source}: {what}", hint=hint)
     if name.lower() in RESERVED_TABLES:
         hint = f"enrich.{name.lower()} is one of enrich's own tables: rename the file"
         raise ModelError(f"{source}: no model can be called '{name}'", hint=hint)

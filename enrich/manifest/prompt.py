@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import re
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from enrich.errors import DiskError, ModelError
+from enrich.errors import ModelError
 from enrich.manifest import declared_tests, template, variables
 from enrich.manifest.budget import PROMPT_BUDGETS, Budget
-from enrich.manifest.config import READABLE_HINT, RETRIED_OUTCOMES, read_outcomes
+from enrich.manifest.config import RETRIED_OUTCOMES, read_outcomes
+from enrich.manifest.misread import ROLE_LINE, check_body
 from enrich.manifest.output import Output
+from enrich.manifest.params import read_request_params
 from enrich.manifest.publication import Publication
 from enrich.manifest.reuse import Dedupe, Triage
 from enrich.manifest.settings import YamlSettings
 from enrich.manifest.template import Expression, Image, TemplatePart, Text
+from enrich.manifest.texts import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +34,6 @@ Endpoint = Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings"]
 EMBEDDINGS: Endpoint = "/v1/embeddings"
 
 ROLES: tuple[Role, ...] = get_args(Role)
-ROLE_LINE = re.compile(r"^(system|user|assistant):[ \t]*$", re.MULTILINE)
 PROMPT_KEYS = (
     "key",
     "output",
@@ -55,7 +57,6 @@ PROMPT_KEYS = (
 )
 MOST_PACKED = 100
 """The most rows that share a request: llms lose count of more."""
-RESERVED_PARAMS = ("model", "messages", "input", "response_format", "text", "stream")
 PROMPT_EXAMPLE = "---\nkey: id\noutput: |\n  summary VARCHAR NOT NULL\n---\nuser:\n{{ text }}"
 
 
@@ -167,12 +168,14 @@ class Prompt:
     def from_path(cls, path: Path, *, source: str, values: Mapping[str, Any]) -> Prompt:
         """Reads a .prompt.md file. `source` is its name in messages, and `values` are the values of
         variables. Raises DiskError or ModelError."""
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise DiskError(f"{source} cannot be read: {problem}", hint=READABLE_HINT) from problem
+        text = read_text(path, source=source)
         # With either line end, so that a prompt asks the same after a checkout on Windows.
-        return cls.parse(text.replace("\r\n", "\n"), source=source, values=values)
+        text = text.replace("\r\n", "\n")
+        # Of the file alone: an earlier version in the ledger has asked what it asked.
+        settings, body, line = _split_file(text, source)
+        embeds = settings.values.get("endpoint") == EMBEDDINGS
+        check_body(body, source=source, line=line, embeds=embeds)
+        return cls.parse(text, source=source, values=values)
 
     @classmethod
     def parse(cls, text: str, *, source: str, values: Mapping[str, Any]) -> Prompt:
@@ -184,7 +187,7 @@ class Prompt:
                 raise ModelError(f"{source}: '{word}' is not set", hint=f"as in:\n{PROMPT_EXAMPLE}")
         form = settings.read_choice("response_format", get_args(WrittenFormat), "json_schema")
         endpoint = settings.read_choice("endpoint", get_args(Endpoint), "/v1/chat/completions")
-        params = _read_params(settings)
+        params = read_request_params(settings)
         written = tuple(_parse_messages(body, source=source, line=first))
         messages = tuple(message.fill(values, source=source) for message in written)
         key = settings.read_words("key")
@@ -323,8 +326,13 @@ def _read_sample(settings: YamlSettings) -> int | None:
         return None if value == "all" else 0
     sample = value.get("sample") if isinstance(value, dict) and len(value) == 1 else None
     if not isinstance(sample, int) or isinstance(sample, bool) or sample < 1:
+        if isinstance(value, dict) and [*value] == ["sample"]:
+            hint = "on_change: {sample: 50}, or `on_change: new` to ask no such row again"
+            what = f"must ask 1 row or more again, not {sample}"
+            raise settings.make_error("on_change", what, hint=hint)
         hint = "one of: all, new, {sample: 50}"
-        raise settings.make_error("on_change", f"cannot be '{value}'", hint=hint)
+        said = json.dumps(value, default=str) if isinstance(value, (dict, list)) else f"'{value}'"
+        raise settings.make_error("on_change", f"cannot be {said}", hint=hint)
     return sample
 
 
@@ -335,16 +343,6 @@ def _read_pack(settings: YamlSettings) -> int:
         hint = f"pack: 20, at most {MOST_PACKED}"
         raise settings.make_error("pack", f"cannot be {pack}", hint=hint)
     return pack if pack and pack > 1 else 0
-
-
-def _read_params(settings: YamlSettings) -> dict[str, Any]:
-    """Returns the parameters of requests under `params:`. Raises ModelError."""
-    params = settings.read_parameters("params")
-    for name in params:
-        if name in RESERVED_PARAMS:
-            hint = "enrich writes it; remove it"
-            raise settings.make_error("params", f"cannot contain '{name}'", hint=hint)
-    return params
 
 
 def _pick_variables(
@@ -386,7 +384,12 @@ def _split_file(text: str, source: str) -> tuple[YamlSettings, str, int]:
     """Returns the front matter, the text after it, and the line that this text starts on."""
     lines = text.split("\n")
     fences = [number for number, line in enumerate(lines) if line.rstrip() == "---"][:2]
-    if len(fences) < 2 or any(line.strip() for line in lines[: fences[0]]):
+    starts = bool(fences) and not any(line.strip() for line in lines[: fences[0]])
+    if starts and len(fences) < 2:
+        hint = "write a line `---` between the settings and the text"
+        what = "the settings that start here are never closed"
+        raise ModelError(f"{source}:{fences[0] + 1}: {what}", hint=hint)
+    if not starts:
         hint = f"as in:\n{PROMPT_EXAMPLE}"
         raise ModelError(f"{source}: a prompt must start with its settings", hint=hint)
     front = "\n".join(lines[fences[0] + 1 : fences[1]])

@@ -101,4 +101,8 @@ def _read_share(
     value = known.get(key)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= 1:
         return float(value)
-    raise settings.make_error(word, f"cannot be {value}", hint=f"{key}: from {least} to 1")
+    # `dedupe: 0.97` is short for `dedupe: {at: 0.97}`, so the hint names what was written.
+    named = key if isinstance(settings.values.get(word), dict) else word
+    raise settings.make_error(
+        word, f"cannot be {value}", hint=f"{named}: a number from {least} to 1"
+    )

@@ -24,6 +24,8 @@ def create_project(folder: str, *, recipe: str = "") -> tuple[str, ...]:
     the files exists already, and DiskError.
     """
     root = Path(folder)
+    if root.exists() and not root.is_dir():
+        raise ProjectError(f"{root} is a file, not a folder", hint="name a folder, new or empty")
     texts = _read_texts(recipe)
     # Checked before the first file is written, so that a refusal leaves no part of a project.
     for name in texts:

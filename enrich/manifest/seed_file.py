@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from enrich.errors import EnrichError, InputError, nearest
 from enrich.manifest.config import PROJECT_FILE
-from enrich.manifest.sources import TABLE_NAME
+from enrich.manifest.sources import TABLE_NAME, explain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,7 +103,8 @@ def find_seed_files(config: Config) -> SeedFiles:
             continue
         name = path.name[: -len(ending)]
         if not TABLE_NAME.fullmatch(name):
-            unread.append(f"{source} is not loaded: '{name}' cannot name a table; rename the file")
+            why = f"'{name}' cannot name a table, because it {explain_name(name)}"
+            unread.append(f"{source} is not loaded: {why}; rename the file")
             continue
         other = next((known for known in files if known.lower() == name.lower()), "")
         if other or name in problems:

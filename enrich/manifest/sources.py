@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from enrich.manifest.settings import YamlSettings
 
 TABLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+NAME_RULE = "use a letter from a to z first, then such letters, digits and _"
 """What models, seeds, SQL tests, sources and attached databases may be called."""
 ATTACH_KEYS = ("path", "type", "data_path")
 RESERVED_SCHEMAS = (
@@ -180,6 +181,20 @@ def _cut_wildcards(root: Path, path: str) -> Path:
     # The `_` makes `.parent` right in both cases: for `data/*.csv` and for `data/a*.csv`.
     wild = WILDCARD.search(path)
     return root / path if wild is None else (root / (path[: wild.start()] + "_")).parent
+
+
+def explain_name(name: str) -> str:
+    """Returns what keeps a name from being that of a table, in words.
+
+    >>> explain_name("1m"), explain_name("modèle"), explain_name("a-b")
+    ('starts with a digit', "contains 'è'", "contains '-'")
+    """
+    if name[:1].isdigit():
+        return "starts with a digit"
+    if name.startswith("_"):
+        return "starts with '_'"
+    odd = re.search(r"[^A-Za-z0-9_]", name)
+    return f"contains '{odd[0]}'" if odd else "is empty"
 
 
 def _check_name(settings: YamlSettings, key: str, name: str) -> None:

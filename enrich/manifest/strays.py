@@ -7,7 +7,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from enrich.errors import ModelError
+from enrich.errors import ModelError, count_nouns
 from enrich.manifest.model import PROMPT_ENDING, SQL_ENDING, show_path
 
 if TYPE_CHECKING:
@@ -99,5 +99,9 @@ def _shorten(sentences: list[str]) -> tuple[str, ...]:
     rest = len(sentences) - MOST_SENTENCES
     return (
         *sentences[:MOST_SENTENCES],
-        *((f"and {rest} more files are not read",) if rest > 0 else ()),
+        *(
+            (f"and {count_nouns(rest, 'more file')} {'is' if rest == 1 else 'are'} not read",)
+            if rest > 0
+            else ()
+        ),
     )

@@ -120,6 +120,22 @@ def _split_pieces(text: str, *, source: str, line: int) -> Iterator[str | Expres
         yield text[position:]
 
 
+def mask_expressions(text: str) -> str:
+    """Returns a text of the same length and lines, without what is in its `{{ }}`.
+
+    >>> mask_expressions("a {{ b }} c")
+    'a \\x00\\x00\\x00\\x00\\x00\\x00\\x00 c'
+    """
+    shown, position = [], 0
+    while (opening := text.find("{{", position)) >= 0:
+        end = _find_closing(text, opening + 2) + 2
+        if end < 2:  # `parse_template` reports that it is never closed
+            break
+        shown += [text[position:opening], re.sub(r"[^\n]", "\0", text[opening:end])]
+        position = end
+    return "".join((*shown, text[position:]))
+
+
 def _find_closing(text: str, position: int) -> int:
     """Returns the position of the `}}` that closes an expression, -1 if there is none. Braces in
     quotes or of a struct do not count."""

@@ -109,6 +109,10 @@ def compare_answers(
 
     Raises what `preview_rows` raises, and InputError if nothing has been published.
     """
+    if alone and model.own_prompt == model.own_prompt.ask_alone():
+        what = f"{model.own_prompt.source}: each row is asked by itself already"
+        hint = "--alone is for prompts with `pack`, `dedupe` or `triage`; leave it out"
+        raise InputError(what, hint=hint)
     copied = alone and not llm and model.own_prompt.copies
     if copied:
         _check_copied(files, model)

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from enrich.errors import EnrichError, Locked
+from enrich.db.complaint import lacks_folder, miss_folder
+from enrich.errors import EnrichError, Locked, count_nouns
 from enrich.ledger import export
 from enrich.ledger.batch import list_unread
 from enrich.ledger.compaction import measure_used
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from enrich.manifest.graph import Graph
     from enrich.manifest.model import Model
     from enrich.manifest.prompt import Prompt
     from enrich.pipeline.flow import Flow
@@ -81,8 +83,12 @@ def find_findings(flow: Flow, *, provider: str | None, ask: bool = False) -> Ite
         yield _report_failure("models", problem)
         return
     tests = len(flow.workspace.sql_tests)
-    many = f"{_count_nouns(len(graph.models), 'model')}, {_count_nouns(tests, 'SQL test')}"
-    yield Finding(what="models", verdict="ok", detail=many)
+    many = f"{count_nouns(len(graph.models), 'model')}, {count_nouns(tests, 'SQL test')}"
+    circle = _find_circle(graph)
+    if circle is None:
+        yield Finding(what="models", verdict="ok", detail=many)
+    else:
+        yield _report_failure("models", circle)
     asked = [model for model in graph.models.values() if model.asks]
     by_provider: dict[str, list[Model]] = {}
     for model in asked:
@@ -96,8 +102,17 @@ def find_findings(flow: Flow, *, provider: str | None, ask: bool = False) -> Ite
         if ask and name not in unusable:
             yield from ask_trials(flow, flow.workspace.open_provider(name), models)
     yield from _check_places(flow)
-    if not locked:
+    if not locked and circle is None:
         yield from _check_models(flow, provider, unusable)
+
+
+def _find_circle(graph: Graph) -> EnrichError | None:
+    """Returns the error that models read each other in a circle; None if they do not."""
+    try:
+        _ = graph.order
+    except EnrichError as problem:
+        return problem
+    return None
 
 
 def _check_places(flow: Flow) -> Iterator[Finding]:
@@ -125,16 +140,14 @@ def _check_disk(folder: Path) -> Finding:
     return Finding(what="disk", verdict="ok", detail=room)
 
 
-def _count_nouns(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
 def _report_failure(what: str, problem: EnrichError) -> Finding:
     return Finding(what=what, verdict="fail", detail=problem.message, hint=problem.hint)
 
 
 def _check_database(flow: Flow, name: str, path: Path) -> Finding:
     """Check that a database can be opened now, or does not exist yet."""
+    if lacks_folder(path):
+        return _report_failure(name, miss_folder(path))
     if not path.exists():
         return Finding(
             what=name,
@@ -167,10 +180,13 @@ def _check_batches(flow: Flow) -> Iterator[Finding]:
     with flow.files.open_ledger() as database:
         left, queue = list_unread(database), list_waiting(database)
     held = [batch for batch in left if batch.held]
-    going = f"{len(left) - len(held)} batches under way, {len(queue)} models waiting"
+    going = (
+        f"{count_nouns(len(left) - len(held), 'batch')} under way, "
+        f"{count_nouns(len(queue), 'model')} waiting"
+    )
     if held:
         hint = "raise the budget and run again, or: enrich cancel"
-        detail = f"{going}, {len(held)} batches held by {held[0].held}"
+        detail = f"{going}, {count_nouns(len(held), 'batch')} held by {held[0].held}"
         yield Finding(what="batches", verdict="warn", detail=detail, hint=hint)
     else:
         yield Finding(what="batches", verdict="ok", detail=going)
@@ -200,10 +216,8 @@ def _format_age(passed: timedelta) -> str:
     # Only two units up: "90 minutes" says more than "1 hour", and "40 hours" more than "1 day".
     minutes = int(passed.total_seconds() // 60)
     if minutes < 120:
-        return _count_nouns(minutes, "minute")
-    return (
-        _count_nouns(minutes // 60, "hour") if minutes < 2880 else _count_nouns(passed.days, "day")
-    )
+        return count_nouns(minutes, "minute")
+    return count_nouns(minutes // 60, "hour") if minutes < 2880 else count_nouns(passed.days, "day")
 
 
 def _check_one_provider(flow: Flow, name: str, models: list[Model]) -> Iterator[Finding]:

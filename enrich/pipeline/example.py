@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from enrich.compiler.body import render_pieces
 from enrich.compiler.compilation import compile_model
 from enrich.compiler.reviews import render_example_rows
-from enrich.errors import InputError, ModelError
+from enrich.errors import InputError, ModelError, count_nouns
 from enrich.manifest.examples import Example, escape_json, escape_text, write_sections
 from enrich.manifest.reviews import find_review_file, list_standing, read_verdicts
 from enrich.manifest.template import Text
@@ -60,12 +60,15 @@ def write_examples(flow: Flow, name: str, limit: int) -> str:
         hint = f"{source} must hold right or corrected rows that the model still selects"
         raise InputError(what, hint=hint)
     if len(found) < limit:
-        flow.listener.say(f"there are no more than {len(found):,} reviewed rows")
+        flow.listener.say(f"there is no more than {count_nouns(len(found), 'reviewed row')}")
     return write_sections(_write_example(prompt, row) for row in found)
 
 
 def _render_question(prompt: Prompt) -> str:
     """Returns SQL for what the last user message says about a row. Raises ModelError."""
+    if prompt.embeds:
+        hint = "examples show an llm how to answer in words; a vector is made of the text alone"
+        raise ModelError(f"{prompt.source}: an embedding has no examples", hint=hint)
     if prompt.images:
         what = f"{prompt.source}: it shows pictures, which cannot be pasted into a prompt"
         raise ModelError(what, hint="write examples by hand, with images that have a fixed address")

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.errors import ModelError
+from enrich.manifest.params import find_slip
 from enrich.manifest.place import find_place
 from enrich.providers.capabilities import list_objections
-from enrich.providers.needs import RequestNeeds
+from enrich.providers.needs import Objection, RequestNeeds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
     from enrich.manifest.prompt import Prompt
     from enrich.providers import Provider
-    from enrich.providers.needs import Objection
 
 
 def check_fitness(config: Config, provider: Provider, model: Model) -> None:
@@ -55,7 +57,15 @@ def _list_objections(config: Config, provider: Provider, prompt: Prompt) -> list
     )
     # Most of them are about the server, whichever llm is asked.
     found = (each for need in needs for each in list_objections(provider, need))
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys((*found, *_list_slips(prompt.merge_params(config.params)))))
+
+
+def _list_slips(params: Iterable[str]) -> Iterator[Objection]:
+    """Yields the parameters whose names are probably misspelled."""
+    for name in params:
+        if meant := find_slip(name):
+            what, hint = f"no server is known to have '{name}'", f"did you mean '{meant}'?"
+            yield Objection(setting=name, what=what, hint=hint)
 
 
 def _locate(config: Config, provider: Provider, prompt: Prompt, objection: Objection) -> str:

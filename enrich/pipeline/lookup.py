@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import history, input_rows, tables
+from enrich.db.complaint import TRY_SQL, find_missing_table, find_problem_line
 from enrich.db.database import read_statement
 from enrich.db.quote import quote_readably
-from enrich.errors import EnrichError, InputError, ProjectError
+from enrich.errors import DatabaseError, EnrichError, InputError, ProjectError, count_nouns, nearest
 from enrich.ledger import costs
 from enrich.ledger.state import list_states
 from enrich.manifest import variables
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
 def fetch_rows(database: Database, query: str, **values: Any) -> Rows:  # noqa: ANN401  # SQL values
     """Returns the rows of a query with the names of its columns."""
     rows = database.execute(query, **values)
-    columns = tuple(column[0] for column in database.connection.description or ())
-    return Rows(columns=columns, rows=tuple(rows))
+    described = database.connection.description or ()
+    columns, types = (tuple(str(column[n]) for column in described) for n in (0, 1))
+    return Rows(columns=columns, rows=tuple(rows), types=types)
 
 
 def run_query(workspace: Workspace, query: str) -> Rows:
@@ -51,7 +54,39 @@ def run_query(workspace: Workspace, query: str) -> Rows:
     # A project that cannot be written is worked on in copies, where a change would be lost.
     access: Access = "read" if files.copies else "write"
     with free.open_both(warehouse=access, ledger="read", attached=True) as database:
-        return fetch_rows(database, query)
+        try:
+            found = fetch_rows(database, query)
+        except DatabaseError as raised:
+            problem = raised
+        else:
+            if found.columns:
+                return found
+            # Every statement returns a column.
+            raise ProjectError("the query is empty", hint='as in: enrich sql "SHOW TABLES"')
+    # The databases are closed: to know the models, they may have to be opened.
+    raise _explain_query(workspace, query, problem) from problem
+
+
+def _explain_query(workspace: Workspace, query: str, problem: DatabaseError) -> DatabaseError:
+    """Returns DuckDB's error about the user's own query, with a hint that helps with a query."""
+    if '"ledger" which is attached in read-only mode' in problem.message:
+        what = "the ledger is attached for reading only"
+        hint = "what it holds has been paid for; copy it into a table to change it"
+        return DatabaseError(what, hint=hint)
+    unset = [n for n in variables.list_variables(query) if n not in workspace.variables]
+    if unset and "Values were not provided" in problem.message:
+        hint = nearest(unset[0], workspace.variables) or "declare it in project.yml under `vars:`"
+        return DatabaseError(f"project.yml has no variable '{unset[0]}'", hint=hint)
+    missing, hint = find_missing_table(problem).lower(), problem.hint
+    with suppress(EnrichError):  # what is wrong with the models has nothing to do with the query
+        for name in workspace.graph.models if missing else ():
+            if name.lower() == missing:
+                what = f"'{name}' has not been run yet"
+                return DatabaseError(what, hint=f"enrich run {name}")
+    at = find_problem_line(problem)
+    if hint == TRY_SQL:
+        hint = f"the query goes wrong in line {at[0]}: {at[1]}" if at else ""
+    return DatabaseError(problem.message, hint=hint)
 
 
 def find_states(flow: Flow, names: list[str] | None = None) -> Listed[State]:
@@ -103,7 +138,9 @@ def find_life(flow: Flow, name: str, key: tuple[str, ...]) -> Rows:
         kinds = find_key(database, picked.name)
         if len(key) != len(kinds):
             columns = " ".join(f"--key {column.upper()}" for column in kinds)
-            message = f"the key of '{name}' has {len(kinds)} columns: {', '.join(kinds)}"
+            message = (
+                f"the key of '{name}' has {count_nouns(len(kinds), 'column')}: {', '.join(kinds)}"
+            )
             raise ProjectError(message, hint=f"enrich history {name} {columns}")
         values = {f"key_{number}": value for number, value in enumerate(key)}
         found = fetch_rows(database, history.render_life(picked.name, kinds), **values)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, ClassVar
 
+from enrich.errors import count_nouns
 from enrich.pricing.price import format_usd
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ class Plan:
         if self.estimate and self.requests and self.estimate.usd:
             cost = f", for about {format_usd(self.estimate.usd * self.rows / self.requests)}"
         # All rows, because nobody can tell in advance which of them will change.
-        each = f"each run may ask all {self.rows:,} rows again{cost}"
+        rows = "the row" if self.rows == 1 else f"all {self.rows:,} rows"
+        each = f"each run may ask {rows} again{cost}"
         notes = [note for fallback in self.fallbacks for note in fallback.notes]
         notes += [f"{word} may return something different each time: {each}" for word in unstable]
         usd = self.estimate.usd if self.estimate else None
@@ -183,13 +185,13 @@ class Plan:
         left = (
             [f"{self.gone:,} {_agree_verb(self.gone)} no longer in the SELECT"] if self.gone else []
         )
-        line = f"{self.model}: {self.rows:,} rows: {', '.join([*done, asked, *left])}"
+        line = f"{self.model}: {count_nouns(self.rows, 'row')}: {', '.join([*done, asked, *left])}"
         if not self.requests or self.estimate is None:
             return line
-        batches = f"{self.batches:,} {'batch' if self.batches == 1 else 'batches'}"
-        requests = f"{self.requests:,} {'request' if self.requests == 1 else 'requests'}"
+        batches = count_nouns(self.batches, "batch")
+        requests = count_nouns(self.requests, "request")
         if self.pack:
-            requests = f"{self.requests:,} rows in packs of {self.pack}"
+            requests = f"{count_nouns(self.requests, 'row')} in packs of {self.pack}"
         whose = f"{requests} to {self._whom} ({self.provider}) in {batches}"
         paid = f"{self.paid:,}" if self.paid else "none of them"
         held = f"; {self.budget} pays for {paid}" if self.paid < self.requests else ""

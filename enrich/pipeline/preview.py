@@ -62,8 +62,11 @@ class Answered:
     cost: float | None = None
 
 
-IN_FLIGHT = Answered(
-    inputs={}, outcome="pending", error="already asked: its batch is still running"
+SENT = Answered(inputs={}, outcome="pending", error="already asked: its batch is still running")
+PLANNED = Answered(
+    inputs={},
+    outcome="pending",
+    error="planned, but not sent yet: enrich run sends it, and enrich cancel drops it",
 )
 
 
@@ -116,12 +119,12 @@ def preview_rows(
     """
     done = ask_rows(files, config, provider, model, limit=limit, where=where)
     with files.open_ledger() as database:
-        found = _find_answers(database, done.work, [each for each in done.fingerprints if each])
+        asked = [each for each in done.fingerprints if each]
+        found = _find_waiting(database, asked) | _find_answers(database, done.work, asked)
     rows = (
-        found.get(
-            fingerprint or "",
-            Answered(inputs={}, outcome="error", error=error) if error else IN_FLIGHT,
-        )
+        Answered(inputs={}, outcome="error", error=error)
+        if error and fingerprint not in found
+        else found.get(fingerprint or "", SENT)
         for fingerprint, error in zip(done.fingerprints, done.errors, strict=True)
     )
     return Preview(
@@ -277,6 +280,15 @@ def _find_answers(
         )
         for row in rows
     }
+
+
+def _find_waiting(database: Ledger, fingerprints: list[str]) -> dict[str, Answered]:
+    """Returns which of these fingerprints are in batches that are planned and not sent yet."""
+    planned = [batch.id for batch in list_unread(database) if not batch.sent]
+    query = """SELECT DISTINCT fingerprint FROM ledger.requests
+        WHERE list_contains($planned, batch) AND list_contains($fingerprints, fingerprint)"""
+    rows = database.execute(query, planned=planned, fingerprints=fingerprints) if planned else []
+    return {str(fingerprint): PLANNED for (fingerprint,) in rows}
 
 
 def _answer_requests(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from enrich.errors import DatabaseError, EnrichError, InputError, Locked, ModelError, ProjectError
+from enrich.errors import (
+    DatabaseError,
+    EnrichError,
+    InputError,
+    Locked,
+    ModelError,
+    ProjectError,
+    count_nouns,
+)
 from enrich.ledger.batch import list_unread
 from enrich.manifest import declared_tests
 from enrich.pipeline import publish
@@ -141,7 +149,7 @@ def report_results(flow: Flow, found: Published) -> None:
     for result in found.results:
         if result.verdict == "pass":
             continue
-        what = result.error or f"{result.failures:,} rows, in {result.table}"
+        what = result.error or f"{count_nouns(result.failures, 'row')}, in {result.table}"
         word = "fails" if result.verdict == "fail" else "warns"
         flow.listener.say(f"{found.model}: test {result.test} {word}: {what}")
     if found.held_back:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler import input_rows, tables
 from enrich.compiler.version import Version
+from enrich.errors import count_nouns
 from enrich.ledger.budget import Remaining
 from enrich.ledger.run import Run
 from enrich.pipeline.fallback import pass_on
@@ -97,7 +98,7 @@ def _explain_failures(database: Ledger, version_id: str) -> str:
     # A parameter is the same in all requests, so one refusal of it speaks for all.
     if total < LEAST_ANSWERS and not _is_shared(database, version_id, outcome, reason):
         return ""
-    return f"{many:,} of the first {total:,} answers are {outcome}: {reason}"
+    return f"{many:,} of the first {count_nouns(total, 'answer')} are {outcome}: {reason}"
 
 
 def _is_shared(database: Ledger, version_id: str, outcome: str, reason: str | None) -> bool:

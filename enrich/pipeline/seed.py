@@ -25,6 +25,7 @@ from enrich.errors import (
 from enrich.manifest import seed_file
 from enrich.manifest.variables import render_literal
 from enrich.pipeline import zst
+from enrich.pipeline.quotes import find_open_quote_in_file
 from enrich.pipeline.review import load_reviews
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def load_seed(database: Warehouse, each: SeedFile, *, work: Path) -> bool:
             database.execute(f"CREATE TABLE {name} AS {_render_select(each)}", path=path)
             _check_columns(database, each, path)
         except DatabaseError as problem:
-            raise _explain_fault(each, _locate_fault(database, each, path, problem)) from problem
+            located = _locate_fault(database, each, path, problem)
+            raise _explain_quote(each, path) or _explain_fault(each, located) from problem
         mark_table(database, "TABLE", "main", each.name, f"a seed: {each.version}")
     return True
 
@@ -163,6 +165,23 @@ def _locate_fault(
     except DatabaseError as found:
         return found
     return problem
+
+
+def _explain_quote(each: SeedFile, path: Path) -> InputError | None:
+    """Returns the error that a quoted value of a CSV is not closed; None if that is not wrong."""
+    # DuckDB then takes the lines that follow for a part of the value, and complains about one of
+    # them, or about the separator.
+    if each.reader != "read_csv" or {"quote", "escape"} & set(each.options):
+        return None
+    given = each.options.get("delim", each.options.get("sep"))
+    found = find_open_quote_in_file(path, str(given or SEPARATORS))
+    if found is None:
+        return None
+    hint = 'close it, or write a quote inside a value twice: "5"" disk"'
+    what = "a quote opens a value here and is never closed"
+    if found.inside:
+        what = "a value goes on after its closing quote"
+    return InputError(f"{each.source}:{found.line}: {what}", hint=hint)
 
 
 def _explain_fault(each: SeedFile, problem: DatabaseError) -> InputError:

@@ -30,6 +30,8 @@ LOSSY_IN_PARQUET = (
     "UNION",
 )
 """Prefixes of types that change when written to a Parquet file and read back."""
+NOT_EVALUATED = "cannot be evaluated"
+"""How the error of a test starts that DuckDB cannot run."""
 TestVerdict = Literal["pass", "warn", "fail"]
 
 
@@ -49,6 +51,11 @@ class Result:
     error: str = ""
     table: str = ""
     columns: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the test could not be evaluated."""
+        return self.error.startswith(NOT_EVALUATED)
 
     @property
     def verdict(self) -> TestVerdict:
@@ -135,7 +142,7 @@ def _run_query_test(
         copy = f"COPY (SELECT {kept} FROM (\n{query}\n)) TO $path (FORMAT parquet)"
         (many,) = database.fetch_one(copy, path=path)
     except DatabaseError as problem:
-        error = f"cannot be evaluated: {problem.message}"
+        error = f"{NOT_EVALUATED}: {problem.message}"
         raise BrokenTest(
             result=Result(model=model, test=test.name, severity=test.severity, error=error)
         ) from problem

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from enrich.compiler import scores, triage
 from enrich.db.quote import quote_name, quote_table
-from enrich.errors import DatabaseError, InputError, nearest
+from enrich.errors import DatabaseError, InputError, count_nouns, nearest
 from enrich.pipeline.likelihood import estimate_share
 from enrich.pipeline.read import Judge
 
@@ -31,7 +31,9 @@ class Triaged:
     def __str__(self) -> str:
         """The same in words, for a plan."""
         many = f"{self.rows:,} {'row is' if self.rows == 1 else 'rows are'} answered by labels"
-        known = f"of {self.labeled:,} labeled rows, {self.clear:,} are clear by the others' labels"
+        rows = count_nouns(self.labeled, "labeled row")
+        clear = f"{self.clear:,} {'is' if self.clear == 1 else 'are'} clear"
+        known = f"of {rows}, {clear} by the others' labels"
         if not self.clear:
             return f"{many}; {known}"
         low, high = estimate_share(self.right, self.clear, 10**9)

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from enrich.compiler.body import RequestBody, render_line_start
-from enrich.errors import EnrichError, ProviderError, Unavailable
+from enrich.errors import EnrichError, ProviderError, Unavailable, count_nouns
 from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.manifest.prompt import Prompt
 from enrich.pipeline.finding import Finding
@@ -82,7 +82,7 @@ def ask_trials(flow: Flow, provider: Provider, models: Sequence[Model]) -> Itera
             yield Finding(what=what, verdict="fail", detail=problem.message, hint=problem.hint)
             continue
         cost = format_usd(_estimate_cost(provider, llm, trials))
-        many = f"{len(trials)} tiny requests"
+        many = count_nouns(len(trials), "tiny request")
         flow.listener.say(f"asking {llm} ({provider.name}) {many}, for about {cost}")
         for trial in trials:
             yield _try_one(flow, provider, trial, what=what)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enrich.db.complaint import find_missing_table
 from enrich.db.files import DatabaseFiles
-from enrich.errors import Locked, ProjectError, nearest
+from enrich.db.quote import quote_name
+from enrich.errors import DatabaseError, EnrichError, Locked, ProjectError, nearest
 from enrich.manifest import variables
 from enrich.manifest.config import Config
+from enrich.manifest.place import find_place
 from enrich.manifest.sources import resolve_address
 from enrich.providers.capabilities import NOW, choose_now
 
@@ -92,6 +96,7 @@ class Workspace:
     def _load(self) -> tuple[Graph, tuple[DataTest, ...]]:
         # Imported here, because `status` seldom needs the models.
         from enrich.manifest import loading
+        from enrich.pipeline.tested import check_targets
 
         # A variable may be anywhere in a model, so each set of values has models of its own.
         key = variables.dump_values(self.variables)
@@ -102,7 +107,12 @@ class Workspace:
                 self.say_once(f"{problem.message} ({problem.hint})")
             for sentence in found.unread:
                 self.say_once(sentence)
-            self._loaded[key] = self._look_behind(found), tests
+            graph = self._look_behind(found)
+            checked, unread = check_targets(graph, tests, self._find_missing)
+            faults = [checked.broken[name] for name in checked.broken.keys() - graph.broken.keys()]
+            for sentence in (*unread, *(f"{each.message} ({each.hint})" for each in faults)):
+                self.say_once(sentence)
+            self._loaded[key] = checked, tests
         return self._loaded[key]
 
     def _look_behind(self, found: Graph) -> Graph:
@@ -122,6 +132,22 @@ class Workspace:
             self.listener.say(f"{problem.message}: what macros and views read is not known")
             return found
 
+    def _find_missing(self, names: set[str]) -> set[str]:
+        """Returns which of these tables are not in the warehouse, as far as it can be looked at."""
+        if not self.config.warehouse.exists():
+            return names
+        missing = set()
+        try:
+            with self.files.open_warehouse("read") as database:
+                for name in names:
+                    try:
+                        database.describe(f"FROM {quote_name(name)}")
+                    except DatabaseError as problem:
+                        missing |= {name} if find_missing_table(problem) else set()
+        except EnrichError:  # it is locked or damaged, which whoever needs it reports
+            return set()
+        return missing
+
     def open_provider(self, name: str) -> Provider:
         """Returns the provider that project.yml calls `name`; `NAME:now` is the same provider,
         answering batches at once. Raises ProjectError if there is none."""
@@ -133,8 +159,7 @@ class Workspace:
         if name not in self.config.providers and base != name:
             return choose_now(self.open_provider(base))
         if name not in self.config.providers:
-            hint = nearest(name, self.config.providers)
-            raise ProjectError(f"project.yml names no provider '{name}'", hint=hint)
+            raise self._miss_provider(base)
         if name not in self._providers:
             self._providers[name] = open_provider(
                 name,
@@ -144,6 +169,18 @@ class Workspace:
                 environment=self.environment,
             )
         return self._providers[name]
+
+    def _miss_provider(self, name: str) -> ProjectError:
+        """Returns the error that there is no provider of this name, with the prompt that names it,
+        if one does."""
+        hint = nearest(name, self.config.providers)
+        with suppress(EnrichError):  # what is wrong with other files is reported elsewhere
+            for model in self.graph.models.values():
+                if model.prompt and model.prompt.provider.removesuffix(NOW) == name:
+                    place = find_place(model.prompt, self.config, "provider")
+                    what = f"{place}: project.yml has no provider '{name}'"
+                    return ProjectError(what, hint=hint)
+        return ProjectError(f"project.yml names no provider '{name}'", hint=hint)
 
     def say_once(self, sentence: str) -> None:
         """Report a sentence, unless it has been reported before."""

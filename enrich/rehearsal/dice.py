@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ItemT = TypeVar("ItemT")
 WORDS = (  # noqa: SIM905  # a list would take seventy lines
     "amber autumn basin birch bridge candle canyon cedar copper coral crystal delta dune ember "
-    "fable falcon forest garden glacier granite harbour hazel hollow island ivory jasper juniper "
+    "fable falcon forest garden glacier granite harbor hazel hollow island ivory jasper juniper "
     "lagoon lantern linen maple marble meadow mirror morning mosaic mountain nectar north ocean "
     "olive orchard paper pebble pepper pine prairie quartz quiet raven reef river saffron sage "
     "shadow silver spruce stone summer thistle thunder timber tulip valley velvet violet walnut "

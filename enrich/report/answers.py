@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from enrich.pricing.price import format_usd
 from enrich.report.rows import print_rows, print_rows_json
-from enrich.report.safe import OUTCOME_ADVICE, clean_text, format_json, write_stderr, write_stdout
+from enrich.report.safe import OUTCOME_ADVICE, clean_text, format_json, write_note, write_stdout
 from enrich.report.text import (
     format_cost,
     format_fields,
@@ -35,6 +35,10 @@ def print_preview(preview: Preview, *, usual: str) -> None:
     from rich import box
     from rich.table import Table
 
+    if not preview.rows:
+        hint = "its SELECT returns none, or --where is true for none"
+        write_note(f"no row of {preview.model} matches, so nothing was asked\n\nhint: {hint}\n")
+        return
     table = Table(box=box.SIMPLE, show_lines=True, expand=True, header_style="bold")
     table.add_column("row", overflow="fold", ratio=1)
     table.add_column("answer", overflow="fold", ratio=1)
@@ -47,7 +51,7 @@ def print_preview(preview: Preview, *, usual: str) -> None:
     waits = any(row.outcome == "pending" for row in preview.rows)
     known = f"nothing was asked{'' if waits else ': the answers were in the ledger'}"
     go = f"enrich plan {preview.model}{render_provider_option(preview.provider, usual)}"
-    write_stderr(f"{asked if preview.asked else known}\n\nnext:\n  {go}\n")
+    write_note(f"{asked if preview.asked else known}\n\nnext:\n  {go}\n")
 
 
 def print_preview_json(preview: Preview) -> None:
@@ -77,12 +81,12 @@ def print_comparison(comparison: Comparison) -> None:
     if comparison.differences:
         _print_differences(console, comparison)
     _print_sides(was, now)
-    write_stderr(f"\n{comparison.both:,} of {comparison.rows:,} rows have both answers; ")
+    write_note(f"\n{comparison.both:,} of {comparison.rows:,} rows have both answers; ")
     asked = f"{comparison.asked:,} asked now, {format_cost(comparison.spent)}"
-    write_stderr(f"{asked if comparison.asked else 'nothing was asked'}\n")
-    if not comparison.diff and "published" in was.name:
+    write_note(f"{asked if comparison.asked else 'nothing was asked'}\n")
+    if not comparison.diff and "published" in was.name and "each row alone" not in now.name:
         same = "the prompt has not changed since it was published: change it, or name another --llm"
-        write_stderr(f"\nhint: {same}\n")
+        write_note(f"\nhint: {same}\n")
 
 
 def _print_differences(console: Console, comparison: Comparison) -> None:
@@ -129,7 +133,7 @@ def print_failures(name: str, failures: Failures) -> None:
     from rich.table import Table
 
     if not len(failures):
-        write_stderr(f"every row of {name} that came back is ok\n")
+        write_note(f"every row of {name} that came back is ok\n")
         return
     print_rows(failures.counts)
     table = Table(box=box.SIMPLE, show_lines=True, expand=True, header_style="bold")
@@ -143,13 +147,13 @@ def print_failures(name: str, failures: Failures) -> None:
         table.add_row(format_fields(key | {"input": cells["input"]}), format_fields(response))
     open_console(stderr=False).print(table)
     if len(failures) > len(failures.rows):
-        write_stderr(f"{len(failures.rows):,} of {len(failures):,} are shown; -n shows more\n")
+        write_note(f"{len(failures.rows):,} of {len(failures):,} are shown; -n shows more\n")
     outcomes = {
         dict(zip(failures.counts.columns, row, strict=True))["outcome"] for row in failures.counts
     }
     for outcome in OUTCOME_ADVICE.keys() & outcomes:
-        write_stderr(f"\nhint: {OUTCOME_ADVICE[outcome]}\n")
-    write_stderr(f"\nnext:\n  enrich failures {name} --retry\n")
+        write_note(f"\nhint: {OUTCOME_ADVICE[outcome]}\n")
+    write_note(f"\nnext:\n  enrich failures {name} --retry\n")
 
 
 def print_failures_json(_: str, failures: Failures) -> None:

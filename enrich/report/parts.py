@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from enrich.db.disk import format_bytes
-from enrich.report.safe import clean_text, format_json, write_stderr, write_stdout
+from enrich.errors import count_nouns
+from enrich.report.safe import clean_text, format_json, write_note, write_stderr, write_stdout
 from enrich.report.text import print_table
 
 if TYPE_CHECKING:
@@ -42,15 +43,17 @@ def print_ledger_damage(ledger: Path, parts: Sequence[Part]) -> None:
 
 def print_export(export: Export) -> None:
     """Print where an export has been written, and what is missing from it."""
-    write_stderr(f"exported {export.rows:,} rows to {clean_text(str(export.folder))}\n")
+    write_note(f"exported {count_nouns(export.rows, 'row')} to {clean_text(str(export.folder))}\n")
     for each in export.parts:
         if each.unread:
             write_stderr(
-                f"{each.table}: up to {each.unread:,} rows could not be read and are left out\n"
+                f"{each.table}: up to {count_nouns(each.unread, 'row')} could not be read, "
+                "and what could not be read is left out\n"
             )
         if each.incomplete:
             write_stderr(
-                f"{each.table}: {each.incomplete:,} rows lack a value that could not be read\n"
+                f"{each.table}: a value that could not be read is missing in "
+                f"{count_nouns(each.incomplete, 'row')}\n"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enrich.db.disk import format_bytes
+from enrich.errors import count_nouns
 from enrich.pricing.price import format_usd
 from enrich.report.safe import clean_text, format_json, write_stdout
 from enrich.report.text import open_console, print_diff
@@ -41,7 +42,9 @@ def print_plans(plans: Sequence[Plan]) -> None:
         costs = [plan.estimate.usd for plan in asking if plan.estimate]
         known = [cost for cost in costs if cost is not None]
         more = "" if len(known) == len(costs) else " plus what has no known price"
-        console.print(f"\nin total: {requests:,} requests, about {format_usd(sum(known))}{more}")
+        console.print(
+            f"\nin total: {count_nouns(requests, 'request')}, about {format_usd(sum(known))}{more}"
+        )
 
 
 def _print_plan(console: Console, plan: Plan) -> None:
@@ -96,12 +99,15 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
 
 def _list_tokens(plan: Plan, estimate: Estimate) -> Iterator[tuple[str, str, str]]:
     """Yields the lines about what is sent, and about what that saves."""
-    shared = f"{plan.folded:,} rows ask the same as another row" if plan.folded else ""
+    asks = "asks" if plan.folded == 1 else "ask"
+    shared = (
+        f"{count_nouns(plan.folded, 'row')} {asks} the same as another row" if plan.folded else ""
+    )
     yield "requests", f"{plan.requests:,}", shared
     yield "batches", f"{plan.batches:,}", f"{format_bytes(plan.bytes)} in total"
     basis = "a rule of thumb from the bytes: a preview makes it reliable"
     if many := estimate.answers:
-        basis = f"as seen in {many:,} {'answer' if many == 1 else 'answers'}"
+        basis = f"as seen in {count_nouns(many, 'answer')}"
     thought = estimate.reasoning
     for word, tokens, note in (
         ("input tokens", estimate.input, basis),
@@ -151,7 +157,7 @@ def _list_projection(found: Projection, provider: str) -> Iterator[tuple[str, st
     kept = sum(found.storage[name] for name in ("ledger", "table", "compressed"))
     note = f"ledger {size['ledger']}, table {size['table']}, results {size['compressed']}"
     answers = found.sizes.answers
-    basis = f"as seen in {answers:,} answers" if answers else "a rule of thumb"
+    basis = f"as seen in {count_nouns(answers, 'answer')}" if answers else "a rule of thumb"
     yield "  storage", format_bytes(round(kept)), f"{note}; {basis}"
     open_ = format_bytes(round(found.storage["requests"] + found.storage["results"]))
     note = f"requests {size['requests']}, results {size['results']}, as long as batches are open"

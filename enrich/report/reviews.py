@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enrich.report.safe import write_stderr, write_stdout
+from enrich.report.safe import write_note, write_stdout
 
 if TYPE_CHECKING:
     from enrich.results import Likely, ReviewerPair, ReviewSummary
@@ -38,7 +38,8 @@ def _describe_likely(likely: Likely, rows: int) -> str:
     else:
         what = f'of the cells of "{likely.column}" are right'
     if likely.reviewed == rows:
-        return f"All {rows:,} rows have been reviewed: {_format_share(likely.share)} {what}."
+        all_rows = "The only row has" if rows == 1 else f"All {rows:,} rows have"
+        return f"{all_rows} been reviewed: {_format_share(likely.share)} {what}."
     low, high, share = map(_format_share, (likely.low, likely.high, likely.share))
     one = "1 more row" if likely.more == 1 else f"{likely.more:,} more rows"
     many = (
@@ -77,4 +78,4 @@ def _format_share(share: float) -> str:
 def print_examples(sections: str, source: str) -> None:
     """Print examples for the prompt in the file `source`, and where they go."""
     write_stdout(sections)
-    write_stderr(f"\nnext:\n  paste it above the last line `user:` of {source}\n")
+    write_note(f"\nnext:\n  paste it above the last line `user:` of {source}\n")

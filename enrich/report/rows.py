@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enrich.pricing.price import format_usd
-from enrich.report.safe import format_json, write_stderr, write_stdout
+from enrich.report.cells import narrow_value
+from enrich.report.safe import format_json, write_note, write_stdout
 from enrich.report.text import format_cost, format_value, print_table, simplify_value
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from enrich.rehearsal import Rehearsal
     from enrich.results import Rows
 
+EXPLAINED = ("explain_key", "explain_value")
+"""The columns of what EXPLAIN returns."""
+
 
 def print_rows(rows: Rows) -> None:
-    """Print the result of a query as a table."""
+    """Print the result of a query as a table; the drawing of a plan as it is."""
+    if rows.columns == EXPLAINED:
+        for _, drawing in rows:
+            write_stdout(f"{str(drawing).rstrip()}\n")
+        return
     print_table(
         list(rows.columns),
-        [[format_value(value) for value in row] for row in rows],
+        [[format_value(value) for value in row] for row in _narrow_rows(rows)],
         right={
             number
             for number in range(len(rows.columns))
@@ -28,11 +38,17 @@ def print_rows(rows: Rows) -> None:
 
 def print_rows_json(rows: Rows) -> None:
     """Print one JSON object for each row."""
-    for row in rows:
+    for row in _narrow_rows(rows):
         # `names` and not `columns`: a query may return two columns of one name, and a JSON object
         # would keep only the last.
         named = dict(zip(rows.names, map(simplify_value, row), strict=True))
         write_stdout(format_json(named) + "\n")
+
+
+def _narrow_rows(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    """Yields the rows with the values of their SQL types, where these are known."""
+    for row in rows:
+        yield tuple(map(narrow_value, row, rows.types)) if rows.types else row
 
 
 def print_costs(rows: Rows) -> None:
@@ -59,7 +75,7 @@ def print_costs(rows: Rows) -> None:
     unpriced = sum(row["unpriced"] for row in named)
     if unpriced:
         batches = "1 batch has" if unpriced == 1 else f"{unpriced:,} batches have"
-        write_stderr(
+        write_note(
             f"\n{batches} no known price: the tokens are counted, the cost is not\n"
             "\nhint: set it under `prices:` of the provider in project.yml, for new ones\n"
         )

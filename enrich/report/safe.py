@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextvars import ContextVar
 
 # The C0 and C1 controls except tab and newline: terminals may obey \x9b alone as they obey ESC [.
 # Then the marks that change the direction of text, as in "Trojan Source" (CVE-2021-42574).
@@ -26,6 +27,16 @@ def clean_text(text: str) -> str:
 def write_stdout(text: str) -> None:
     """Write clean text to stdout."""
     sys.stdout.write(clean_text(text))
+
+
+ONLY_ERRORS: ContextVar[bool] = ContextVar("ONLY_ERRORS", default=False)
+"""Whether the user wants to read errors alone on stderr."""
+
+
+def write_note(text: str) -> None:
+    """Write clean text that is about no error to stderr, unless errors alone are wanted."""
+    if not ONLY_ERRORS.get():
+        write_stderr(text)
 
 
 def write_stderr(text: str) -> None:

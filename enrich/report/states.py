@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from enrich.db.quote import quote_readably
+from enrich.errors import count_nouns
 from enrich.ledger.batch import describe_standing
 from enrich.pricing.price import format_usd
 from enrich.report.answers import render_provider_option
@@ -13,6 +14,7 @@ from enrich.report.safe import (
     OUTCOME_ADVICE,
     format_json,
     format_query_command,
+    write_note,
     write_stderr,
     write_stdout,
 )
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from enrich.errors import EnrichError
     from enrich.ledger.state import State
     from enrich.pipeline.test import Result
+    from enrich.results import CommandResult
 
 
 def print_states(states: Sequence[State], *, unfold: bool = False) -> None:
@@ -67,7 +70,7 @@ def _list_copy(state: State) -> list[list[str]]:
     return [[f"  in {state.copy.place}", "", "", "", "", "", "", made]]
 
 
-def print_next_steps(states: Sequence[State], *, usual: str) -> None:
+def print_next_steps(states: CommandResult[State], *, usual: str) -> None:
     """Print what went wrong, and what to type next; `usual` is the default provider."""
     for state in states:
         if state.failed:
@@ -89,7 +92,14 @@ def print_next_steps(states: Sequence[State], *, usual: str) -> None:
                 f"Wait, or give it up, so that its rows can be asked again:\n"
                 f"  enrich cancel --forget {state.model}\n"
             )
-        if state.held_back:
+        broken = [t.test for t in states.tests if t.model == state.model and t.is_broken]
+        if state.held_back and {*state.held_back} <= {*broken}:
+            write_stderr(
+                f"\n{state.model} is held back, because {', '.join(broken)} cannot be evaluated: "
+                "its table has not changed. Fix that, and publish what is there:\n"
+                f"  {_render_run_command(state, usual)}\n"
+            )
+        elif state.held_back:
             write_stderr(
                 f"\n{state.model} is held back by {', '.join(state.held_back)}: its table has not "
                 "changed. See the rows, fix the prompt or the tests, and publish what is there:\n"
@@ -104,10 +114,10 @@ def print_next_steps(states: Sequence[State], *, usual: str) -> None:
     answers = [s for s in there if s.kind == "enrichment"]
     shown = next(iter([*answers[-1:], *there[-1:]]), None)
     if going:
-        write_stderr("\nnext:\n  enrich status\n")
+        write_note("\nnext:\n  enrich status\n")
     elif shown:
         select = f"SELECT * FROM {quote_readably(shown.model)} LIMIT 10"
-        write_stderr(f"\nnext:\n  {format_query_command(select)}\n")
+        write_note(f"\nnext:\n  {format_query_command(select)}\n")
 
 
 def _print_failed(state: State) -> None:
@@ -123,8 +133,8 @@ def _print_held(state: State, usual: str) -> None:
     left = sum(batch.requests for batch in state.held)
     costs = format_usd(sum(batch.reserved or 0 for batch in state.held))
     write_stderr(
-        f"\n{state.model}: {state.held[0].held} pays for no more: {left:,} requests are "
-        f"left, for about {costs}. "
+        f"\n{state.model}: {state.held[0].held} pays for no more: "
+        f"{count_nouns(left, 'request')} {'is' if left == 1 else 'are'} left, for about {costs}. "
     )
     if state.held == state.batches:
         again = _render_run_command(state, usual)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 import sys
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from enrich.pricing.price import format_usd
+from enrich.report.cells import MANY_NUMBERS, write_bytes, write_interval
 from enrich.report.safe import clean_text
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ MIN_COLUMN = 14
 """The letters that a column must have room for, if its cells are that long, to be readable."""
 MAX_UNBROKEN_NAME = 40
 """The letters up to which a name in the first column is not broken, so that it can be copied."""
-MANY_NUMBERS = 16
-"""The longest list of numbers that people read as numbers."""
 DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -37,7 +36,14 @@ def simplify_value(value: Any) -> Any:  # noqa: ANN401  # any SQL value
         return [simplify_value(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, (bytes, timedelta)):
+        return _write_odd(value)
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _write_odd(value: bytes | timedelta) -> str:
+    """Returns a BLOB or an INTERVAL as text."""
+    return write_bytes(value) if isinstance(value, bytes) else write_interval(value)
 
 
 def format_value(value: Any) -> str:  # noqa: ANN401  # any SQL value
@@ -52,6 +58,13 @@ def format_value(value: Any) -> str:  # noqa: ANN401  # any SQL value
         return f"[{', '.join(format_value(item) for item in value)}]"
     if isinstance(value, (datetime, date)):
         return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (bytes, timedelta)):
+        return _write_odd(value)
+    if isinstance(value, dict):
+        pairs = (f"{str(name)!r}: {format_value(item)}" for name, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
     return clean_text(str(value)).replace("\n", " ")
 
 
@@ -108,7 +121,8 @@ def print_table(
     least = _find_widths(columns, listed)
     empty = [n for n in dull if all(row[n] in ("", "0") for row in listed)]
     shown = list(range(len(columns)))
-    for number in (*empty, *spare):
+    # A column may be in both.
+    for number in dict.fromkeys((*empty, *spare)):
         if _measure_width(least, shown) > console.width:
             shown.remove(number)
     if _measure_width(least, shown) > console.width and listed:

@@ -11,7 +11,7 @@ from enrich.report.safe import (
     clean_text,
     format_json,
     format_query_command,
-    write_stderr,
+    write_note,
     write_stdout,
 )
 from enrich.report.text import open_console, print_table, simplify_value
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def print_tests(results: Sequence[Result], shown: Mapping[str, Rows]) -> None:
     """Print a line for each test, and below them the failing rows in `shown`, by table."""
     if not results:
-        write_stderr("there are no tests\n\nhint: `tests:` in a prompt, or tests/NAME.sql\n")
+        write_note("there are no tests\n\nhint: `tests:` in a prompt, or tests/NAME.sql\n")
         return
     columns = ["model", "test", "result", "rows", "where they are"]
     cells = [
@@ -51,7 +51,7 @@ def print_tests(results: Sequence[Result], shown: Mapping[str, Rows]) -> None:
     left = [result.table for result in worst if result.table and result.table not in shown]
     if left:
         table = quote_readably(*left[0].split("."))
-        write_stderr(f"\nnext:\n  {format_query_command(f'FROM {table}')}\n")
+        write_note(f"\nnext:\n  {format_query_command(f'FROM {table}')}\n")
 
 
 def print_tests_json(results: Sequence[Result]) -> None:

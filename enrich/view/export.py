@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import viewing
-from enrich.errors import EnrichError
+from enrich.errors import EnrichError, ProjectError
 from enrich.page import Page, dump_json, find_media_type
 from enrich.view.life import list_messages
 from enrich.view.viewer import describe_columns
@@ -34,8 +35,17 @@ class ExportBounds:
 
 
 def render_export(viewer: Viewer, bounds: ExportBounds) -> str:
-    """Returns the page with the whole project. What the bounds leave out is said in it."""
-    return Page().render_whole(build_export(viewer, bounds), title=viewer.site()["project"])
+    """Returns the page with the whole project. What the bounds leave out is said in it.
+
+    Raises ProjectError if the page is too large without a single row.
+    """
+    data = build_export(viewer, bounds)
+    text = Page().render_whole(data, title=viewer.site()["project"])
+    size = len(text.encode())
+    if size > bounds.size and not any(model["rows"] for model in data["models"].values()):
+        what = f"the page alone takes {math.ceil(size / 1000):,} kB, more than --max-size allows"
+        raise ProjectError(what, hint="--max-size 25MB, the default, leaves room for rows")
+    return text
 
 
 def build_export(viewer: Viewer, bounds: ExportBounds, *, only: str = "") -> dict[str, Any]:

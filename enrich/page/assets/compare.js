@@ -17,7 +17,7 @@ async function showCompare(name, given) {
       el("label", {}, el("input", { type: "checkbox", checked: state.differing, onchange: (event) => move({ differing: String(event.target.checked) }) }), " only rows that differ")),
     page === null ? el("p", {}, "Choose two different versions.") : page.both === 0 ? [el("p", {}, "No row has an answer of both. Ask a sample:"), command("enrich compare " + name)] : [
       facts(["column", "agreement", "rows that differ"], page.agreement.map((each) => [each.column, [meter([["good", each.share], ["bad", 1 - each.share]], percent(each.share)), " ", percent(each.share)], number(each.changed)]), [2]),
-      el("p", { class: "dull" }, number(page.both) + " rows have an answer of both."),
+      el("p", { class: "dull" }, counted(page.both, "row") + (page.both === 1 ? " has" : " have") + " an answer of both."),
       showPager(state, page.total, (offset) => move({ offset: String(offset) })),
       el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Answers side by side" }, el("table", { class: "rows" },
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "row"), page.columns.map((column) => [el("th", { scope: "col" }, column + ", was"), el("th", { scope: "col" }, column + ", now")]))),

@@ -31,7 +31,7 @@ function showChoice(route) {
   const title = { prompts: "Prompts", failures: "Failures", compare: "Compare", review: "Review", model: "Rows" }[route];
   const models = site.models.filter((model) => (route === "model" ? model.exists : (model.prompts || []).length));
   return [el("h1", {}, title), models.length ? el("ul", {}, models.map((model) => el("li", {}, link(path(route, model.name), model.name),
-    route === "failures" ? " " + number(model.failed || 0) + " rows not ok" : route === "compare" ? " " + number((model.prompts || []).filter((each) => each.ok).length) + " versions" : ""))) : el("p", {}, "No model has been run yet.")];
+    route === "failures" ? " " + counted(model.failed || 0, "row") + " not ok" : route === "compare" ? " " + counted((model.prompts || []).filter((each) => each.ok).length, "version") : ""))) : el("p", {}, "No model has been run yet.")];
 }
 
 function showProblem(problem) {

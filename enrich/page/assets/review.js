@@ -75,7 +75,7 @@ async function showReview(name, given) {
     work.hidden = !row();
     end.hidden = Boolean(row());
     decide.replaceChildren(el("kbd", {}, "Enter"), document.createTextNode(blind ? " Save" : isTouched() ? " Save the correction" : " Right"));
-    counts.textContent = number(queue.reviewed + done.length) + " of " + number(queue.all) + " rows reviewed" + (queue.reviewer ? " by " + queue.reviewer : "");
+    counts.textContent = number(queue.reviewed + done.length) + " of " + counted(queue.all, "row") + " reviewed" + (queue.reviewer ? " by " + queue.reviewer : "");
   }
   async function more() {
     if (asking || queue.ended || queue.rows.length - done.length > 20) return;

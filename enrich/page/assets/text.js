@@ -28,6 +28,9 @@ const svg = (name, attributes, ...children) =>
   build(document.createElementNS(SVG, name), attributes, children);
 
 const number = (value) => (value === null || value === undefined ? "" : Number(value).toLocaleString("en"));
+
+/* How many there are of something, in words. */
+const counted = (many, noun) => number(many) + " " + noun + (many === 1 ? "" : "s");
 const percent = (share) =>
   share === null || share === undefined ? "" : (100 * share).toFixed(share > 0.995 && share < 1 ? 2 : 1) + " %";
 const usd = (value) => {

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enrich.errors import ProviderError, Unclear
+from enrich.errors import ProviderError, Unclear, count_nouns
 from enrich.providers.executor.launch import MOST_STARTS
 from enrich.providers.ray.halves import HALF_VARIABLE, split_halves
 from enrich.providers.ray.package import pack_enrich
@@ -72,7 +72,9 @@ class JobAttempts:
         # must not end its batches.
         vain = [each for each in batch.attempts if each.answered == answered]
         if job is not None and len(vain) >= MOST_STARTS:
-            what = f"its job ended {len(vain)} times without an answer: {job.message}"
+            what = (
+                f"its job ended {count_nouns(len(vain), 'time')} without an answer: {job.message}"
+            )
             batch.finish("failed", code="engine_failed", error=what)
             return
         number = last.number + 1

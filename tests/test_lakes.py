@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -219,6 +220,20 @@ def test_sqlite_has_plain_text(tmp_path: Path) -> None:
     with closing(sqlite3.connect(root / "lake.sqlite")) as other:
         found = other.execute("SELECT at, odd, names FROM trees WHERE id = 1").fetchall()
     assert found == [("2026-01-01 10:00:00", "MAP(", '["ash"]')]
+
+
+def test_a_database_that_another_program_holds(tmp_path: Path) -> None:
+    """DuckDB has no plain words for a SQLite that is locked."""
+    needs_extension("sqlite_scanner")
+    root = copying(tmp_path, "lake", attach={"lake": LAKES["sqlite"]})
+    with closing(sqlite3.connect(root / "lake.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        # Another process, for its locks keep no other SQLite of the same process out.
+        words = [sys.executable, "-m", "enrich", "run", "--project", str(root)]
+        result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "behind: the database 'lake' is held by another program" in result.stderr
+    assert "4 rows copied" in run(root, "status").output
 
 
 @pytest.mark.few(0)

@@ -179,7 +179,10 @@ def _find_path(config: Config, shown: str, source: str) -> Path:
     real, hint = path.resolve(), "publish to a folder of its own"
     if config.root.resolve().is_relative_to(real):
         raise ProjectError(f"{source}: {shown} holds the project itself", hint=hint)
-    own = (config.models, config.seeds, *config.tests, config.root / REVIEWS_FOLDER, config.work)
+    own = [config.models, config.seeds, *config.tests, config.root / REVIEWS_FOLDER, config.work]
+    # A DuckLake deletes what it does not know.
+    lakes = (each.data_path for each in config.attached if REMOTE_MARK not in each.data_path)
+    own += [config.root / path for path in lakes if path]
     for folder in (each.resolve() for each in own if each != config.root):
         if real.is_relative_to(folder) or folder.is_relative_to(real):
             word = "is in" if real.is_relative_to(folder) else "holds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -15,10 +16,11 @@ from urllib.request import Request, urlopen
 
 import pytest
 from folders import Ears, opened, write
-from test_lakes import SEED, look, needs_extension, publishing, read_one
+from test_lakes import SEED, copying, look, needs_extension, publishing, read_one
 
 import enrich
 from enrich.db.outside import open_outside, prepare_storage
+from enrich.pipeline.bucket_copy import REMOVE
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -91,6 +93,9 @@ def test_a_table_is_kept_in_postgres(tmp_path: Path, postgres: str) -> None:
     assert has_size
 
 
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "hush-hush-1234"}
+
+
 @pytest.fixture
 def bucket() -> Iterator[str]:
     """The address of a server with an empty bucket, `lake`."""
@@ -110,12 +115,8 @@ def bucket() -> Iterator[str]:
 
 
 def test_a_table_is_kept_in_a_bucket(tmp_path: Path, bucket: str) -> None:
-    """Only the partitions that have changed are written again; those that are gone have no rows."""
-    environment = {
-        "AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST",
-        "AWS_SECRET_ACCESS_KEY": "hush-hush-1234",
-        "AWS_ENDPOINT_URL": bucket,
-    }
+    """Only the partitions that have changed are written again; those that are gone are removed."""
+    environment = {**KEYS, "AWS_ENDPOINT_URL": bucket}
     with Rehearsal() as server:
         root = publishing(tmp_path, server, {"to": "s3://lake/kinds", "partition_by": ["id"]})
         ears = Ears()
@@ -126,7 +127,7 @@ def test_a_table_is_kept_in_a_bucket(tmp_path: Path, bucket: str) -> None:
         assert not project.run().problems, ears.said
         after = list_parts(project, environment)
         assert after[1] == before[1]
-        assert [rows for _, rows in after.values()] == [1, 1, 1, 0, 1]
+        assert {name: rows for name, (_, rows) in after.items()} == {1: 1, 2: 1, 3: 1, 5: 1}
         environment["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"
         write(root, {"seeds/plants.csv": SEED})
         problems = enrich.Project(root, talk=ears, environment=environment).run().problems
@@ -147,3 +148,68 @@ def list_parts(project: Project, environment: dict[str, str]) -> dict[int, tuple
             int(name.removeprefix("id=")): (moment, database.fetch_one(query.format(name))[0])
             for name, moment in sorted(times)
         }
+
+
+READERS = {
+    "parquet": "read_parquet('s3://lake/trees/**/*.parquet', hive_partitioning = true)",
+    "csv": "read_csv('s3://lake/trees/**/*.csv', hive_partitioning = true)",
+    "json": "read_json_auto('s3://lake/trees/**/data_*.json')",
+}
+"""How others read a copy, whatever else may be there."""
+
+
+def test_a_bucket_can_be_read_as_a_whole(tmp_path: Path, bucket: str) -> None:
+    """However the table was divided or written before, and whatever columns it had."""
+    environment = {**KEYS, "AWS_ENDPOINT_URL": bucket}
+    root = copying(tmp_path, {"to": "s3://lake/trees"})
+    path, ears = root / "models/trees.sql", Ears()
+    head, rows = SEED.split("\n", 1)
+    for select, said, seed in (
+        ("id, name", {"format": "csv"}, rows),
+        ("id, name", {"format": "json"}, rows),
+        ("id, name", {}, rows),
+        ("id, name, note", {"partition_by": ["id"]}, ""),
+        ("id, name, note", {"partition_by": ["id"]}, rows),
+        ("id, name, note", {"partition_by": ["name"]}, rows),
+        ("id, name, id + 1 AS more", {"partition_by": ["name"]}, rows.replace("4,dogwood,", "")),
+    ):
+        place = json.dumps({"to": "s3://lake/trees", **said})
+        path.write_text(f"-- materialized: table\n-- publish: {place}\nSELECT {select} FROM plants")
+        write(root, {"seeds/plants.csv": f"{head}\n{seed}"})
+        project = enrich.Project(root, talk=ears, environment=environment)
+        assert not project.run().problems, ears.said
+        found = read_bucket(project, environment, str(said.get("format", "parquet")))
+        wanted = opened(root).sql("FROM trees")
+        assert [{name: row[name] for name in wanted.columns} for row in found] == sorted(
+            (dict(zip(wanted.columns, row, strict=True)) for row in wanted.rows), key=repr
+        )
+
+
+def test_objects_that_somebody_has_changed_are_written_again(tmp_path: Path, bucket: str) -> None:
+    """And what somebody else has put there stays."""
+    environment = {**KEYS, "AWS_ENDPOINT_URL": bucket}
+    root = copying(tmp_path, {"to": "s3://lake/trees", "partition_by": ["id"]})
+    project = enrich.Project(root, talk=(ears := Ears()), environment=environment)
+    assert not project.run().problems, ears.said
+    before = read_bucket(project, environment, "parquet")
+    with open_outside(project.files) as database:
+        prepare_storage(database, "s3://lake", environment)
+        database.execute(REMOVE, url="s3://lake/trees/id=1")
+        for name in ("id=2/data_0.parquet", "notes.txt"):
+            query = "COPY (SELECT encode('mine')) TO $url (FORMAT blob)"
+            database.execute(query, url=f"s3://lake/trees/{name}")
+    assert not project.run().problems, ears.said
+    assert read_bucket(project, environment, "parquet") == before
+    path = root / "models/trees.sql"
+    path.write_text(path.read_text().replace('["id"]', '["name"]'))
+    (problem,) = enrich.Project(root, talk=ears, environment=environment).run().problems
+    assert "s3://lake/trees holds notes.txt, which enrich did not write" in problem.message
+    assert read_bucket(project, environment, "parquet") == before
+
+
+def read_bucket(project: Project, environment: dict[str, str], form: str) -> list[dict[str, Any]]:
+    """The rows of a copy, in the order of their texts."""
+    with open_outside(project.files) as database:
+        prepare_storage(database, "s3://lake", environment)
+        rows = database.fetch_dicts(f"FROM {READERS[form]}")
+        return sorted(rows, key=repr)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -146,6 +152,121 @@ def test_a_table_is_kept_in_another_database(tmp_path: Path, kind: str) -> None:
         assert kept == [(4,), (5,)]
 
 
+@pytest.mark.parametrize("kind", LAKES)
+def test_a_copy_equals_its_table_whatever_the_key(tmp_path: Path, kind: str) -> None:
+    """Nobody has checked that of a plain model."""
+    known = resolve_address(read_one(LAKES[kind]), {}, tmp_path)
+    needs_extension(*known.extensions)
+    root = copying(tmp_path, "lake", attach={"lake": LAKES[kind]})
+    path, head = root / "models/trees.sql", "-- materialized: table\n-- publish: lake\n"
+    large = "SELECT sum(id) + 10::HUGEINT ** 17 AS big, name FROM plants GROUP BY id, name"
+    for key, select in (
+        ("id", "SELECT id, name FROM plants"),
+        ("no_column", "SELECT id AS number, name FROM plants"),
+        ("big", large),
+    ):
+        path.write_text(f"{head}-- key: {key}\n{select}")
+        for rows in ("1,a\n1,b\n2,c\n", "1,x\n1,b\n2,c\n2,c\n"):
+            write(root, {"seeds/plants.csv": f"id,name\n{rows}"})
+            assert run(root).exit_code == 0
+            names = look(known, "SELECT name FROM lake.main.trees ORDER BY name")
+            assert names == list(opened(root).sql("SELECT name FROM trees ORDER BY name").rows)
+
+
+@pytest.mark.parametrize("kind", LAKES)
+def test_a_table_that_somebody_has_changed_is_mended(tmp_path: Path, kind: str) -> None:
+    """By the next run, if it is gone or has other rows."""
+    known = resolve_address(read_one(LAKES[kind]), {}, tmp_path)
+    needs_extension(*known.extensions)
+    root = copying(tmp_path, "lake", attach={"lake": LAKES[kind]})
+    assert "4 rows copied" in run(root).output
+    for statement in ("DELETE FROM lake.main.trees WHERE id = 2", "DROP TABLE lake.main.trees"):
+        with duckdb.connect() as connection:
+            database = Database(connection=connection)
+            known.attach(database, writable=True)
+            database.execute(statement)
+        assert "4 rows copied" in run(root).output
+        assert look(known, "SELECT count(*) FROM lake.main.trees") == [(4,)]
+    assert "copied" not in run(root).output
+
+
+def test_a_ducklake_is_divided(tmp_path: Path) -> None:
+    """Also for a few rows, and when that is changed."""
+    known = resolve_address(read_one(LAKES["ducklake"]), {}, tmp_path)
+    needs_extension(*known.extensions)
+    root = copying(
+        tmp_path, {"to": "lake", "partition_by": ["id"]}, attach={"lake": LAKES["ducklake"]}
+    )
+    path = root / "models/trees.sql"
+    query = """SELECT column_name FROM ducklake_partition_column JOIN ducklake_partition_info AS
+        info USING (partition_id) JOIN ducklake_column USING (column_id)
+        WHERE info.end_snapshot IS NULL AND ducklake_column.table_id = info.table_id"""
+    for column in ("id", "name"):
+        path.write_text(path.read_text().replace('["id"]', f'["{column}"]'))
+        assert "4 rows copied" in run(root).output
+        with duckdb.connect(str(root / "lake.ducklake")) as catalog:
+            assert catalog.execute(query).fetchall() == [(column,)]
+
+
+def test_sqlite_has_plain_text(tmp_path: Path) -> None:
+    """Only structs and lists become JSON, and an ENUM is none, whatever its labels are."""
+    known = resolve_address(read_one(LAKES["sqlite"]), {}, tmp_path)
+    needs_extension(*known.extensions)
+    root = copying(tmp_path, "lake", attach={"lake": LAKES["sqlite"]})
+    path = root / "models/trees.sql"
+    values = "TIMESTAMP '2026-01-01 10:00:00' AS at, 'MAP(' ::ENUM ('MAP(', '[') AS odd"
+    path.write_text(path.read_text().replace("SELECT id", f"SELECT {values}, id"))
+    assert run(root).exit_code == 0
+    with closing(sqlite3.connect(root / "lake.sqlite")) as other:
+        found = other.execute("SELECT at, odd, names FROM trees WHERE id = 1").fetchall()
+    assert found == [("2026-01-01 10:00:00", "MAP(", '["ash"]')]
+
+
+def test_a_database_that_another_program_holds(tmp_path: Path) -> None:
+    """DuckDB has no plain words for a SQLite that is locked."""
+    needs_extension("sqlite_scanner")
+    root = copying(tmp_path, "lake", attach={"lake": LAKES["sqlite"]})
+    with closing(sqlite3.connect(root / "lake.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        # Another process, for its locks keep no other SQLite of the same process out.
+        words = [sys.executable, "-m", "enrich", "run", "--project", str(root)]
+        result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "behind: the database 'lake' is held by another program" in result.stderr
+    assert "4 rows copied" in run(root, "status").output
+
+
+@pytest.mark.few(0)
+def test_a_database_that_no_model_reads_stops_nothing(tmp_path: Path) -> None:
+    """Whether it is missing, damaged or held; a view that reads it is part of what reads the
+    view."""
+    with Rehearsal() as server:
+        root = publishing(tmp_path, server, "lake", attach={"lake": LAKES["duckdb"]})
+        first = run(root)
+        assert first.exit_code == 0, first.output
+        assert "4 rows copied to lake.main.kinds" in first.output  # and the file is created
+        (root / "lake.duckdb").write_text("damaged")
+        assert run(root, "sql", "SELECT 1 AS one").exit_code == 0
+        write(root, {"seeds/plants.csv": CHANGED})
+        second = run(root)
+    assert "the database 'lake' is damaged" in second.output
+    assert opened(root).sql("SELECT count(*) FROM kinds").rows == ((5,),)
+    write(
+        root,
+        {
+            "models/seen.sql": "SELECT * FROM lake.main.kinds",
+            "models/again.sql": "-- materialized: table\nSELECT * FROM seen",
+        },
+    )
+    (root / "lake.duckdb").unlink()
+    with duckdb.connect(str(root / "lake.duckdb")) as other:
+        other.execute("CREATE TABLE kinds AS SELECT 1 AS mine")
+    assert run(root, "run", "again", "seen").exit_code == 0
+    assert opened(root).sql("FROM again").rows == ((1,),)
+    (root / "lake.duckdb").unlink()
+    assert "the database 'lake' does not exist" in run(root, "run", "again").output
+
+
 def read_one(said: dict[str, str], name: str = "lake") -> AttachedDatabase:
     """A database as `attach:` in project.yml describes it."""
     (found,) = read_attached(
@@ -211,16 +332,34 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_files_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
-    """Also after a second attempt."""
-    for place in ("seeds", "mine.parquet"):
+    """Also after a second attempt, and beside a copy of enrich's own."""
+    for place in ("mine", "mine.parquet"):
         root = copying(tmp_path, place)
-        (root / "mine.parquet").write_text("mine")
+        write(root, {"mine/notes.txt": "mine", "mine.parquet": "mine"})
         for command in ("run", "status"):
             result = run(root, command)
             assert result.exit_code == 1
             assert "enrich did not write" in result.output
-        assert (root / "seeds/plants.csv").read_text() == SEED
+        assert (root / "mine/notes.txt").read_text() == "mine"
         assert (root / "mine.parquet").read_text() == "mine"
+    root = copying(tmp_path / "p", "out/trees")
+    assert run(root).exit_code == 0
+    write(
+        root,
+        {"out/trees/notes.txt": "mine", "out/trees/.DS_Store": "", "seeds/plants.csv": CHANGED},
+    )
+    assert "out/trees holds notes.txt, which enrich did not write" in run(root).output
+    (root / "out/trees/notes.txt").unlink()
+    assert "5 rows copied" in run(root).output
+
+
+def test_a_file_stays_enrichs_own(tmp_path: Path) -> None:
+    """Also after its table has been published to another place for a while."""
+    root = copying(tmp_path, "out/a.parquet")
+    path = root / "models/trees.sql"
+    for place in ("out/a.parquet", "out/b.parquet", "out/a.parquet"):
+        path.write_text(re.sub(r"out/\w+.parquet", place, path.read_text()))
+        assert f"4 rows copied to {place}" in run(root).output
 
 
 def test_a_lost_copy_is_written_again(tmp_path: Path) -> None:
@@ -229,10 +368,62 @@ def test_a_lost_copy_is_written_again(tmp_path: Path) -> None:
     run(root)
     shutil.rmtree(root / "out/trees")
     assert "4 rows copied" in run(root, "status").output
+    (root / "out/trees/data_0.parquet").write_text("overwritten")
+    assert "4 rows copied" in run(root, "status").output
     (root / "out/trees").rename(root / "out/.trees.old")
     (root / "out/.trees.new").mkdir()
     assert "4 rows copied" in run(root, "status").output
     assert [path.name for path in (root / "out").iterdir()] == ["trees"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes mean little there")
+def test_others_can_read_a_folder(tmp_path: Path) -> None:
+    """The modes are those of new files, or those that somebody has given the folder."""
+    root = copying(tmp_path, {"to": "out/trees", "partition_by": ["id"]})
+    before = os.umask(0o022)
+    try:
+        run(root)
+        places = (root / "out/trees", root / "out/trees/id=1")
+        assert [path.stat().st_mode & 0o777 for path in places] == [0o755, 0o755]
+        (root / "out/trees").chmod(0o750)
+        write(root, {"seeds/plants.csv": CHANGED})
+        assert "5 rows copied" in run(root).output
+    finally:
+        os.umask(before)
+    assert (root / "out/trees").stat().st_mode & 0o777 == 0o750
+
+
+def test_an_empty_table_has_the_folders_of_partitions(tmp_path: Path) -> None:
+    """So what is written later can be read together with it."""
+    root = copying(tmp_path, {"to": "out/trees", "partition_by": ["id"]})
+    write(root, {"seeds/plants.csv": SEED.partition("\n")[0] + "\n"})
+    assert "0 rows copied" in run(root).output
+    files = f"read_parquet('{root}/out/trees/**/*.parquet', hive_partitioning = true)"
+    assert [row[0] for row in read(f"DESCRIBE FROM {files}")] == ["name", "note", "names", "id"]
+
+
+@pytest.mark.parametrize("inner", ["out/trees/inner", "out/trees"])
+def test_no_copy_is_inside_another(tmp_path: Path, inner: str) -> None:
+    """Neither is written."""
+    root = copying(tmp_path, "out/trees")
+    write(root, {"models/one.sql": f"-- publish: {inner}\nSELECT 1 AS one"})
+    for command in ("run", "status"):
+        result = run(root, command)
+        assert result.exit_code == 1
+        assert "models/one.sql: " in result.output
+        assert "the copy of trees" in result.output
+        assert "the copy of one" in result.output
+    assert not (root / "out").exists()
+
+
+def test_a_lock_that_cannot_be_taken(tmp_path: Path) -> None:
+    """It is not taken for an output that cannot be written."""
+    root = copying(tmp_path, "out/trees")
+    (root / ".enrich/copies/trees.lock").mkdir(parents=True)
+    result = run(root)
+    assert result.exit_code == 1
+    assert "its copy is behind" in result.output
+    assert "trees.lock cannot be locked" in result.output
 
 
 def test_project_yml_has_all_tables_copied(tmp_path: Path) -> None:
@@ -275,7 +466,22 @@ WRONG: dict[str, tuple[Any, str]] = {
     "web": ("https://example.org/x", "nothing can be published to https://"),
     "no bucket": ("s3://", "'publish' names no bucket: s3://"),
     "no bucket, a folder": ("GS:///films", "'publish' names no bucket"),
+    "divided twice": ({"to": "out", "partition_by": ["id", "ID"]}, "names a column twice"),
+    "divided by all": (
+        {"to": "out", "partition_by": ["id", "name", "note", "names"]},
+        "models/trees.sql: 'publish' divides the table by all of its columns",
+    ),
+    "long folder": (
+        {"to": "out", "partition_by": ["long"]},
+        "models/trees.sql: a value of long is too long to name a folder",
+    ),
     "outside": ("../out", "../out is outside the project"),
+    "seeds": ("seeds/trees.csv", "seeds/trees.csv is in the project's own folder seeds"),
+    "models": ("models/out", "models/out is in the project's own folder models"),
+    "working files": (".enrich/out", "is in the project's own folder .enrich"),
+    "odd table": ("lake.my table", "'publish' names no table: lake.my table"),
+    "system": ("lake.information_schema.x", "no table can be copied to lake.information"),
+    "view": ("lake.seen", "lake.main.seen exists, and enrich did not create it"),
     "itself": (".", "holds the project itself"),
     "long": ("lake.a.b.c", "names no table"),
     "type": ("crm", "no table can be copied to a database of type mysql"),
@@ -290,7 +496,11 @@ def test_mistakes_are_told(tmp_path: Path, name: str) -> None:
     if name == "type":
         more = {"attach": {"crm": known["crm"]}, "external_access": True}  # type: ignore[dict-item]
     root = copying(tmp_path, said, **more)
-    duckdb.connect(str(root / "lake.duckdb")).close()
+    if name == "long folder":
+        path = root / "models/trees.sql"
+        path.write_text(path.read_text().replace("SELECT", "SELECT repeat('x', 300) AS long,"))
+    with duckdb.connect(str(root / "lake.duckdb")) as other:
+        other.execute("CREATE VIEW seen AS SELECT 1 AS one")
     result = run(root)
     assert result.exit_code == 1
     assert words in result.output
@@ -302,7 +512,7 @@ def test_a_project_without_a_bucket_makes_no_folder(tmp_path: Path) -> None:
     root = copying(tmp_path, None, publish="s3://")
     result = run(root)
     assert result.exit_code == 1
-    assert "'publish' names no bucket: s3://" in result.output
+    assert "project.yml: 'publish' names no bucket: s3://" in result.output
     assert not (root / "s3:").exists()
 
 

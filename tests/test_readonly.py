@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from folders import opened, plants, write
+from test_lakes import CHANGED, SEED, copying
 
 from enrich.rehearsal import Rehearsal
 
@@ -209,3 +210,18 @@ def test_one_file_that_cannot_be_written(tmp_path: Path, server: Rehearsal) -> N
                 assert "Traceback" not in done.stderr
         (root / name).chmod(0o600)
     assert server.bill.total == 4
+
+
+def test_a_copy_that_was_made_read_only_is_replaced(tmp_path: Path) -> None:
+    """It stays read-only, and nothing of the earlier one is left beside it."""
+    root = copying(tmp_path, {"to": "out/trees", "partition_by": ["id"]})
+    for seed in (SEED, CHANGED, SEED):
+        write(root, {"seeds/plants.csv": seed})
+        (done,) = enrich(root, tmp_path, "run")
+        assert done.returncode == 0, done.stderr
+        assert "rows copied to out/trees" in done.stderr
+        for path in (root / "out/trees", *(root / "out/trees").glob("id=*")):
+            path.chmod(0o555)
+    assert [path.name for path in (root / "out").iterdir()] == ["trees"]
+    assert (root / "out/trees").stat().st_mode & 0o777 == 0o555
+    (root / "out/trees").chmod(0o755)

@@ -226,9 +226,7 @@ def test_sources_and_attached_databases(tmp_path: Path) -> None:
         ({"sources": {"x": "data.xyz"}}, "needs the format of"),
         ({"sources": {"x": "s3://bucket/x.parquet"}}, "external_access: true"),
         ({"sources": {"kinds": "../orders.parquet"}}, "has the same name"),
-        ({"attach": {"shop": "../absent.duckdb"}}, "the database 'shop' does not exist"),
         ({"attach": {"shop": "a.duckdb", "SHOP": "b.duckdb"}}, "twice"),
-        ({"attach": {"shop": "../orders.parquet"}}, "the database 'shop'"),
         ({"sources": {"Plants": "../orders.parquet"}}, "has the same name as a seed"),
         ({"vars": {"1x": 2}}, "cannot name a variable"),
         ({"vars": {True: 2}}, "has a name that is not text"),
@@ -244,6 +242,25 @@ def test_what_cannot_be_had_is_said_before_anything_is_spent(
             opened(root).run()
         assert said in f"{problem.value.message} {problem.value.hint}"
         assert server.bill.total == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("../absent.duckdb", "the database 'shop' does not exist"),
+        ("../orders.parquet", "the database 'shop'"),
+    ],
+)
+def test_a_database_that_cannot_be_attached(tmp_path: Path, path: str, said: str) -> None:
+    """What reads it is refused before anything is spent. Nothing else is."""
+    with Rehearsal() as server:
+        root = outside(tmp_path, server, attach={"shop": path})
+        assert not opened(root).run().problems
+        spent = server.bill.total
+        write(root, {"models/kinds.sql": "SELECT id, n AS name, '' AS note FROM shop.orders\n"})
+        with pytest.raises(EnrichError, match=said):
+            opened(root).run()
+        assert server.bill.total == spent
 
 
 def test_a_source_that_is_declared_no_more_is_gone(tmp_path: Path) -> None:

@@ -11,17 +11,12 @@ if TYPE_CHECKING:
 
     from enrich.manifest.publication import Publication
 
-COPY_BOOKS = "enrich_copies"
-"""The table beside the copies in another database, which says what each was made from."""
 STAGED_READERS = {
     "parquet": "read_parquet($paths, hive_partitioning = false, filename = true)",
     "csv": "read_csv($paths, hive_partitioning = false, filename = true, all_varchar = true)",
 }
-COMPOSITE_TYPES = ("STRUCT", "MAP", "UNION")
-PLAIN_TYPES = {
-    "postgres": COMPOSITE_TYPES,
-    "sqlite": (*COMPOSITE_TYPES, "[", "HUGEINT", "INTERVAL", "UUID", "TIME"),
-}
+COMPOSITE_TYPES = ("STRUCT(", "MAP(", "UNION(")
+ODD_TYPES = {"postgres": COMPOSITE_TYPES, "sqlite": (*COMPOSITE_TYPES, "[")}
 """What the types that a database cannot hold contain; such a value is copied as JSON."""
 
 
@@ -40,6 +35,13 @@ def render_staging(model: str, said: Publication, *, divided: bool) -> str:
     return f"COPY (FROM {quote_name('warehouse', 'main', model)}) TO $path ({', '.join(options)})"
 
 
+def render_empty_part(model: str, said: Publication) -> str:
+    """Write the file of a partition without rows to $path: it has no column that divides them."""
+    by = ", ".join(map(quote_name, said.partition_by))
+    rows = f"SELECT * EXCLUDE ({by}) FROM {quote_name('warehouse', 'main', model)} LIMIT 0"
+    return f"COPY ({rows}) TO $path (FORMAT {said.format})"
+
+
 def render_part_seals(columns: Iterable[str], form: str) -> str:
     """For each of the files $paths: its name, and a hash of its rows, whatever their order."""
     values = ", ".join(map(quote_name, columns))
@@ -49,21 +51,34 @@ FROM {STAGED_READERS[form]} GROUP BY filename"""
 
 def render_staged_view(path: str, columns: dict[str, str], kind: str) -> str:
     """Show the file of a table as `temp._enrich_staged`, in types that a database of a kind can
-    hold."""
-    odd = PLAIN_TYPES.get(kind, ())
+    hold. `columns` are those of the file, where an ENUM, whose labels might be any words, is
+    text."""
+    odd = ODD_TYPES.get(kind, ())
     values = ", ".join(
         f"CAST(to_json({quote_name(name)}) AS VARCHAR) AS {quote_name(name)}"
         if any(word in of for word in odd)
         else quote_name(name)
         for name, of in columns.items()
     )
-    source = f"read_parquet({quote_text(path)}, hive_partitioning = false)"
-    return f"CREATE OR REPLACE TEMP VIEW _enrich_staged AS SELECT {values} FROM {source}"
+    return f"CREATE OR REPLACE TEMP VIEW _enrich_staged AS SELECT {values} {render_file(path)}"
+
+
+def render_file(path: str) -> str:
+    """The rows of a staged file, as a FROM clause."""
+    return f"FROM read_parquet({quote_text(path)}, hive_partitioning = false)"
+
+
+def render_unique(table: str, key: Sequence[str]) -> str:
+    """Whether the `key` identifies the rows of a table."""
+    # Among the values as they are there: in Parquet, two large HUGEINTs may be one DOUBLE.
+    keys = ", ".join(map(quote_name, key))
+    found = f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {table})"
+    return f"SELECT (SELECT count(*) FROM {table}) = ({found})"
 
 
 def render_row_differences(table: str, key: Sequence[str]) -> tuple[str, str]:
-    """Two statements: the keys of the rows that `table` no longer has as they are, and the rows
-    that it does not have yet."""
+    """Two statements: the keys of the rows that `table` is no longer to have as they are, and the
+    rows that it does not have yet. The key must identify the rows of both."""
     keys = ", ".join(map(quote_name, key))
     gone = f"SELECT {keys} FROM (FROM {table} EXCEPT FROM temp._enrich_staged)"
     fresh = f"FROM temp._enrich_staged EXCEPT FROM {table}"

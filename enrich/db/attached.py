@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enrich.db.extensions import load_extension
 from enrich.db.quote import quote_text
-from enrich.errors import DatabaseError
+from enrich.errors import Damaged, DatabaseError
 
 if TYPE_CHECKING:
     from enrich.db.database import Database
+    from enrich.errors import EnrichError
 
+LOCK_HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
+"""Who holds a file, in DuckDB's message."""
 EXTENSIONS = {
     "sqlite": "sqlite_scanner",
     "postgres": "postgres_scanner",
@@ -76,8 +80,14 @@ class AttachedDatabase:
             options.append(f"DATA_PATH {quote_text(self.data_path)}")
         database.attach(self.address, self.name, ", ".join(options))
 
-    def explain(self, problem: DatabaseError) -> DatabaseError:
+    def explain(self, problem: EnrichError) -> DatabaseError:
         """Returns the error that it cannot be attached, without its address."""
+        if isinstance(problem, Damaged):
+            hint = "restore it from a copy, or move it away; tables are then copied there again"
+            return DatabaseError(f"the database '{self.name}' is damaged", hint=hint)
+        if holder := LOCK_HOLDER.search(str(problem.__cause__)):
+            message = f"the database '{self.name}' is held by process {holder[2]} ({holder[1]})"
+            return DatabaseError(message, hint="close it there")
         said = problem.message.replace(self.address, "...").replace(self.path, "...")
         known = "extension" in problem.message
         hint = problem.hint if known else "check `attach:` in project.yml"

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from enrich.db import alias
 from enrich.db.alias import Aliases, Scratch, list_logs
+from enrich.db.attached import LOCK_HOLDER
 from enrich.db.complaint import (
     explain_unopened,
     is_interrupted,
@@ -38,17 +39,16 @@ from enrich.db.creation import (
 )
 from enrich.db.database import Both, Database, Ledger, Warehouse
 from enrich.db.migration import check_ledger_version, migrate_ledger
+from enrich.db.needed import find_needed
 from enrich.db.quote import quote_name
 from enrich.errors import Damaged, DatabaseError, DiskError, EnrichError, Locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import duckdb
 
     from enrich.db.attached import AttachedDatabase
-
-LOCK_HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 
 NOT_UTF8 = re.compile("[\ud800-\udfff]")
 """The characters by which Python represents bytes of a path that are not text (PEP 383)."""
@@ -112,14 +112,15 @@ class DatabaseFiles:
         return self._open_step(Ledger, ledger=access)
 
     def open_warehouse(
-        self, access: Access = "write", *, attached: bool = False
+        self, access: Access = "write", *, attached: Sequence[str] = ()
     ) -> AbstractContextManager[Warehouse]:
         """Opens a connection with the warehouse attached as `warehouse`, where names without a
-        schema are looked up, and with `attached` the user's other databases, for reading."""
+        schema are looked up. Of the user's other databases, those that the SQL in `attached` names
+        are attached as well, for reading."""
         return self._open_step(Warehouse, warehouse=access, attached=attached)
 
     def open_both(
-        self, *, warehouse: Access = "write", ledger: Access = "write", attached: bool = False
+        self, *, warehouse: Access = "write", ledger: Access = "write", attached: Sequence[str] = ()
     ) -> AbstractContextManager[Both]:
         """Opens a connection with both of them."""
         return self._open_step(Both, warehouse=warehouse, ledger=ledger, attached=attached)
@@ -131,7 +132,7 @@ class DatabaseFiles:
         *,
         warehouse: Access | None = None,
         ledger: Access | None = None,
-        attached: bool = False,
+        attached: Sequence[str] = (),
     ) -> Iterator[Opened]:
         wanted = {"ledger": (self.ledger, ledger), "warehouse": (self.warehouse, warehouse)}
         owner = self._find_owner() if warehouse else ""
@@ -152,7 +153,8 @@ class DatabaseFiles:
                 )
                 for name, path in there.items():
                     self._attach_own(database, open_files, path, name, wanted[name][1])
-                for each in (one for one in self.attached if attached and one.readable):
+                readable = [each for each in self.attached if each.readable]
+                for each in find_needed(database, readable, attached, kept=bool(warehouse)):
                     self._attach_other(database, open_files, each)
                 if warehouse:
                     database.execute("USE warehouse")

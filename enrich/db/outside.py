@@ -48,6 +48,8 @@ def open_outside(files: DatabaseFiles) -> Iterator[Database]:
         "memory_limit": files.memory_limit or LONG_LINE_MEMORY,
     }
     with closing(duckdb.connect(":memory:", config=settings)) as connection:
+        # What becomes text must be the same on every machine, as in the other one.
+        connection.execute("SET TimeZone = 'UTC'")
         yield Database(connection=connection, verbose=files.verbose, aliases=files.aliases)
 
 

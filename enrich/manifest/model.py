@@ -72,6 +72,15 @@ class Model:
         return self.prompt is not None
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """All SQL that is run for it, but for that of SQL files with tests."""
+        found = (self.query, *sorted(self.reads))
+        if self.prompt is None:
+            return found
+        written = (expression.sql for expression in self.prompt.expressions)
+        return (*found, *written, *(test.definition for test in self.prompt.tests))
+
+    @property
     def own_prompt(self) -> Prompt:
         """The prompt of a model that asks. Raises ProjectError for a plain model."""
         if self.prompt is None:

@@ -46,6 +46,9 @@ class Publication:
             hint = nearest(form, get_args(CopyFormat))
             raise settings.make_error("publish", f"has no format '{form}'", hint=hint)
         columns = inner.read_words("partition_by")
+        if len({name.lower() for name in columns}) < len(columns):
+            what = "names a column twice in partition_by"
+            raise settings.make_error("publish", what, hint="keep one of them")
         if columns and (ending or form == "json"):
             what = "can divide Parquet and CSV among the folders of a folder, nothing else"
             raise settings.make_error("publish", what, hint=PUBLISH_HINT)

@@ -14,7 +14,7 @@ from enrich.db.attached import REMOTE_EXTENSIONS
 from enrich.db.complaint import TRY_SQL
 from enrich.db.creation import make_folder
 from enrich.db.outside import SECRET_VARIABLES, open_outside, prepare_storage
-from enrich.errors import EnrichError
+from enrich.errors import DatabaseError, EnrichError
 from enrich.ledger.state import Copy
 from enrich.manifest.destination import (
     BucketDestination,
@@ -25,10 +25,16 @@ from enrich.manifest.destination import (
 from enrich.manifest.settings import ENVIRONMENT_VARIABLE
 from enrich.manifest.sources import REMOTE_MARK, resolve_address
 from enrich.pipeline.bucket_copy import list_objects, write_bucket
-from enrich.pipeline.folder_copy import check_folder_place, is_there, write_folder
+from enrich.pipeline.folder_copy import check_folder_place, list_files, write_folder
+from enrich.pipeline.lock import hold_file
 from enrich.pipeline.receipt import COPIES_FOLDER, Receipt, read_receipt, write_receipt
-from enrich.pipeline.staged import clear_staged, read_table, stage_table
-from enrich.pipeline.table_copy import attach_place, write_table
+from enrich.pipeline.staged import clear_staged, describe_form, read_table, stage_table
+from enrich.pipeline.table_copy import (
+    attach_place,
+    count_rows,
+    explain_refusal,
+    write_table,
+)
 from enrich.providers.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -51,21 +57,25 @@ def has_copies(config: Config) -> bool:
     return any(b"publish:" in path.read_bytes() for path in files if path.is_file())
 
 
-def deliver_copies(flow: Flow, models: Iterable[Model]) -> None:
-    """Bring the copies of these models' tables up to date. What fails is reported, and is among the
+def deliver_copies(flow: Flow, models: Iterable[Model], *, look: bool) -> None:
+    """Bring the copies of these models' tables up to date; with `look`, also those that somebody
+    has changed in another database or an object storage. What fails is reported, and is among the
     command's problems."""
     for model in models:
         if flow.files.copies is not None:  # nothing of a read-only project can be kept
             return
+        state = "is not copied"
         try:
             destination = find_destination(flow.config, model)
+            if model.name in flow.clashes:
+                raise flow.clashes[model.name]
+            state = "is published, but its copy is behind"
             if destination is not None:
-                _deliver_one(flow, model, destination)
+                _deliver_one(flow, model, destination, look=look)
         except EnrichError as problem:
             said = _redact(flow, problem)
             flow.listener.say(
-                f"{model.name} is published, but its copy is behind: {said.message}; {said.hint}; "
-                "`enrich status` tries again"
+                f"{model.name} {state}: {said.message}; {said.hint}; `enrich status` tries again"
             )
             flow.found.problems[f"copy of {model.name}"] = said
 
@@ -77,7 +87,7 @@ def find_copy(flow: Flow, model: Model) -> Copy | None:
     if destination is None:
         return None
     receipt = read_receipt(flow.files.work, model.name)
-    with flow.files.open_warehouse("read", attached=model.kind == "view") as database:
+    with flow.files.open_warehouse("read", attached=_list_texts(model)) as database:
         table = read_table(database, model.name)
     behind = table is not None and not _is_current(destination, receipt, table)
     here = receipt if receipt and receipt.place == destination.said.to else None
@@ -100,28 +110,29 @@ def check_place(flow: Flow, destination: Destination) -> None:
         with open_outside(flow.files) as database:
             _reach(flow, database, destination)
             if isinstance(destination, BucketDestination):
-                list_objects(database, f"{destination.said.to.rstrip('/')}/*")
+                list_objects(database, destination)
     except EnrichError as problem:
         raise _redact(flow, problem) from None
 
 
-def _deliver_one(flow: Flow, model: Model, destination: Destination) -> None:
+def _deliver_one(flow: Flow, model: Model, destination: Destination, *, look: bool) -> None:
     """Copy a table, unless its copy is what it is. Raises EnrichError."""
-    from filelock import FileLock
-
     work = flow.files.work
     # A lock of its own: a large table takes its time, and keeps nobody else in the project waiting.
-    with FileLock(make_folder(work, COPIES_FOLDER) / f"{model.name}.lock", mode=0o600):
+    with hold_file(make_folder(work, COPIES_FOLDER) / f"{model.name}.lock"):
         receipt = read_receipt(work, model.name)
-        with flow.files.open_warehouse("read", attached=model.kind == "view") as database:
+        # Before the warehouse is open: another machine may take its time to answer.
+        is_whole = not (look and receipt) or _is_whole(flow, destination, receipt)
+        with flow.files.open_warehouse("read", attached=_list_texts(model)) as database:
             table = read_table(database, model.name)
-            if table is None or _is_current(destination, receipt, table):
+            if table is None or (is_whole and _is_current(destination, receipt, table)):
                 return
             staged = stage_table(database, table, destination, work)
-        known = receipt if receipt and receipt.place == destination.said.to else None
-        before = known or Receipt(place=destination.said.to, form=_describe(destination))
+        before = receipt or Receipt(place="", form="")
+        if before.place != destination.said.to:
+            before = Receipt(place=destination.said.to, form=staged.form, own=before.own)
         try:
-            _carry(flow, staged, destination, model, before)
+            contents = _carry(flow, staged, destination, model, before)
         except EnrichError as problem:
             now = read_receipt(work, model.name)
             before = now if now and now.place == before.place else before
@@ -130,28 +141,65 @@ def _deliver_one(flow: Flow, model: Model, destination: Destination) -> None:
         finally:
             clear_staged(work / COPIES_FOLDER / model.name)
         moment = datetime.now(UTC).isoformat(timespec="seconds")
-        made = replace(before, form=_describe(destination), seal=table.seal, rows=table.rows)
-        write_receipt(work, model.name, replace(made, copied_at=moment, problem="", begun=True))
+        made = Receipt(
+            place=before.place,
+            form=describe_form(destination.said),
+            seal=table.seal,
+            rows=table.rows,
+            copied_at=moment,
+            own=_add_own(before) if destination.is_file else before.own,
+            contents=contents,
+        )
+        write_receipt(work, model.name, made)
     flow.listener.say(f"{model.name}: {table.rows:,} rows copied to {destination.said.to}")
 
 
 def _carry(
     flow: Flow, staged: Staged, destination: Destination, model: Model, receipt: Receipt
-) -> None:
-    """Take the files of a table to its place. Raises EnrichError."""
+) -> dict[str, int]:
+    """Take the files of a table to its place. Returns what is there now. Raises EnrichError."""
 
     def begin() -> None:
-        write_receipt(flow.files.work, model.name, replace(receipt, begun=True, seal=""))
+        begun = replace(receipt, own=_add_own(receipt), seal="")
+        write_receipt(flow.files.work, model.name, begun)
 
     if isinstance(destination, FolderDestination):
-        write_folder(staged, destination, known=receipt.begun, begin=begin)
-        return
+        write_folder(staged, destination, known=receipt.place in receipt.own, begin=begin)
+        return list_files(destination)
     with open_outside(flow.files) as database:
         _reach(flow, database, destination)
         if isinstance(destination, BucketDestination):
-            write_bucket(database, staged, destination, known=receipt.begun, begin=begin)
-        elif isinstance(destination, TableDestination):
-            write_table(database, staged, destination, model.key)
+            return write_bucket(database, staged, destination, receipt, begin=begin)
+        if isinstance(destination, TableDestination):
+            try:
+                write_table(database, staged, destination, model.key)
+            except DatabaseError as problem:
+                raise explain_refusal(destination, problem) from problem
+        return _look(database, destination)
+
+
+def _add_own(receipt: Receipt) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*receipt.own, receipt.place)))
+
+
+def _look(database: Database, destination: Destination) -> dict[str, int]:
+    """Returns what is in a place that has been reached: files and sizes, or the table's rows."""
+    if isinstance(destination, BucketDestination):
+        return list_objects(database, destination)
+    return count_rows(database, destination) if isinstance(destination, TableDestination) else {}
+
+
+def _is_whole(flow: Flow, destination: Destination, receipt: Receipt) -> bool:
+    """Whether a place outside still holds what was copied there, as far as that can be found
+    out."""
+    if isinstance(destination, FolderDestination) or receipt.place != destination.said.to:
+        return True  # see `_is_current`
+    try:
+        with open_outside(flow.files) as database:
+            _reach(flow, database, destination)
+            return receipt.is_whole(_look(database, destination))
+    except EnrichError:
+        return True  # nothing has to be copied, and so nobody has to hear of it
 
 
 def _reach(flow: Flow, database: Database, destination: Destination) -> None:
@@ -166,19 +214,21 @@ def _reach(flow: Flow, database: Database, destination: Destination) -> None:
         attach_place(database, address)
 
 
+def _list_texts(model: Model) -> tuple[str, ...]:
+    """Returns the SQL that reading a model's table or view runs."""
+    return model.texts if model.kind == "view" else ()
+
+
 def _is_current(destination: Destination, receipt: Receipt | None, table: TableState) -> bool:
     """Whether a copy is what the table is, according to its receipt."""
     if receipt is None or receipt.problem:
         return False
     made = (receipt.place, receipt.form, receipt.seal)
-    if made != (destination.said.to, _describe(destination), table.seal):
+    if made != (destination.said.to, describe_form(destination.said), table.seal):
         return False
-    return not isinstance(destination, FolderDestination) or is_there(destination)
-
-
-def _describe(destination: Destination) -> str:
-    """Returns how a copy is written, in words that change with it."""
-    return " ".join((destination.said.format, *destination.said.partition_by))
+    if isinstance(destination, FolderDestination):
+        return receipt.is_whole(list_files(destination))
+    return True
 
 
 def _redact(flow: Flow, problem: EnrichError) -> EnrichError:

@@ -97,7 +97,8 @@ def foresee_run(
 
     `views` are plain models that the SELECT reads and that may not have been built yet.
     """
-    with files.open_both(warehouse="read", attached=True) as database:
+    texts = (text for each in (model, *views) for text in each.texts)
+    with files.open_both(warehouse="read", attached=(*texts, options.where)) as database:
         for view in views:
             database.execute(tables.render_view(view.name, view.query))
         work = compile_for(database, config, provider, model, identity=provider.identity)

@@ -230,7 +230,7 @@ def evaluate_model(flow: Flow, name: str, labels: str, columns: Mapping[str, str
     with hold_project(flow.files):
         load_seeds(flow)  # the labels are a seed, as a rule
         reviewed = _names_reviews(flow, name, labels)
-        with flow.files.open_both(attached=True) as database:
+        with flow.files.open_both(attached=(*model.texts, labels)) as database:
             describe = describe_answers if model.asks else describe_plain
             score_answers(database, describe(database, model), labels, columns)
             write_books(database)

@@ -84,7 +84,7 @@ def _list_rows(flow: Flow, model: Model, text: str) -> list[ExampleRow]:
     """Returns the reviewed rows that the model selects, in the order of the key."""
     verdicts = read_verdicts(flow.config.root, model.name)
     standing, output = list_standing(verdicts), model.own_prompt.output
-    with flow.files.open_warehouse("read", attached=True) as database:
+    with flow.files.open_warehouse("read", attached=model.texts) as database:
         # Checked as for a run, or the SELECT and the templates might do more than read.
         compiled = compile_model(database, model, llm="", identity="", params={})
         stage_verdicts(database, output, compiled.key, verdicts)

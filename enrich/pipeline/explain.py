@@ -24,7 +24,7 @@ def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]
     load_seeds(flow)
     flow.check_seeds(model)
     chosen = flow.open_provider(model, provider) if model.asks else None
-    with flow.files.open_warehouse("read", attached=True) as database:
+    with flow.files.open_warehouse("read", attached=model.texts) as database:
         if chosen is None:
             describe_select(database, model)
             return {"sql": model.query}

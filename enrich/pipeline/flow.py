@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler.compilation import describe_select
 from enrich.errors import DiskError, EnrichError, InputError, Locked
+from enrich.manifest.clash import find_clashes
 from enrich.manifest.destination import check_destination
 from enrich.pipeline.plan import OtherPrices
 from enrich.pipeline.publish import check_answers, check_names
@@ -179,6 +181,8 @@ class Flow:
         """Compile one model against the warehouse as it is now, unless it is one to be `planned`.
         `ready`: its provider must be able to answer now."""
         check_destination(self.config, model)
+        if model.name in self.clashes:
+            raise self.clashes[model.name]
         self.check_upstream(model)
         if model.asks and planned:
             return
@@ -186,8 +190,13 @@ class Flow:
             chosen = self.open_provider(model, provider)
             check_model(self.files, self.config, chosen, model, ready=ready)
             return
-        with self.files.open_warehouse("read", attached=True) as database:
+        with self.files.open_warehouse("read", attached=model.texts) as database:
             describe_select(database, model)
+
+    @cached_property
+    def clashes(self) -> Mapping[str, EnrichError]:
+        """What is wrong with models whose copies would be in each other's places, by name."""
+        return find_clashes(self.config, self.graph.models.values())
 
     def find_spoiled(self, model: Model) -> EnrichError | None:
         """Returns why a seed, source or model that this model reads could not be loaded, or None.

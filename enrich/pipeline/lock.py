@@ -11,6 +11,7 @@ from enrich.errors import DiskError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from filelock import FileLock
 
@@ -28,6 +29,20 @@ def hold_project(files: DatabaseFiles) -> Iterator[None]:
     if not _take_now(lock):
         # Without a timeout: a turn is short, and a process that dies frees its lock.
         files.say("another enrich process is working in this project; waiting for it to finish")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def hold_file(path: Path) -> Iterator[None]:
+    """Hold a lock of its own, in this file, as soon as no other process does. Raises DiskError."""
+    from filelock import FileLock
+
+    lock = FileLock(path, mode=0o600)
+    if not _take_now(lock):
         lock.acquire()
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from enrich.pipeline.workspace import Workspace
 
 
+LISTING = re.compile(r"^\s*show\b|\bduckdb_\w+\s*\(|\binformation_schema\b", re.IGNORECASE)
+"""What occurs in a query for the databases and tables that there are."""
+
+
 def fetch_rows(database: Database, query: str, **values: Any) -> Rows:  # noqa: ANN401  # SQL values
     """Returns the rows of a query with the names of its columns."""
     rows = database.execute(query, **values)
@@ -43,17 +48,19 @@ def fetch_rows(database: Database, query: str, **values: Any) -> Rows:  # noqa: 
 def run_query(workspace: Workspace, query: str) -> Rows:
     """Run the user's own query. Unlike a model's SELECT, it may write and read any file.
 
-    The ledger is attached read-only; attached databases whose file is missing are left out.
+    The ledger is attached read-only, and the user's other databases if the query names them, or if
+    it lists what there is; those whose file is missing are left out.
     """
     files, known = workspace.files, workspace.variables
-    # ATTACH fails for a missing file, and the query may not need that database.
+    # The name of a database may be a word of the query that means something else.
     there = [a for a in files.attached if a.type != "duckdb" or Path(a.path).is_file()]
     free = replace(files, reach=None, attached=tuple(there))
     if set(variables.list_variables(query)) <= set(known):
         query = variables.fill_variables(query, known, source="the query")
     # A project that cannot be written is worked on in copies, where a change would be lost.
     access: Access = "read" if files.copies else "write"
-    with free.open_both(warehouse=access, ledger="read", attached=True) as database:
+    named = [each.name for each in there] if LISTING.search(query) else []
+    with free.open_both(warehouse=access, ledger="read", attached=(query, *named)) as database:
         try:
             found = fetch_rows(database, query)
         except DatabaseError as raised:

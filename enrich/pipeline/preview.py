@@ -151,7 +151,7 @@ def ask_rows(
     """Answer the rows that `CompiledModel.narrow` selects. Requests that the ledger has answers to
     are not sent again. Raises what `preview_rows` raises."""
     now = choose_now(provider)
-    with files.open_both(warehouse="read", attached=True) as database:
+    with files.open_both(warehouse="read", attached=(*model.texts, where)) as database:
         work = draft.compile_ready(database, config, provider, model)
         few = work.narrow(where=where.strip(), limit=limit, among=among, copied=copied)
         try:

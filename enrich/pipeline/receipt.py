@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from enrich.db.creation import make_folder
 from enrich.errors import DiskError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 COPIES_FOLDER = "copies"
@@ -18,9 +19,10 @@ COPIES_FOLDER = "copies"
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What a copy was made from: `place` and `form` are where and how it was written, `seal` is
-    that of its rows, "" if there is no copy yet. `problem` says why the last attempt failed, "" if
-    it did not. `begun`: what the place holds is enrich's own, whether or not it is whole.
-    `copied_at` is a moment in UTC."""
+    that of its rows, "" if there is no copy yet. `contents` is what was there afterward: the bytes
+    of each file, or the rows of the table. `problem` says why the last attempt failed, "" if it did
+    not. `own` lists the places that hold enrich's own files, whole or not, although nothing in them
+    says so. `copied_at` is a moment in UTC."""
 
     place: str
     form: str
@@ -28,15 +30,22 @@ class Receipt:
     rows: int = 0
     copied_at: str = ""
     problem: str = ""
-    begun: bool = False
+    own: tuple[str, ...] = ()
+    contents: Mapping[str, int] = field(default_factory=dict)
+
+    def is_whole(self, found: Mapping[str, int]) -> bool:
+        """Whether a place still holds what was copied there, by what is `found` in it."""
+        kept = self.contents.items()
+        return bool(kept) and all(found.get(name) == size for name, size in kept)
 
 
 def read_receipt(work: Path, model: str) -> Receipt | None:
     """Returns the receipt for the copy of a model's table; None if there is none. A receipt that is
     lost only means that the table is copied again."""
     try:
-        return Receipt(**json.loads(_find_receipt(work, model).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        said = json.loads(_find_receipt(work, model).read_text(encoding="utf-8"))
+        return Receipt(**{**said, "own": tuple(said["own"])})
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 

@@ -64,7 +64,8 @@ def _publish_one(flow: Flow, name: str, model: Model | None, tests: Sequence[Dat
     whole, under_way = not all(test.counts for test in own), _is_under_way(flow, name)
     if whole and under_way:
         return  # drift tests compare whole tables: in small steps, any change would look small
-    with flow.files.open_both(attached=whole) as database:
+    read = _list_texts(model, own) if whole else ()
+    with flow.files.open_both(attached=read) as database:
         found = publish.publish_model(
             database,
             name,
@@ -75,6 +76,11 @@ def _publish_one(flow: Flow, name: str, model: Model | None, tests: Sequence[Dat
         )
     if not found.same and not (under_way and found.held_back):
         report_results(flow, found)
+
+
+def _list_texts(model: Model | None, tests: Sequence[DataTest]) -> tuple[str, ...]:
+    """Returns the SQL that these tests of a model run."""
+    return (*(model.texts if model else ()), *(test.definition for test in tests))
 
 
 def _is_under_way(flow: Flow, name: str) -> bool:
@@ -118,7 +124,7 @@ def test_models(flow: Flow, picked: Sequence[Model], *, alone: bool) -> tuple[Re
     others = [test for test in sql_tests if not test.reads & names] if alone else []
     found: list[Result] = []
     if others:
-        with flow.files.open_warehouse(attached=True) as database:
+        with flow.files.open_warehouse(attached=_list_texts(None, others)) as database:
             found += publish.test_alone(database, others, folder=flow.files.work)
     for each in reversed(picked):
         own = [
@@ -133,7 +139,7 @@ def test_models(flow: Flow, picked: Sequence[Model], *, alone: bool) -> tuple[Re
 
 
 def _test_one(flow: Flow, model: Model, tests: Sequence[DataTest]) -> tuple[Result, ...]:
-    with flow.files.open_both(attached=True) as database:
+    with flow.files.open_both(attached=_list_texts(model, tests)) as database:
         there = database.call("exists", schema="main", name=model.name)
         if not there and not database.call("latest_run", model=model.name):
             flow.listener.say(f"skipped the tests of {model.name}: it has not been run yet")

@@ -47,7 +47,7 @@ def check_model(
 
     `ready`: its provider must be able to answer now. Raises EnrichError if anything is wrong.
     """
-    with files.open_warehouse("read", attached=True) as database:
+    with files.open_warehouse("read", attached=model.texts) as database:
         # Before anything is spent: publishing would be refused after the answers were paid for.
         for schema in ("main", "enrich"):
             check_name_free(database, model.name, "a model", schema=schema)
@@ -60,7 +60,7 @@ def start_run(
     files: DatabaseFiles, config: Config, provider: Provider, model: Model, options: RunOptions
 ) -> StartedRun:
     """Snapshot the model's rows and plan what to ask, in one transaction. Nothing is sent."""
-    with files.open_both(warehouse="read", attached=True) as database:
+    with files.open_both(warehouse="read", attached=(*model.texts, options.where)) as database:
         work = draft.compile_ready(database, config, provider, model)
         work = work.limit(database, where=options.where, since=options.since)
         found = draft.select_present(database, config, provider, work, options)

@@ -82,13 +82,13 @@ def run_models(
     except EnrichError:
         _end_command(flow, picked)  # other models may have been answered
         raise
-    _end_command(flow, picked)
+    _end_command(flow, picked, look=True)
 
 
-def _end_command(flow: Flow, models: Iterable[Model]) -> None:
-    """Copy the tables of these models to where they are published, back up the ledger, and then
-    tidy up after batches that are in it."""
-    deliver_copies(flow, models)
+def _end_command(flow: Flow, models: Iterable[Model], *, look: bool = False) -> None:
+    """Copy the tables of these models to where they are published (`look`: see there), back up the
+    ledger, and then tidy up after batches that are in it."""
+    deliver_copies(flow, models, look=look)
     back_up(flow.workspace)
     tidy_project(flow.workspace)
 
@@ -358,7 +358,8 @@ def _start_model(flow: Flow, model: Model, provider: str | None, options: RunOpt
 def _build_plain_model(flow: Flow, model: Model, *, refresh: bool) -> None:
     """Build a plain model's view or table, and report the results of its tests."""
     tests = find_tests(flow, model, flow.workspace.sql_tests)
-    with flow.files.open_warehouse(attached=True) as database:
+    texts = (*model.texts, *(test.definition for test in tests))
+    with flow.files.open_warehouse(attached=texts) as database:
         check_answers(database, model, refresh=refresh)
         describe_select(database, model)
         found = build_model(database, model, tests, folder=flow.files.work)

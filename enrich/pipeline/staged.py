@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -18,12 +19,12 @@ from enrich.compiler import copies
 from enrich.db.creation import make_folder
 from enrich.db.ownership import find_mark, is_ours
 from enrich.db.quote import quote_name
-from enrich.errors import DiskError, ProjectError
+from enrich.errors import DatabaseError, DiskError, ProjectError
 from enrich.manifest.destination import TableDestination, check_partitions
 from enrich.pipeline.receipt import COPIES_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from enrich.db.database import Warehouse
@@ -34,6 +35,8 @@ COPY_MANIFEST = "_enrich.json"
 """The file in a folder of copies that says what they were made from, written last."""
 SEALED = re.compile(r"(\d+) rows, seal ([0-9a-f]+) \(ledger")
 """The rows of a table and their hash, in its comment (see `publish`)."""
+EMPTY_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+"""The value of NULL in the name of a partition's folder."""
 OTHERS_HINT = "move it away, or publish to another place"
 
 
@@ -71,6 +74,11 @@ class Staged:
         """Returns the name of a file in the copy, with the folders of its partition."""
         return file.relative_to(self.folder).as_posix()
 
+    @property
+    def form(self) -> str:
+        """How the files are written, in words that change with it."""
+        return describe_form(self.said)
+
     def render_manifest(self, parts: Mapping[str, str] | None = None, *, whole: bool = True) -> str:
         """What the copy says about itself; `parts` has a hash of each of its files. Unless it is
         `whole`, it has no seal."""
@@ -80,6 +88,8 @@ class Staged:
             "ledger": self.table.ledger,
             "rows": self.table.rows,
             "seal": self.table.seal if whole else "",
+            "form": self.form,
+            "shape": self.table.shape,
             "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "files": dict(parts) if parts is not None else [self.name(file) for file in self.files],
         }
@@ -94,6 +104,11 @@ class Staged:
         if said.get("made by") == "enrich":
             what = f"holds the copy of another table, {said.get('model')}"
         raise ProjectError(f"{place} {what}", hint=OTHERS_HINT)
+
+
+def describe_form(said: Publication) -> str:
+    """Returns how a copy is written, in words that change with it."""
+    return " ".join((said.format, *said.partition_by))
 
 
 def read_table(database: Warehouse, model: str) -> TableState | None:
@@ -130,11 +145,34 @@ def stage_table(
     folder = make_folder(work, COPIES_FOLDER, table.model)
     clear_staged(folder)
     make_folder(folder)
-    # Without rows there would be no file, and so nothing that a reader could open.
-    divided = bool(said.partition_by and table.rows) and not to_table
-    path = folder / "table" if divided else make_folder(folder, "table") / f"data_0.{said.format}"
-    database.execute(copies.render_staging(table.model, said, divided=divided), path=path)
-    return Staged(table=table, said=said, folder=folder / "table")
+    divided, file = bool(said.partition_by) and not to_table, f"data_0.{said.format}"
+    staged = Staged(table=table, said=said, folder=folder / "table")
+    if divided and table.rows:
+        with _explain_long_names(destination):
+            statement = copies.render_staging(table.model, said, divided=True)
+            database.execute(statement, path=staged.folder)
+    elif divided:
+        # Without rows there would be no file, and so nothing that a reader could open.
+        parts = (f"{name}={EMPTY_PARTITION}" for name in said.partition_by)
+        path = make_folder(folder, "table", *parts) / file
+        database.execute(copies.render_empty_part(table.model, said), path=path)
+    else:
+        path = make_folder(folder, "table") / file
+        database.execute(copies.render_staging(table.model, said, divided=False), path=path)
+    return staged
+
+
+@contextmanager
+def _explain_long_names(destination: Destination) -> Iterator[None]:
+    """Raises ProjectError where a folder would have a longer name than a file system allows."""
+    try:
+        yield
+    except DatabaseError as problem:
+        if "name too long" not in problem.message.lower():
+            raise
+        by = ", ".join(destination.said.partition_by)
+        message = f"{destination.source}: a value of {by} is too long to name a folder"
+        raise ProjectError(message, hint="divide by a column with short values") from problem
 
 
 def clear_staged(folder: Path) -> None:

@@ -42,7 +42,7 @@ def build_rows(files: DatabaseFiles, model: Model, *, folder: Path) -> ShownRows
     nothing at all to show.
     """
     path = folder / f"{uuid4().hex}.duckdb"
-    with files.open_both(warehouse="read", ledger="read", attached=True) as database:
+    with files.open_both(warehouse="read", ledger="read", attached=model.texts) as database:
         database.attach(path, "shown")
         try:
             columns, blobs, trouble = _fill_rows(database, model)

@@ -65,7 +65,6 @@ def garden(
             "kinds.prompt.md:7: groq takes no `logprobs`",
             "remove it",
         ),
-        ("groq", "params: {n: 2}\n", BODY, "kinds.prompt.md:5: groq takes no `n`", "remove it"),
         (
             "mistral",
             "params: {seed: 7}\n",
@@ -74,7 +73,7 @@ def garden(
             "rename it to `random_seed`",
         ),
     ],
-    ids=["deepseek", "lmstudio", "groq", "groq n", "mistral"],
+    ids=["deepseek", "lmstudio", "groq", "mistral"],
 )
 def test_what_a_preset_does_not_have_is_refused_before_anything_is_sent(
     tmp_path: Path, kind: str, front: str, body: str, says: str, hint: str

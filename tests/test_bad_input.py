@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from folders import PROMPT, needs_duckdb_2, opened, plants, settings, write
 
 from enrich.cli import main
+from enrich.errors import ModelError
 from enrich.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -549,3 +550,14 @@ def test_settings_are_for_one_folder(tmp_path: Path, server: Rehearsal) -> None:
     assert result.exit_code == 1
     assert "project.yml cannot be read" in result.stderr
     assert settings(server)
+
+
+@pytest.mark.parametrize("placeholder", ["id::DATE", "error('no')"])
+def test_a_placeholder_that_fails_with_a_row_is_named(tmp_path: Path, placeholder: str) -> None:
+    """With the prompt's file and line, not those of the SELECT."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        prompt = f"---\nkey: id\noutput: kind VARCHAR\n---\nuser:\n{{{{ {placeholder} }}}}\n"
+        write(root, {"models/kinds.prompt.md": prompt})
+        with pytest.raises(ModelError, match=r"kinds\.prompt\.md:6: \{\{ "):
+            opened(root).plan()

@@ -334,3 +334,19 @@ def test_llms_that_are_no_chain(tmp_path: Path, llms: list[str]) -> None:
         root = chained(tmp_path, server, llms)
         with pytest.raises(ModelError, match="llm"):
             opened(root).plan()
+
+
+def test_an_answer_of_a_refresh_stays(tmp_path: Path) -> None:
+    """The first llm fails in a refresh; its older answer does not come back with the next run."""
+    asked: Counter[tuple[str, int]] = Counter()
+    hard: dict[str, set[int]] = {SMALL: set()}
+    with Rehearsal(rewrite=spoils(hard, asked)) as server:
+        root = chained(tmp_path, server, [SMALL, LARGE])
+        opened(root).run()
+        hard[SMALL].add(3)
+        opened(root).run(full_refresh=True)
+        before = respondents(root)
+        assert before == {("ok", SMALL): 19, ("ok", LARGE): 1}
+        opened(root).run()
+        assert respondents(root) == before
+        assert sum(asked.values()) == 41

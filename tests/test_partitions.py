@@ -251,3 +251,19 @@ def test_days_that_are_run_one_by_one_make_the_same_table(tmp_path: Path, number
         assert (plan.to_ask, plan.gone, plan.rows) == (0, 0, len(rows))
         assert count(root) == sorted(rows)
         assert server.bill.repeated == {}
+
+
+def test_a_refresh_of_one_partition_is_none_of_the_others(tmp_path: Path) -> None:
+    """What a budget has held of it does not make the next run ask everything again."""
+    with Rehearsal() as server:
+        root = garden(tmp_path, server)
+        opened(root).run()
+        day = "day = '2026-11-01'"
+        opened(root).run(where=day, full_refresh=True, max_cost=0)
+        for since in (None, "2026-11-02"):
+            (plan,) = opened(root).plan(since=since)
+            assert plan.to_ask == 0
+        (plan,) = opened(root).plan(where=day)
+        assert plan.to_ask == 2
+        opened(root).run()
+        assert server.bill.total == 6

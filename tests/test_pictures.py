@@ -144,3 +144,23 @@ def test_the_range_holds_what_pictures_are_billed(
         assert plan.estimate.input.low <= billed.input <= plan.estimate.input.high
         if source != "addresses" and detail == "high":  # only the text is guessed
             assert plan.estimate.input.high - plan.estimate.input.low < 0.2 * billed.input + 1000
+
+
+def test_one_file_may_be_spelled_in_several_ways(tmp_path: Path) -> None:
+    """Each row shows it once."""
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures/a.png").write_bytes(png(8, 8))
+    cells = ("pictures/a.png", "./pictures/a.png", "pictures//a.png", f"{tmp_path}/pictures/a.png")
+    listed = ", ".join(f"({number}, '{cell}')" for number, cell in enumerate(cells))
+    with Rehearsal() as server:
+        write(
+            tmp_path,
+            {
+                "project.yml": settings(server),
+                "models/captions.sql": f"FROM (VALUES {listed}) AS t(id, picture)\n",
+                "models/captions.prompt.md": "---\nkey: id\noutput: caption VARCHAR\n---\n"
+                "user:\nDescribe it.\n\n![]({{ picture }})\n",
+            },
+        )
+        (state,) = opened(tmp_path).run()
+        assert (state.ok, state.rows) == (4, 4)

@@ -10,6 +10,7 @@ from enrich.db.complaint import find_problem_line
 from enrich.db.quote import quote_name, quote_readably
 from enrich.errors import DatabaseError, InputError, ModelError, nearest
 from enrich.manifest import guard, tree
+from enrich.manifest.families import SUPPORTED_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -102,8 +103,9 @@ def check_output(database: Warehouse, prompt: Prompt) -> None:
     from sqlglot import exp, parse_one
 
     tried = (prompt.output.ddl, database.is_unrestricted)
-    if not prompt.output.checks or tried in _TRIED_OUTPUTS:
+    if tried in _TRIED_OUTPUTS:
         return
+    _check_types(database, prompt)
     hint = "a CHECK is one condition on the output's columns: CHECK (len(tags) <= 4)"
     judged = judge.render_judgement("SELECT '{}' AS content", prompt.output, "json_schema")
     with database.open_bare() as bare:
@@ -120,6 +122,21 @@ def check_output(database: Warehouse, prompt: Prompt) -> None:
             if kind != "BOOLEAN" or parsed.find(exp.Query, exp.AggFunc, exp.Window):
                 raise ModelError(f"{message}: it is not a condition on one answer", hint=hint)
     _TRIED_OUTPUTS.add(tried)
+
+
+def _check_types(database: Warehouse, prompt: Prompt) -> None:
+    """Raises ModelError for a column whose type or name DuckDB does not take: its answers could be
+    neither judged nor published."""
+    with database.open_bare() as bare:
+        for column in prompt.output.columns:
+            try:
+                bare.describe(
+                    f"SELECT CAST(NULL AS {column.type.sql}) AS {quote_name(column.name)}"
+                )
+            except DatabaseError as problem:
+                what = f"the output column '{column.name}' cannot be {column.type.sql}"
+                message = f"{prompt.source}: {what}: {problem.message}"
+                raise ModelError(message, hint=SUPPORTED_TYPES) from problem
 
 
 def check_tests(database: Warehouse, model: Model, prompt: Prompt, key: Mapping[str, str]) -> None:

@@ -41,6 +41,20 @@ FROM temp._enrich_asked AS asked LEFT JOIN heard USING (fingerprint) CROSS JOIN 
 WHERE (failed OR pack > 0) AND NOT coalesce(ok, false)"""
 
 
+def render_stay() -> str:
+    """Let rows of the snapshot stay with the request to a later llm that they stood for, if it is
+    still theirs and has an answer; $prompts, $digests and $since as above."""
+    # The llms before it may have an older answer, such as one from before a full refresh.
+    return f"""UPDATE temp._enrich_snapshot AS snapshot SET fingerprint = was, prompt = was_version
+FROM (SELECT unnest($prompts) AS version, unnest($digests) AS digest) AS later
+WHERE was_version = version AND error IS NULL AND was = {render_fingerprint("digest")}
+    AND was IN (
+        SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok' AND batch IN (
+            SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
+        )
+    )"""
+
+
 def render_move(source: str) -> str:
     """Let the rows of `temp._enrich_passed_on` ask the other llm, in `source`."""
     return f"""UPDATE temp.{source} AS source SET fingerprint = passed.fingerprint,

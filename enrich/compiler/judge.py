@@ -60,9 +60,10 @@ def render_judgement(source: str, output: Output, form: ResponseFormat) -> str:
     columns = ", ".join(
         f"{value} AS {quote_name(name)}" for name, value in _render_values(output).items()
     )
-    # As in SQL, a CHECK whose value is NULL passes; try() makes NULL of an error.
+    # As in SQL, a CHECK whose value is NULL passes, and one that raises an error does not: try()
+    # makes NULL of that.
     checks = ", ".join(
-        f"CASE WHEN try({wrap_expression(check)}) IS FALSE "
+        f"CASE WHEN try({wrap_expression(check)} IS NOT FALSE) IS NOT TRUE "
         f"THEN {quote_text(f'CHECK ({check}) failed')} END"
         for check in output.checks
     )
@@ -118,6 +119,8 @@ def _render_vector_fault(output: Output) -> str:
     holds = quote_text(f" numbers, {column.type.sql} holds {length}")
     return f"""CASE
         WHEN len(vector) <> {length} THEN {quote_text(f"{name}has ")} || len(vector) || {holds}
+        WHEN len(list_filter(vector, lambda number: NOT isfinite(number))) > 0
+            THEN {quote_text(f"{name}holds a number that is not finite")}
         WHEN list_count(vector) < {length} THEN {quote_text(f"{name}has nulls among its numbers")}
         WHEN list_max(vector) = 0 AND list_min(vector) = 0
             THEN {quote_text(f"{name}is all zeros, which is no direction")}

@@ -63,6 +63,7 @@ class Run:
     batches read before it: only answers read after these count. `invocation` is the first run of
     the same command. `limits` are USD by scope: see `find_limits`. `due_at`: see RunOptions.
     `fallbacks` are the versions for the llms that rows are asked of after the first has failed.
+    `partitions` is the condition for those that it works on, "" for all.
     """
 
     id: int
@@ -77,6 +78,7 @@ class Run:
     limits: Mapping[str, float]
     due_at: datetime | None = None
     fallbacks: tuple[str, ...] = ()
+    partitions: str = ""
 
     @property
     def chain(self) -> tuple[str, ...]:

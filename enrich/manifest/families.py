@@ -41,7 +41,9 @@ ITEMS_GUESS = 3
 MOST_NUMBERS = 100_000
 """How long an array of DuckDB's can be."""
 NUMBER_LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-LENGTH_LABEL = "a text of length "
+JSON_TEXT = r'"(?:[^"\\]|\\.)*"'
+"""A pattern of texts in JSON."""
+LENGTH_LABEL = "\ue000a text of length "
 """How the label starts that takes the place of a text's length during parsing: see `output`."""
 INTEGER_BOUNDS: dict[str, tuple[int | None, int | None]] = {
     "TINYINT": (-(2**7), 2**7 - 1),
@@ -141,10 +143,10 @@ class TimestampFamily(TypeFamily):
 
     def render_cast(self, kind: ColumnType, text: str) -> str:
         """Returns SQL for the point in time, with the offset taken into account."""
-        if kind.sql == "TIMESTAMP":
+        if kind.sql != "TIMESTAMPTZ":
             # A plain cast to TIMESTAMP ignores the offset. The type with a time zone does not, and
             # enrich runs DuckDB in UTC, so the second cast does not move the time.
-            return f"CAST(try_cast({text} AS TIMESTAMP WITH TIME ZONE) AS TIMESTAMP)"
+            return f"CAST(try_cast({text} AS TIMESTAMP WITH TIME ZONE) AS {kind.sql})"
         return TypeFamily.render_cast(self, kind, text)
 
 
@@ -167,7 +169,17 @@ class JsonFamily(TypeFamily):
     def render_fit(self, kind: ColumnType, value: str, depth: int) -> str:
         """Returns SQL that tells whether a text contains JSON."""
         absent = f"coalesce(json_type({value}), 'NULL') = 'NULL'"
-        return f"({absent} OR {self.render_value(kind, value, depth)} IS NOT NULL)"
+        found = f"CAST({self.render_value(kind, value, depth)} AS VARCHAR)"
+        return f"({absent} OR coalesce({self._render_strictness(found)}, false))"
+
+    def render_misfit(self, kind: ColumnType, text: str) -> str:
+        """Returns SQL that tells whether a text is no JSON."""
+        return f"({self.render_cast(kind, text)} IS NULL OR NOT {self._render_strictness(text)})"
+
+    def _render_strictness(self, text: str) -> str:
+        # DuckDB also reads what is no JSON: NaN, infinities, and commas before a closing bracket.
+        bare = f"regexp_replace({text}, '{JSON_TEXT}', '0', 'g')"
+        return f"NOT regexp_matches({bare}, '(?i)nan|inf|,\\s*[]}}]')"
 
 
 @dataclass(frozen=True, kw_only=True)

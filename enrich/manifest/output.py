@@ -8,6 +8,7 @@ union of types); the types of the published table; and, in `compiler`, the reade
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import ModelError
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
 
 SIZED_TEXTS = ("VARCHAR", "TEXT", "CHAR", "BPCHAR", "NVARCHAR", "STRING")
 """Types of text whose length means something."""
+
+BRACKET_DEPTHS = {
+    "L_PAREN": 1,
+    "L_BRACKET": 1,
+    "L_BRACE": 1,
+    "R_PAREN": -1,
+    "R_BRACKET": -1,
+    "R_BRACE": -1,
+}
+QUOTED_TOKENS = ("STRING", "IDENTIFIER")
+OWN_NAMES = "_enrich"
+"""How the columns begin that enrich needs to judge an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +167,8 @@ def _tokenize(sql: str) -> list[Token]:
 
 def _count_depth(token: Token) -> int:
     """Returns 1 for an opening bracket, -1 for a closing one, and 0 for other tokens."""
-    return {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(token.text, 0)
+    # By its type: a label or a quoted name may be a bracket, too.
+    return BRACKET_DEPTHS.get(token.token_type.name, 0)
 
 
 def _parse_item(text: str, *, source: str, line: int) -> tuple[Column | None, list[str]]:
@@ -183,6 +197,9 @@ def _make_column(item: exp.ColumnDef, *, source: str, line: int) -> Column:
     """Returns the column of a definition as sqlglot parsed it. Raises ModelError."""
     from sqlglot import exp
 
+    if item.name.lower().startswith(OWN_NAMES):
+        hint = "choose another name"
+        raise ModelError(f"{source}:{line}: '{item.name}' is a name of enrich's own", hint=hint)
     required = False
     bounds: list[tuple[str, int | float]] = []
     for constraint in item.constraints:
@@ -231,7 +248,9 @@ def _find_checks(text: str) -> Iterator[str]:
     # Not as sqlglot renders it: DuckDB gets what the user wrote, so that its errors point there.
     tokens = _tokenize(text)
     for number, token in enumerate(tokens):
-        if token.text.upper() != "CHECK" or number + 1 >= len(tokens):
+        if token.text.upper() != "CHECK" or token.token_type.name in QUOTED_TOKENS:
+            continue
+        if number + 1 >= len(tokens) or tokens[number + 1].token_type.name != "L_PAREN":
             continue
         depth = 0
         for closing in tokens[number + 1 :]:
@@ -290,4 +309,5 @@ def _read_number(node: exp.Expr) -> int | float | None:
     try:
         return int(node.this)
     except ValueError:
-        return float(node.this)
+        number = float(node.this)
+        return number if isfinite(number) else None

@@ -328,6 +328,7 @@ def _build_run(
         limits=find_limits(config.budget, prompt.budget, options.max_cost),
         due_at=options.due_at or _find_due(database, work.model.name),
         fallbacks=tuple(each.version_id for each in work.chain[1:]),
+        partitions=work.partition.condition if work.partition else "",
     )
 
 
@@ -349,11 +350,12 @@ def _find_since(database: Ledger, work: CompiledModel, options: RunOptions) -> i
     if not database.call("latest_run", model=work.model.name):
         return 0
     last = Run.latest(database, work.model.name)
-    # Batches that have not been sent are what is left of an unfinished run.
-    same = (
-        last.version_id == work.version_id and database.call("unsent", model=work.model.name)[0][0]
-    )
-    return last.since if same else 0
+    # Batches that have not been sent are what is left of an unfinished run. Only a run of the same
+    # rows goes on with it: another one would ask all of its own again.
+    limits = work.partition.condition if work.partition else ""
+    same = last.version_id == work.version_id and last.partitions == limits
+    unfinished = same and database.call("unsent", model=work.model.name)[0][0]
+    return last.since if unfinished else 0
 
 
 def keep_version(database: Ledger, work: CompiledModel) -> None:

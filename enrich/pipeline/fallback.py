@@ -10,6 +10,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from enrich.compiler import fallback, tables
+from enrich.ledger.run import Run
 from enrich.pipeline.plan import Fallback
 from enrich.pipeline.portion import list_todo
 from enrich.pipeline.read import Judge, judge_again
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from enrich.compiler.version import Version
     from enrich.db.database import Ledger
-    from enrich.ledger.run import Run
     from enrich.pipeline.portion import PlannedPortion
 
 LATER_REQUESTS = "SELECT fingerprint FROM temp._enrich_later"
@@ -35,15 +35,20 @@ def pass_on(
     """
     # All llms are asked for the same output, so one judge is right for all of their answers.
     judge = Judge.of(database, run.version_id)
+    before = database.call("latest_run", model=run.model) if len(versions) > 1 else ()
+    if before and not record and Run.latest(database, run.model).version_id == run.version_id:
+        later = {each.id: each.digest for each in versions[1:]}
+        stay = fallback.render_stay()
+        database.execute(stay, prompts=[*later], digests=[*later.values()], since=run.since)
     for place in range(len(versions) - 1):
         database.execute(tables.render_asked_requests(source, versions, place=place))
         judge_again(database, judge)
         list_todo(database, run)
-        later = versions[place + 1 :]
+        following = versions[place + 1 :]
         database.execute(
             fallback.render_later_requests(),
-            prompts=[each.id for each in later],
-            digests=[each.digest for each in later],
+            prompts=[each.id for each in following],
+            digests=[each.digest for each in following],
             since=run.since,
         )
         judge_again(database, judge, LATER_REQUESTS)

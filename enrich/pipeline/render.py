@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from enrich.compiler import inputs
 from enrich.compiler.body import URL_STARTS
 from enrich.compiler.compilation import explain_failed_select
-from enrich.errors import DatabaseError, name_on_interrupt
+from enrich.db.quote import wrap_expression
+from enrich.errors import DatabaseError, ModelError, name_on_interrupt
 from enrich.pricing import pictures
 from enrich.pricing.pictures import Content
 
@@ -43,9 +44,28 @@ def render_rows(
                 _render_pictures(database, compiled, config)
             database.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS\n{snapshot}")
         except DatabaseError as problem:
+            if (fault := _find_failed_placeholder(database, compiled)) is not None:
+                raise fault from problem
             # The SELECT is verbatim in a larger statement, so lines above it must be subtracted.
             above = snapshot.partition(compiled.model.query)[0].count("\n") + 1
             raise explain_failed_select(compiled.model, problem, above=above) from problem
+
+
+def _find_failed_placeholder(database: Warehouse, compiled: CompiledModel) -> ModelError | None:
+    """Returns the error of the placeholder that fails with a row of the SELECT; None if none does,
+    or if it is the SELECT that fails."""
+    rows = f"FROM (\n{compiled.query}\n) AS inputs"
+    try:
+        database.execute(f"SELECT count(COLUMNS(*)) {rows}")
+    except DatabaseError:
+        return None
+    for each in compiled.prompt.expressions:
+        try:
+            database.execute(f"SELECT count({wrap_expression(each.sql)}) {rows}")
+        except DatabaseError as problem:
+            what = f"{compiled.prompt.source}:{each.line}: {{{{ {each.sql} }}}}: {problem.message}"
+            return ModelError(what, hint="TRY_CAST(... AS ...) and try(...) give NULL instead")
+    return None
 
 
 def _render_pictures(database: Warehouse, compiled: CompiledModel, config: Config) -> None:
@@ -75,7 +95,7 @@ def _render_pictures(database: Warehouse, compiled: CompiledModel, config: Confi
         given=given,
         found=[file for file, _ in checked],
         faults=[fault for _, fault in checked],
-        globs=found,
+        globs=list(dict.fromkeys(found)),  # two cells may spell one path in two ways
     )
 
 

@@ -90,6 +90,7 @@ def start_run(
                 limits=list(run.limits.values()),
                 due_at=run.due_at,
                 fallbacks=list(run.fallbacks),
+                partitions=run.partitions,
             )
         answered = bool(found.recalled.unchanged) or _has_answers(database, model.name)
     return StartedRun(run=run.id, plan=drafted.plan, answered=answered)

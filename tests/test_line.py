@@ -655,3 +655,23 @@ def test_progress_counts_the_rows_over_all_rounds(tmp_path: Path) -> None:
     assert ears.seen[-1].failed == state.failed
     assert ears.seen[-1].state == "done"
     assert (ears.seen[-1].spent or 0) > 0
+
+
+def test_models_that_ask_the_same_share_what_is_asked_again(tmp_path: Path) -> None:
+    """One of them sends it; the table of the other one has the answer as well."""
+    with Rehearsal(faults=Faults(off_schema=0.4), seed=3) as server:
+        root = plants(tmp_path, server)
+        lines = "".join(f"{number},plant {number},\n" for number in range(20))
+        prompt = (root / "models/kinds.prompt.md").read_text(encoding="utf-8")
+        write(
+            root,
+            {
+                "seeds/plants.csv": f"id,name,note\n{lines}",
+                "models/same.sql": "SELECT * FROM plants\n",
+                "models/same.prompt.md": prompt,
+            },
+        )
+        one, other = opened(root).run()
+        assert (one.ok, one.failed) == (other.ok, other.failed)
+        assert server.bill.total > 20
+        assert len(opened(root).sql("FROM kinds EXCEPT FROM same")) == 0

@@ -371,6 +371,8 @@ def test_what_an_answer_means(status: int, body: Any, meaning: str) -> None:
     """For its row, and for the batch."""
     content = body if isinstance(body, str) else json.dumps(body)
     assert judge_answer(status, content.encode()).meaning == meaning
+    for charset in ("hex", "idna", "undefined", "nothing", "latin-1"):
+        assert judge_answer(status, content.encode() + b"\xff", charset=charset).meaning
     assert judge_answer(status, b"[" * 100_000).meaning != "answer" or status in (
         200,
         400,

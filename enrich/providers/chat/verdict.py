@@ -117,7 +117,7 @@ def _decode_text(body: bytes, charset: str) -> str:
     try:
         return body.decode(json.detect_encoding(body))
     except UnicodeDecodeError:
-        with suppress(LookupError):  # a name that is none of a text encoding
+        with suppress(LookupError, ValueError):  # a name that is none of a text encoding
             return body.decode(charset, "replace")
         return body.decode(errors="replace")
 

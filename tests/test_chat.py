@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 from folders import Ears, opened, plants, settings, write
+from hostile import Answer, Hostile
 
 import enrich
 from enrich import cli
@@ -29,10 +30,13 @@ from enrich.providers.openai.presets import PRESETS
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from enrich.ledger.state import State
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "providers.md"
 CHAT = "POST /v1/chat/completions"
+SAID = '{"choices": [{"message": {"content": "an élm"}, "finish_reason": "stop"}]}'
 if sys.platform == "win32":
     KILL = signal.SIGTERM  # Python ends the process at once there
 else:
@@ -346,7 +350,9 @@ def test_a_minute_has_no_more_than_it_may() -> None:
     [
         (200, {"choices": [], "usage": {"total_tokens": 9}}, "answer"),
         (200, {"error": {"message": "overloaded"}}, "faulty"),
-        (200, "no JSON", "faulty"),
+        (200, {"error": {"message": "late"}, "choices": [{}]}, "answer"),
+        (200, "no JSON", "answer"),
+        (200, [], "answer"),
         (400, {"error": {"message": "no"}}, "answer"),
         (422, {"detail": "no"}, "answer"),
         (429, {"error": {"message": "slow", "code": "rate_limit_exceeded"}}, "busy"),
@@ -365,7 +371,84 @@ def test_what_an_answer_means(status: int, body: Any, meaning: str) -> None:
     """For its row, and for the batch."""
     content = body if isinstance(body, str) else json.dumps(body)
     assert judge_answer(status, content.encode()).meaning == meaning
-    assert judge_answer(status, b"[" * 100_000).meaning != "answer" or status in (400, 422)
+    for charset in ("hex", "idna", "undefined", "nothing", "latin-1"):
+        assert judge_answer(status, content.encode() + b"\xff", charset=charset).meaning
+    assert judge_answer(status, b"[" * 100_000).meaning != "answer" or status in (
+        200,
+        400,
+        422,
+    )
+
+
+def replace_body(body: bytes, kind: str = "application/json") -> Callable[[Answer], None]:
+    def change(answer: Answer) -> None:
+        answer.body, answer.headers["Content-Type"] = body, kind
+
+    return change
+
+
+TWISTED: dict[str, tuple[Callable[[Answer], object], str, str]] = {
+    "latin-1": (
+        replace_body(SAID.encode("latin-1"), "application/json; charset=latin-1"),
+        "ok",
+        "an élm",
+    ),
+    "no charset": (
+        replace_body(SAID.encode("latin-1")),
+        "ok",
+        "an \ufffdlm",
+    ),
+    "text in a text": (
+        replace_body(json.dumps(SAID).encode()),
+        "ok",
+        "an élm",
+    ),
+    "a list": (
+        replace_body(f"[{SAID}]".encode()),
+        "error",
+        "the response holds no answer",
+    ),
+    "null": (replace_body(b"null"), "error", "completion: null"),
+    "a page": (replace_body(b"<p>Log in"), "error", "Log in"),
+    "nothing": (replace_body(b""), "error", "is empty"),
+    "a stream": (
+        replace_body(b'data: {"choices": []}\n\ndata: [DONE]\n\n'),
+        "error",
+        "streams its answer",
+    ),
+    "not packed": (
+        lambda answer: answer.headers.update({"Content-Encoding": "gzip"}),
+        "error",
+        "cannot be unpacked",
+    ),
+    "enormous": (lambda answer: answer.bomb(), "error", "more than 32 MiB"),
+}
+"""What becomes of a good answer; the outcome of its row; and the answer, or some words of why there
+is none."""
+
+
+@pytest.mark.few(3)
+@pytest.mark.parametrize("name", TWISTED)
+def test_what_has_been_paid_for_is_not_asked_again(tmp_path: Path, name: str) -> None:
+    """It is read if it can be, or the row says why not, and `max_attempts` decides."""
+    change, outcome, words = TWISTED[name]
+    asked: list[str] = []
+
+    def twist(method: str, path: str, answer: Answer) -> None:
+        if f"{method} {path}" == CHAT:
+            asked.append(path)
+            change(answer)
+
+    front = "key: id\nmax_attempts: 1\nresponse_format: text\noutput: line VARCHAR NOT NULL"
+    prompt = f"---\n{front}\n---\nuser:\n{{{{ name }}}}\n"
+    with chat_alone() as server, Hostile(server, twist) as between:
+        root = garden(tmp_path, server, 3, base_url=between.base_url)
+        write(root, {"models/kinds.prompt.md": prompt})
+        state = one(root)
+    assert state.outcomes == {outcome: 3}
+    assert len(asked) == 3
+    found = opened(root).sql("SELECT error, line FROM enrich.kinds LEFT JOIN kinds USING (id)")
+    assert all(words in (row[1] if outcome == "ok" else row[0]) for row in found)
 
 
 @pytest.mark.parametrize("kind", sorted(PRESETS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from decimal import Decimal
 from itertools import combinations
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,13 @@ def test_a_last_line_without_its_newline_counts(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().rstrip())
     review(tmp_path, said(2))
     assert [each.key["id"] for each in read_verdicts(tmp_path, "kinds")] == [1, 2]
+
+
+def test_what_json_cannot_hold_is_not_written(tmp_path: Path) -> None:
+    for value in (float("nan"), float("inf"), Decimal("NaN")):
+        with pytest.raises(InputError, match="NaN"):
+            append_verdict(tmp_path, "m", said(values={"height": value}))
+    assert not find_review_file(tmp_path, "m").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")

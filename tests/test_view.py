@@ -574,3 +574,37 @@ def test_questions_that_arrive_in_another_order(garden: tuple[Path, ViewServer])
     assert ask(server, "page", tab="a", number=3, **words) == {"superseded": True}
     assert ask(server, "page", tab="a", number=6, **words)["rows"]
     assert ask(server, "page", tab="b", number=0, **words)["rows"]
+
+
+EXACT = (
+    '{"price": 123456789012345678.91, "shares": [0.12345678901234567891], '
+    '"more": "{\\"a\\": 0.1234567890123456789012345, \\"b\\": NaN}"}'
+)
+
+
+def test_a_review_keeps_every_digit(tmp_path: Path) -> None:
+    """What is confirmed is what was published, also where a float could not hold it, and JSON that
+    only DuckDB calls so."""
+
+    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
+        line["response"]["body"]["choices"][0]["message"]["content"] = EXACT
+        return line
+
+    ddl = "price DECIMAL(20, 2), shares DECIMAL(38, 20)[], more JSON"
+    prompt = f"---\nkey: id\noutput: {json.dumps(ddl)}\n---\nuser:\n{{{{ name }}}}\n"
+    with Rehearsal(rewrite=rewrite) as server:
+        root = plants(tmp_path, server)
+        (root / "models/kinds.prompt.md").write_text(prompt)
+        opened(root).run()
+    with serving(root) as page:
+        for answer in ask(page, "review", model="kinds")["answers"]:
+            judge(page, model="kinds", **answer, verdict="right", values={}, queue="random")
+        typed = {"price": "123456789012345678.91", "more": '{"a":0.5}'}
+        said = judge(page, model="kinds", **answer, verdict="right", values=typed)
+        assert said["saved"] == "corrected"
+    project = opened(root)
+    project.seed()
+    (row,) = project.sql("SELECT DISTINCT price::VARCHAR, shares::VARCHAR FROM kinds_review")
+    assert row == ("123456789012345678.91", "[0.12345678901234567891]")
+    (row,) = project.sql("SELECT count(*) FROM (FROM kinds EXCEPT ALL FROM kinds_review)")
+    assert row == (1,)  # the one that has been corrected

@@ -54,8 +54,9 @@ def render_spoken_text(content: str) -> str:
 def render_document(content: str) -> str:
     """SQL for the one JSON object in `content`, or NULL.
 
-    The object may be all of the content, be in a fence, or have sentences around it. If there are
-    two different objects, neither is the answer.
+    The object may be all of the content, be in a fence, which wins over what is outside, or have
+    sentences around it. If there are two different objects in fences, or several without a fence,
+    none is the answer.
     """
     plain = (
         f"starts_with({content}, '{{') AND NOT regexp_matches({content}, '{TRAILING_COMMA}') "

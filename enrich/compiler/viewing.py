@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from enrich.compiler.comparison import render_agree
 from enrich.compiler.input_rows import name_inputs_table
-from enrich.compiler.inputs import render_custom_id
+from enrich.compiler.inputs import WHOLE_TYPES, render_custom_id
 from enrich.compiler.judge import render_answer
 from enrich.compiler.reader import render_vector_summary
 from enrich.compiler.similar import VECTOR_TYPE
@@ -162,13 +162,20 @@ def _render_same(one: str, other: str, key: Mapping[str, str]) -> str:
 
 def render_shown_cell(column: ShownColumn, *, whole: bool = False) -> str:
     """SQL for a cell as the page shows it: a text, or a list of texts."""
-    if column.is_nested:
+    if column.is_nested and column.type != "JSON":  # of which `to_json` would round the numbers
         text = f"CAST(to_json({column.place}) AS VARCHAR)"
     elif column.is_list:
         return f"CAST({column.place} AS VARCHAR[])"
     else:
         text = f"CAST({column.place} AS VARCHAR)"
     return text if whole else f"left({text}, {CELL_CHARACTERS})"
+
+
+def render_said_cell(column: ShownColumn) -> str:
+    """SQL for a cell as a verdict says it. A key is a whole number or a text, so that it can be
+    told from any other; and JSON is a text, which keeps its digits and may hold NaN."""
+    is_text = column.type not in WHOLE_TYPES if column.role == "key" else column.type == "JSON"
+    return f"CAST({column.place} AS VARCHAR)" if is_text else column.place
 
 
 def render_search(columns: Sequence[ShownColumn]) -> str:

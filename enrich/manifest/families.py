@@ -9,6 +9,7 @@ Dates and times are in the format of RFC 3339, a profile of ISO 8601.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 DAY_PATTERN = r"\d{4}-\d{2}-\d{2}"
 HOUR_PATTERN = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?"
+OFFSET_PATTERN = r"(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)"
+"""Offsets up to 15:59, which are DuckDB's own: it takes others as well, and bends the time."""
 WHOLE_KINDS = ("UBIGINT", "BIGINT", "HUGEINT", "UHUGEINT")
 """DuckDB's names for the kinds of whole numbers in JSON."""
 # DuckDB's `json_type` calls a whole number of more than 64 bits a DOUBLE, like a fraction.
@@ -38,6 +41,10 @@ EXACT_BELOW = 2**53
 """Below this, a DOUBLE can hold every whole number exactly (IEEE 754)."""
 ITEMS_GUESS = 3
 """How many items a list or a MAP has, as a rule of thumb."""
+DECIMAL_SCALE = re.compile(r",\s*(\d+)\)")
+"""The second number of a DECIMAL(p, s)."""
+SURE_DIGITS = 15
+"""How many decimal digits a DOUBLE holds, whatever they are (IEEE 754)."""
 MOST_NUMBERS = 100_000
 """How long an array of DuckDB's can be."""
 NUMBER_LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
@@ -260,6 +267,15 @@ class StructFamily(TypeFamily):
         return " AND ".join(filter(None, fits))
 
 
+PAIR_KEY = "(e->>'$.key')"
+"""SQL: the key of a pair `e` as text."""
+ODD_PAIR = (
+    "json_type(e->'$.key') IN ('ARRAY', 'OBJECT') "
+    "OR len(list_distinct(json_keys(e))) < len(json_keys(e))"
+)
+"""SQL: whether a pair `e` of a MAP has a key that is none, or says twice what it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MapFamily(TypeFamily):
     """Plain values by plain keys, where each key occurs once: a list of pairs, or an object."""
@@ -305,8 +321,8 @@ class MapFamily(TypeFamily):
         return f"NOT coalesce({self.render_misfit(kind, f'CAST({value} AS VARCHAR)')}, false)"
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
-        """Returns SQL that is true if the key or the value of a pair does not fit, or if two pairs
-        have the same key."""
+        """Returns SQL that is true if the key or the value of a pair does not fit or has lost
+        digits, or if two pairs have the same key."""
         # In an object a key is a JSON string whatever its type, so only the JSON kind of the value
         # is checked.
         key, held = kind.entry
@@ -314,14 +330,21 @@ class MapFamily(TypeFamily):
             f"e.key IS NULL OR {key.family.render_misfit(key, 'e.key')} "
             f"OR coalesce(json_type(e.value), 'NULL') "
             f"NOT IN ({quote_texts(held.family.json_kinds)}) "
-            f"OR {held.family.render_misfit(held, _render_text('e.value'))}"
+            f"OR {held.family.render_misfit(held, _render_text('e.value'))} "
+            f"OR {_render_rounded(held, _render_text('e.value'))}"
+        )
+        # A key in quotes has kept its digits.
+        odd = (
+            f"{ODD_PAIR} OR coalesce(json_type(e->'$.key') = 'DOUBLE', false) "
+            f"AND {_render_rounded(key, PAIR_KEY)}"
         )
         pairs = _render_pairs(f"try_cast({text} AS JSON)")
         keys = f"list_transform({pairs}, lambda e: {key.family.render_cast(key, 'e.key')})"
         return (
             f"({pairs} IS NULL OR len(list_filter({pairs}, lambda e: {bad})) > 0 "
             # Compared once converted: 1 and 1.0 are two texts, but one key of a MAP(INTEGER, ...).
-            f"OR len(list_distinct({keys})) < len({keys}))"
+            f"OR len(list_distinct({keys})) < len({keys}) "
+            f"OR len(list_filter({_render_items(text)}, lambda e: {odd})) > 0)"
         )
 
 
@@ -403,6 +426,29 @@ def _render_pairs(value: str) -> str:
     return f"""CASE json_type({value})
         WHEN 'OBJECT' THEN try(map_entries(from_json({value}, '"MAP(VARCHAR,JSON)"')))
         ELSE try(from_json({value}, {pairs})) END"""
+
+
+def _render_items(text: str) -> str:
+    """Returns SQL for the pairs of a MAP as they were written; NULL for an object."""
+    return f"""try(from_json(try_cast({text} AS JSON), '["JSON"]'))"""
+
+
+def _render_rounded(side: ColumnType, text: str) -> str:
+    """Returns SQL that tells whether a number of a MAP, as text, has too many digits to be sure
+    that it is the one that was written."""
+    # DuckDB reads what has no fixed shape with fractions as DOUBLEs, and writes these anew.
+    if not side.sql.startswith("DECIMAL"):
+        return "false"
+    digits = f"regexp_replace({text}, '[eE].*|[^0-9]', '', 'g')"
+    many = f"length(trim({digits}, '0')) > {SURE_DIGITS}"
+    large = f"abs(try_cast({text} AS DOUBLE)) >= 1e{SURE_DIGITS}"
+    scale = DECIMAL_SCALE.search(side.sql)
+    whole_digits = SURE_DIGITS - int(scale[1] if scale else 0)
+    kept = f"abs(try_cast({text} AS DOUBLE)) < 1e{whole_digits}"
+    return (
+        f"(regexp_matches({text}, '[.eE]') AND NOT coalesce({kept}, false) "
+        f"AND coalesce({many} OR {large}, false))"
+    )
 
 
 def _render_text(value: str) -> str:
@@ -503,7 +549,7 @@ FAMILIES = Families(
         tokens=14,
         measure="value",
         wire="VARCHAR",
-        pattern=rf"{DAY_PATTERN}([T ]{HOUR_PATTERN}( ?(Z|[+-]\d{{2}}(:?\d{{2}})?))?)?",
+        pattern=rf"{DAY_PATTERN}([T ]{HOUR_PATTERN}( ?{OFFSET_PATTERN})?)?",
     ),
     uuid=TypeFamily(
         names=("UUID",),  # DuckDB also accepts braces around one; the pattern does not

@@ -6,12 +6,12 @@ that is lost costs no review.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from enrich.errors import DiskError, InputError
+from enrich.manifest.digits import dump_exact, load_exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -67,14 +67,19 @@ def list_reviewed(root: Path) -> tuple[str, ...]:
 def append_verdict(root: Path, model: str, verdict: Verdict) -> None:
     """Add a verdict to the reviews of a model; once this returns, it is on the disk.
 
-    Raises DiskError if the file cannot be written, or is a link.
+    Raises InputError if JSON cannot hold it, and DiskError if the file cannot be written, or is a
+    link.
     """
     path = find_review_file(root, model)
     shown = _show_file(path)
     # What is written is partly the text of others, and a link might lead to any file of the user.
     if path.is_symlink():
         raise DiskError(f"{shown} is a link", hint="replace it with the file that it leads to")
-    line = json.dumps(asdict(verdict), ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        line = dump_exact(asdict(verdict)) + "\n"
+    except (ValueError, RecursionError) as problem:
+        message = "the row holds what no JSON can, such as NaN, or is nested too deeply"
+        raise InputError(message, hint="correct the cell, or say that you cannot tell") from problem
     try:
         path.parent.mkdir(exist_ok=True)
         # In one write at the end of the file: two processes may review at the same time.
@@ -132,7 +137,7 @@ def _parse_lines(lines: list[bytes], source: str) -> Iterator[Verdict]:
 def _parse_line(line: bytes) -> Verdict:
     """Returns the verdict in a line. Raises ValueError."""
     try:
-        found = json.loads(line.decode("utf-8"))
+        found = load_exact(line.decode("utf-8"))
     except RecursionError as problem:
         raise ValueError("it is nested too deeply") from problem
     except ValueError as problem:
@@ -181,7 +186,7 @@ def _stack_verdicts(verdicts: Iterable[Verdict]) -> Iterable[list[tuple[int, Ver
     stacks: dict[tuple[str, str], list[tuple[int, Verdict]]] = {}
     for place, verdict in enumerate(verdicts):
         # As JSON, because to Python 1, 1.0 and True are one key.
-        key = json.dumps(verdict.key, sort_keys=True)
+        key = dump_exact(dict(sorted(verdict.key.items())))
         stack = stacks.setdefault((verdict.by, key), [])
         if verdict.verdict != "undone":
             stack.append((place, verdict))

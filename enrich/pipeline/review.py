@@ -23,6 +23,7 @@ from enrich.db.ownership import (
 )
 from enrich.db.quote import quote_name
 from enrich.errors import Damaged, DiskError, InputError, ProjectError
+from enrich.manifest.digits import dump_exact
 from enrich.manifest.reviews import (
     REVIEW_ENDING,
     REVIEWS_FOLDER,
@@ -183,12 +184,12 @@ def stage_verdicts(
 
 
 def _dump_key(key: Mapping[str, Any]) -> str:
-    return json.dumps(key, sort_keys=True)
+    return dump_exact(dict(sorted(key.items())))
 
 
 def _dump_plain(value: Any) -> str | None:  # noqa: ANN401  # any JSON value
     """Returns a JSON value as the text that DuckDB casts to the type of a key."""
-    return value if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str | None) else dump_exact(value)
 
 
 def _dump_cell(verdict: Verdict, column: Column) -> str | None:
@@ -210,7 +211,7 @@ def render_json_value(verdict: Verdict, column: Column) -> str | None:
     exact = column.type.family.schema["type"] in ("integer", "number")
     if exact and isinstance(value, str) and JSON_NUMBER.fullmatch(value):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return dump_exact(value)
 
 
 def summarize_reviews(flow: Flow, name: str) -> ReviewSummary:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from enrich.compiler.judge import render_judgement
 from enrich.errors import EnrichError, InputError
+from enrich.manifest.digits import load_exact
 from enrich.manifest.reviews import (
     RANDOM_QUEUE,
     ReviewVerdict,
@@ -110,7 +112,7 @@ class Reviewing:
         blind = words.get("blind") is True
         # A blind reviewer has not seen the other columns, and says nothing about them.
         values = said if blind else {**answer, **said}
-        is_right = all(_is_same(said[name], answer[name]) for name in said)
+        is_right = all(_is_same(said[name], answer[name], columns[name]) for name in said)
         verdict = Verdict(
             key=row["key"],
             verdict=_name_verdict(cast("ReviewVerdict", word), is_right=is_right),
@@ -139,8 +141,12 @@ def _name_verdict(word: ReviewVerdict, *, is_right: bool) -> ReviewVerdict:
     return "right" if is_right else "corrected"
 
 
-def _is_same(one: object, other: object) -> bool:
-    """Whether two values are equal; lists are, if they hold the same items."""
+def _is_same(one: object, other: object, column: Column) -> bool:
+    """Whether two values are equal; lists are, if they hold the same items, and JSON, if it says
+    the same."""
+    if column.type.sql == "JSON" and isinstance(one, str) and isinstance(other, str):
+        with suppress(ValueError, RecursionError):  # for NaN, which has to be the same text
+            return bool(load_exact(one) == load_exact(other))
     if isinstance(one, list) and isinstance(other, list):
         return {str(item) for item in one} == {str(item) for item in other}
     return one == other
@@ -155,7 +161,7 @@ def _read_values(columns: Mapping[str, Column], given: Mapping[str, Any]) -> dic
             raise InputError(f"the output has no column '{name}'", hint="reload the page")
         try:
             values[name] = _read_value(columns[name].type, value)
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
             message = f"{name}: '{value}' is not a {columns[name].type.sql}"
             raise InputError(message, hint="correct it, or say that you cannot tell") from problem
     return values
@@ -174,7 +180,7 @@ def _read_value(kind: ColumnType, value: object) -> object:
         return value
     if form == "boolean" and value not in ("true", "false"):
         raise ValueError(value)
-    return json.loads(value)
+    return load_exact(value)
 
 
 def _check_values(

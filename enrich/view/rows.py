@@ -6,7 +6,6 @@ A filter or a sort is run once, too: its row numbers are kept, and every page of
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,11 +13,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import viewing
-from enrich.compiler.inputs import WHOLE_TYPES
 from enrich.compiler.viewing import ROW_DETAILS, ROWS, SORTABLE_DETAILS, ShownColumn
 from enrich.db.database import Database
 from enrich.db.quote import render_struct
 from enrich.errors import InputError, nearest
+from enrich.manifest.digits import load_exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -196,17 +195,11 @@ class ShownRows:
 
     def find_by_id(self, ident: str) -> dict[str, Any] | None:
         """Returns the key, the answer and the fingerprint of the row with this custom_id, the first
-        two as JSON values; None if there is none."""
+        two as JSON values whose numbers keep their digits, and JSON as text; None if there is
+        none. Raises InputError for an answer that JSON cannot hold."""
 
         def render_object(role: str) -> str:
-            cells = {
-                # A key is a whole number or a text, so that it can be told from any other.
-                c.name: f"CAST({c.place} AS VARCHAR)"
-                if role == "key" and c.type not in WHOLE_TYPES
-                else c.place
-                for c in self.columns
-                if c.role == role
-            }
+            cells = {c.name: viewing.render_said_cell(c) for c in self.columns if c.role == role}
             return f"CAST(to_json({render_struct(cells)}) AS VARCHAR)" if cells else "'{}'"
 
         with self.open() as database:
@@ -218,7 +211,15 @@ class ShownRows:
         if not found:
             return None
         key, answer, fingerprint = found[0]
-        return {"key": json.loads(key), "answer": json.loads(answer), "fingerprint": fingerprint}
+        try:
+            return {
+                "key": load_exact(key),
+                "answer": load_exact(answer),
+                "fingerprint": fingerprint,
+            }
+        except (ValueError, RecursionError) as problem:
+            message = "the answer holds NaN, or is nested too deeply, which a review cannot hold"
+            raise InputError(message, hint="skip the row") from problem
 
     def find_picture(self, number: int, place: int) -> str | bytes | None:
         """Returns what a picture is: a URL, the path of a file, or the bytes of a BLOB."""

@@ -169,8 +169,9 @@ class _Conversation:
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,  # it would carry keys and rows to wherever it leads
             ) as response:
-                content = await _read(response)
+                content, trouble = await _read(response)
                 status, headers = response.status, response.headers
+                charset = response.charset or ""
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
@@ -179,7 +180,9 @@ class _Conversation:
             return RowVerdict(meaning="lost", reply=EngineReply(504, said), words=words), None
         self.engine.note = ""
         now = loop.time()
-        verdict = judge_answer(status, content, self.engine.dialect.decode)
+        verdict = judge_answer(
+            status, content, self.engine.dialect.decode, charset=charset, trouble=trouble
+        )
         self.pacing.learn(headers, verdict.tokens, now)
         if verdict.meaning == "busy":
             self.level.refused(now)
@@ -213,7 +216,7 @@ class _Conversation:
         self.answered += 1
         # One that works, or that is refused for what it says, shows that it does not lie in what
         # all of them share.
-        if verdict.reply.status == 200 or "content" in verdict.code:
+        if (verdict.reply.status == 200 and not verdict.words) or "content" in verdict.code:
             self.answered = ALIKE
         elif self.answered <= most:
             alike = DIGITS.sub("", verdict.words)
@@ -230,12 +233,18 @@ def _limit(amount: int | None, now: float) -> MinuteLimit | None:
     return MinuteLimit(amount=float(amount), filled_at=now) if amount else None
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """A body, as far as it may go."""
+async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, str]:
+    """A body, as far as it may go, and why it is not whole."""
     content = bytearray()
-    async for piece in response.content.iter_any():
-        content += piece
-        if len(content) > CHAT_ANSWER_BYTES:
-            response.close()
-            return b""
-    return bytes(content)
+    try:
+        async for piece in response.content.iter_any():
+            content += piece
+            if len(content) > CHAT_ANSWER_BYTES:
+                response.close()
+                return b"", f"the answer has more than {CHAT_ANSWER_BYTES >> 20} MiB"
+    except aiohttp.ClientPayloadError as problem:
+        if "content-encoding" not in str(problem).lower():  # the connection broke
+            raise
+        packed = response.headers.get("Content-Encoding", "")
+        return b"", f"the answer cannot be unpacked, although the server calls it {packed[:40]}"
+    return bytes(content), ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,14 @@ FAULTY_STATUSES = frozenset({408, 409, 425, 500, 502, 504})
 HOPELESS_STATUSES = frozenset({401, 402, 403, 404, 405})
 """No row will fare better."""
 NO_MONEY_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+UNUSABLE_CODE = "unusable_answer"
+"""The code of an answer with a good status that nothing can be read from."""
+STREAM_STARTS = ("data:", "event:", "id:", "retry:", ": ")
+"""How server-sent events begin."""
+STREAMED = (
+    "the server streams its answer, which cannot be read: turn that off in the server's "
+    "configuration (`stream: false`), or check base_url"
+)
 HINTS = {
     401: "check the API key: its variable, or api_key: in project.yml",
     402: "the account's balance is used up: see the provider's billing page",
@@ -43,19 +52,23 @@ class RowVerdict:
 
 
 def judge_answer(
-    status: int, body: bytes, decode: Callable[[Any], Any] = lambda document: document
+    status: int,
+    body: bytes,
+    decode: Callable[[Any], Any] = lambda document: document,
+    *,
+    charset: str = "",
+    trouble: str = "",
 ) -> RowVerdict:
     """What an answer with this status and body means; `decode` turns the document of a good one
-    into that of OpenAI's API."""
-    document = _parse(body)
+    into that of OpenAI's API. `charset` is what the server says of the body, and `trouble` why it
+    could not be received whole."""
+    text = _decode_text(body, charset)
+    document = _parse(text)
     if status == 200:
         document = decode(document)
-    if status == 200 and isinstance(document, dict) and not document.get("error"):
-        usage = document.get("usage")
-        tokens = usage.get("total_tokens") if isinstance(usage, dict) else 0
-        counted = tokens if isinstance(tokens, int) and tokens > 0 else 0
-        return RowVerdict(meaning="answer", reply=EngineReply(200, document), tokens=counted)
-    words, code = _words(document, body)
+        if not _is_error(document):
+            return _take(document, trouble or _find_flaw(document, text))
+    words, code = _words(document, text)
     said = {"error": {"message": words, "code": code}}
     reply = EngineReply(status if status != 200 else 500, said)
     if status in BUSY_STATUSES and code not in NO_MONEY_CODES:
@@ -69,14 +82,54 @@ def judge_answer(
     return RowVerdict(meaning="answer", reply=reply, words=words, code=code)
 
 
-def _parse(body: bytes) -> Any:  # noqa: ANN401  # any JSON
+def _is_error(document: object) -> bool:
+    """Whether a server says with a good status that it has no answer."""
+    if not isinstance(document, dict):
+        return False
+    return bool(document.get("error")) and not document.get("choices")
+
+
+def _take(document: Any, flaw: str) -> RowVerdict:  # noqa: ANN401  # any JSON
+    """The verdict on what came with a good status: it has been paid for, so that it is the answer,
+    whatever it is."""
+    if flaw:
+        said = {"error": {"message": flaw, "code": UNUSABLE_CODE}}
+        return RowVerdict(meaning="answer", reply=EngineReply(200, said), words=flaw)
+    usage = document.get("usage") if isinstance(document, dict) else None
+    tokens = usage.get("total_tokens") if isinstance(usage, dict) else 0
+    counted = tokens if isinstance(tokens, int) and tokens > 0 else 0
+    return RowVerdict(meaning="answer", reply=EngineReply(200, document), tokens=counted)
+
+
+def _find_flaw(document: object, text: str) -> str:
+    """Says why nothing can be read from what came with a good status; "" if something may be."""
+    if isinstance(document, (dict, list, str)):
+        return ""
+    said = " ".join(text[:200].split())
+    if said.startswith(STREAM_STARTS):
+        return STREAMED
+    return f"the answer is no chat completion: {said}" if said else "the answer is empty"
+
+
+def _decode_text(body: bytes, charset: str) -> str:
+    """Returns the text of a body: UTF-8, as JSON has to be, or else what the server calls it. Bytes
+    that are neither become U+FFFD, as in the results of batches."""
     try:
-        return json.loads(body)
+        return body.decode(json.detect_encoding(body))
+    except UnicodeDecodeError:
+        with suppress(LookupError, ValueError):  # a name that is none of a text encoding
+            return body.decode(charset, "replace")
+        return body.decode(errors="replace")
+
+
+def _parse(text: str) -> Any:  # noqa: ANN401  # any JSON
+    try:
+        return json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return None
 
 
-def _words(document: Any, body: bytes) -> tuple[str, str]:  # noqa: ANN401  # any JSON
+def _words(document: Any, text: str) -> tuple[str, str]:  # noqa: ANN401  # any JSON
     """What a server says is wrong, and its code for it."""
     error = document.get("error", document) if isinstance(document, dict) else None
     if isinstance(error, str):
@@ -87,5 +140,4 @@ def _words(document: Any, body: bytes) -> tuple[str, str]:  # noqa: ANN401  # an
         code = found.get("code") or found.get("type") or ""
         if words:
             return str(words)[:500], str(code)
-    text = " ".join(body[:200].decode(errors="replace").split())
-    return text or "an empty answer", ""
+    return " ".join(text[:200].split()) or "an empty answer", ""

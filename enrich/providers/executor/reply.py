@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 
 class EngineReply(NamedTuple):
-    """What came of a request: an HTTP status, and a body; a refusal is a reply, too."""
+    """What came of a request: an HTTP status, and a body; a refusal is a reply, too. The body is an
+    object, unless a server has answered with other JSON."""
 
     status: int
-    body: Mapping[str, Any]
+    body: Any

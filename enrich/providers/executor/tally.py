@@ -21,10 +21,11 @@ class Tally:
     cached_tokens: int = 0
     output_tokens: int = 0
 
-    def plus(self, status: int, body: Mapping[str, Any]) -> Tally:
-        """Returns the tally with one more answer, in the form of the chat or the Responses API."""
+    def plus(self, status: int, body: object) -> Tally:
+        """Returns the tally with one more answer, in the form of the chat or the Responses API;
+        in any other form, it has taken no tokens."""
         good = status == 200
-        usage = _read_mapping(body, "usage")
+        usage = _read_mapping(body if isinstance(body, Mapping) else {}, "usage")
         details = _read_mapping(usage, "prompt_tokens_details", "input_tokens_details")
         return Tally(
             completed=self.completed + good,

@@ -675,3 +675,26 @@ def test_models_that_ask_the_same_share_what_is_asked_again(tmp_path: Path) -> N
         assert (one.ok, one.failed) == (other.ok, other.failed)
         assert server.bill.total > 20
         assert len(opened(root).sql("FROM kinds EXCEPT FROM same")) == 0
+
+
+def test_models_that_ask_the_same_judge_by_their_own_output(tmp_path: Path) -> None:
+    """What one of them calls invalid is not so for the other one, nor is it asked about again."""
+    strict = PROMPT.replace("line   VARCHAR NOT NULL", "line   VARCHAR NOT NULL CHECK (line = '')")
+    kept = PROMPT.replace("key: id", "key: id\n    on_change: new").replace("know", "love")
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        opened(root).run()
+        write(root, {"models/kinds.prompt.md": kept})
+        opened(root).run()
+        strict = strict.replace("key: id", "key: id\n    max_attempts: 1")
+        write(root, {"models/same.sql": "SELECT id, name, note FROM plants\n"})
+        write(root, {"models/same.prompt.md": strict})
+        (state,) = opened(root).run("same")
+        assert (state.ok, state.failed, server.bill.total) == (0, 4, 4)
+        assert len(opened(root).failures("same").rows) == 4
+        assert len(opened(root).failures("kinds").rows) == 0
+        write(root, {"seeds/plants.csv": SEED + "9,fern,\n"})
+        (plan,) = opened(root).plan("kinds")
+        assert (plan.to_ask, plan.states) == (1, {"kept": 4})
+        (state,) = opened(root).run("kinds")
+        assert (state.ok, server.bill.total) == (5, 5)

@@ -135,6 +135,18 @@ def render_present_fingerprints(model: str) -> str:
 WHERE until_run IS NULL AND NOT {_render_kept(model)}"""
 
 
+def render_kept_versions(model: str) -> str:
+    """The earlier versions whose answers present rows of the model keep."""
+    return f"""SELECT DISTINCT prompt FROM {name_inputs_table(model)}
+WHERE until_run IS NULL AND {_render_kept(model)} ORDER BY prompt"""
+
+
+def render_kept_fingerprints(model: str, version: str) -> str:
+    """The fingerprints of the model's present rows that keep an answer to this earlier version."""
+    return f"""SELECT fingerprint FROM {name_inputs_table(model)}
+WHERE until_run IS NULL AND prompt = {quote_text(version)}"""
+
+
 def render_misjudged_answers(requests: str) -> str:
     """Create `temp._enrich_misjudged`: the answers to `requests`, a SELECT of fingerprints, that an
     output other than $judged_by last judged: batch, custom_id, content, vector."""

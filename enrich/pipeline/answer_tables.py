@@ -134,7 +134,7 @@ def settle_answers(database: Both, run: Run, judge: Judge, was: Origin | None) -
     # In a transaction of its own: what is judged again stays so, even if the tables are rolled
     # back.
     with database.transaction():
-        again = judge_again(database, judge, tables.render_present_fingerprints(model))
+        again = judge_model(database, model, judge)
     changed = was is not None and not again and _are_few_changed(database, run, was)
     (rows,) = database.fetch_one(input_rows.render_row_count(model))
     pieces = 1 if changed else min(MOST_PIECES, -(-int(rows) // ROWS_TOGETHER) or 1)
@@ -143,6 +143,17 @@ def settle_answers(database: Both, run: Run, judge: Judge, was: Origin | None) -
     if database.call("unanswered")[0][0]:
         database.execute(tables.render_stale_answers(model, judge.output, judge.form))
     return changed
+
+
+def judge_model(database: Ledger, model: str, judge: Judge) -> bool:
+    """Judge the answers to a model's present rows by its own output, or by that of the version that
+    they keep an answer to. Returns whether another output had judged any of them last: that of
+    another model that asks the same, or an earlier one."""
+    again = judge_again(database, judge, tables.render_present_fingerprints(model))
+    for (version,) in database.execute(tables.render_kept_versions(model)):
+        kept = tables.render_kept_fingerprints(model, str(version))
+        again = judge_again(database, Judge.of(database, str(version)), kept) or again
+    return again
 
 
 def write_tables(

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from enrich.compiler import input_rows, tables
 from enrich.compiler.compilation import compile_earlier
 from enrich.compiler.version import Version
+from enrich.db.quote import quote_text
 from enrich.errors import EnrichError, InputError
 from enrich.pipeline.answer_tables import find_key
 from enrich.pipeline.plan import ASK_REASONS, ROW_STATES
+from enrich.pipeline.read import Judge, judge_again
 from enrich.pipeline.select import Recalled, select_again, select_as_before, select_rows
 
 if TYPE_CHECKING:
@@ -112,6 +114,9 @@ def keep_answers(database: Ledger, found: EarlierVersions, work: CompiledModel) 
     """Let rows whose own cells have not changed keep the answer of an earlier version, if it can
     still be shown and the present version has none; a share `sample` of all rows is asked again."""
     read = [name for name, version in found.versions.items() if found.now.can_read(version)]
+    for name in read:  # another model that asks the same may have judged them by its own output
+        moved = f"SELECT fingerprint FROM temp._enrich_moved WHERE version = {quote_text(name)}"
+        judge_again(database, Judge.of(database, name), moved)
     if read:
         everywhere = work.model.name if work.is_limited else ""
         keeping = tables.render_keep_earlier_answers(

@@ -14,11 +14,13 @@ from enrich.db.database import read_statement
 from enrich.db.quote import quote_readably
 from enrich.errors import DatabaseError, EnrichError, InputError, ProjectError, count_nouns, nearest
 from enrich.ledger import costs
+from enrich.ledger.run import Run
 from enrich.ledger.state import list_states
 from enrich.manifest import variables
-from enrich.pipeline.answer_tables import find_key
+from enrich.pipeline.answer_tables import find_key, judge_model
 from enrich.pipeline.deliver import find_copy, has_copies
 from enrich.pipeline.publish import write_books
+from enrich.pipeline.read import Judge
 from enrich.pipeline.remedy import find_remedy
 from enrich.results import Failures, Listed, Rows
 
@@ -162,6 +164,9 @@ def find_failures(flow: Flow, name: str, limit: int) -> Failures:
     picked = find_run_model(flow, name)
     with flow.files.open_ledger() as database:
         database.execute(input_rows.render_inputs_upgrade(picked.name))
+        judge = Judge.of(database, Run.latest(database, picked.name).version_id)
+        with database.transaction():
+            judge_model(database, picked.name, judge)
         for statement in tables.render_settled_rows(picked.name):
             database.execute(statement)
         counts = fetch_rows(database, read_statement("failed_counts"))

@@ -54,6 +54,7 @@ def test_all_is_proportional(rows: int, times: int, usd: float) -> None:
         ("rows=5", "a capacity needs rows_per_second"),
         ("rows_per_second=0", "'rows_per_second' must be a number above 0, not 0"),
         ("rows_per_second=nan", "must be a number above 0, not nan"),
+        ("rows_per_second=1e-300", r"must be between 1e-06 and 1e\+15, not 1e-300"),
         ("rows_per_second=1,nodes=1.5", "'nodes' must be a whole number above 0, not 1.5"),
         ("rows_per_second=1,nodes=2,hours=3", "either nodes or hours"),
         ("rows_per_seconds=1", "a capacity has no 'rows_per_seconds'"),

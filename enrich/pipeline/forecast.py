@@ -66,12 +66,18 @@ def foresee_models(
         # Models share a command's budget, so each is planned on what those before it leave.
         options = replace(options, foreseen=options.foreseen + found.spend)
         waits[each.name] = () if found.settled else (each.name,)
-    problems = list(flow.found.problems.items())
-    if problems and not plans:
-        for name, other in problems[1:]:
-            flow.report(name, other)
-        raise problems[0][1]
+    if not plans:
+        _raise_first(flow)
     return [_add_place(flow, plan) for plan in plans]
+
+
+def _raise_first(flow: Flow) -> None:
+    """Report all problems but the first, which is raised, if there are any."""
+    problems = list(flow.found.problems.items())
+    for name, problem in problems[1:]:
+        flow.report(name, problem)
+    for _, problem in problems[:1]:
+        raise problem
 
 
 def _add_place(flow: Flow, plan: Plan) -> Plan:

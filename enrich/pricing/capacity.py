@@ -31,6 +31,10 @@ TABLE_OVERHEAD, TABLE_SHARE = 30, 0.5
 """The same in the warehouse: the table, its provenance and its history."""
 
 
+LEAST_CAPACITY, MOST_CAPACITY = 1e-6, 1e15
+"""What lies outside is a slip, and its figures would fill lines."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
     """What there is to answer rows: nodes that answer `rows_per_second` each, for `usd_per_hour`.
@@ -56,6 +60,10 @@ class Capacity:
             if not (isfinite(value) and value > 0 and (not whole or value == int(value))):
                 kind = "whole number" if whole else "number"
                 message = f"a capacity's '{key}' must be a {kind} above 0, not {value:g}"
+                raise ProjectError(message, hint=CAPACITY_HINT)
+            if not LEAST_CAPACITY <= value <= MOST_CAPACITY:
+                limits = f"between {LEAST_CAPACITY:g} and {MOST_CAPACITY:g}"
+                message = f"a capacity's '{key}' must be {limits}, not {value:g}"
                 raise ProjectError(message, hint=CAPACITY_HINT)
         if "rows_per_second" not in values:
             message = "a capacity needs rows_per_second: how many rows a node answers"

@@ -92,20 +92,8 @@ def print_next_steps(states: CommandResult[State], *, usual: str) -> None:
                 f"Wait, or give it up, so that its rows can be asked again:\n"
                 f"  enrich cancel --forget {state.model}\n"
             )
-        broken = [t.test for t in states.tests if t.model == state.model and t.is_broken]
-        if state.held_back and {*state.held_back} <= {*broken}:
-            write_stderr(
-                f"\n{state.model} is held back, because {', '.join(broken)} cannot be evaluated: "
-                "its table has not changed. Fix that, and publish what is there:\n"
-                f"  {_render_run_command(state, usual)}\n"
-            )
-        elif state.held_back:
-            write_stderr(
-                f"\n{state.model} is held back by {', '.join(state.held_back)}: its table has not "
-                "changed. See the rows, fix the prompt or the tests, and publish what is there:\n"
-                f"  enrich test {state.model} --show\n"
-                f"  {_render_run_command(state, usual, _render_drift_option(state))}\n"
-            )
+        if state.held_back:
+            _print_held_back(state, states.tests, usual)
         if state.held:
             _print_held(state, usual)
     going = any(batch for state in states for batch in state.batches if not batch.held)
@@ -118,6 +106,24 @@ def print_next_steps(states: CommandResult[State], *, usual: str) -> None:
     elif shown:
         select = f"SELECT * FROM {quote_readably(shown.model)} LIMIT 10"
         write_note(f"\nnext:\n  {format_query_command(select)}\n")
+
+
+def _print_held_back(state: State, tests: Sequence[Result], usual: str) -> None:
+    """Print which tests hold a table back; there are no rows to see of one that is broken."""
+    broken = [test.test for test in tests if test.model == state.model and test.is_broken]
+    if {*state.held_back} <= {*broken}:
+        write_stderr(
+            f"\n{state.model} is held back, because {', '.join(broken)} cannot be evaluated: "
+            "its table has not changed. Fix that, and publish what is there:\n"
+            f"  {_render_run_command(state, usual)}\n"
+        )
+        return
+    write_stderr(
+        f"\n{state.model} is held back by {', '.join(state.held_back)}: its table has not "
+        "changed. See the rows, fix the prompt or the tests, and publish what is there:\n"
+        f"  enrich test {state.model} --show\n"
+        f"  {_render_run_command(state, usual, _render_drift_option(state))}\n"
+    )
 
 
 def _print_failed(state: State) -> None:

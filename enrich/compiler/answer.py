@@ -58,11 +58,9 @@ def render_document(content: str) -> str:
     sentences around it. If there are two different objects in fences, or several without a fence,
     none is the answer.
     """
-    plain = (
-        f"starts_with({content}, '{{') AND NOT regexp_matches({content}, '{TRAILING_COMMA}') "
-        f"AND json_valid({content})"
-    )
-    return f"CASE WHEN {plain} THEN try_cast({content} AS JSON) ELSE {_render_search(content)} END"
+    plain = f"starts_with({content}, '{{') AND NOT regexp_matches({content}, '{TRAILING_COMMA}')"
+    usual = f"CASE WHEN {plain} THEN try_cast({content} AS JSON) END"
+    return f"coalesce({usual}, {_render_search(content)})"
 
 
 def _render_search(content: str) -> str:

@@ -69,16 +69,15 @@ def render_history_rows(
     With `changed`, only those of the rows in `temp._enrich_changed`."""
     answer = render_answer("content", output, form, strict=False)
     inputs = name_inputs_table(model)
-    # Only these rows can have had another answer: for all the others, the windows of
-    # `_render_held` need not be computed.
+    # Only these rows can have had another answer, except where two hashes are equal by chance: for
+    # all the others, the windows of `_render_held` need not be computed.
     moved = f"""key IN (
         SELECT key FROM {inputs} WHERE until_run IS NOT NULL
         UNION
-        SELECT key FROM {inputs} SEMI JOIN (
-            SELECT fingerprint FROM ledger.responses
-            WHERE outcome = 'ok' AND fingerprint IN (SELECT fingerprint FROM {inputs})
-            GROUP BY fingerprint HAVING count(*) > 1
-        ) USING (fingerprint)
+        SELECT key FROM {inputs} WHERE hash(fingerprint) IN (
+            SELECT hash(fingerprint) FROM ledger.responses WHERE outcome = 'ok'
+            GROUP BY ALL HAVING count(*) > 1
+        )
     )"""
     if changed:  # these are few
         moved = "key IN (SELECT key FROM temp._enrich_changed)"

@@ -123,10 +123,10 @@ def tidy_files(workspace: Workspace, *, most: int | None = None) -> list[str]:
         known = _ask_ledger(workspace.files, names)
         read = [each for each in known.values() if each is not None]
         with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
-            packed = list(pool.map(partial(_keep_results, up), read[:most]))
-        for each in filter(None, packed):
-            with up.note_problems():
-                _remove_batch(up, each)
+            # The disk takes a while for removing one, in which the next ones are compressed.
+            for each in filter(None, pool.map(partial(_keep_results, up), read[:most])):
+                with up.note_problems():
+                    _remove_batch(up, each)
         for name in sorted(set(names) - known.keys())[:most]:
             with up.note_problems():
                 _remove_unasked(up.batches / name)

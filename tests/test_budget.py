@@ -259,6 +259,43 @@ def test_a_full_refresh_goes_on_where_its_budget_ended(tmp_path: Path) -> None:
         assert server.bill.total == 80
 
 
+def spoil(line: dict[str, Any]) -> dict[str, Any]:
+    """A result line whose answer is paid for and no JSON."""
+    line["response"]["body"]["choices"][0]["message"]["content"] = "not JSON"
+    return line
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+def test_a_retry_goes_on_where_its_budget_ended(tmp_path: Path, refresh: bool) -> None:
+    """The next plain run asks the rows that were held, and none that have been tried again; so
+    does the plan."""
+    fails = [not refresh]
+
+    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
+        return spoil(line) if fails[0] else line
+
+    with Rehearsal(rewrite=rewrite) as server:
+        root = budgeted(tmp_path, server, {})
+        known = json.loads((root / "project.yml").read_text())
+        write(root, {"project.yml": json.dumps(known | {"max_attempts": 1})})
+        assert one(root).ok == (40 if refresh else 0)
+        assert opened(root).plan()[0].requests == 0
+        fails[0] = True
+        how = {"full_refresh": True} if refresh else {"retry": True}
+        one(root, max_cost=0.0003, **how)
+        tried = server.bill.total - 40
+        assert 0 < tried < 40
+        (plan,) = opened(root).plan(max_cost=0)
+        assert plan.requests == 40 - tried
+        one(root, max_cost=0)
+        fails[0] = False
+        (plan,) = opened(root).plan()
+        assert plan.reasons == {"asked again" if refresh else "failed before": 40 - tried}
+        assert one(root).ok == (40 if refresh else 40 - tried)
+        assert server.bill.total == 80
+        assert (opened(root).plan()[0].requests, server.bill.total) == (0, 80)
+
+
 def test_what_is_in_flight_is_not_refreshed_twice(tmp_path: Path) -> None:
     """An answer that comes in after the refresh began is as fresh as any."""
     with Rehearsal() as server:

@@ -82,6 +82,7 @@ def start_run(
                 max_attempts=run.max_attempts,
                 retry=list(run.retry),
                 again=run.again,
+                forgives=run.forgives,
                 rows=database.fetch_one(input_rows.render_row_count(model.name))[0],
                 requests=drafted.plan.requests,
                 since=run.since,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from folders import opened, settings, write
+from folders import opened, rows_of, settings, write
 
 from enrich.errors import EnrichError
 from enrich.rehearsal import Rehearsal
@@ -115,6 +115,26 @@ def test_a_full_refresh_asks_the_rest_again(tmp_path: Path) -> None:
         assert server.bill.total == 16
         llms = "SELECT count(*) FROM enrich.kinds WHERE llm = 'triage'"
         assert opened(root).sql(llms).rows == ((4,),)
+
+
+def test_what_labels_answer_in_a_refresh_stays(tmp_path: Path) -> None:
+    """The older answers of the llm do not come back with the next run, unless the labels go."""
+    triage = "triage: {labels: plants_labels, neighbors: 3}\n"
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, PROMPT.replace(triage, ""))
+        opened(root).run()
+        first = rows_of(root)
+        write(root, {"models/kinds.prompt.md": PROMPT})
+        opened(root).run()
+        assert rows_of(root) == first
+        opened(root).run(full_refresh=True)
+        before = rows_of(root)
+        assert server.bill.total == 12 + 8
+        opened(root).run()
+        assert (rows_of(root), server.bill.total) == (before, 20)
+        assert opened(root).plan()[0].settled
+        write(root, {"seeds/plants_labels.csv": LABELS.partition("88")[0]})
+        assert opened(root).plan()[0].states == {"answered": 10, "triaged": 2}
 
 
 def test_triage_and_dedupe_together(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from enrich.compiler.judge import render_judgement
 from enrich.compiler.similar import render_key_text, render_settled
-from enrich.db.quote import quote_name, quote_table, render_struct
+from enrich.db.quote import quote_name, quote_table, quote_text, render_struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,16 +54,20 @@ def render_triaged(triage: Triage, length: int) -> str:
     label that gives this answer. A row's own label is none of its neighbors.
 
     Rows one of whose requests, of which $digests are the constants, has an answer that was read
-    after the $since-th batch, or is in flight, are left out.
+    after the $since-th batch, or is in flight, are left out. If the version is $repeated, those
+    that labels answer so far are not: such an answer may be older, from before a full refresh.
     """
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_triaged AS
 WITH present AS (
-    SELECT rowid AS line, fingerprint, tail, vector FROM temp._enrich_snapshot
+    SELECT rowid AS line, fingerprint, tail, vector, was FROM temp._enrich_snapshot
     WHERE fingerprint IS NOT NULL AND prompt IS NULL AND {_render_usable(length)}
 ), {render_settled("present")}, asking AS (
     SELECT line, CAST(vector AS FLOAT[{length}]) AS vector FROM present
     WHERE line NOT IN (SELECT line FROM settled)
         OR line IN (SELECT line FROM temp._enrich_labeled)
+        OR ($repeated AND was IN (
+            SELECT fingerprint FROM ledger.responses WHERE llm = {quote_text(TRIAGE_LLM)}
+        ))
 ), compared AS (
     SELECT asking.line AS line, labeled.line AS label, answer,
         array_cosine_similarity(asking.vector, labeled.vector) AS similarity

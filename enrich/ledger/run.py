@@ -95,6 +95,12 @@ class Run:
         """The versions for all llms that a row is asked of, in order."""
         return (self.version_id, *self.fallbacks)
 
+    def is_repeated(self, database: Ledger) -> bool:
+        """Whether the model's latest run, which this one follows, asked the same version: then rows
+        that have not changed stay with the answers that they have, whatever others there are."""
+        before = database.call("latest_run", model=self.model)
+        return bool(before) and Run.latest(database, self.model).version_id == self.version_id
+
     @classmethod
     def latest(cls, database: Ledger, model: str) -> Run:
         """Returns the model's latest run; it must have one."""

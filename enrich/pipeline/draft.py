@@ -248,9 +248,9 @@ def _reuse_answers(
     # Batches of an earlier run that were never sent would count as in flight.
     withdraw_planned(database, run.model)
     if work.prompt.sample is not None and not run.since:
-        diff.keep_answers(database, found, work)
+        diff.keep_answers(database, found, work, run)
     triaged = answer_by_labels(database, work, run)
-    copies = copy_duplicates(database, work, since=run.since)
+    copies = copy_duplicates(database, work, run)
     # Before the plan: an answer that the present output accepts need not be asked again.
     pass_on(database, run, versions, "_enrich_snapshot", record=False)
     return triaged, copies

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from enrich.db.files import DatabaseFiles
+    from enrich.ledger.run import Run
     from enrich.ledger.state import State
     from enrich.manifest.config import Config
     from enrich.manifest.graph import Graph
@@ -43,7 +44,8 @@ class FlowState:
     By model: the `results` of tests, the `problems` that kept it from being started or published,
     and the states of plain models that were `built`. By name in lower case: the seeds and sources
     that are `spoiled`, because they could not be loaded. The models of runs that were `started` are
-    published in the next turn, because other rows may have answers now.
+    published in the next turn, because other rows may have answers now. The first of the `runs` of
+    each model is the command's own, if the model is.
     """
 
     results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class FlowState:
     built: dict[str, State] = field(default_factory=dict)
     spoiled: dict[str, EnrichError] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
+    runs: dict[str, Run] = field(default_factory=dict)
 
     @property
     def tests(self) -> tuple[Result, ...]:

@@ -35,7 +35,7 @@ class StartedRun:
     `answered`: the ledger holds answers to these requests or to those of earlier runs.
     """
 
-    run: int
+    run: Run
     plan: Plan
     answered: bool
 
@@ -94,7 +94,7 @@ def start_run(
                 partitions=run.partitions,
             )
         answered = bool(found.recalled.unchanged) or _has_answers(database, model.name)
-    return StartedRun(run=run.id, plan=drafted.plan, answered=answered)
+    return StartedRun(run=run, plan=drafted.plan, answered=answered)
 
 
 def _has_answers(database: Ledger, model: str) -> bool:

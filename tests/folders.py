@@ -97,6 +97,12 @@ def opened(root: Path, ears: Ears | None = None) -> Project:
     return enrich.Project(root, talk=ears, lock_timeout=5, environment={})
 
 
+def rows_of(root: Path, model: str = "kinds") -> tuple[tuple[Any, ...], ...]:
+    """A model's rows with their provenance, in order, for comparing them with a later table."""
+    query = f"SELECT * FROM {model} JOIN enrich.{model} USING (id) ORDER BY id"
+    return tuple(opened(root).sql(query).rows)
+
+
 def keep_all(root: Path) -> Path:
     """Have the files of batches kept as they are, for tests that look at them or read them anew."""
     said = json.loads((root / "project.yml").read_text(encoding="utf-8"))

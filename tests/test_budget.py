@@ -14,6 +14,7 @@ from enrich import cli
 from enrich.errors import EnrichError, ProjectError
 from enrich.ledger.budget import BUDGET_SCOPES, Remaining, find_limits
 from enrich.manifest.budget import Budget
+from enrich.pricing.price import format_usd
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
@@ -257,6 +258,83 @@ def test_a_full_refresh_goes_on_where_its_budget_ended(tmp_path: Path) -> None:
         assert set(server.bill.requests.values()) == {2}
         one(root)
         assert server.bill.total == 80
+
+
+def spoil(line: dict[str, Any]) -> dict[str, Any]:
+    """A result line whose answer is paid for and no JSON."""
+    line["response"]["body"]["choices"][0]["message"]["content"] = "not JSON"
+    return line
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+def test_a_retry_goes_on_where_its_budget_ended(tmp_path: Path, refresh: bool) -> None:
+    """The next plain run asks the rows that were held, and none that have been tried again; so
+    does the plan."""
+    fails = [not refresh]
+
+    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
+        return spoil(line) if fails[0] else line
+
+    with Rehearsal(rewrite=rewrite) as server:
+        root = budgeted(tmp_path, server, {})
+        known = json.loads((root / "project.yml").read_text())
+        write(root, {"project.yml": json.dumps(known | {"max_attempts": 1})})
+        assert one(root).ok == (40 if refresh else 0)
+        assert opened(root).plan()[0].requests == 0
+        fails[0] = True
+        how = {"full_refresh": True} if refresh else {"retry": True}
+        one(root, max_cost=0.0003, **how)
+        tried = server.bill.total - 40
+        assert 0 < tried < 40
+        (plan,) = opened(root).plan(max_cost=0)
+        assert plan.requests == 40 - tried
+        one(root, max_cost=0)
+        fails[0] = False
+        (plan,) = opened(root).plan()
+        assert plan.reasons == {"asked again" if refresh else "failed before": 40 - tried}
+        assert one(root).ok == (40 if refresh else 40 - tried)
+        assert server.bill.total == 80
+        assert (opened(root).plan()[0].requests, server.bill.total) == (0, 80)
+
+
+class Meanwhile(Ears):
+    """Runs the project in another command while this one waits for a server that was busy."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root, self.other = root, Ears()
+
+    def say(self, sentence: str) -> None:
+        super().say(sentence)
+        if sentence.endswith("trying again"):
+            opened(self.root, self.other).run(max_cost=1, detach=True)
+
+
+def test_each_command_says_what_its_own_run_has_spent(tmp_path: Path) -> None:
+    """Another one of the same model that starts meanwhile spends by itself."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, {}, max_requests=25)
+        server.script("POST /v1/batches", ["ok", (429, {"error": {"message": "slow down"}})])
+        ears = Meanwhile(root)
+        (state,) = opened(root, ears).run(max_cost=1)
+        assert (state.ok, server.bill.total) == (40, 40)
+        costs = "SELECT run, sum(cost) FROM ledger.batches GROUP BY run ORDER BY run"
+        spending = [format_usd(cost) for _, cost in opened(root).sql(costs).rows]
+        of = "of the budget of $1.00 for a run"
+        assert spending[0] != spending[1]
+        assert ears.said[-1] == f"spent {spending[0]} {of}"
+
+
+def test_a_model_that_could_not_start_has_spent_nothing(tmp_path: Path) -> None:
+    """What an earlier run of it has spent is not this command's."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, {})
+        one(root, max_cost=1)
+        write(root, {"models/kinds.sql": "SELECT id, nme FROM plants"})
+        ears = Ears()
+        with pytest.raises(EnrichError, match="nme"):
+            opened(root, ears).run(max_cost=1)
+        assert not any("spent" in each for each in ears.said)
 
 
 def test_what_is_in_flight_is_not_refreshed_twice(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
-from folders import opened, settings, write
+from folders import opened, rows_of, settings, write
 
 from enrich.compiler import similar
 from enrich.compiler.similar import Bands
@@ -100,6 +100,38 @@ def test_near_duplicates_share_an_answer(tmp_path: Path) -> None:
         assert (plan.requests, plan.settled, plan.copied) == (0, True, None)
         opened(root).run()
         assert server.bill.total == 3
+
+
+def test_copies_of_a_refresh_stay(tmp_path: Path) -> None:
+    """Rows with an older answer of their own share the refreshed one; the next run changes nothing,
+    and so it is with the answer of a fallback."""
+    tries: list[str] = []
+    for name, front in (("one", ""), ("two", "\nllm: [gpt-4o-mini, gpt-4o]\nmax_attempts: 1")):
+        prompt = PROMPT.replace("key: id", f"key: id{front}")
+        with Rehearsal(rewrite=fails_small(tries) if front else None) as server:
+            root = garden(tmp_path / name, server, prompt=prompt.replace("dedupe: 0.97\n", ""))
+            opened(root).run()
+            write(root, {"models/kinds.prompt.md": prompt})
+            opened(root).run()
+            assert set(copies(root).values()) == {None}
+            billed = server.bill.total
+            opened(root).run(full_refresh=True)
+            before = rows_of(root)
+            assert [n for n, of in copies(root).items() if of is None] == [0, 3, 6]
+            billed += 3 * (2 if front else 1)
+            opened(root).run()
+            assert rows_of(root) == before
+            assert (opened(root).plan()[0].settled, server.bill.total) == (True, billed)
+
+
+def test_a_copy_that_is_asked_elsewhere_stays_one(tmp_path: Path) -> None:
+    with Rehearsal() as server:
+        root = garden(tmp_path, server)
+        opened(root).run()
+        before = rows_of(root)
+        assert opened(root).compare("kinds", limit=9, alone=True).asked == 6
+        opened(root).run()
+        assert rows_of(root) == before
 
 
 def test_rows_with_an_answer_lead(tmp_path: Path) -> None:
@@ -374,6 +406,20 @@ def test_thousands_of_rows_that_are_nearly_equal_settle(tmp_path: Path) -> None:
         billed = server.bill.total
         assert billed < 10
         assert opened(root).plan()[0].settled
+
+
+def test_a_run_of_one_partition_keeps_copies_of_a_fallback(tmp_path: Path) -> None:
+    tries: list[str] = []
+    front = "key: id\npartition_by: part\nllm: [gpt-4o-mini, gpt-4o]\nmax_attempts: 1"
+    with Rehearsal(rewrite=fails_small(tries)) as server:
+        root = garden(tmp_path, server, prompt=PROMPT.replace("key: id", front))
+        query = SELECT.replace("SELECT id,", "SELECT id, id % 3 AS part,")
+        write(root, {"models/kinds.sql": query})
+        opened(root).run()
+        before = rows_of(root)
+        opened(root).run()
+        opened(root).run(where="part = 1")
+        assert (len(tries), rows_of(root)) == (6, before)
 
 
 def test_a_run_of_one_partition_keeps_copies_of_others(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from folders import Ears, opened, settings, write
+from folders import Ears, opened, rows_of, settings, write
 
 from enrich.db.quote import quote_text
 from enrich.errors import ModelError
@@ -190,6 +190,22 @@ def test_an_answer_from_before_is_not_paid_for_again(tmp_path: Path) -> None:
         assert server.bill.total == 11
         write(root, {"models/kinds.prompt.md": PROMPT.replace("pack: 4", "pack: 7")})
         assert opened(root).plan()[0].to_ask == 0
+
+
+def test_what_a_refresh_packs_stays(tmp_path: Path) -> None:
+    """The older answers of rows alone do not come back with the next run, nor do those of a pack
+    whose row is answered alone in the refresh."""
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, prompt=PROMPT.replace("pack: 4\n", ""))
+        opened(root).run()
+        write(root, {"models/kinds.prompt.md": PROMPT})
+        opened(root).run()
+        assert server.bill.total == 10
+        opened(root).run(full_refresh=True)
+        assert server.bill.total == 13
+        before = rows_of(root)
+        opened(root).run()
+        assert (rows_of(root), server.bill.total) == (before, 13)
 
 
 def test_the_plan_says_what_it_saves(tmp_path: Path) -> None:

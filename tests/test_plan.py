@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 from click.testing import CliRunner
-from folders import PROMPT, SEED, Ears, opened, plants, settings, write
+from folders import PROMPT, SEED, Ears, opened, plants, rows_of, settings, write
 from hypothesis import given
 from hypothesis.strategies import floats, integers, lists
 
@@ -373,6 +373,28 @@ def test_on_change_sample_asks_some_again(tmp_path: Path) -> None:
         assert (again.states, again.to_ask) == ({"answered": 7, "kept": 33}, 0) or (
             again.states == {"kept": 33, "answered": 7}
         )
+
+
+def test_rows_equal_to_one_of_the_sample_stay_as_they_are(tmp_path: Path) -> None:
+    """Such a row keeps the earlier answer in every run, until the prompt says otherwise."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        same = "id,name,note\n" + "".join(f"{n},ash,tall\n" for n in range(6))
+        write(root, {"seeds/plants.csv": same})
+        opened(root).run()
+        loved = PROMPT.replace("You know", "You love")
+        sampled = loved.replace("key: id", "key: id\n    on_change: {sample: 2}")
+        write(root, {"models/kinds.prompt.md": sampled})
+        opened(root).run()
+        before = rows_of(root)
+        assert server.bill.total == 2
+        assert opened(root).plan()[0].settled
+        opened(root).run()
+        assert rows_of(root) == before
+        write(root, {"models/kinds.prompt.md": loved})
+        opened(root).run()
+        assert len(opened(root).sql("SELECT DISTINCT prompt FROM enrich.kinds").rows) == 1
+        assert server.bill.total == 2
 
 
 @pytest.mark.parametrize("word", ["some", "{sample: 0}", "{sample: x}", "[new]", "{new: 1}"])

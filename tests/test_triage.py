@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from folders import opened, settings, write
+from folders import opened, rows_of, settings, write
 
 from enrich.errors import EnrichError
 from enrich.rehearsal import Rehearsal
@@ -117,6 +117,26 @@ def test_a_full_refresh_asks_the_rest_again(tmp_path: Path) -> None:
         assert opened(root).sql(llms).rows == ((4,),)
 
 
+def test_what_labels_answer_in_a_refresh_stays(tmp_path: Path) -> None:
+    """The older answers of the llm do not come back with the next run, unless the labels go."""
+    triage = "triage: {labels: plants_labels, neighbors: 3}\n"
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, PROMPT.replace(triage, ""))
+        opened(root).run()
+        first = rows_of(root)
+        write(root, {"models/kinds.prompt.md": PROMPT})
+        opened(root).run()
+        assert rows_of(root) == first
+        opened(root).run(full_refresh=True)
+        before = rows_of(root)
+        assert server.bill.total == 12 + 8
+        opened(root).run()
+        assert (rows_of(root), server.bill.total) == (before, 20)
+        assert opened(root).plan()[0].settled
+        write(root, {"seeds/plants_labels.csv": LABELS.partition("88")[0]})
+        assert opened(root).plan()[0].states == {"answered": 10, "triaged": 2}
+
+
 def test_triage_and_dedupe_together(tmp_path: Path) -> None:
     """What labels do not answer is copied where it can be."""
     with Rehearsal() as server:
@@ -207,3 +227,16 @@ def test_labels_without_a_direction_or_a_key_say_nothing(tmp_path: Path) -> None
         (plan,) = opened(root).plan()
         assert "of 5 labeled rows" in plan.notes[0]
         assert plan.states == {"triaged": 4}
+
+
+def test_labels_keep_every_digit(tmp_path: Path) -> None:
+    """JSON in a label is published as it is, also where a float could not hold its numbers."""
+    exact = "[0.1234567890123456789012345]"
+    labels = "id,fact\n" + "".join(f'{n},"{exact}"\n' for n in (0, 1, 2))
+    front = PROMPT.partition("output:")[0]
+    prompt = f"{front}output: fact JSON NOT NULL\n---\nuser:\n{{{{ name }}}}\n"
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, prompt, labels=labels)
+        opened(root).run()
+        query = "SELECT DISTINCT fact::VARCHAR FROM kinds JOIN enrich.kinds USING (id)"
+        assert opened(root).sql(f"{query} WHERE llm = 'triage'").rows == ((exact,),)

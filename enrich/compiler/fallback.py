@@ -66,8 +66,8 @@ def render_recorded_move(model: str) -> Iterable[str]:
     """Statements that record the same in the ledger's table of the model's rows, as of $run."""
     inputs = name_inputs_table(model)
     yield f"""INSERT INTO {inputs}
-    (key, custom_id, fingerprint, error, from_run, until_run, prompt, copied_from, part)
-SELECT key, custom_id, passed.fingerprint, error, $run, NULL, passed.prompt, copied_from, part
+    (key, custom_id, fingerprint, error, from_run, until_run, prompt, copied_from, mark, part)
+SELECT key, custom_id, passed.fingerprint, error, $run, NULL, passed.prompt, copied_from, mark, part
 FROM {inputs} AS present JOIN temp._enrich_passed_on AS passed ON present.fingerprint = passed.was
 WHERE until_run IS NULL"""
     yield f"""UPDATE {inputs} SET until_run = $run

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from enrich.compiler.partition import Partition
 
 
-OWN_MARK = """CASE WHEN coalesce(reuse, 'copied') = 'copied' AND new.prompt IS NULL
+OWN_MARK = """CASE WHEN reuse = 'copied' OR (reuse IS NULL AND new.prompt IS NULL)
     THEN new.mark END"""
-"""SQL for the mark of a row of the snapshot; NULL if labels answer it, or another version does."""
+"""SQL for the mark of a row of the snapshot; NULL if labels answer it, or another version does, and
+it is no copy."""
 
 
 def name_inputs_table(model: str) -> str:

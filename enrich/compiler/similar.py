@@ -77,8 +77,10 @@ def render_vectors(length: int) -> str:
 
     Rows that are `fixed` lead and never follow: any of their requests, of which $digests are the
     constants, has an answer that was read after the $since-th batch or is in flight, or they keep
-    an earlier answer (`kept`). Rows whose request has failed lead last. `was` is the request that
-    a row stood for before, and `copied` whether that was another row's.
+    an earlier answer (`kept`). If the version is $repeated, those that share such an answer of
+    another row follow all the same: their own may be older, from before a full refresh. Rows whose
+    request has failed lead last. `was` is the request that a row stood for before, and `copied`
+    whether that was another row's.
     """
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_vectors AS
 WITH asking AS (
@@ -89,12 +91,15 @@ WITH asking AS (
     FROM temp._enrich_snapshot AS snapshot LEFT JOIN temp._enrich_known AS known USING (key)
     WHERE snapshot.fingerprint IS NOT NULL AND reuse IS NULL
         AND len(vector) = {length} AND list_count(vector) = {length}
-), {render_settled("asking")}, judged AS (
+), {render_settled("asking")}, shared AS (
+    SELECT was FROM asking WHERE NOT copied AND (kept OR line IN (SELECT line FROM settled))
+), judged AS (
     SELECT * EXCLUDE (numbers, tail),
         CAST(CASE WHEN abs(size - 1) < 0.001 THEN numbers
             ELSE list_transform(numbers, lambda number: number / size) END AS FLOAT[{length}])
             AS vector,
-        kept OR line IN (SELECT line FROM settled) AS fixed,
+        kept OR (line IN (SELECT line FROM settled)
+            AND NOT ($repeated AND copied AND was IN (FROM shared))) AS fixed,
         fingerprint IN (
             SELECT fingerprint FROM ledger.responses WHERE outcome NOT IN ('ok', 'expired')
         ) AS failed
@@ -267,13 +272,14 @@ WHERE snapshot.rowid = own.line AND NOT own.fixed AND leader.rank <> own.rank"""
 
 def render_kept_copies() -> str:
     """Let rows of the snapshot go on copying rows of partitions that are not worked on, if their
-    own cells are those that $version asked about, and the other row has an answer that was read
-    after the $since-th batch."""
+    own cells are those that one of the $versions asked about, of which the first is the present
+    one, and the other row has an answer that was read after the $since-th batch."""
     return """UPDATE temp._enrich_snapshot AS snapshot
-SET fingerprint = known.fingerprint, reuse = 'copied', copied_from = known.copied_from
+SET fingerprint = known.fingerprint, reuse = 'copied', copied_from = known.copied_from,
+    prompt = nullif(known.version, $versions[1])
 FROM temp._enrich_known AS known
 WHERE known.key = snapshot.key AND known.copied_from IS NOT NULL
-    AND known.version = $version AND known.mark = snapshot.mark
+    AND list_contains($versions, known.version) AND known.mark = snapshot.mark
     AND known.fingerprint NOT IN (
         SELECT fingerprint FROM temp._enrich_snapshot WHERE fingerprint IS NOT NULL
     )

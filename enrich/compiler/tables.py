@@ -72,16 +72,21 @@ WHERE fingerprint IS NOT NULL"""
 
 
 def render_keep_earlier_answers(
-    output: Output, form: ResponseFormat, *, everywhere: str = ""
+    model: str, output: Output, form: ResponseFormat, *, everywhere: bool
 ) -> str:
     """Mark in `temp._enrich_snapshot` the rows that keep an answer to one of the $versions, if any
-    column of the output can still be filled from it; $sample of all rows do not. If the snapshot
-    has only some partitions of a model, that is named as `everywhere`: the sample is taken from all
-    of its rows."""
+    column of the output can still be filled from it and the present version has none; $sample of
+    all rows do not. With `everywhere`, the snapshot has only some partitions of the model, and the
+    sample is taken from all of its rows.
+
+    If the version is $repeated, rows that have kept an answer so far go on with it: an equal row of
+    the sample may have been asked since.
+    """
+    present = f"FROM {name_inputs_table(model)} WHERE until_run IS NULL"
     # Ordered by a hash, the sample is spread over the table and the same in every run.
     rows = "SELECT key FROM temp._enrich_snapshot"
     if everywhere:
-        rows += f" UNION SELECT key FROM {name_inputs_table(everywhere)} WHERE until_run IS NULL"
+        rows += f" UNION SELECT key {present}"
     texts = _render_texts(output)
     answer = render_answer("content", output, form, strict=False)
     return f"""UPDATE temp._enrich_snapshot AS snapshot
@@ -95,8 +100,13 @@ WHERE snapshot.rowid = line AND list_contains($versions, moved.version)
                 AND fingerprint IN (SELECT fingerprint FROM temp._enrich_moved)
         ) WHERE coalesce({texts}) IS NOT NULL
     )
-    AND snapshot.fingerprint NOT IN (
-        SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
+    AND (
+        snapshot.fingerprint NOT IN (
+            SELECT fingerprint FROM ledger.responses WHERE outcome = 'ok'
+        )
+        OR ($repeated AND (key, moved.fingerprint, moved.version) IN (
+            SELECT (key, fingerprint, prompt) {present} AND prompt IS NOT NULL
+        ))
     )
     AND key NOT IN (SELECT key FROM ({rows}) ORDER BY hash(key), key LIMIT $sample)"""
 

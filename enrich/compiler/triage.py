@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from enrich.compiler.exact import render_exact
 from enrich.compiler.judge import render_judgement
 from enrich.compiler.similar import render_key_text, render_settled
-from enrich.db.quote import quote_name, quote_table, render_struct
+from enrich.db.quote import quote_name, quote_table, quote_text, render_struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,8 @@ def render_labeled(labels: str, output: Output, key: Mapping[str, str], length: 
     """Create `temp._enrich_labeled`: the rows of the snapshot that have a vector, and a label that
     is a valid answer: line, vector, answer (JSON)."""
     cells = {
-        c.name: f"try_cast(label.{quote_name(c.name)} AS {c.type.sql})" for c in output.columns
+        c.name: render_exact(f"try_cast(label.{quote_name(c.name)} AS {c.type.sql})", c.type.sql)
+        for c in output.columns
     }
     same = " AND ".join(
         f"try_cast(label.{quote_name(column)} AS {kind}) = snapshot.key.{quote_name(column)}"
@@ -54,16 +56,20 @@ def render_triaged(triage: Triage, length: int) -> str:
     label that gives this answer. A row's own label is none of its neighbors.
 
     Rows one of whose requests, of which $digests are the constants, has an answer that was read
-    after the $since-th batch, or is in flight, are left out.
+    after the $since-th batch, or is in flight, are left out. If the version is $repeated, those
+    that labels answer so far are not: such an answer may be older, from before a full refresh.
     """
     return f"""CREATE OR REPLACE TEMP TABLE _enrich_triaged AS
 WITH present AS (
-    SELECT rowid AS line, fingerprint, tail, vector FROM temp._enrich_snapshot
+    SELECT rowid AS line, fingerprint, tail, vector, was FROM temp._enrich_snapshot
     WHERE fingerprint IS NOT NULL AND prompt IS NULL AND {_render_usable(length)}
 ), {render_settled("present")}, asking AS (
     SELECT line, CAST(vector AS FLOAT[{length}]) AS vector FROM present
     WHERE line NOT IN (SELECT line FROM settled)
         OR line IN (SELECT line FROM temp._enrich_labeled)
+        OR ($repeated AND was IN (
+            SELECT fingerprint FROM ledger.responses WHERE llm = {quote_text(TRIAGE_LLM)}
+        ))
 ), compared AS (
     SELECT asking.line AS line, labeled.line AS label, answer,
         array_cosine_similarity(asking.vector, labeled.vector) AS similarity

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from enrich.db.database import Ledger
 
 
+EVERY_RUN = 2**63 - 1
+"""A number above that of any run."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """The options of a command for its runs.
@@ -59,9 +63,10 @@ class RunOptions:
 class Run:
     """A run of a model, as the ledger keeps it.
 
-    `again` resets the attempts of failed rows. `since` is 0, or for a full refresh the number of
-    batches read before it: only answers read after these count. `invocation` is the first run of
-    the same command. `limits` are USD by scope: see `find_limits`. `due_at`: see RunOptions.
+    `forgives` is 0, or the run before which failures do not count: a retry, or a full refresh,
+    which may be an earlier run that this one goes on with. `since` is 0, or for a full refresh the
+    number of batches read before it: only answers read after these count. `invocation` is the first
+    run of the same command. `limits` are USD by scope: see `find_limits`. `due_at`: see RunOptions.
     `fallbacks` are the versions for the llms that rows are asked of after the first has failed.
     `partitions` is the condition for those that it works on, "" for all.
     """
@@ -72,7 +77,7 @@ class Run:
     provider: str
     max_attempts: int
     retry: tuple[str, ...]
-    again: bool
+    forgives: int
     since: int
     invocation: int
     limits: Mapping[str, float]
@@ -81,9 +86,20 @@ class Run:
     partitions: str = ""
 
     @property
+    def again(self) -> bool:
+        """Whether rows that failed before are asked again."""
+        return self.forgives > 0
+
+    @property
     def chain(self) -> tuple[str, ...]:
         """The versions for all llms that a row is asked of, in order."""
         return (self.version_id, *self.fallbacks)
+
+    def is_repeated(self, database: Ledger) -> bool:
+        """Whether the model's latest run, which this one follows, asked the same version: then rows
+        that have not changed stay with the answers that they have, whatever others there are."""
+        before = database.call("latest_run", model=self.model)
+        return bool(before) and Run.latest(database, self.model).version_id == self.version_id
 
     @classmethod
     def latest(cls, database: Ledger, model: str) -> Run:

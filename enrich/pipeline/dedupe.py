@@ -11,6 +11,7 @@ from enrich.compiler.similar import FEW_ROWS, Bands
 if TYPE_CHECKING:
     from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Ledger
+    from enrich.ledger.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,17 +23,22 @@ class Copies:
     bytes: int = 0
 
 
-def copy_duplicates(database: Ledger, work: CompiledModel, *, since: int) -> Copies:
+def copy_duplicates(database: Ledger, work: CompiledModel, run: Run) -> Copies:
     """Let rows of `temp._enrich_snapshot` stand for the request of a near-duplicate. Does nothing
-    without `dedupe`. Only answers that were read after the `since`-th batch count."""
+    without `dedupe`."""
     dedupe, vector = work.prompt.dedupe, work.vector
     if dedupe is None or vector is None:
         return Copies()
     if work.is_limited:
-        keep = similar.render_kept_copies()
-        database.execute(keep, version=work.version_id, since=since)
+        chain = list(run.chain)
+        database.execute(similar.render_kept_copies(), versions=chain, since=run.since)
     digests = [each.digest for each in work.chain[1:]]
-    database.execute(similar.render_vectors(vector.length), since=since, digests=digests)
+    database.execute(
+        similar.render_vectors(vector.length),
+        since=run.since,
+        digests=digests,
+        repeated=run.is_repeated(database),
+    )
     (rows,) = database.fetch_one("SELECT count(*) FROM temp._enrich_vectors")
     pairs = similar.render_all_pairs()
     if rows > FEW_ROWS:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger
+    from enrich.ledger.run import Run
     from enrich.manifest.config import Config
 
 
@@ -110,19 +111,23 @@ def has_known_rows(database: Ledger, work: CompiledModel) -> bool:
     return True
 
 
-def keep_answers(database: Ledger, found: EarlierVersions, work: CompiledModel) -> None:
+def keep_answers(database: Ledger, found: EarlierVersions, work: CompiledModel, run: Run) -> None:
     """Let rows whose own cells have not changed keep the answer of an earlier version, if it can
-    still be shown and the present version has none; a share `sample` of all rows is asked again."""
+    still be shown and the present version has none, or if they have kept it so far; a share
+    `sample` of all rows is asked again."""
     read = [name for name, version in found.versions.items() if found.now.can_read(version)]
     for name in read:  # another model that asks the same may have judged them by its own output
         moved = f"SELECT fingerprint FROM temp._enrich_moved WHERE version = {quote_text(name)}"
         judge_again(database, Judge.of(database, name), moved)
     if read:
-        everywhere = work.model.name if work.is_limited else ""
         keeping = tables.render_keep_earlier_answers(
-            work.prompt.output, work.prompt.response_format, everywhere=everywhere
+            work.model.name,
+            work.prompt.output,
+            work.prompt.response_format,
+            everywhere=work.is_limited,
         )
-        database.execute(keeping, versions=read, sample=work.prompt.sample)
+        repeated = run.is_repeated(database)
+        database.execute(keeping, versions=read, sample=work.prompt.sample, repeated=repeated)
 
 
 def count_changes(database: Ledger, found: EarlierVersions, versions: Sequence[Version]) -> Changes:

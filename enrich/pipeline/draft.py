@@ -248,9 +248,9 @@ def _reuse_answers(
     # Batches of an earlier run that were never sent would count as in flight.
     withdraw_planned(database, run.model)
     if work.prompt.sample is not None and not run.since:
-        diff.keep_answers(database, found, work)
+        diff.keep_answers(database, found, work, run)
     triaged = answer_by_labels(database, work, run)
-    copies = copy_duplicates(database, work, since=run.since)
+    copies = copy_duplicates(database, work, run)
     # Before the plan: an answer that the present output accepts need not be asked again.
     pass_on(database, run, versions, "_enrich_snapshot", record=False)
     return triaged, copies
@@ -322,7 +322,7 @@ def _build_run(
         provider=provider.name,
         max_attempts=prompt.max_attempts or config.max_attempts,
         retry=prompt.retry if prompt.retry is not None else config.retry,
-        again=options.retry,
+        forgives=_find_forgiven(database, work, options, number),
         since=_find_since(database, work, options),
         invocation=options.invocation or number,
         limits=find_limits(config.budget, prompt.budget, options.max_cost),
@@ -347,15 +347,30 @@ def _find_since(database: Ledger, work: CompiledModel, options: RunOptions) -> i
         # At least 1, because 0 means that there is no full refresh.
         read = database.fetch_one("SELECT coalesce(max(read_number), 0) FROM ledger.batches")[0]
         return max(1, int(read))
+    unfinished = _find_unfinished(database, work)
+    return unfinished.since if unfinished else 0
+
+
+def _find_forgiven(database: Ledger, work: CompiledModel, options: RunOptions, number: int) -> int:
+    """Returns before which run failures no longer count: `number`, that of this run, for a retry or
+    a full refresh, and the same as before for a run that continues an unfinished one."""
+    if options.retry or options.full_refresh:
+        return number
+    # What has failed since has been tried again, and is not paid for a third time.
+    unfinished = _find_unfinished(database, work)
+    return unfinished.forgives if unfinished else 0
+
+
+def _find_unfinished(database: Ledger, work: CompiledModel) -> Run | None:
+    """Returns the latest run of the model if this one goes on with it."""
     if not database.call("latest_run", model=work.model.name):
-        return 0
+        return None
     last = Run.latest(database, work.model.name)
     # Batches that have not been sent are what is left of an unfinished run. Only a run of the same
     # rows goes on with it: another one would ask all of its own again.
     limits = work.partition.condition if work.partition else ""
     same = last.version_id == work.version_id and last.partitions == limits
-    unfinished = same and database.call("unsent", model=work.model.name)[0][0]
-    return last.since if unfinished else 0
+    return last if same and database.call("unsent", model=work.model.name)[0][0] else None
 
 
 def keep_version(database: Ledger, work: CompiledModel) -> None:

@@ -10,7 +10,6 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from enrich.compiler import fallback, tables
-from enrich.ledger.run import Run
 from enrich.pipeline.plan import Fallback
 from enrich.pipeline.portion import list_todo
 from enrich.pipeline.read import Judge, judge_again
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from enrich.compiler.version import Version
     from enrich.db.database import Ledger
+    from enrich.ledger.run import Run
     from enrich.pipeline.portion import PlannedPortion
 
 LATER_REQUESTS = "SELECT fingerprint FROM temp._enrich_later"
@@ -35,8 +35,7 @@ def pass_on(
     """
     # All llms are asked for the same output, so one judge is right for all of their answers.
     judge = Judge.of(database, run.version_id)
-    before = database.call("latest_run", model=run.model) if len(versions) > 1 else ()
-    if before and not record and Run.latest(database, run.model).version_id == run.version_id:
+    if len(versions) > 1 and not record and run.is_repeated(database):
         later = {each.id: each.digest for each in versions[1:]}
         stay = fallback.render_stay()
         database.execute(stay, prompts=[*later], digests=[*later.values()], since=run.since)

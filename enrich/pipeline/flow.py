@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler.compilation import describe_select
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from enrich.db.files import DatabaseFiles
+    from enrich.ledger.run import Run
     from enrich.ledger.state import State
     from enrich.manifest.config import Config
     from enrich.manifest.graph import Graph
@@ -43,7 +45,8 @@ class FlowState:
     By model: the `results` of tests, the `problems` that kept it from being started or published,
     and the states of plain models that were `built`. By name in lower case: the seeds and sources
     that are `spoiled`, because they could not be loaded. The models of runs that were `started` are
-    published in the next turn, because other rows may have answers now.
+    published in the next turn, because other rows may have answers now. The first of the `runs` of
+    each model is the command's own, if the model is.
     """
 
     results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
@@ -51,6 +54,7 @@ class FlowState:
     built: dict[str, State] = field(default_factory=dict)
     spoiled: dict[str, EnrichError] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
+    runs: dict[str, Run] = field(default_factory=dict)
 
     @property
     def tests(self) -> tuple[Result, ...]:
@@ -137,7 +141,13 @@ class Flow:
         self.found.problems[name] = problem
 
     def report(self, name: str, problem: EnrichError) -> None:
-        """Report a model's problem in one line."""
+        """Report a model's problem in one line; one that an earlier model has, such as a seed that
+        both read, by the name of that."""
+        earlier = takewhile(lambda known: known[0] != name, self.found.problems.items())
+        same = next((other for other, known in earlier if known is problem), "")
+        if same:
+            self.listener.say(f"{name} failed for the same reason as {same}")
+            return
         hint = f" ({problem.hint})" if problem.hint and "\n" not in problem.hint else ""
         self.listener.say(f"{name} failed: {problem.message}{hint}")
 

@@ -154,7 +154,7 @@ def list_todo(database: Ledger, run: Run) -> tuple[int, int]:
     database.call(
         "todo",
         run=run.id,
-        again=run.again or run.since > 0,
+        forgives=run.forgives,
         since=run.since,
         retry=list(run.retry),
         max_attempts=run.max_attempts,

@@ -15,7 +15,7 @@ from enrich.compiler import inputs, tables
 from enrich.errors import InputError, OverBudget, ProjectError, ProviderError
 from enrich.ledger.batch import list_unread
 from enrich.ledger.budget import Remaining, find_limits
-from enrich.ledger.run import Run
+from enrich.ledger.run import EVERY_RUN, Run
 from enrich.pipeline import draft, read
 from enrich.pipeline.poll import advance_batch
 from enrich.pipeline.portion import (
@@ -252,7 +252,8 @@ def _build_preview_run(
         provider=provider.name,
         max_attempts=prompt.max_attempts or config.max_attempts,
         retry=prompt.retry if prompt.retry is not None else config.retry,
-        again=True,  # whoever previews a row that has failed wants to see what it does now
+        # Whoever previews a row that has failed wants to see what it does now.
+        forgives=EVERY_RUN,
         since=0,
         invocation=0,
         limits=find_limits(config.budget, prompt.budget, None),

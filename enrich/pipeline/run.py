@@ -35,7 +35,7 @@ class StartedRun:
     `answered`: the ledger holds answers to these requests or to those of earlier runs.
     """
 
-    run: int
+    run: Run
     plan: Plan
     answered: bool
 
@@ -82,6 +82,7 @@ def start_run(
                 max_attempts=run.max_attempts,
                 retry=list(run.retry),
                 again=run.again,
+                forgives=run.forgives,
                 rows=database.fetch_one(input_rows.render_row_count(model.name))[0],
                 requests=drafted.plan.requests,
                 since=run.since,
@@ -93,7 +94,7 @@ def start_run(
                 partitions=run.partitions,
             )
         answered = bool(found.recalled.unchanged) or _has_answers(database, model.name)
-    return StartedRun(run=run.id, plan=drafted.plan, answered=answered)
+    return StartedRun(run=run, plan=drafted.plan, answered=answered)
 
 
 def _has_answers(database: Ledger, model: str) -> bool:

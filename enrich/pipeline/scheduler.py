@@ -46,6 +46,7 @@ from enrich.providers.capabilities import read_notice
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from enrich.db.database import Ledger
     from enrich.ledger.batch import ReadBatch
     from enrich.ledger.run import RunOptions
     from enrich.manifest.model import Model
@@ -68,7 +69,7 @@ def run_models(
     """
     flow = replace(flow, silent=len(picked) == 1)
     with hold_project(flow.files):
-        load_seeds(flow)
+        load_seeds(flow, readers=picked)
         flow.check(picked, provider, refresh=options.full_refresh)
         settle_previews(flow.files, flow.workspace.open_provider)
     # Other commands may have models in the queue as well, so each command has an id.
@@ -149,19 +150,32 @@ def _raise_held_back(flow: Flow, names: set[str]) -> None:
 
 
 def _report_spending(flow: Flow, names: set[str]) -> None:
-    """Report what has been spent of the budgets of these models' runs, each budget once."""
+    """Report what has been spent of the budgets of the command's runs of these models, each budget
+    once."""
     sentences: dict[str, None] = {}
     with flow.files.open_ledger() as database:
-        for name in sorted(names):
-            if not database.call("latest_run", model=name):
-                continue
-            left = Remaining.of_run(database, Run.latest(database, name))
+        for run in _list_own_runs(flow, database, names):
+            left = Remaining.of_run(database, run)
             if left.account:
                 # Models share the budgets of a run and a month, which are reported once.
-                whose = "" if left.scope in ("run", "month") else f"{name}: "
+                whose = "" if left.scope in ("run", "month") else f"{run.model}: "
                 sentences[f"{whose}{left.account}"] = None
     for sentence in sentences:
         flow.listener.say(sentence)
+
+
+def _list_own_runs(flow: Flow, database: Ledger, names: set[str]) -> Iterator[Run]:
+    """Yields the command's runs of these models, whichever process started them."""
+    # The latest run of a model may be that of another command, which goes on at the same time.
+    own = {name: run for name, run in flow.found.runs.items() if name in names}
+    invocations = {run.invocation for run in own.values()}
+    for name in sorted(names):
+        if name in own:
+            yield own[name]
+        elif database.call("latest_run", model=name):
+            latest = Run.latest(database, name)
+            if latest.invocation in invocations:
+                yield latest
 
 
 def follow_batches(flow: Flow) -> None:
@@ -352,7 +366,8 @@ def _start_model(flow: Flow, model: Model, provider: str | None, options: RunOpt
         flow.listener.say(notice)
     if result.answered or not result.plan.requests:
         flow.found.started.add(model.name)
-    return replace(options, invocation=options.invocation or result.run)
+    flow.found.runs.setdefault(model.name, result.run)
+    return replace(options, invocation=result.run.invocation)
 
 
 def _build_plain_model(flow: Flow, model: Model, *, refresh: bool) -> None:

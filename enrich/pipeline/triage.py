@@ -55,7 +55,9 @@ def answer_by_labels(database: Both, work: CompiledModel, run: Run) -> Triaged |
         triage.render_labeled(wanted.labels, work.prompt.output, work.key, vector.length)
     )
     digests = [each.digest for each in work.chain[1:]]
-    database.execute(triage.render_triaged(wanted, vector.length), since=run.since, digests=digests)
+    finding = triage.render_triaged(wanted, vector.length)
+    repeated = run.is_repeated(database)
+    database.execute(finding, since=run.since, digests=digests, repeated=repeated)
     database.execute(triage.render_applied(work.key))
     _record_answers(database, run)
     (rows,) = database.fetch_one(

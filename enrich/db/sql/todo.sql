@@ -1,10 +1,10 @@
--- Which requests of temp._enrich_asked to send: one for each fingerprint that has no ok answer, is not in flight
--- and has attempts left, by the llm that is asked and in the order of `line`, its place there. $again forgives what
--- failed before run $run, and only what was read after the $since-th batch counts as answered. A request that has
--- failed twice for the same reason, one that lies in the request itself, is not sent a third time; and one that
--- somebody has cancelled is not sent again by the same run. What a batch left because its run was due, or because a
--- budget was used up, has not been tried. A row whose pack was answered badly is not packed again: it is asked
--- alone. Unless $packed, no rows share a line.
+-- Which requests of temp._enrich_asked to send: one for each fingerprint that has no ok answer, is not in flight and
+-- has attempts left, by the llm that is asked and in the order of `line`, its place there. What failed before run
+-- $forgives is forgiven (0: nothing is), and only what was read after the $since-th batch counts as answered. A request
+-- that has failed twice for the same reason, one that lies in the request itself, is not sent a third time; and one
+-- that somebody has cancelled is not sent again by the same run. What a batch left because its run was due, or because
+-- a budget was used up, has not been tried. A row whose pack was answered badly is not packed again: it is asked alone.
+-- Unless $packed, no rows share a line.
 CREATE OR REPLACE TEMP TABLE _enrich_todo AS
 WITH wanted AS (
     SELECT fingerprint, min(line) AS first, bool_or(pack > 0) AS packed FROM temp._enrich_asked
@@ -24,7 +24,7 @@ WITH wanted AS (
             (outcome IN ('invalid', 'truncated', 'refused')
                 OR (outcome = 'error' AND coalesce(status_code, 1) BETWEEN 1 AND 499
                     AND coalesce(status_code, 1) NOT IN (408, 409, 425, 429)))
-            AND (run = $run OR NOT $again)
+            AND (run = $run OR run >= $forgives)
         ) OVER (PARTITION BY fingerprint, outcome, reason) AS alike
     FROM ledger.responses WHERE fingerprint IN (SELECT fingerprint FROM wanted)
         AND NOT (outcome = 'expired' AND batch IN (
@@ -33,10 +33,10 @@ WITH wanted AS (
         ))
 ), heard AS (
     SELECT fingerprint,
-        count(*) FILTER (WHERE run = $run OR (outcome <> 'expired' AND NOT $again)) AS tries,
+        count(*) FILTER (WHERE run = $run OR (outcome <> 'expired' AND run >= $forgives)) AS tries,
         max(attempt) AS attempt,
         arg_max(
-            (run < $run AND $again) OR (list_contains($retry, outcome) AND NOT lasting
+            run < least($run, $forgives) OR (list_contains($retry, outcome) AND NOT lasting
                 AND NOT (run = $run AND cancelled)
                 AND NOT (packed AND outcome IN ('invalid', 'truncated', 'refused'))),
             (attempt, received_at)

@@ -90,6 +90,25 @@ def test_exit_code_and_words(tmp_path: Path) -> None:
         assert listed[0]["batches"][0]["held"] == "the budget of $0.0001 for a run"
 
 
+def test_what_waits_for_the_first_answers_is_not_out_of_budget(tmp_path: Path) -> None:
+    """A few requests go first; meanwhile nobody is told to raise a budget that pays for all."""
+    with Rehearsal() as server:
+        root = budgeted(tmp_path, server, 1)
+        run = CliRunner().invoke(cli.main, ["--project", str(root), "run", "--detach"])
+        assert "3 go first, to see what they cost" in run.stderr
+        assert "kinds: 37 requests wait for the first answers, which show what they" in run.stderr
+        assert "pays for no more" not in run.stderr
+        debug = CliRunner().invoke(cli.main, ["--project", str(root), "debug"])
+        assert "raise the budget" not in debug.output
+        for _ in range(20):
+            status = CliRunner().invoke(cli.main, ["--project", str(root), "status"])
+            assert "pays for no more" not in status.stderr
+            if not status.exit_code:
+                break
+        assert one(root).ok == 40
+        assert server.bill.repeated == {}
+
+
 def test_nothing_is_asked_for_nothing(tmp_path: Path) -> None:
     """--max-cost 0 sends no request at all."""
     with Rehearsal() as server:

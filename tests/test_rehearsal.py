@@ -265,6 +265,25 @@ def test_formats(kind: str, check: str) -> None:
     assert re.fullmatch(check, json.loads(answer(body("x", schema)))["x"])
 
 
+def test_what_only_descriptions_say_is_heeded() -> None:
+    """JSON as text, the length of a text, and maps, whose keys differ."""
+    pair = {"key": {"type": "string", "enum": ["a", "b"]}, "value": {"type": "integer"}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "doc": {"type": "string", "description": "what it holds; JSON, as text"},
+            "short": {"type": "string", "description": "at most 3 characters"},
+            "pairs": {"type": "array", "items": {"type": "object", "properties": pair}},
+        },
+    }
+    for number in range(50):
+        said = json.loads(answer(body(str(number), schema)))
+        assert isinstance(json.loads(said["doc"]), dict)
+        assert len(said["short"]) <= 3
+        keys = [each["key"] for each in said["pairs"]]
+        assert len(keys) == len(set(keys))
+
+
 def test_other_formats() -> None:
     """Without a schema the answer is a small JSON object, or a sentence."""
     loose = body("give me json", None, response_format={"type": "json_object"})

@@ -360,8 +360,7 @@ def test_what_is_judged_good_is_what_python_reads(data: st.DataObject) -> None:
 
 def test_every_type_goes_through_the_line(tmp_path: Path) -> None:
     """Asked, answered by the rehearsal as its schema says, published with its type."""
-    left_out = ("JSON", "VARCHAR(", "CHECK")
-    types = [ddl for ddl in VALUES if not any(word in ddl for word in left_out)]
+    types = [ddl for ddl in VALUES if "CHECK" not in ddl]
     columns = ",\n  ".join(f"c{number} {ddl} NOT NULL" for number, ddl in enumerate(types))
     with Rehearsal() as server:
         root = plants(tmp_path, server)

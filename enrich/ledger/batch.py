@@ -53,6 +53,10 @@ QUEUE_FULL = "token_limit_exceeded"
 same file can be submitted again."""
 
 
+FIRST_ANSWERS = "the first answers"
+"""What a batch is held by whose requests wait for a few that go first, to see what they cost."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """A batch as the ledger keeps it; a time that is None is a step that has not been done.
@@ -61,8 +65,8 @@ class Batch:
     once it has been read, is a JSON object with the count of each outcome; they add up to
     `requests`. `reserved` is its estimated cost and `cost` the actual one (USD), prices are USD for
     a million tokens, and the tokens of a batch under way are those of its answers so far. `held`
-    names the budget that keeps it from being sent. `hurried_at` is when it was cancelled because
-    its run was due.
+    names what keeps it from being sent: a budget, or `FIRST_ANSWERS`. `hurried_at` is when it was
+    cancelled because its run was due.
     """
 
     id: str
@@ -154,6 +158,11 @@ class Batch:
         return (self.status or "").lower() == "failed" and not self.result_files
 
     @property
+    def is_unaffordable(self) -> bool:
+        """Whether a budget keeps it from being sent."""
+        return self.held not in (None, FIRST_ANSWERS)
+
+    @property
     def answered(self) -> int:
         """How many requests the provider reports as completed or failed."""
         return (self.completed or 0) + (self.failed or 0)
@@ -165,7 +174,7 @@ ReadBatch = tuple[Batch, "Mapping[str, int]"]
 
 def describe_standing(batch: Batch) -> str:
     """Returns the state of a batch in one word: the provider's status if there is one."""
-    return batch.status or ("held" if batch.held else "waiting")
+    return batch.status or ("held" if batch.is_unaffordable else "waiting")
 
 
 def list_unread(database: Ledger) -> tuple[Batch, ...]:

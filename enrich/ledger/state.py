@@ -80,8 +80,13 @@ class State:
 
     @property
     def held(self) -> tuple[Batch, ...]:
-        """The batches that a budget keeps from being sent."""
+        """The batches that a budget keeps from being sent, or that wait for the first answers."""
         return tuple(batch for batch in self.batches if batch.held)
+
+    @property
+    def unaffordable(self) -> tuple[Batch, ...]:
+        """The batches that a budget keeps from being sent."""
+        return tuple(batch for batch in self.batches if batch.is_unaffordable)
 
     @property
     def busy(self) -> bool:

@@ -179,7 +179,7 @@ def _check_batches(flow: Flow) -> Iterator[Finding]:
         return
     with flow.files.open_ledger() as database:
         left, queue = list_unread(database), list_waiting(database)
-    held = [batch for batch in left if batch.held]
+    held = [batch for batch in left if batch.is_unaffordable]
     going = (
         f"{count_nouns(len(left) - len(held), 'batch')} under way, "
         f"{count_nouns(len(queue), 'model')} waiting"

@@ -14,7 +14,7 @@ from enrich.db.attached import REMOTE_EXTENSIONS
 from enrich.db.complaint import TRY_SQL
 from enrich.db.creation import make_folder
 from enrich.db.outside import SECRET_VARIABLES, open_outside, prepare_storage
-from enrich.errors import DatabaseError, EnrichError
+from enrich.errors import DatabaseError, EnrichError, count_nouns
 from enrich.ledger.state import Copy
 from enrich.manifest.destination import (
     BucketDestination,
@@ -151,7 +151,8 @@ def _deliver_one(flow: Flow, model: Model, destination: Destination, *, look: bo
             contents=contents,
         )
         write_receipt(work, model.name, made)
-    flow.listener.say(f"{model.name}: {table.rows:,} rows copied to {destination.said.to}")
+    many = count_nouns(table.rows, "row")
+    flow.listener.say(f"{model.name}: {many} copied to {destination.said.to}")
 
 
 def _carry(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from enrich.compiler.pack import HEADING_BYTES, PACK_BYTES
+from enrich.ledger.batch import FIRST_ANSWERS
 from enrich.manifest.column_type import BYTES_PER_TOKEN
 from enrich.pricing.estimate import Estimate
 
@@ -85,6 +86,11 @@ class PlannedPortion:
     paid: int
     sent: int
     cuts: Sequence[Cut]
+
+    @property
+    def hold(self) -> str:
+        """What the requests that are not sent wait for: the first answers, or more budget."""
+        return FIRST_ANSWERS if self.sent < self.paid else str(self.spending.budget)
 
     @property
     def estimate(self) -> Estimate:
@@ -246,7 +252,8 @@ def assign_batches(database: Ledger, run: Run, planned: PlannedPortion) -> list[
     """Write a portion to the ledger as batches with their estimated costs. Returns the batches'
     ids.
 
-    Batches after the requests that are sent are held by the budget.
+    Batches after the requests that are sent are held, until the first of these are answered or
+    the budget is raised.
     """
     portion = planned.portion
     batches = [
@@ -299,7 +306,7 @@ def _plan_batch(
         requests=each.requests,
         bytes=each.bytes,
         part=each.start,
-        held=str(spending.budget) if held else None,
+        held=planned.hold if held else None,
         input_price=price and price.input,
         cached_price=price and price.cached,
         output_price=price and price.output,

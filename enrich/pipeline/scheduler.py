@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from enrich.compiler.compilation import describe_select
-from enrich.errors import DiskError, EnrichError, InputError, Locked, Unavailable
+from enrich.errors import DiskError, EnrichError, InputError, Locked, Unavailable, count_nouns
 from enrich.ledger.batch import describe_standing, list_unread
 from enrich.ledger.budget import Remaining
 from enrich.ledger.queue import (
@@ -239,7 +239,8 @@ def _advance_and_publish(flow: Flow) -> Turn:
     if turn.read:
         tidy_files(flow.workspace, most=len(turn.read) + USUAL_BACKLOG)
     if turn.planned:
-        listener.say(f"{turn.planned:,} requests are asked again")
+        verb = "is" if turn.planned == 1 else "are"
+        listener.say(f"{count_nouns(turn.planned, 'request')} {verb} asked again")
     if turn.replanned:  # after the batches had been listed
         with flow.files.open_ledger() as database:
             turn.batches = list(list_unread(database))

@@ -2,7 +2,8 @@
 
 Structured outputs follow OpenAI's guide to them: objects with all their keys in schema order,
 enums, bounds of numbers and arrays, formats of strings, null unions by a list of types or `anyOf`,
-`$defs` and `$ref`. Of patterns, only those of dates and times are matched.
+`$defs` and `$ref`. Of patterns, only those of dates and times are matched. Descriptions are heeded
+where a strict schema cannot say it otherwise: that a text is JSON, and how long it may be.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ DEEP_NESTING = 5
 """The nesting from which on a recursive schema is ended as soon as it allows."""
 MAX_NESTING_DEPTH = 50
 """The nesting at which a schema that requires itself is given up; OpenAI allows 10 levels."""
+JSON_AS_TEXT = re.compile(r"\bJSON, as text\b")
+MOST_CHARACTERS = re.compile(r"\bat most (\d+) characters\b")
+"""What descriptions of texts say."""
+PAIR_KEYS = {"key", "value"}
+"""The keys of objects that stand for the pairs of a map, whose keys differ."""
 
 
 def answer(body: Mapping[str, Any]) -> str:
@@ -187,6 +193,9 @@ class ValueWriter:
         inner = items if isinstance(items, dict) else {"type": "string"}
         made = [self.write(inner) for _ in range(min(length, max(least, 8)))]
         self.depth -= 1
+        if set(inner.get("properties") or ()) == PAIR_KEYS:
+            apart = {_encode(pair["key"]): pair for pair in made if isinstance(pair, dict)}
+            return list(apart.values()) if len(apart) >= least else made
         return made
 
     def _write_string(self, schema: Schema) -> str:
@@ -200,9 +209,13 @@ class ValueWriter:
             known = (form(self.dice) for form in STRING_FORMATS.values())
             tried = (part for each in known for part in (each, each[:8], each[:10]))
             return next((each for each in tried if re.search(schema["pattern"], each)), text)
+        said = str(schema.get("description", ""))
+        if JSON_AS_TEXT.search(said):
+            return _encode({text: self.dice.draw_below(100)})
         while len(text) < int(schema.get("minLength", 0)):
             text += " " + self.dice.draw_words(1)
-        return text[: int(schema["maxLength"])] if "maxLength" in schema else text
+        most = [schema.get("maxLength"), *MOST_CHARACTERS.findall(said)[-1:]]
+        return text[: min((int(each) for each in most if each is not None), default=None)]
 
 
 def draw_number(schema: Schema, dice: Dice, *, whole: bool) -> int | float:

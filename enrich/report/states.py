@@ -94,7 +94,9 @@ def print_next_steps(states: CommandResult[State], *, usual: str) -> None:
             )
         if state.held_back:
             _print_held_back(state, states.tests, usual)
-        if state.held:
+        if state.held and not state.unaffordable:
+            _print_ahead(state)
+        elif state.held:
             _print_held(state, usual)
     going = any(batch for state in states for batch in state.batches if not batch.held)
     there = [s for s in states if s.published_at and not s.held_back and not s.failed]
@@ -147,6 +149,15 @@ def _print_held(state: State, usual: str) -> None:
         write_stderr(f"Raise it in `budget:` or by --max-cost, then:\n  {again}\n")
     else:
         write_stderr("What is under way may leave enough for some of them.\n")
+
+
+def _print_ahead(state: State) -> None:
+    """Print how many requests wait for the first answers."""
+    left = sum(batch.requests for batch in state.held)
+    write_stderr(
+        f"\n{state.model}: {count_nouns(left, 'request')} {'waits' if left == 1 else 'wait'} for "
+        "the first answers, which show what they cost.\n"
+    )
 
 
 def _render_run_command(state: State, usual: str, option: str = "") -> str:

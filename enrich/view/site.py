@@ -243,7 +243,7 @@ def _name_state(state: State | None) -> str:
         "running": any(not batch.held for batch in state.batches),
         "stopped": bool(state.stopped),
         "held back": bool(state.held_back),
-        "out of budget": bool(state.held),
+        "out of budget": bool(state.unaffordable),
         "failed": bool(state.failure),
         "not all ok": bool(state.failed),
         "published": state.published_at is not None,

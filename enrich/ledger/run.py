@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,17 @@ from enrich.errors import ProjectError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from enrich.db.database import Ledger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreseen:
+    """What earlier plans of a command would do: spend `usd`, and send the requests in `files`."""
+
+    usd: float = 0.0
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +32,7 @@ class RunOptions:
     row again. `where` and `since` name the partitions to work on: by a condition on their column,
     and by the first of them; "" for all. `max_cost` is USD. What is left at `due_at` (UTC) is
     answered at once. `invocation` is the command's first run, None before it starts. `foreseen` is
-    USD that earlier plans of the same command would spend; 0 unless it only plans.
+    what earlier plans of the same command would do; nothing unless it only plans.
     """
 
     retry: bool = False
@@ -33,7 +42,13 @@ class RunOptions:
     max_cost: float | None = None
     due_at: datetime | None = None
     invocation: int | None = None
-    foreseen: float = 0.0
+    foreseen: Foreseen = field(default_factory=Foreseen)
+
+    def foresee(self, usd: float, file: Path | None) -> RunOptions:
+        """Returns the options for the plans after one that would spend so much and send the
+        requests in this file. They share the command's budget."""
+        files = (*self.foreseen.files, *([file] if file else ()))
+        return replace(self, foreseen=Foreseen(usd=self.foreseen.usd + usd, files=files))
 
     @classmethod
     def of(

@@ -25,18 +25,21 @@ if TYPE_CHECKING:
 
     from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger
+    from enrich.ledger.run import Run
     from enrich.manifest.config import Config
 
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
     """The counts of rows that are not asked, by state, and of rows to ask, by reason. `gone` rows
-    are no longer in the SELECT; `same` rows stand for the same request as before."""
+    are no longer in the SELECT; `same` rows stand for the same request as before. `shared_with`
+    are the models that ask what rows of the state `shared` wait for."""
 
     states: Mapping[str, int]
     reasons: Mapping[str, int]
     gone: int
     same: int
+    shared_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,18 +128,23 @@ def keep_answers(database: Ledger, found: EarlierVersions, work: CompiledModel) 
         database.execute(keeping, versions=read, sample=work.prompt.sample)
 
 
-def count_changes(database: Ledger, found: EarlierVersions, versions: Sequence[Version]) -> Changes:
+def count_changes(
+    database: Ledger, found: EarlierVersions, run: Run, versions: Sequence[Version]
+) -> Changes:
     """Returns the counts of rows by state and reason; `versions` are those of the model's llms.
     Needs `temp._enrich_todo`."""
     states: dict[str, int] = {}
     asked: dict[str, int] = {}
+    askers: set[str] = set()
     failed = {
         after.id: "failed in a pack" if was.pack else f"failed with {was.llm}"
         for was, after in pairwise(versions)
     }
-    for state, version, many in database.call("reasons", fallbacks=list(failed)):
+    values = {"fallbacks": list(failed), "model": run.model, "since": run.since}
+    for state, version, many in database.call("reasons", **values):
         if state in ROW_STATES:  # the others are reasons to ask
-            states[state] = many
+            states[state] = states.get(state, 0) + many
+            askers |= {version} if state == "shared" else set()
             continue
         # Under another key no row can be recognized, so all of them look new.
         why = "rekeyed" if state == "new" and found.rekeyed else state
@@ -149,7 +157,13 @@ def count_changes(database: Ledger, found: EarlierVersions, versions: Sequence[V
     unchanged = found.recalled.unchanged
     if unchanged:
         states["answered"] = states.get("answered", 0) + unchanged
-    return Changes(states=states, reasons=asked, gone=gone - unchanged, same=same + unchanged)
+    return Changes(
+        states=states,
+        reasons=asked,
+        gone=gone - unchanged,
+        same=same + unchanged,
+        shared_with=tuple(sorted(askers)),
+    )
 
 
 def _describe_changes(found: EarlierVersions, version: str) -> str:

@@ -17,6 +17,7 @@ from enrich.ledger.batch import list_unread
 from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
 from enrich.pipeline import draft, read
+from enrich.pipeline.in_flight import list_in_flight
 from enrich.pipeline.poll import advance_batch
 from enrich.pipeline.portion import (
     Cut,
@@ -204,6 +205,7 @@ def _plan_preview(
     draft.keep_version(database, replace(work, model=model))
     read.judge_again(database, Judge.of(database, work.version_id))
     one = _build_preview_run(config, provider, work, model)
+    list_in_flight(database)
     requests, size = list_todo(database, one)
     if not requests:
         return None

@@ -11,6 +11,7 @@ from enrich.errors import count_nouns
 from enrich.ledger.budget import Remaining
 from enrich.ledger.run import Run
 from enrich.pipeline.fallback import pass_on
+from enrich.pipeline.in_flight import list_in_flight
 from enrich.pipeline.portion import (
     Spending,
     assign_batches,
@@ -150,6 +151,7 @@ def plan_again(
     database.execute(tables.render_failed_requests(run.model), since=run.since)
     if replan:
         withdraw_planned(database, run.model)
+    list_in_flight(database)
     pass_on(database, run, versions, "_enrich_failed", record=True)
     requests, _ = list_todo(database, run)
     if not requests:

@@ -44,13 +44,10 @@ WITH wanted AS (
         max(alike) AS alike
     FROM said JOIN wanted USING (fingerprint)
     GROUP BY fingerprint
-), in_flight AS (
-    SELECT fingerprint FROM ledger.requests
-    WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL AND held IS NULL)
 ), picked AS (
     SELECT first, coalesce(attempt, 0) + 1 AS attempt
     FROM wanted LEFT JOIN heard USING (fingerprint)
-    WHERE fingerprint NOT IN (SELECT fingerprint FROM in_flight)
+    WHERE fingerprint NOT IN (SELECT fingerprint FROM temp._enrich_in_flight)
         AND (tries IS NULL OR (retryable AND tries < $max_attempts AND alike < 2))
 )
 SELECT row_number() OVER () - 1 AS n, * FROM (

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from folders import PROMPT, Ears, opened, plants, write
+import pytest
+from folders import PROMPT, SEED, Ears, opened, plants, write
+from test_fallback import by_llm, spoils
 
-from enrich.rehearsal import Rehearsal
+from enrich.rehearsal import Faults, Rehearsal
 from enrich.report.plans import print_plans
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 PRICED: dict[str, Any] = {"prices": {"gpt-4o-mini": {"input": 1, "output": 4}}}
 
@@ -98,3 +99,151 @@ def test_models_that_wait_for_others_are_planned_after_them(tmp_path: Path) -> N
         opened(root, ears).run()
         assert {str(plans[name]) for name in ("kinds", "same")} <= {*ears.said}
         assert server.bill.requests.total() == 4
+
+
+CHEAP = PROMPT.replace("key: id", "key: id\n    max_attempts: 1")
+STRICT = CHEAP.replace("line   VARCHAR NOT NULL", "line   VARCHAR NOT NULL CHECK (line = '')")
+
+
+def asked(server: Rehearsal) -> int:
+    """How many requests the server has been sent."""
+    return sum(batch["request_counts"]["total"] for batch in server.batches)
+
+
+def test_a_model_retries_what_another_one_has_failed_with(tmp_path: Path) -> None:
+    """It has attempts left where the model that sent the request has none, and uses them in the
+    same run: all in all as many as the greater limit says."""
+    with Rehearsal(faults=Faults(http_500=1.0)) as server:
+        root = twins(tmp_path, server, one=CHEAP)
+        kinds, same = opened(root).run()
+        assert (kinds.failed, same.failed, same.busy) == (4, 3, False)
+        assert asked(server) == 4 + 3 + 3
+        tried = opened(root).sql("SELECT max(attempt) FROM enrich.same").rows
+        assert tried == ((3,),)
+
+
+def test_retry_counts_what_another_model_has_tried(tmp_path: Path) -> None:
+    """With --retry, the attempts of all models of the command are counted together."""
+    with Rehearsal(faults=Faults(http_500=1.0)) as server:
+        root = twins(tmp_path, server, one=CHEAP)
+        opened(root).run()
+        before = asked(server)
+        opened(root).run(retry=True)
+        assert asked(server) - before == 4 + 3 + 3
+
+
+def test_a_model_falls_back_where_another_one_only_fails(tmp_path: Path) -> None:
+    """The llms that only one of two models has are asked in the run in which the first has failed
+    for both."""
+    falls = CHEAP.replace("key: id", "key: id\n    llm: [gpt-4o-mini, gpt-4o]")
+    counts: Counter[tuple[str, int]] = Counter()
+    with Rehearsal(rewrite=spoils({"gpt-4o-mini": {1, 2, 3, 4}}, counts)) as server:
+        root = twins(tmp_path, server, one=CHEAP, other=falls)
+        kinds, same = opened(root).run()
+        assert (kinds.failed, same.ok, same.failed) == (4, 3, 0)
+        assert by_llm(counts) == {"gpt-4o-mini": 4, "gpt-4o": 3}
+
+
+def start_both(root: Path, server: Rehearsal, *, sent: bool) -> None:
+    """Start both models; the batch that they share is sent, or its upload has failed so far."""
+    server.script("POST /v1/files", [] if sent else [500] * 9)
+    states = opened(root).run(detach=True)
+    assert [each.busy for each in states] == [True, True]
+    assert len(server.batches) == sent
+    server.script("POST /v1/files", [], replace=True)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_model_asks_itself_what_another_one_no_longer_asks(tmp_path: Path, sent: bool) -> None:
+    """If one of two models is cancelled, the other one goes on and asks what is left, once."""
+    with Rehearsal() as server:
+        root = twins(tmp_path, server)
+        start_both(root, server, sent=sent)
+        opened(root).cancel("kinds")
+        ears = Ears()
+        project = opened(root, ears)
+        while any(state.busy for state in project.status()):
+            pass
+        kinds, same = project.status()
+        assert (kinds.pending + kinds.failed > 0, same.ok, same.pending) == (True, 3, 0)
+        assert server.bill.requests.most_common(1)[0][1] == 1
+        assert len(opened(root).sql("FROM same")) == 3
+
+
+@pytest.mark.parametrize("names", [(), ("same",), ("same", "kinds")])
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_cancelled_model_does_not_ask_what_it_shares(
+    tmp_path: Path, names: tuple[str, ...], sent: bool
+) -> None:
+    """If the model that waits is cancelled, or both are, nothing is asked for it."""
+    with Rehearsal() as server:
+        root = twins(tmp_path, server)
+        start_both(root, server, sent=sent)
+        opened(root).cancel(*names)
+        while any(state.busy for state in opened(root).status()):
+            pass
+        assert len(server.batches) == (sent or names == ("same",))
+
+
+def test_a_changed_prompt_leaves_what_others_wait_for_to_them(tmp_path: Path) -> None:
+    """What the old prompt had planned is withdrawn; a model that still asks it sends it itself."""
+    with Rehearsal() as server:
+        root = twins(tmp_path, server)
+        start_both(root, server, sent=False)
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("know", "love")})
+        ears = Ears()
+        opened(root, ears).run("kinds")
+        assert "same: 3 requests left to another model are asked now" in ears.said
+        while any(state.busy for state in opened(root).status()):
+            pass
+        assert [state.ok for state in opened(root).status()] == [4, 3]
+        assert asked(server) == 4 + 3
+
+
+def test_a_run_waits_for_what_another_command_has_asked(tmp_path: Path) -> None:
+    """It ends once its rows are answered, not before."""
+    with Rehearsal() as server:
+        root = twins(tmp_path, server)
+        opened(root).run("kinds", detach=True)
+        (state,) = opened(root).run("same")
+        assert (state.ok, state.busy, state.requests, asked(server)) == (3, False, 0, 4)
+
+
+def test_what_waits_for_an_answer_is_shown(tmp_path: Path) -> None:
+    """A model that waits for another one's batch is in progress; a budget has no part in it."""
+    with Rehearsal() as server:
+        root = twins(tmp_path, server)
+        start_both(root, server, sent=True)
+        (batch,) = next(state for state in opened(root).status() if state.model == "same").batches
+        assert (batch.shared, batch.sent, batch.requests, batch.reserved) == (True, False, 3, 0)
+        (plan,) = opened(root).plan("same")
+        assert (plan.states, plan.shared_with) == ({"shared": 3}, ("kinds",))
+
+
+MANY = "id,name,note\n" + "".join(f"{n},plant {n},note {n}\n" for n in range(1, 21))
+PICKY = PROMPT.replace("line   VARCHAR NOT NULL", "line   VARCHAR NOT NULL CHECK (line = '')")
+
+
+@pytest.mark.parametrize("picky", ["kinds", "same"])
+def test_nearly_all_failing_alike_is_each_models_own(tmp_path: Path, picky: str) -> None:
+    """A model whose CHECK no answer passes is stopped, whoever has sent its requests; one without
+    that CHECK goes on, and asks what the other one no longer does."""
+    prompts = {picky: PICKY, "kinds same".replace(picky, "").strip(): PROMPT}
+    with Rehearsal() as server:
+        root = twins(
+            tmp_path,
+            server,
+            one=prompts["kinds"],
+            other=prompts["same"],
+            max_requests=10,
+            **PRICED,
+        )
+        write(root, {"seeds/plants.csv": MANY})
+        for state in opened(root).run():
+            rows = state.rows
+            if state.model == picky:
+                assert "are invalid" in state.stopped
+                assert (state.ok, state.busy) == (0, False)
+            else:
+                assert (state.stopped, state.ok, state.busy) == ("", rows, False)
+        assert asked(server) == 20

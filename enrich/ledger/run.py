@@ -78,7 +78,8 @@ class Run:
     batches read before it: only answers read after these count. `invocation` is the first run of
     the same command. `limits` are USD by scope: see `find_limits`. `due_at`: see RunOptions.
     `fallbacks` are the versions for the llms that rows are asked of after the first has failed.
-    `partitions` is the condition for those that it works on, "" for all.
+    `partitions` is the condition for those that it works on, "" for all. `read_before` is how many
+    batches had been read when it started, None if an earlier enrich started it.
     """
 
     id: int
@@ -94,6 +95,7 @@ class Run:
     due_at: datetime | None = None
     fallbacks: tuple[str, ...] = ()
     partitions: str = ""
+    read_before: int | None = None
 
     @property
     def chain(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from enrich.pipeline.portion import (
     measure_spend,
     plan_portion,
 )
+from enrich.pipeline.read import Judge, judge_again
 from enrich.pipeline.render import measure_content
 from enrich.pipeline.triage import answer_by_labels
 from enrich.pipeline.withdraw import withdraw_planned
@@ -55,11 +56,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A plan with everything needed to carry it out. `has_old_marks`: rows that ask the same as
+    """A plan with everything needed to carry it out. There is a portion for each of the `versions`,
+    which are those of the model's llms. `has_old_marks`: rows that ask the same as
     before were not recognized by their marks."""
 
     run: Run
     plan: Plan
+    versions: Sequence[Version]
     portions: Sequence[PlannedPortion]
     has_old_marks: bool
 
@@ -176,7 +179,7 @@ def draft_run(
     )
     planned = _compare_with_last(database, planned, now, last, rows)
     old = found.recalled.hashed > planned.rows - rows.same
-    return Draft(run=run, plan=planned, portions=portions, has_old_marks=old)
+    return Draft(run=run, plan=planned, versions=versions, portions=portions, has_old_marks=old)
 
 
 def _plan_portions(
@@ -256,7 +259,11 @@ def _reuse_answers(
         keep_version(database, each)
     # Batches of an earlier run that were never sent would count as in flight.
     withdraw_planned(database, run.model)
-    list_in_flight(database, foreseen.files)
+    list_in_flight(database, run.model, foreseen.files)
+    # Another model that asks the same may have judged these answers last, by its own output.
+    judge_again(
+        database, Judge.of(database, run.version_id), tables.render_own_fingerprints(versions)
+    )
     if work.prompt.sample is not None and not run.since:
         diff.keep_answers(database, found, work)
     triaged = answer_by_labels(database, work, run)
@@ -339,6 +346,9 @@ def _build_run(
         due_at=options.due_at or _find_due(database, work.model.name),
         fallbacks=tuple(each.version_id for each in work.chain[1:]),
         partitions=work.partition.condition if work.partition else "",
+        read_before=database.fetch_one("SELECT coalesce(max(read_number), 0) FROM ledger.batches")[
+            0
+        ],
     )
 
 

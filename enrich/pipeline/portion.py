@@ -154,6 +154,8 @@ def list_todo(database: Ledger, run: Run) -> tuple[int, int]:
     database.call(
         "todo",
         run=run.id,
+        model=run.model,
+        read_before=run.read_before,
         again=run.again or run.since > 0,
         since=run.since,
         retry=list(run.retry),
@@ -286,6 +288,13 @@ def group_cuts(cuts: Sequence[Cut], enough: int) -> Iterator[slice]:
             first, rows = end, 0
 
 
+def name_batch(model: str) -> str:
+    """Returns the id of a new batch of a model."""
+    # People see the id at the provider, so it starts with the model's name; it is also a file name
+    # and a value of metadata, hence its characters and its length.
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '', model)[:40]}-{uuid4().hex[:12]}"
+
+
 def _plan_batch(
     database: Ledger,
     run: Run,
@@ -296,9 +305,7 @@ def _plan_batch(
     awaits: Sequence[str],
 ) -> str:
     """Write a new batch to the ledger. Returns its id."""
-    # People see the id at the provider, so it starts with the model's name; it is also a file name
-    # and a value of metadata, hence its characters and its length.
-    batch = f"{re.sub(r'[^A-Za-z0-9_-]', '', run.model)[:40]}-{uuid4().hex[:12]}"
+    batch = name_batch(run.model)
     # The price is stored with the batch, so that its cost does not change with the price list.
     spending = planned.spending
     price = spending.price

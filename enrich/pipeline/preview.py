@@ -286,7 +286,7 @@ def _find_answers(
 
 def _find_waiting(database: Ledger, fingerprints: list[str]) -> dict[str, Answered]:
     """Returns which of these fingerprints are in batches that are planned and not sent yet."""
-    planned = [batch.id for batch in list_unread(database) if not batch.sent]
+    planned = [each.id for each in list_unread(database) if not (each.sent or each.shared)]
     query = """SELECT DISTINCT fingerprint FROM ledger.requests
         WHERE list_contains($planned, batch) AND list_contains($fingerprints, fingerprint)"""
     rows = database.execute(query, planned=planned, fingerprints=fingerprints) if planned else []

@@ -1,4 +1,4 @@
 SELECT run, model, prompt, provider, max_attempts, retry, again, coalesce(since, 0),
-    coalesce(invocation, run), limits, due_at, fallbacks, coalesce(partitions, '')
+    coalesce(invocation, run), limits, due_at, fallbacks, coalesce(partitions, ''), read_before
 FROM ledger.runs
 WHERE model = $model ORDER BY run DESC LIMIT 1

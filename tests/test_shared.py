@@ -247,3 +247,32 @@ def test_nearly_all_failing_alike_is_each_models_own(tmp_path: Path, picky: str)
             else:
                 assert (state.stopped, state.ok, state.busy) == ("", rows, False)
         assert asked(server) == 20
+
+
+def test_earlier_answers_are_judged_by_those_who_asked(tmp_path: Path) -> None:
+    """What a row was answered before stays its answer, history and what it keeps, whatever another
+    model that asks the same now makes of it."""
+    loved, broken = PROMPT.replace("know", "love"), {"gpt-4o-mini": {1, 2, 3, 4}}
+    hard: dict[str, set[int]] = {}
+    with Rehearsal(rewrite=spoils(hard, Counter())) as server:
+        root = twins(tmp_path, server, other=STRICT)
+        opened(root).run("kinds")
+        before = opened(root).sql("FROM kinds ORDER BY id").rows
+        hard.update(broken)
+        write(root, {"models/kinds.prompt.md": loved})
+        opened(root).run("kinds")
+        (same,) = opened(root).run("same")
+        assert (same.ok, same.failed) == (0, 3)
+        (kinds,) = opened(root).run("kinds", retry=True)
+        assert (kinds.failed, kinds.stale) == (4, 4)
+        assert opened(root).sql("FROM kinds ORDER BY id").rows == before
+        opened(root).run("same")
+        life = opened(root).history("kinds", "2")
+        place = life.columns.index("outcome")
+        assert life.rows[0][place] == "ok"
+        write(root, {"seeds/plants.csv": SEED + "5,elm,\n"})
+        opened(root).run("same")
+        keeps = loved.replace("key: id", "key: id\n    on_change: new")
+        write(root, {"models/kinds.prompt.md": keeps})
+        (plan,) = opened(root).plan("kinds")
+        assert (plan.states, plan.to_ask) == ({"kept": 4}, 1)

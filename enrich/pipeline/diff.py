@@ -15,7 +15,8 @@ from enrich.compiler.compilation import compile_earlier
 from enrich.compiler.version import Version
 from enrich.db.quote import quote_text
 from enrich.errors import EnrichError, InputError
-from enrich.pipeline.answer_tables import find_key
+from enrich.ledger.run import Run
+from enrich.pipeline.answer_tables import find_key, judge_model
 from enrich.pipeline.plan import ASK_REASONS, ROW_STATES
 from enrich.pipeline.read import Judge, judge_again
 from enrich.pipeline.select import Recalled, select_again, select_as_before, select_rows
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger
-    from enrich.ledger.run import Run
     from enrich.manifest.config import Config
 
 
@@ -73,6 +73,10 @@ def select_and_compare(
         )
         raise InputError(f"{prompt.source}: {what}", hint=f"run all of it once: enrich run {name}")
     database.execute(input_rows.render_unchanged_table())
+    if known and prompt.sample is not None:
+        # What a row has an answer to is the judgement of its own model.
+        latest = Run.latest(database, work.model.name).version_id
+        judge_model(database, work.model.name, Judge.of(database, latest))
     if known:
         # These compare all rows with each other.
         every = bool(since or prompt.sample is not None or prompt.dedupe or prompt.triage)

@@ -562,7 +562,7 @@ def test_batches_keep_every_limit_and_the_budget(
         spending = Spending(rate=rate, price=price, budget=Remaining(usd=left))
         portion = Portion(version_id="", requests=len(sizes), bytes=sum(sizes))
         paid = count_affordable(database, portion, spending)
-        cuts = cut_batches(database, portion, Limits(requests=most, bytes=size), paid=paid)
+        cuts = cut_batches(database, portion, Limits(requests=most, bytes=size), ends=(paid,))
     cost = [(0.25 * bytes_ * 400 + 10 * 1000) / 1e6 for bytes_ in sizes]
     assert sum(cost[:paid]) <= left + 1e-9
     assert paid == len(sizes) or sum(cost[: paid + 1]) >= left - 1e-9

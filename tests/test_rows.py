@@ -170,7 +170,7 @@ def test_any_partition_keeps_all_limits(
         )
         portion = Portion(version_id="", requests=len(sizes), bytes=sum(sizes))
         limits = Limits(requests=most_requests, bytes=most_bytes)
-        found = cut_batches(database, portion, limits, paid=len(sizes))
+        found = cut_batches(database, portion, limits, ends=(len(sizes),))
     cuts = [(each.start, each.start + each.requests - 1) for each in found]
     covered = [n for first, last in cuts for n in range(first, last + 1)]
     assert covered == list(range(len(sizes)))
@@ -192,7 +192,7 @@ def test_a_run_of_many_gigabytes_is_cut() -> None:
         )
         portion = Portion(version_id="", requests=5000, bytes=5_000_000_000)
         limits = Limits(requests=50_000, bytes=3_000_000_000)
-        cuts = cut_batches(database, portion, limits, paid=5000)
+        cuts = cut_batches(database, portion, limits, ends=(5000,))
     assert [(each.start, each.bytes) for each in cuts] == [(0, 3 * 10**9), (3000, 2 * 10**9)]
 
 

@@ -126,8 +126,7 @@ def render_settled(asking: str) -> str:
             SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
         )
         UNION
-        SELECT fingerprint FROM ledger.requests
-        WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL AND held IS NULL)
+        SELECT fingerprint FROM temp._enrich_in_flight
     )
 )"""
 

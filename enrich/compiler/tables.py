@@ -138,6 +138,44 @@ SELECT any_value(failed.custom_id) AS custom_id, fingerprint, arg_max(tail, atte
 FROM ledger.requests JOIN failed USING (fingerprint) GROUP BY fingerprint"""
 
 
+def render_heard_batches(model: str, version: str) -> str:
+    """SQL: whether a response of the ledger is one to a version of the model: in a batch of that
+    version or, for a request of the model's rows, in one of another model that asks the same."""
+    return f"""(batch IN (SELECT batch FROM ledger.batches WHERE prompt = {quote_text(version)})
+    OR (batch IN (
+        SELECT batch FROM ledger.batches JOIN ledger.prompts AS other USING (prompt)
+            JOIN ledger.prompts AS own USING (identity, endpoint, prefix)
+        WHERE own.prompt = {quote_text(version)} AND other.model <> own.model
+    ) AND fingerprint IN (SELECT fingerprint FROM {name_inputs_table(model)})))"""
+
+
+def render_heard_fingerprints(model: str, version: str) -> str:
+    """The fingerprints of these responses."""
+    return f"""SELECT fingerprint FROM ledger.responses
+WHERE {render_heard_batches(model, version)}"""
+
+
+def render_alike(model: str, version: str) -> str:
+    """How the answers to a version of the model failed: the most frequent outcome among the last
+    answers to each request, how many have it, how many answers there are in all, and the most
+    frequent reason. Temporary failures (an outage, a full queue, a request that was not run) say
+    nothing about the version."""
+    return f"""WITH told AS (
+    SELECT fingerprint, arg_max(outcome, (attempt, received_at)) AS outcome,
+        arg_max(reason, (attempt, received_at)) AS reason
+    FROM ledger.responses
+    WHERE {render_heard_batches(model, version)}
+        AND outcome NOT IN ('expired', 'missing')
+        AND NOT (outcome = 'error' AND (coalesce(status_code, 0) NOT BETWEEN 200 AND 499
+            OR status_code IN (408, 409, 425, 429)))
+    GROUP BY fingerprint
+), most AS (
+    SELECT outcome, count(*) AS many, mode(reason) AS reason FROM told GROUP BY outcome
+    ORDER BY many DESC, outcome LIMIT 1
+)
+SELECT outcome, many, (SELECT count(*) FROM told), reason FROM most"""
+
+
 def render_present_fingerprints(model: str) -> str:
     """The fingerprints of the model's present rows, without those that keep the answer to an
     earlier version: that version judges them."""
@@ -149,6 +187,21 @@ def render_kept_versions(model: str) -> str:
     """The earlier versions whose answers present rows of the model keep."""
     return f"""SELECT DISTINCT prompt FROM {name_inputs_table(model)}
 WHERE until_run IS NULL AND {_render_kept(model)} ORDER BY prompt"""
+
+
+def render_own_fingerprints(versions: Sequence[Version]) -> str:
+    """The fingerprints of the snapshot, which ask the first of the `versions`, and those of the
+    others that its rows stood for."""
+    later = quote_texts([version.id for version in versions[1:]]) or "NULL"
+    return f"""SELECT fingerprint FROM temp._enrich_snapshot
+UNION ALL SELECT was FROM temp._enrich_snapshot WHERE was_version IN ({later})"""
+
+
+def render_past_fingerprints(model: str, version: str) -> str:
+    """The fingerprints that rows of the model asked this version before, and no longer do."""
+    return f"""SELECT fingerprint FROM {name_inputs_table(model)} AS was
+JOIN ledger.runs AS run ON run.run = from_run
+WHERE until_run IS NOT NULL AND coalesce(was.prompt, run.prompt) = {quote_text(version)}"""
 
 
 def render_kept_fingerprints(model: str, version: str) -> str:

@@ -65,8 +65,9 @@ class Batch:
     once it has been read, is a JSON object with the count of each outcome; they add up to
     `requests`. `reserved` is its estimated cost and `cost` the actual one (USD), prices are USD for
     a million tokens, and the tokens of a batch under way are those of its answers so far. `held`
-    names what keeps it from being sent: a budget, or `FIRST_ANSWERS`. `hurried_at` is when it was
-    cancelled because its run was due.
+    names what keeps it from being sent: a budget, or `FIRST_ANSWERS`. `awaits` are the
+    batches that it waits for, to be planned again. `hurried_at` is when it was cancelled because
+    its run was due.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Batch:
     cancelled_at: datetime | None = None
     hurried_at: datetime | None = None
     held: str | None = None
+    awaits: tuple[str, ...] = ()
     input_price: float | None = None
     cached_price: float | None = None
     output_price: float | None = None
@@ -112,6 +114,11 @@ class Batch:
         """Whether the provider may know of it."""
         # An intent without a remote id: the response to the create was lost, or not awaited.
         return self.remote is not None or self.intended_at is not None
+
+    @property
+    def shared(self) -> bool:
+        """Whether its requests are those of other models' batches, so that it is never sent."""
+        return bool(self.awaits) and not self.held
 
     @property
     def intent(self) -> str:
@@ -174,7 +181,8 @@ ReadBatch = tuple[Batch, "Mapping[str, int]"]
 
 def describe_standing(batch: Batch) -> str:
     """Returns the state of a batch in one word: the provider's status if there is one."""
-    return batch.status or ("held" if batch.is_unaffordable else "waiting")
+    held = "held" if batch.is_unaffordable else "shared" if batch.shared else "waiting"
+    return batch.status or held
 
 
 def list_unread(database: Ledger) -> tuple[Batch, ...]:
@@ -190,7 +198,8 @@ def list_unread(database: Ledger) -> tuple[Batch, ...]:
         "JOIN (SELECT prompt, identity, endpoint FROM ledger.prompts) USING (prompt) "
         "WHERE read_at IS NULL ORDER BY planned_at, part, batch"
     )
-    return tuple(Batch(**row | {"result_files": tuple(row["result_files"] or ())}) for row in rows)
+    listed = ("result_files", "awaits")
+    return tuple(Batch(**row | {name: tuple(row[name] or ()) for name in listed}) for row in rows)
 
 
 def check_owner(provider: Provider, batch: Batch) -> None:

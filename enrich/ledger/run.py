@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,21 @@ from enrich.errors import ProjectError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from enrich.db.database import Ledger
 
 
 EVERY_RUN = 2**63 - 1
 """A number above that of any run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreseen:
+    """What earlier plans of a command would do: spend `usd`, and send the requests in `files`."""
+
+    usd: float = 0.0
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +36,7 @@ class RunOptions:
     row again. `where` and `since` name the partitions to work on: by a condition on their column,
     and by the first of them; "" for all. `max_cost` is USD. What is left at `due_at` (UTC) is
     answered at once. `invocation` is the command's first run, None before it starts. `foreseen` is
-    USD that earlier plans of the same command would spend; 0 unless it only plans.
+    what earlier plans of the same command would do; nothing unless it only plans.
     """
 
     retry: bool = False
@@ -37,7 +46,13 @@ class RunOptions:
     max_cost: float | None = None
     due_at: datetime | None = None
     invocation: int | None = None
-    foreseen: float = 0.0
+    foreseen: Foreseen = field(default_factory=Foreseen)
+
+    def foresee(self, usd: float, file: Path | None) -> RunOptions:
+        """Returns the options for the plans after one that would spend so much and send the
+        requests in this file. They share the command's budget."""
+        files = (*self.foreseen.files, *([file] if file else ()))
+        return replace(self, foreseen=Foreseen(usd=self.foreseen.usd + usd, files=files))
 
     @classmethod
     def of(
@@ -68,7 +83,8 @@ class Run:
     number of batches read before it: only answers read after these count. `invocation` is the first
     run of the same command. `limits` are USD by scope: see `find_limits`. `due_at`: see RunOptions.
     `fallbacks` are the versions for the llms that rows are asked of after the first has failed.
-    `partitions` is the condition for those that it works on, "" for all.
+    `partitions` is the condition for those that it works on, "" for all. `read_before` is how many
+    batches had been read when it started, None if an earlier enrich started it.
     """
 
     id: int
@@ -84,6 +100,7 @@ class Run:
     due_at: datetime | None = None
     fallbacks: tuple[str, ...] = ()
     partitions: str = ""
+    read_before: int | None = None
 
     @property
     def again(self) -> bool:

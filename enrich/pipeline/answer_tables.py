@@ -147,9 +147,16 @@ def settle_answers(database: Both, run: Run, judge: Judge, was: Origin | None) -
 
 def judge_model(database: Ledger, model: str, judge: Judge) -> bool:
     """Judge the answers to a model's present rows by its own output, or by that of the version that
-    they keep an answer to. Returns whether another output had judged any of them last: that of
-    another model that asks the same, or an earlier one."""
-    again = judge_again(database, judge, tables.render_present_fingerprints(model))
+    they keep an answer to; and those that its rows had before, which other models may have judged,
+    by that of the version that asked them. Returns whether another output had judged any of them
+    last: that of another model that asks the same, or an earlier one."""
+    again = False
+    for (version,) in database.call("asked_elsewhere", model=model):
+        past = tables.render_past_fingerprints(model, str(version))
+        again = judge_again(database, Judge.of(database, str(version)), past) or again
+    # Afterwards, for a row may ask again now what it asked before.
+    present = tables.render_present_fingerprints(model)
+    again = judge_again(database, judge, present) or again
     for (version,) in database.execute(tables.render_kept_versions(model)):
         kept = tables.render_kept_fingerprints(model, str(version))
         again = judge_again(database, Judge.of(database, str(version)), kept) or again

@@ -69,7 +69,8 @@ class Backoff:
         shortest, longest = quickest.first_poll, quickest.longest_poll
         seen = _list_statuses(turn)
         full = [batch for batch in turn.batches if batch.tries and not batch.sent]
-        for batch in full if turn.batches == full else ():
+        own = [batch for batch in turn.batches if not batch.shared]
+        for batch in full if own == full else ():
             listener.say(f"{batch.id} is waiting: the provider's queue is full")
         # A rejected batch leaves its queue full for as long as other batches take, so each
         # rejection makes the next wait longer, even though the batch's status has changed.

@@ -178,7 +178,8 @@ def _check_batches(flow: Flow) -> Iterator[Finding]:
     if not flow.config.ledger.exists():
         return
     with flow.files.open_ledger() as database:
-        left, queue = list_unread(database), list_waiting(database)
+        left = [batch for batch in list_unread(database) if not batch.shared]
+        queue = list_waiting(database)
     held = [batch for batch in left if batch.is_unaffordable]
     going = (
         f"{count_nouns(len(left) - len(held), 'batch')} under way, "

@@ -15,7 +15,8 @@ from enrich.compiler.compilation import compile_earlier
 from enrich.compiler.version import Version
 from enrich.db.quote import quote_text
 from enrich.errors import EnrichError, InputError
-from enrich.pipeline.answer_tables import find_key
+from enrich.ledger.run import Run
+from enrich.pipeline.answer_tables import find_key, judge_model
 from enrich.pipeline.plan import ASK_REASONS, ROW_STATES
 from enrich.pipeline.read import Judge, judge_again
 from enrich.pipeline.select import Recalled, select_again, select_as_before, select_rows
@@ -25,19 +26,20 @@ if TYPE_CHECKING:
 
     from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger
-    from enrich.ledger.run import Run
     from enrich.manifest.config import Config
 
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
     """The counts of rows that are not asked, by state, and of rows to ask, by reason. `gone` rows
-    are no longer in the SELECT; `same` rows stand for the same request as before."""
+    are no longer in the SELECT; `same` rows stand for the same request as before. `shared_with`
+    are the models that ask what rows of the state `shared` wait for."""
 
     states: Mapping[str, int]
     reasons: Mapping[str, int]
     gone: int
     same: int
+    shared_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,10 @@ def select_and_compare(
         )
         raise InputError(f"{prompt.source}: {what}", hint=f"run all of it once: enrich run {name}")
     database.execute(input_rows.render_unchanged_table())
+    if known and prompt.sample is not None:
+        # What a row has an answer to is the judgement of its own model.
+        latest = Run.latest(database, work.model.name).version_id
+        judge_model(database, work.model.name, Judge.of(database, latest))
     if known:
         # These compare all rows with each other.
         every = bool(since or prompt.sample is not None or prompt.dedupe or prompt.triage)
@@ -130,18 +136,23 @@ def keep_answers(database: Ledger, found: EarlierVersions, work: CompiledModel, 
         database.execute(keeping, versions=read, sample=work.prompt.sample, repeated=repeated)
 
 
-def count_changes(database: Ledger, found: EarlierVersions, versions: Sequence[Version]) -> Changes:
+def count_changes(
+    database: Ledger, found: EarlierVersions, run: Run, versions: Sequence[Version]
+) -> Changes:
     """Returns the counts of rows by state and reason; `versions` are those of the model's llms.
     Needs `temp._enrich_todo`."""
     states: dict[str, int] = {}
     asked: dict[str, int] = {}
+    askers: set[str] = set()
     failed = {
         after.id: "failed in a pack" if was.pack else f"failed with {was.llm}"
         for was, after in pairwise(versions)
     }
-    for state, version, many in database.call("reasons", fallbacks=list(failed)):
+    values = {"fallbacks": list(failed), "model": run.model, "since": run.since}
+    for state, version, many in database.call("reasons", **values):
         if state in ROW_STATES:  # the others are reasons to ask
-            states[state] = many
+            states[state] = states.get(state, 0) + many
+            askers |= {version} if state == "shared" else set()
             continue
         # Under another key no row can be recognized, so all of them look new.
         why = "rekeyed" if state == "new" and found.rekeyed else state
@@ -154,7 +165,13 @@ def count_changes(database: Ledger, found: EarlierVersions, versions: Sequence[V
     unchanged = found.recalled.unchanged
     if unchanged:
         states["answered"] = states.get("answered", 0) + unchanged
-    return Changes(states=states, reasons=asked, gone=gone - unchanged, same=same + unchanged)
+    return Changes(
+        states=states,
+        reasons=asked,
+        gone=gone - unchanged,
+        same=same + unchanged,
+        shared_with=tuple(sorted(askers)),
+    )
 
 
 def _describe_changes(found: EarlierVersions, version: str) -> str:

@@ -16,6 +16,7 @@ from enrich.pipeline import diff
 from enrich.pipeline.dedupe import copy_duplicates
 from enrich.pipeline.fallback import foresee_fallbacks, pass_on
 from enrich.pipeline.fitness import check_fitness, list_doubts
+from enrich.pipeline.in_flight import keep_foreseen, list_in_flight
 from enrich.pipeline.plan import Plan
 from enrich.pipeline.portion import (
     Portion,
@@ -26,6 +27,7 @@ from enrich.pipeline.portion import (
     measure_spend,
     plan_portion,
 )
+from enrich.pipeline.read import Judge, judge_again
 from enrich.pipeline.render import measure_content
 from enrich.pipeline.triage import answer_by_labels
 from enrich.pipeline.withdraw import withdraw_planned
@@ -36,11 +38,12 @@ from enrich.providers.capabilities import check_provider, quote_price
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from enrich.compiler.compilation import CompiledModel
     from enrich.db.database import Both, Ledger, Warehouse
     from enrich.db.files import DatabaseFiles
-    from enrich.ledger.run import RunOptions
+    from enrich.ledger.run import Foreseen, RunOptions
     from enrich.manifest.config import Config
     from enrich.manifest.model import Model
     from enrich.pipeline.dedupe import Copies
@@ -53,11 +56,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A plan with everything needed to carry it out. `has_old_marks`: rows that ask the same as
+    """A plan with everything needed to carry it out. There is a portion for each of the `versions`,
+    which are those of the model's llms. `has_old_marks`: rows that ask the same as
     before were not recognized by their marks."""
 
     run: Run
     plan: Plan
+    versions: Sequence[Version]
     portions: Sequence[PlannedPortion]
     has_old_marks: bool
 
@@ -92,10 +97,12 @@ def foresee_run(
     options: RunOptions,
     *,
     views: Sequence[Model] = (),
+    keep: Path | None = None,
 ) -> Plan:
     """Returns what `start_run` would plan. It is rolled back: nothing is kept, sent or spent.
 
-    `views` are plain models that the SELECT reads and that may not have been built yet.
+    `views` are plain models that the SELECT reads and that may not have been built yet. The
+    requests that would be sent are written to the file `keep`, for the plans after this one.
     """
     texts = (text for each in (model, *views) for text in each.texts)
     with files.open_both(warehouse="read", attached=(*texts, options.where)) as database:
@@ -105,7 +112,10 @@ def foresee_run(
         work = work.limit(database, where=options.where, since=options.since)
         found = select_present(database, config, provider, work, options)
         with database.roll_back():
-            return draft_run(database, config, provider, work, found, options).plan
+            drafted = draft_run(database, config, provider, work, found, options)
+            if keep is not None:
+                keep_foreseen(database, model.name, drafted.portions, keep)
+            return drafted.plan
 
 
 def select_present(
@@ -131,10 +141,10 @@ def draft_run(
     before = database.call("latest_run", model=run.model)
     now, last = found.now, Version.from_ledger(database, before[0][2]) if before else found.now
     versions = [each.version for each in work.chain]
-    triaged, copies = _reuse_answers(database, work, found, run, versions)
+    triaged, copies = _reuse_answers(database, work, found, run, versions, options.foreseen)
     requests, size = list_todo(database, run)
-    rows = diff.count_changes(database, found, versions)
-    portions, spend = _plan_portions(database, provider, work, run, options.foreseen)
+    rows = diff.count_changes(database, found, run, versions)
+    portions, spend = _plan_portions(database, provider, work, run, options.foreseen.usd)
     spending = portions[0].spending
     planned = Plan(
         model=run.model,
@@ -143,6 +153,7 @@ def draft_run(
         rows=sum(rows.states.values()) + sum(rows.reasons.values()),
         states=rows.states,
         reasons=rows.reasons,
+        shared_with=rows.shared_with,
         gone=rows.gone,
         requests=requests,
         batches=sum(len(each.cuts) for each in portions),
@@ -168,7 +179,7 @@ def draft_run(
     )
     planned = _compare_with_last(database, planned, now, last, rows)
     old = found.recalled.hashed > planned.rows - rows.same
-    return Draft(run=run, plan=planned, portions=portions, has_old_marks=old)
+    return Draft(run=run, plan=planned, versions=versions, portions=portions, has_old_marks=old)
 
 
 def _plan_portions(
@@ -240,6 +251,7 @@ def _reuse_answers(
     found: EarlierVersions,
     run: Run,
     versions: Sequence[Version],
+    foreseen: Foreseen,
 ) -> tuple[Triaged | None, Copies]:
     """Bring the ledger to the present version, so that only what really has to be asked is planned.
     Returns what is answered by labels, and what near-duplicates do not have to be asked."""
@@ -247,6 +259,11 @@ def _reuse_answers(
         keep_version(database, each)
     # Batches of an earlier run that were never sent would count as in flight.
     withdraw_planned(database, run.model)
+    list_in_flight(database, run.model, foreseen.files)
+    # Another model that asks the same may have judged these answers last, by its own output.
+    judge_again(
+        database, Judge.of(database, run.version_id), tables.render_own_fingerprints(versions)
+    )
     if work.prompt.sample is not None and not run.since:
         diff.keep_answers(database, found, work, run)
     triaged = answer_by_labels(database, work, run)
@@ -305,7 +322,7 @@ def _is_settled(now: Version, last: Version, rows: Changes) -> bool:
     """Whether the table would stay the same: no row is new, gone, changed or without its answer."""
     there = sum(rows.states.values())
     still = now.id == last.id and rows.same == there and not rows.gone
-    return still and not rows.reasons and not rows.states.get("in progress")
+    return still and not rows.reasons and not {"in progress", "shared"} & rows.states.keys()
 
 
 def _build_run(
@@ -329,6 +346,9 @@ def _build_run(
         due_at=options.due_at or _find_due(database, work.model.name),
         fallbacks=tuple(each.version_id for each in work.chain[1:]),
         partitions=work.partition.condition if work.partition else "",
+        read_before=database.fetch_one("SELECT coalesce(max(read_number), 0) FROM ledger.batches")[
+            0
+        ],
     )
 
 

@@ -25,7 +25,7 @@ from enrich.pipeline.remedy import find_remedy
 from enrich.results import Failures, Listed, Rows
 
 if TYPE_CHECKING:
-    from enrich.db.database import Database
+    from enrich.db.database import Database, Ledger
     from enrich.db.files import Access
     from enrich.ledger.costs import CostGroup
     from enrich.ledger.state import State
@@ -137,6 +137,15 @@ def find_run_model(flow: Flow, name: str) -> Model:
     return picked
 
 
+def _judge_latest(database: Ledger, name: str) -> None:
+    """Judge the answers of a model by its own output: another one that asks the same may have
+    judged them last."""
+    database.execute(input_rows.render_inputs_upgrade(name))
+    judge = Judge.of(database, Run.latest(database, name).version_id)
+    with database.transaction():
+        judge_model(database, name, judge)
+
+
 def find_life(flow: Flow, name: str, key: tuple[str, ...]) -> Rows:
     """Returns the history of one row. `key` is the values of its key columns, in order, as text.
 
@@ -151,6 +160,7 @@ def find_life(flow: Flow, name: str, key: tuple[str, ...]) -> Rows:
                 f"the key of '{name}' has {count_nouns(len(kinds), 'column')}: {', '.join(kinds)}"
             )
             raise ProjectError(message, hint=f"enrich history {name} {columns}")
+        _judge_latest(database, picked.name)
         values = {f"key_{number}": value for number, value in enumerate(key)}
         found = fetch_rows(database, history.render_life(picked.name, kinds), **values)
     if not found.rows:
@@ -163,10 +173,7 @@ def find_failures(flow: Flow, name: str, limit: int) -> Failures:
     """Returns the first `limit` rows of a model that are not ok, and counts of all of them."""
     picked = find_run_model(flow, name)
     with flow.files.open_ledger() as database:
-        database.execute(input_rows.render_inputs_upgrade(picked.name))
-        judge = Judge.of(database, Run.latest(database, picked.name).version_id)
-        with database.transaction():
-            judge_model(database, picked.name, judge)
+        _judge_latest(database, picked.name)
         for statement in tables.render_settled_rows(picked.name):
             database.execute(statement)
         counts = fetch_rows(database, read_statement("failed_counts"))

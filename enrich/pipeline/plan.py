@@ -35,6 +35,7 @@ ROW_STATES = {
     "triaged": "answered by labels",
     "copied": "copied from near-duplicates",
     "in progress": "in progress",
+    "shared": "asked by another model",
     "given up": "failed before, not asked again",
     "unsendable": "cannot be sent",
 }
@@ -110,7 +111,8 @@ class Plan:
     requests, for an estimated `spend` (USD); if `first` is less, so many go ahead of the others.
     `after` names the models that must run before this one can be planned; then the rest is empty.
     `changed` lists the parts that differ from the version last run, and `diff` shows them.
-    `settled`: every row stands for the same request as before and has its answer. `held_back` says
+    `shared_with` are the models whose requests rows of the state `shared` wait for. `settled`:
+    every row stands for the same request as before and has its answer. `held_back` says
     why the latest run failed. `pack` rows share a request (0: each has its own); `alone` is what
     they would take if each had. `copied` is what rows would take whose answers are copied.
     `fallbacks` are the llms after `llm`; all figures include what they are asked now. `capacity` is
@@ -127,6 +129,7 @@ class Plan:
     rows: int = 0
     states: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
+    shared_with: tuple[str, ...] = ()
     gone: int = 0
     requests: int = 0
     batches: int = 0
@@ -179,7 +182,8 @@ class Plan:
         if self.after or plain:
             after = f"after {', '.join(self.after)}" if self.after else ""
             return f"{self.model}: {', '.join(filter(None, (plain, after)))}"
-        done = [f"{many:,} {ROW_STATES[state]}" for state, many in self.states.items()]
+        words = {**ROW_STATES, "shared": f"asked by {', '.join(self.shared_with)}"}
+        done = [f"{many:,} {words[state]}" for state, many in self.states.items()]
         why = ", ".join(f"{many:,} {word}" for word, many in self.reasons.items())
         asked = f"{self.to_ask:,} to ask ({why})" if self.reasons else "nothing to ask"
         left = (

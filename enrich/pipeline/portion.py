@@ -106,7 +106,7 @@ def plan_portion(
     paid = count_affordable(database, portion, spending)
     paid = paid if paid >= least * portion.requests else 0
     sent = _end_line(database, portion, cut_probe(spending, paid), most=paid)
-    cuts = cut_batches(database, portion, limits, paid=sent)
+    cuts = cut_batches(database, portion, limits, ends=(sent, paid))
     return PlannedPortion(portion=portion, spending=spending, paid=paid, sent=sent, cuts=cuts)
 
 
@@ -160,7 +160,9 @@ def list_todo(database: Ledger, run: Run) -> tuple[int, int]:
     database.call(
         "todo",
         run=run.id,
+        model=run.model,
         forgives=run.forgives,
+        read_before=run.read_before,
         since=run.since,
         retry=list(run.retry),
         max_attempts=run.max_attempts,
@@ -174,9 +176,11 @@ def list_todo(database: Ledger, run: Run) -> tuple[int, int]:
     return int(many), int(size)
 
 
-def cut_batches(database: Database, portion: Portion, limits: Limits, *, paid: int) -> list[Cut]:
-    """Cut a portion into batches within the provider's limits. The first `paid` requests, which the
-    budgets cover, are in batches of their own."""
+def cut_batches(
+    database: Database, portion: Portion, limits: Limits, *, ends: Sequence[int]
+) -> list[Cut]:
+    """Cut a portion into batches within the provider's limits. No batch has requests from both
+    sides of one of the `ends`, which count the requests before them."""
     most_bytes = limits.bytes
     # A batch above the token limit would be rejected even by an empty queue.
     if limits.enqueued_tokens is not None:
@@ -184,10 +188,11 @@ def cut_batches(database: Database, portion: Portion, limits: Limits, *, paid: i
     # One query for each batch: a window over running sums would overfill it by a row, or leave
     # room, because where a batch starts depends on where the one before it was cut.
     start = portion.start
-    held, end = start + paid, start + portion.requests
+    stops = [portion.start + each for each in (*ends, portion.requests)]
     cuts: list[Cut] = []
-    while start < end:
-        most = min(limits.requests, (held if start < held else end) - start)
+    while start < stops[-1]:
+        stop = next(each for each in stops if each > start)
+        most = min(limits.requests, stop - start)
         requests, size = most, sum_bytes(database, start, most)
         if portion.pack or size > most_bytes:
             last, upto = database.call("cut", start=start, requests=most, bytes=most_bytes)[0]
@@ -252,14 +257,17 @@ def assign_batches(database: Ledger, run: Run, planned: PlannedPortion) -> list[
     """Write a portion to the ledger as batches with their estimated costs. Returns the batches'
     ids.
 
-    Batches after the requests that are sent are held, until the first of these are answered or
-    the budget is raised.
+    Batches after the requests that are sent are held, until the first of these are answered, which
+    they await, or the budget is raised.
     """
     portion = planned.portion
-    batches = [
-        _plan_batch(database, run, planned, each, held=each.start >= portion.start + planned.sent)
-        for each in planned.cuts
-    ]
+    first: list[str] = []
+    batches: list[str] = []
+    for each in planned.cuts:
+        held = each.start >= portion.start + planned.sent
+        awaits = first if held and each.start < portion.start + planned.paid else []
+        batches.append(_plan_batch(database, run, planned, each, held=held, awaits=awaits))
+        first += [] if held else batches[-1:]
     # Some batches at a time: a join of all rows would not fit into memory, and go through the disk.
     for some in group_cuts(planned.cuts, ROWS_TOGETHER):
         cuts = planned.cuts[some]
@@ -286,13 +294,24 @@ def group_cuts(cuts: Sequence[Cut], enough: int) -> Iterator[slice]:
             first, rows = end, 0
 
 
-def _plan_batch(
-    database: Ledger, run: Run, planned: PlannedPortion, each: Cut, *, held: bool
-) -> str:
-    """Write a new batch to the ledger. Returns its id."""
+def name_batch(model: str) -> str:
+    """Returns the id of a new batch of a model."""
     # People see the id at the provider, so it starts with the model's name; it is also a file name
     # and a value of metadata, hence its characters and its length.
-    batch = f"{re.sub(r'[^A-Za-z0-9_-]', '', run.model)[:40]}-{uuid4().hex[:12]}"
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '', model)[:40]}-{uuid4().hex[:12]}"
+
+
+def _plan_batch(
+    database: Ledger,
+    run: Run,
+    planned: PlannedPortion,
+    each: Cut,
+    *,
+    held: bool,
+    awaits: Sequence[str],
+) -> str:
+    """Write a new batch to the ledger. Returns its id."""
+    batch = name_batch(run.model)
     # The price is stored with the batch, so that its cost does not change with the price list.
     spending = planned.spending
     price = spending.price
@@ -307,6 +326,7 @@ def _plan_batch(
         bytes=each.bytes,
         part=each.start,
         held=planned.hold if held else None,
+        awaits=list(awaits) or None,
         input_price=price and price.input,
         cached_price=price and price.cached,
         output_price=price and price.output,

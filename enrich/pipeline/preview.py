@@ -17,6 +17,7 @@ from enrich.ledger.batch import list_unread
 from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import EVERY_RUN, Run
 from enrich.pipeline import draft, read
+from enrich.pipeline.in_flight import list_in_flight
 from enrich.pipeline.poll import advance_batch
 from enrich.pipeline.portion import (
     Cut,
@@ -204,6 +205,7 @@ def _plan_preview(
     draft.keep_version(database, replace(work, model=model))
     read.judge_again(database, Judge.of(database, work.version_id))
     one = _build_preview_run(config, provider, work, model)
+    list_in_flight(database)
     requests, size = list_todo(database, one)
     if not requests:
         return None
@@ -285,7 +287,7 @@ def _find_answers(
 
 def _find_waiting(database: Ledger, fingerprints: list[str]) -> dict[str, Answered]:
     """Returns which of these fingerprints are in batches that are planned and not sent yet."""
-    planned = [batch.id for batch in list_unread(database) if not batch.sent]
+    planned = [each.id for each in list_unread(database) if not (each.sent or each.shared)]
     query = """SELECT DISTINCT fingerprint FROM ledger.requests
         WHERE list_contains($planned, batch) AND list_contains($fingerprints, fingerprint)"""
     rows = database.execute(query, planned=planned, fingerprints=fingerprints) if planned else []

@@ -14,6 +14,7 @@ from enrich.compiler import input_rows
 from enrich.db.ownership import check_name_free
 from enrich.ledger.run import Run
 from enrich.pipeline import diff, draft
+from enrich.pipeline.in_flight import await_shared
 from enrich.pipeline.portion import assign_batches
 from enrich.pipeline.select import SNAPSHOT_COUNT
 
@@ -73,6 +74,7 @@ def start_run(
                 _record_inputs(database, work, run, renew_marks=drafted.has_old_marks)
             for portion in drafted.portions:
                 assign_batches(database, run, portion)
+            await_shared(database, run, drafted.versions)
             database.call(
                 "run_started",
                 run=run.id,
@@ -92,6 +94,7 @@ def start_run(
                 due_at=run.due_at,
                 fallbacks=list(run.fallbacks),
                 partitions=run.partitions,
+                read_before=run.read_before,
             )
         answered = bool(found.recalled.unchanged) or _has_answers(database, model.name)
     return StartedRun(run=run, plan=drafted.plan, answered=answered)

@@ -253,7 +253,9 @@ def _publish(flow: Flow, names: set[str]) -> None:
 
 def _show_progress(flow: Flow, turn: Turn) -> None:
     """Report the progress of each model."""
-    seen = [*turn.batches, *(batch for batch, _ in turn.read)]
+    # The requests of shared batches are counted where they are sent.
+    sent = [batch for batch in turn.batches if not batch.shared]
+    seen = [*sent, *(batch for batch, _ in turn.read)]
     names = sorted({batch.model for batch in seen})
     if not names:
         return

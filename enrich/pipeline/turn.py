@@ -100,7 +100,7 @@ def _advance_each(
     for batch in todo:
         if batch.model in stopped and not batch.sent:
             continue
-        if batch.provider in result.unreachable:
+        if batch.shared or batch.provider in result.unreachable:
             result.batches.append(batch)
             continue
         try:

@@ -25,8 +25,17 @@ def withdraw_planned(database: Ledger, model: str) -> None:
     """Delete the model's batches that have not been sent; `discard_unused` deletes their
     uploads."""
     database.call("unused_files", model=model, batch=None)
+    _withdraw(database, model, everything=True)
+
+
+def withdraw_waiting(database: Ledger, model: str) -> None:
+    """Delete the model's batches that await others: they have not even been uploaded."""
+    _withdraw(database, model, everything=False)
+
+
+def _withdraw(database: Ledger, model: str, *, everything: bool) -> None:
     for table in ("requests", "batches"):
-        database.call(f"withdraw_{table}", model=model)
+        database.call(f"withdraw_{table}", model=model, all=everything)
 
 
 def stop_batch(files: DatabaseFiles, provider: Provider, batch: Batch) -> Batch:

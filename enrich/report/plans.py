@@ -38,13 +38,21 @@ def print_plans(plans: Sequence[Plan]) -> None:
         _print_plan(console, plan)
     asking = [plan for plan in plans if plan.requests]
     if len(asking) > 1:
-        requests = sum(plan.requests for plan in asking)
-        costs = [plan.estimate.usd for plan in asking if plan.estimate]
-        known = [cost for cost in costs if cost is not None]
-        more = "" if len(known) == len(costs) else " plus what has no known price"
-        console.print(
-            f"\nin total: {count_nouns(requests, 'request')}, about {format_usd(sum(known))}{more}"
-        )
+        console.print(f"\nin total: {_sum_plans(asking)}")
+
+
+def _sum_plans(plans: Sequence[Plan]) -> str:
+    """Returns what all models would send. What a budget does not pay for is not counted: several
+    models may ask the same of it."""
+    requests = sum(plan.requests for plan in plans)
+    paid = sum(plan.paid for plan in plans)
+    if paid < requests:
+        spend = format_usd(sum(plan.spend for plan in plans))
+        return f"{count_nouns(paid, 'request')} within budget, about {spend}"
+    costs = [plan.estimate.usd for plan in plans if plan.estimate]
+    known = [cost for cost in costs if cost is not None]
+    more = "" if len(known) == len(costs) else " plus what has no known price"
+    return f"{count_nouns(requests, 'request')}, about {format_usd(sum(known))}{more}"
 
 
 def _print_plan(console: Console, plan: Plan) -> None:
@@ -85,7 +93,8 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
     """Yields a name, a figure and a note for each line of a plan."""
     yield "rows", f"{plan.rows:,}", ""
     for state, many in plan.states.items():
-        yield f"  {state}", f"{many:,}", STATE_HINTS.get(state, "")
+        hint = f"{', '.join(plan.shared_with)} asks the same" if state == "shared" else ""
+        yield f"  {state}", f"{many:,}", hint or STATE_HINTS.get(state, "")
     why = ", ".join(f"{many:,} {reason}" for reason, many in plan.reasons.items())
     yield "  to ask", f"{plan.to_ask:,}", why
     if plan.gone:

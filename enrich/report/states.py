@@ -208,6 +208,7 @@ def list_states(states: Sequence[State]) -> list[dict[str, Any]]:
                     "completed": batch.completed,
                     "failed": batch.failed,
                     "held": batch.held,
+                    "awaits": list(batch.awaits),
                     "overdue": batch.overdue,
                     "reserved": batch.reserved,
                 }

@@ -2,10 +2,7 @@
 -- otherwise to the next one, if the present one has no attempts left. What is in flight stays,
 -- and so does what somebody cancelled in run $run.
 CREATE OR REPLACE TEMP TABLE _enrich_passed_on AS
-WITH in_flight AS (
-    SELECT fingerprint FROM ledger.requests
-    WHERE batch IN (SELECT batch FROM ledger.batches WHERE read_at IS NULL AND held IS NULL)
-), answered AS (
+WITH answered AS (
     SELECT fingerprint FROM ledger.responses
     WHERE outcome = 'ok' AND fingerprint IN (SELECT fingerprint FROM temp._enrich_later) AND batch IN (
         SELECT batch FROM ledger.batches WHERE coalesce(read_number, 1) > $since
@@ -13,9 +10,9 @@ WITH in_flight AS (
 ), found AS (
     -- A row that is to be packed, and is in flight alone, is waited for.
     SELECT *, fingerprint IN (SELECT fingerprint FROM answered)
-        OR (NOT failed AND fingerprint IN (SELECT fingerprint FROM in_flight)) AS ok
+        OR (NOT failed AND fingerprint IN (SELECT fingerprint FROM temp._enrich_in_flight)) AS ok
     FROM temp._enrich_later
-    WHERE was NOT IN (SELECT fingerprint FROM in_flight) AND was NOT IN (
+    WHERE was NOT IN (SELECT fingerprint FROM temp._enrich_in_flight) AND was NOT IN (
         SELECT fingerprint FROM ledger.responses WHERE run = $run AND outcome <> 'ok'
             AND batch IN (SELECT batch FROM ledger.batches WHERE cancelled_at IS NOT NULL)
     )

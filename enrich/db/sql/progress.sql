@@ -15,7 +15,7 @@ WITH packed AS (
         ((input_tokens - cached_tokens) * input_price + cached_tokens * cached_price
             + output_tokens * output_price) / 1e6 AS so_far
     FROM ledger.batches AS batches LEFT JOIN packed USING (batch)
-    WHERE model = $model AND run > 0 AND run >= (
+    WHERE model = $model AND run > 0 AND (awaits IS NULL OR held IS NOT NULL) AND run >= (
         SELECT coalesce(min(run) FILTER (read_at IS NULL), max(run))
         FROM ledger.batches WHERE model = $model AND run > 0
     )

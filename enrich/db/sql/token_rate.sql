@@ -1,10 +1,11 @@
--- The tokens of answers to version $prompt or, without any, to earlier versions of its model by the same llm:
+-- The tokens of answers to version $prompt, or another one with the same constants, of any model; or, without any,
+-- to earlier versions of its model by the same llm:
 -- the number of answers, input tokens per byte and per request, the deviation of both, the cached share, and
 -- output tokens with their deviation, and how many of these were reasoning.
 WITH alike AS (
-    SELECT prompt, prompt = $prompt AS same FROM ledger.prompts SEMI JOIN (
-        SELECT model, llm, identity FROM ledger.prompts WHERE prompt = $prompt
-    ) USING (model, llm, identity)
+    SELECT other.prompt AS prompt, other.endpoint = own.endpoint AND other.prefix = own.prefix AS same
+    FROM ledger.prompts AS other JOIN ledger.prompts AS own USING (llm, identity)
+    WHERE own.prompt = $prompt AND (other.model = own.model OR same)
 ), recent AS (
     SELECT batch, same FROM ledger.batches JOIN alike USING (prompt)
     WHERE input_tokens > 0

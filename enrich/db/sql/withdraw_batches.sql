@@ -1,2 +1,3 @@
 DELETE FROM ledger.batches
 WHERE model = $model AND intended_at IS NULL AND remote IS NULL AND read_at IS NULL
+    AND ($all OR awaits IS NOT NULL)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 class EnrichError(Exception):
     """One plain sentence about what is wrong, and a hint that says what to do."""
+
+    states: Any = ()
+    """The result of a run that had begun and that this error has ended."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)

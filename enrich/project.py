@@ -5,10 +5,12 @@ What a command needs is imported in its method, so that `status` need not load w
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enrich.errors import EnrichError
 from enrich.pipeline.listener import Silence
 from enrich.pipeline.standing import find_quiet_states
 from enrich.pipeline.workspace import Workspace
@@ -240,7 +242,7 @@ class Project:
         project's budget for a run. What is left at the moment `by` is answered at once, by chat.
         `accept_drift` publishes even if a drift test fails. If a model cannot be started, the
         models after it are skipped and the others go on; the problem is raised at the end or, with
-        `fail_fast`, at once.
+        `fail_fast`, at once. Its `states` are those of the models.
         """
         from enrich.ledger.run import RunOptions
         from enrich.pipeline.forecast import pick_models
@@ -257,8 +259,17 @@ class Project:
             max_cost=max_cost,
             by=by,
         )
-        run_models(flow, picked, provider, options, detach=detach)
-        return self._result(flow, [each.name for each in picked])
+        chosen = [each.name for each in picked]
+        try:
+            run_models(flow, picked, provider, options, detach=detach)
+        except EnrichError as problem:
+            # Other models may have been answered. If even that cannot be read, the first error says
+            # more.
+            if flow.found.runs or flow.found.built:
+                with suppress(EnrichError):
+                    problem.states = self._result(flow, chosen)
+            raise
+        return self._result(flow, chosen)
 
     def status(self) -> CommandResult[State]:
         """Poll open batches, read and publish what has ended, and start the models that were

@@ -535,3 +535,42 @@ def test_every_command_is_a_line_of_80_columns(monkeypatch: pytest.MonkeyPatch) 
     listed = shown[shown.index("Commands:") :].splitlines()[1:]
     assert len(listed) == len(main.commands)
     assert not [line for line in listed if "..." in line or len(line) > 80]
+
+
+def test_a_model_that_failed_does_not_hide_the_others(tmp_path: Path) -> None:
+    """The states of all models are shown, then the error; so they are as JSON."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(root, {"models/typo.sql": "SELECT nme FROM plants"})
+        arguments = ["--project", str(root), "run"]
+        found = CliRunner().invoke(main, arguments)
+        assert found.exit_code == 1
+        assert "kinds" in found.stdout
+        assert found.output.index("kinds     4") < found.output.index("\nerror: models/typo.sql:1")
+        found = CliRunner().invoke(main, [*arguments, "--json"])
+        assert found.exit_code == 1
+        assert [state["model"] for state in json.loads(found.stdout)] == ["kinds"]
+        server.script("POST /v1/batches", [(400, "invalid_request")])
+        found = CliRunner().invoke(main, [*arguments, "--full-refresh", "kinds"])
+        assert (found.exit_code, "kinds     4" in found.stdout) == (1, True)
+
+
+def test_a_seed_that_cannot_be_loaded_is_said_once(tmp_path: Path) -> None:
+    """By the model that reads it, if there is one; models after the first refer to it."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        write(
+            root,
+            {
+                "seeds/bad.csv": 'id\n1\n"x\n',
+                "models/one.sql": "SELECT id FROM bad",
+                "models/two.sql": "SELECT id FROM bad",
+            },
+        )
+        said = {}
+        for names in (("one",), ("one", "two"), ("kinds",)):
+            found = CliRunner().invoke(main, ["--project", str(root), "run", *names])
+            assert found.exit_code == (0 if names == ("kinds",) else 1)
+            said[names] = found.stderr.count("a quote opens a value here")
+        # Several models fail while others go on, so the first error is said again at the end.
+        assert said == {("one",): 1, ("one", "two"): 2, ("kinds",): 1}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from enrich.ledger.state import State
     from enrich.project import Project
+    from enrich.report import Screen
     from enrich.results import CommandResult
 
 # Each model, batch or file is committed as soon as it is done, so what is true after Ctrl-C
@@ -55,6 +56,7 @@ class Context:
         self.variables_yaml = ""
         self.results: dict[str, Any] = {}
         self.journal: Journal | None = None
+        self.screen: Screen | None = None
 
     @property
     def folder(self) -> str:
@@ -73,7 +75,7 @@ class Context:
 
         command = str(click.get_current_context().info_name)
         self.journal = Journal(Path(self.folder) / WORK_FOLDER, command)
-        screen = report.Screen(quiet=self.quiet, note=self.journal.note)
+        self.screen = screen = report.Screen(quiet=self.quiet, note=self.journal.note)
         try:
             given = {}
             if self.variables or self.variables_yaml:
@@ -96,6 +98,26 @@ class Context:
             sys.exit(EXIT_IN_PROGRESS if isinstance(problem, OverBudget) else EXIT_ERROR)
         finally:
             screen.close()
+
+    def print_states(
+        self,
+        result: CommandResult[State],
+        project: Project,
+        *,
+        as_json: bool,
+        unfold: bool = False,
+    ) -> None:
+        """Print the states of the models, and what to do next."""
+        from enrich import report
+
+        if self.screen is not None:
+            self.screen.close()  # first, or live bars would be drawn over the table
+        self.results = report.build_results(result, result.tests, result.problems)
+        if as_json:
+            report.print_states_json(result)
+        elif result:
+            report.print_states(result, unfold=unfold)
+            report.print_next_steps(result, usual=project.config.provider)
 
     def report_interrupt(self, command: str, stop: BaseException) -> None:
         """Say on stderr and in the log where Ctrl-C has stopped the command, and what it leaves."""
@@ -188,13 +210,7 @@ def finish_command(
     """Print the state of the models, and end the process with the exit code that fits it."""
     from enrich import report
 
-    context.results = report.build_results(result, result.tests, result.problems)
-
-    if as_json:
-        report.print_states_json(result)
-    elif result:
-        report.print_states(result, unfold=unfold)
-        report.print_next_steps(result, usual=project.config.provider)
+    context.print_states(result, project, as_json=as_json, unfold=unfold)
     # By urgency: an error has to be fixed, batches in progress only need time, and rows that are
     # not ok are final. So a script that gets 4 can come back for the final code.
     for state in result:

@@ -185,9 +185,15 @@ def run_command(
         command.invoke(plan_command, names=names, select=(), as_json=as_json, **arguments)
         return
     with context.open_project() as project:
-        result = project.run(
-            *names, detach=detach, accept_drift=accept_drift, fail_fast=fail_fast, **arguments
-        )
+        try:
+            result = project.run(
+                *names, detach=detach, accept_drift=accept_drift, fail_fast=fail_fast, **arguments
+            )
+        except EnrichError as problem:
+            if problem.states:
+                context.print_states(problem.states, project, as_json=as_json)
+                write_note("\n")
+            raise
     _report_unsaid(context, result.problems)
     finish_command(context, result, project, as_json=as_json)
 

@@ -51,7 +51,7 @@ def write_examples(flow: Flow, name: str, limit: int) -> str:
     prompt = model.own_prompt
     text = _render_question(prompt)
     with hold_project(flow.files):
-        load_seeds(flow)
+        load_seeds(flow, readers=[model])
         flow.check_upstream(model)
         found = choose_rows(_list_rows(flow, model, text), limit)
     if not found:

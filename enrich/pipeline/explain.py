@@ -21,7 +21,7 @@ def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]
     None for an embedding, and the first request, which is None if no row can be asked. Sends
     nothing."""
     model = flow.graph.find_model(name)
-    load_seeds(flow)
+    load_seeds(flow, readers=[model])
     flow.check_seeds(model)
     chosen = flow.open_provider(model, provider) if model.asks else None
     with flow.files.open_warehouse("read", attached=model.texts) as database:

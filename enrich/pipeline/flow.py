@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler.compilation import describe_select
@@ -140,7 +141,13 @@ class Flow:
         self.found.problems[name] = problem
 
     def report(self, name: str, problem: EnrichError) -> None:
-        """Report a model's problem in one line."""
+        """Report a model's problem in one line; one that an earlier model has, such as a seed that
+        both read, by the name of that."""
+        earlier = takewhile(lambda known: known[0] != name, self.found.problems.items())
+        same = next((other for other, known in earlier if known is problem), "")
+        if same:
+            self.listener.say(f"{name} failed for the same reason as {same}")
+            return
         hint = f" ({problem.hint})" if problem.hint and "\n" not in problem.hint else ""
         self.listener.say(f"{name} failed: {problem.message}{hint}")
 

@@ -67,7 +67,7 @@ def compare_model(
 def _prepare_sample(flow: Flow, model: Model) -> Iterator[None]:
     """Hold the project's lock, and make sure that everything the model reads is loaded."""
     with hold_project(flow.files):
-        load_seeds(flow)
+        load_seeds(flow, readers=[model])
         flow.check_upstream(model)
         # So that no answer is asked for that an abandoned one has.
         settle_previews(flow.files, flow.workspace.open_provider)

@@ -69,7 +69,7 @@ def run_models(
     """
     flow = replace(flow, silent=len(picked) == 1)
     with hold_project(flow.files):
-        load_seeds(flow)
+        load_seeds(flow, readers=picked)
         flow.check(picked, provider, refresh=options.full_refresh)
         settle_previews(flow.files, flow.workspace.open_provider)
     # Other commands may have models in the queue as well, so each command has an id.

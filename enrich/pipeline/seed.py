@@ -29,11 +29,12 @@ from enrich.pipeline.quotes import find_open_quote_in_file
 from enrich.pipeline.review import load_reviews
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from enrich.db.database import Warehouse
     from enrich.errors import EnrichError
+    from enrich.manifest.model import Model
     from enrich.manifest.seed_file import SeedFile
     from enrich.manifest.sources import Source
     from enrich.pipeline.flow import Flow
@@ -292,13 +293,16 @@ def create_source(database: Warehouse, source: Source) -> bool:
     return True
 
 
-def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichError]]:
+def load_seeds(
+    flow: Flow, *names: str, readers: Iterable[Model] = ()
+) -> tuple[tuple[str, ...], list[EnrichError]]:
     """Load the named seeds, or all and the reviews of models, as tables if their files have
     changed, and create the views of sources. Returns the names of the tables loaded, and the
     problems.
 
     Seeds and sources that cannot be loaded are added to the command's `spoiled`, for the models
-    that read them. Raises ProjectError if there is no seed of a name.
+    that read them. They are reported, unless they keep one of the `readers` from being run: then
+    the command reports that. Raises ProjectError if there is no seed of a name.
     """
     found = seed_file.find_seed_files(flow.config)
     known = (*found.files, *found.problems)
@@ -326,7 +330,9 @@ def load_seeds(flow: Flow, *names: str) -> tuple[tuple[str, ...], list[EnrichErr
     if loaded:
         copy = "a copy of " if flow.files.copies else ""
         flow.listener.say(f"loaded {', '.join(loaded)} into {copy}{flow.config.warehouse.name}")
-    for sentence in (*found.unread, *(f"{p.message} ({p.hint})" for p in problems.values())):
+    theirs = [flow.find_spoiled(each) for each in readers]
+    own = [problem for problem in problems.values() if problem not in theirs]
+    for sentence in (*found.unread, *(f"{p.message} ({p.hint})" for p in own)):
         flow.workspace.say_once(sentence)
     return tuple(loaded), list(problems.values())
 

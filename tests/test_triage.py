@@ -227,3 +227,16 @@ def test_labels_without_a_direction_or_a_key_say_nothing(tmp_path: Path) -> None
         (plan,) = opened(root).plan()
         assert "of 5 labeled rows" in plan.notes[0]
         assert plan.states == {"triaged": 4}
+
+
+def test_labels_keep_every_digit(tmp_path: Path) -> None:
+    """JSON in a label is published as it is, also where a float could not hold its numbers."""
+    exact = "[0.1234567890123456789012345]"
+    labels = "id,fact\n" + "".join(f'{n},"{exact}"\n' for n in (0, 1, 2))
+    front = PROMPT.partition("output:")[0]
+    prompt = f"{front}output: fact JSON NOT NULL\n---\nuser:\n{{{{ name }}}}\n"
+    with Rehearsal() as server:
+        root = garden(tmp_path, server, prompt, labels=labels)
+        opened(root).run()
+        query = "SELECT DISTINCT fact::VARCHAR FROM kinds JOIN enrich.kinds USING (id)"
+        assert opened(root).sql(f"{query} WHERE llm = 'triage'").rows == ((exact,),)

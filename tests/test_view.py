@@ -578,7 +578,10 @@ def test_questions_that_arrive_in_another_order(garden: tuple[Path, ViewServer])
 
 EXACT = (
     '{"price": 123456789012345678.91, "shares": [0.12345678901234567891], '
-    '"more": "{\\"a\\": 0.1234567890123456789012345}"}'
+    '"more": "{\\"a\\": 0.1234567890123456789012345}", '
+    '"deep": {"JSON": "0.1234567890123456789012345", "n": 123456789012345678901234567890, '
+    '"d": 1234567890123456789.123456789}, '
+    '"items": ["{\\"a\\": 0.1234567890123456789012345}", "123456789012345678901234567890"]}'
 )
 
 
@@ -589,7 +592,10 @@ def test_a_review_keeps_every_digit(tmp_path: Path) -> None:
         line["response"]["body"]["choices"][0]["message"]["content"] = EXACT
         return line
 
-    ddl = "price DECIMAL(20, 2), shares DECIMAL(38, 20)[], more JSON"
+    ddl = (
+        'price DECIMAL(20, 2), shares DECIMAL(38, 20)[], more JSON, deep STRUCT("JSON" JSON, '
+        "n HUGEINT, d DECIMAL(38, 9)), items JSON[]"
+    )
     prompt = f"---\nkey: id\noutput: {json.dumps(ddl)}\n---\nuser:\n{{{{ name }}}}\n"
     with Rehearsal(rewrite=rewrite) as server:
         root = plants(tmp_path, server)

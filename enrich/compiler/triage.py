@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from enrich.compiler.exact import render_exact
 from enrich.compiler.judge import render_judgement
 from enrich.compiler.similar import render_key_text, render_settled
 from enrich.db.quote import quote_name, quote_table, quote_text, render_struct
@@ -31,7 +32,8 @@ def render_labeled(labels: str, output: Output, key: Mapping[str, str], length: 
     """Create `temp._enrich_labeled`: the rows of the snapshot that have a vector, and a label that
     is a valid answer: line, vector, answer (JSON)."""
     cells = {
-        c.name: f"try_cast(label.{quote_name(c.name)} AS {c.type.sql})" for c in output.columns
+        c.name: render_exact(f"try_cast(label.{quote_name(c.name)} AS {c.type.sql})", c.type.sql)
+        for c in output.columns
     }
     same = " AND ".join(
         f"try_cast(label.{quote_name(column)} AS {kind}) = snapshot.key.{quote_name(column)}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from enrich.compiler.comparison import render_agree
+from enrich.compiler.exact import render_exact
 from enrich.compiler.input_rows import name_inputs_table
 from enrich.compiler.inputs import WHOLE_TYPES, render_custom_id
 from enrich.compiler.judge import render_answer
@@ -162,8 +163,8 @@ def _render_same(one: str, other: str, key: Mapping[str, str]) -> str:
 
 def render_shown_cell(column: ShownColumn, *, whole: bool = False) -> str:
     """SQL for a cell as the page shows it: a text, or a list of texts."""
-    if column.is_nested and column.type != "JSON":  # of which `to_json` would round the numbers
-        text = f"CAST(to_json({column.place}) AS VARCHAR)"
+    if column.is_nested and column.type != "JSON":
+        text = f"CAST(to_json({render_exact(column.place, column.type)}) AS VARCHAR)"
     elif column.is_list:
         return f"CAST({column.place} AS VARCHAR[])"
     else:
@@ -173,9 +174,11 @@ def render_shown_cell(column: ShownColumn, *, whole: bool = False) -> str:
 
 def render_said_cell(column: ShownColumn) -> str:
     """SQL for a cell as a verdict says it. A key is a whole number or a text, so that it can be
-    told from any other; and JSON is a text, which keeps its digits and may hold NaN."""
-    is_text = column.type not in WHOLE_TYPES if column.role == "key" else column.type == "JSON"
-    return f"CAST({column.place} AS VARCHAR)" if is_text else column.place
+    told from any other; and JSON is a text, at any depth, which keeps its digits and may hold
+    NaN."""
+    if column.role == "key" and column.type not in WHOLE_TYPES:
+        return f"CAST({column.place} AS VARCHAR)"
+    return column.place if column.role == "key" else render_exact(column.place, column.type)
 
 
 def render_search(columns: Sequence[ShownColumn]) -> str:

@@ -35,6 +35,9 @@ class EnrichError(Exception):
 
     states: Any = ()
 
+    states: Any = ()
+    """The result of a run that had begun and that this error has ended."""
+
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
         # Apart from `args`, because a report shows the hint below the message, or not at all.

@@ -430,6 +430,48 @@ QUERIES = {
 }
 
 
+def test_a_table_that_is_held_back_has_been_run(tmp_path: Path) -> None:
+    """Whoever asks for it, or for what reads it, hears why it is not there; and a test that fails
+    is said once, whatever else the same command reads after it."""
+    with Rehearsal(faults=Faults(refused=1.0)) as server:
+        root = plants(tmp_path, server)
+        write(
+            root,
+            {
+                "models/shapes.sql": "SELECT id, kind FROM kinds\n",
+                "models/shapes.prompt.md": "---\nkey: id\noutput: a VARCHAR\n---\n{{ kind }}\n",
+            },
+        )
+        never = enrich(root, "compile", "shapes")
+        assert "it reads 'kinds', which has not been run yet" in never.stderr
+        assert "hint: enrich run +shapes" in never.stderr
+        front = PROMPT.replace("params:", "tests: [min_ok: 0.9]\n    params:")
+        write(root, {"models/kinds.prompt.md": front})
+        assert "kinds: test min_ok fails" in enrich(root, "run", "kinds").stderr
+        for words in (("sql", "FROM kinds"), ("compile", "shapes"), ("preview", "shapes")):
+            said = enrich(root, *words)
+            assert said.exit_code == 1
+            assert "has not been published yet: it is held back by min_ok" in said.stderr, words
+            assert "hint: enrich status shows what to do" in said.stderr
+        assert "enrich test kinds --show" in enrich(root, "status").stderr
+
+
+def test_a_test_that_fails_is_said_once(tmp_path: Path) -> None:
+    """Whatever the same command reads after it."""
+    with Rehearsal(faults=Faults(refused=1.0)) as server:
+        root = plants(tmp_path, server, max_batches=1)
+        front = PROMPT.replace("params:", "tests: [min_ok: 0.9]\n    params:")
+        write(root, {"models/kinds.prompt.md": front})
+        write(root, {"models/later.sql": "SELECT id, name FROM plants\n"})
+        write(
+            root,
+            {"models/later.prompt.md": "---\nkey: id\noutput: a VARCHAR\n---\n{{ name }}\n"},
+        )
+        said = enrich(root, "run").stderr
+        assert said.count("later-") > 0
+        assert said.count("kinds: test min_ok fails") == 1
+
+
 @pytest.fixture(scope="module")
 def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose seed has been loaded, and nothing else."""

@@ -22,7 +22,7 @@ def explain_model(flow: Flow, name: str, provider: str | None) -> dict[str, Any]
     nothing."""
     model = flow.graph.find_model(name)
     load_seeds(flow, readers=[model])
-    flow.check_seeds(model)
+    flow.check_upstream(model)
     chosen = flow.open_provider(model, provider) if model.asks else None
     with flow.files.open_warehouse("read", attached=model.texts) as database:
         if chosen is None:

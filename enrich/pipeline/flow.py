@@ -14,6 +14,7 @@ from enrich.manifest.destination import check_destination
 from enrich.pipeline.plan import OtherPrices
 from enrich.pipeline.publish import check_answers, check_names
 from enrich.pipeline.run import check_model
+from enrich.pipeline.unbuilt import explain_unbuilt
 from enrich.providers.capabilities import (
     NOW,
     choose_endpoint,
@@ -240,8 +241,8 @@ class Flow:
                 hint = f"set external_access: true, for DuckDB's extension for {each.type}"
                 raise InputError(message, hint=hint)
         for name in self.find_unbuilt(model):
-            message = f"{model.source}: it reads '{name}', which has not been run yet"
-            raise InputError(message, hint=f"enrich run +{model.name}")
+            why, hint = explain_unbuilt(self.files, name, command=f"enrich run +{model.name}")
+            raise InputError(f"{model.source}: it reads '{name}', which {why}", hint=hint)
 
     def find_unbuilt(self, model: Model) -> tuple[str, ...]:
         """Returns the models that this one reads and that are not in the warehouse."""
@@ -254,7 +255,8 @@ class Flow:
     def check_built(self, name: str) -> None:
         """Raises InputError if a model is not in the warehouse."""
         if not self.are_built({name}):
-            raise InputError(f"'{name}' has not been run yet", hint=f"enrich run +{name}")
+            why, hint = explain_unbuilt(self.files, name, command=f"enrich run +{name}")
+            raise InputError(f"'{name}' {why}", hint=hint)
 
     def are_built(self, names: set[str]) -> bool:
         """Whether the warehouse has tables or views of all these names."""

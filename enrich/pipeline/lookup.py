@@ -22,6 +22,7 @@ from enrich.pipeline.deliver import find_copy, has_copies
 from enrich.pipeline.publish import write_books
 from enrich.pipeline.read import Judge
 from enrich.pipeline.remedy import find_remedy
+from enrich.pipeline.unbuilt import explain_unbuilt
 from enrich.results import Failures, Listed, Rows
 
 if TYPE_CHECKING:
@@ -90,8 +91,9 @@ def _explain_query(workspace: Workspace, query: str, problem: DatabaseError) -> 
     with suppress(EnrichError):  # what is wrong with the models has nothing to do with the query
         for name in workspace.graph.models if missing else ():
             if name.lower() == missing:
-                what = f"'{name}' has not been run yet"
-                return DatabaseError(what, hint=f"enrich run {name}")
+                command = f"enrich run {'+' * bool(workspace.graph.parents[name])}{name}"
+                why, hint = explain_unbuilt(workspace.files, name, command=command)
+                return DatabaseError(f"'{name}' {why}", hint=hint)
     at = find_problem_line(problem)
     if hint == TRY_SQL:
         hint = f"the query goes wrong in line {at[0]}: {at[1]}" if at else ""

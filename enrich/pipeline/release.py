@@ -74,7 +74,9 @@ def _publish_one(flow: Flow, name: str, model: Model | None, tests: Sequence[Dat
             under_way=under_way,
             about=model.description if model else "",
         )
-    if not found.same and not (under_way and found.held_back):
+    # What another model's answers do not change has been said before.
+    known = found.same or flow.found.results.get(name) == found.results
+    if not known and not (under_way and found.held_back):
         report_results(flow, found)
 
 

@@ -31,6 +31,7 @@ from enrich.manifest.data_test_types import DATA_TEST_TYPES
 from enrich.manifest.declared_tests import ITEM_SETTINGS
 from enrich.providers import anthropic, gemini, local, mistral, openai, opening, registry
 from enrich.providers.openai.presets import ApiWay
+from enrich.providers.openai.settings import LEAST_TIMEOUT, MOST_CONCURRENCY
 from enrich.providers.ray import settings as ray
 
 if TYPE_CHECKING:
@@ -145,7 +146,12 @@ OPENAI = {
     "headers": said("Further HTTP headers, by name.", MAPPING),
     "azure_endpoint": said("The address of an Azure OpenAI resource.", TEXT),
     "api_version": said("The version of Azure's API.", TEXT),
-    "timeout": said("Seconds that a call may take as a whole.", NUMBER, default=600),
+    "timeout": said(
+        "Seconds that a call may take as a whole.",
+        NUMBER,
+        default=600,
+        minimum=LEAST_TIMEOUT,
+    ),
     "poll_seconds": said("The longest pause between two polls, in seconds.", NUMBER, default=60),
     "lost_after": said(
         "Seconds after which a batch that the provider does not list counts as never made.",
@@ -157,7 +163,7 @@ OPENAI = {
         {"type": "object", "additionalProperties": {"anyOf": [{"type": "string"}, PRICE]}},
     ),
     "batch_discount": said("How much less a batch costs, as a share: 0.5 is half.", SHARE),
-    "concurrency": said("The most requests at once through chat.", COUNT),
+    "concurrency": said("The most requests at once through chat.", COUNT, maximum=MOST_CONCURRENCY),
     "rate": said(
         "Limits for a minute through chat.",
         {
@@ -198,8 +204,8 @@ RAY: dict[str, Schema] = {
     "context": said("Tokens of context for each of them.", COUNT, default=4096),
     "actors": said("How many actors there are; as many as fit if not set.", COUNT),
     "resources": said("What Ray reserves for each actor: {GPU: 1}.", MAPPING),
-    "concurrency": said("The most requests of an actor at once.", COUNT),
-    "timeout": said("Seconds that a request may take.", NUMBER, default=600),
+    "concurrency": said("The most requests of an actor at once.", COUNT, maximum=MOST_CONCURRENCY),
+    "timeout": said("Seconds that a request may take.", NUMBER, default=600, minimum=LEAST_TIMEOUT),
     "pip": said("Packages that Ray installs for the job.", WORDS),
     "runtime_env": said("Ray's runtime environment for the job; Ray shows it.", MAPPING),
     "prices": OPENAI["prices"],

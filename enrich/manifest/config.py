@@ -222,7 +222,8 @@ def _read_reach(root: Path, settings: YamlSettings) -> tuple[Path, ...] | None:
     value = settings.values.get("external_access")
     if isinstance(value, bool):
         return None if value else ()
-    named = [Path(word).expanduser() for word in settings.read_words("external_access")]
+    words = settings.read_words("external_access")
+    named = [settings.expand_home("external_access", word) for word in words]
     # DuckDB's `allowed_directories` take a path that does not exist without complaint, so a typing
     # error would only show when a model cannot read its file.
     for path in named:

@@ -170,7 +170,11 @@ def _check_url(url: str, source: str) -> None:
 def _find_path(config: Config, shown: str, source: str) -> Path:
     """Returns the path of a copy. Raises ProjectError if it is not below the project, nor below
     what project.yml names, or if it belongs to the project itself."""
-    path = Path(os.path.normpath(config.root / Path(shown).expanduser()))
+    try:
+        path = Path(os.path.normpath(config.root / Path(shown).expanduser()))
+    except RuntimeError as problem:
+        message = f"{source}: {shown} names a home folder that does not exist"
+        raise ProjectError(message, hint="write the full path") from problem
     # A model's own file must not reach further than its SELECT does; project.yml may name any path.
     if source != PROJECT_FILE and not config.may_read(path):
         hint = "list the folder in project.yml: external_access: [FOLDER]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import EnrichError, nearest
@@ -113,29 +114,40 @@ class YamlSettings:
             raise self.make_error(key, "must be text", hint=f"{key}: some text")
         return str(value)
 
-    def read_integer(self, key: str, default: int | None = None, *, least: int = 1) -> int | None:
-        """Returns a whole number of at least `least`."""
+    def expand_home(self, key: str, text: str) -> Path:
+        """Returns the path that is the value of `key`, in which `~` is somebody's home."""
+        try:
+            return Path(text).expanduser()
+        except RuntimeError as problem:
+            what = f"names a home folder that does not exist: {text}"
+            raise self.make_error(key, what, hint="write the full path") from problem
+
+    def read_integer(
+        self,
+        key: str,
+        default: int | None = None,
+        *,
+        least: int = 1,
+        most: int = GREATEST_NUMBER,
+    ) -> int | None:
+        """Returns a whole number between `least` and `most`."""
         value = self.values.get(key)
         if value is None:
             return default
-        if (
-            not isinstance(value, int)
-            or isinstance(value, bool)
-            or not least <= value <= GREATEST_NUMBER
-        ):
-            what = f"must be a whole number, {least} to {GREATEST_NUMBER}"
-            raise self.make_error(key, what, hint=f"{key}: 3")
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            what = f"must be a whole number, {least} to {most}"
+            raise self.make_error(key, what, hint=f"{key}: {max(3, least)}")
         return value
 
-    def read_number(self, key: str, default: float) -> float:
-        """Returns a number that is not negative."""
+    def read_number(self, key: str, default: float, *, least: float = 0) -> float:
+        """Returns a number of at least `least`."""
         value = self.values.get(key)
         if value is None:
             return default
-        fits = isinstance(value, (int, float)) and 0 <= value <= GREATEST_NUMBER
+        fits = isinstance(value, (int, float)) and least <= value <= GREATEST_NUMBER
         if isinstance(value, bool) or not fits:
             raise self.make_error(
-                key, f"must be a number, 0 to {GREATEST_NUMBER}", hint=f"{key}: 1.5"
+                key, f"must be a number, {least:g} to {GREATEST_NUMBER}", hint=f"{key}: 1.5"
             )
         return float(value)
 

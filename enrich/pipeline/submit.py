@@ -6,6 +6,7 @@ create is sent once: if its response was lost, the batch is looked up by its int
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enrich.db.database import read_statement
@@ -96,7 +97,7 @@ def _upload_requests(
     with files.open_ledger() as database:
         judge = Judge.of(database, batch.version_id)
         attempt = int(database.call("attempt", batch=batch.id)[0][0])
-        if batch.input_file is not None:
+        if batch.input_file is not None and not _was_moved(batch.input_file):
             return judge.endpoint, attempt, batch.input_file
         path = make_batch_folder(files, batch) / name_request_file(batch.id)
         again = batch.uploading_at is not None
@@ -108,6 +109,12 @@ def _upload_requests(
             update_batch(database, batch, uploading_at=utc_now())
     known = find_uploads(provider, path.name) if again else ()
     return judge.endpoint, attempt, known[0] if known else provider.upload(path)
+
+
+def _was_moved(file: str) -> bool:
+    """Whether an uploaded file is a path on this machine, as those of providers that answer
+    themselves are, where nothing is any more: the project has another folder now."""
+    return Path(file).is_absolute() and not Path(file).exists()
 
 
 def discard_unused(

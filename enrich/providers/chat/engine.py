@@ -18,7 +18,7 @@ import aiohttp
 from enrich.providers.chat.dialect import Dialect, OpenAIDialect
 from enrich.providers.chat.level import MOST_AT_ONCE, Level
 from enrich.providers.chat.pacing import MinuteLimit, Pacing, read_pause
-from enrich.providers.chat.verdict import RowVerdict, judge_answer
+from enrich.providers.chat.verdict import BAD_GATEWAY, RowVerdict, judge_answer
 from enrich.providers.executor.engine import EngineFailed
 from enrich.providers.executor.reply import EngineReply
 
@@ -35,6 +35,8 @@ MOST_FAULTS = 3
 """How often a row may meet a server's fault before that is its answer: it may be the cause."""
 ALIKE = 20
 """How many of the first rows refused alike show that all of them will be."""
+OUTAGE_SECONDS = 600.0
+"""For how long a server that is away behind a gateway is waited for, at no row's expense."""
 DIGITS = re.compile(r"\d+")
 """What does not count when words are compared: positions, numbers of tokens, ids."""
 PREVIEW_REACH, PREVIEW_PATIENCE = 5.0, 60.0
@@ -62,6 +64,9 @@ class ServerEngine:
     # What is under way has been paid for, so its answers are worth waiting for.
     grace: float = 60.0
     note: str = ""
+    # An actor on a cluster runs it several times, for the rows of one batch.
+    answered: int = 0
+    refusals: dict[str, int] = field(default_factory=dict, repr=False)
 
     def run(self, answers: OpenRows) -> None:
         """Answer rows until there are none left, or until told to stop."""
@@ -75,13 +80,12 @@ class _Conversation:
     engine: ServerEngine
     answers: OpenRows
     failed: EngineFailed | None = None
-    answered: int = 0
-    refusals: dict[str, int] = field(default_factory=dict)
+    heard_at: float = 0.0
 
     async def hold(self) -> None:
         """Ask one row alone, so that the server has read what all of them share, then the rest."""
         settings = self.engine.settings
-        now = asyncio.get_running_loop().time()
+        self.heard_at = now = asyncio.get_running_loop().time()
         self.level = Level(most=settings.concurrency or MOST_AT_ONCE)
         self.pacing = Pacing(
             requests=_limit(settings.requests, now), tokens=_limit(settings.tokens, now)
@@ -95,7 +99,8 @@ class _Conversation:
             read_bufsize=1 << 20,
         ) as self.session:
             # Who watches a preview would wait twice as long for the first answers.
-            first = None if self.engine.watched else self.answers.take()
+            is_known = self.engine.watched or self.engine.answered
+            first = None if is_known else self.answers.take()
             if first is not None:
                 await self._settle(first)
             await asyncio.gather(*(self._ask_rows() for _ in range(self.level.most)))
@@ -120,7 +125,7 @@ class _Conversation:
         body = json.dumps(self.engine.dialect.encode({**asked, **row["body"]})).encode()
         url = self.engine.dialect.locate(self.engine.settings, row)
         faults = tries = 0
-        began = asyncio.get_running_loop().time()
+        began = sent_at = asyncio.get_running_loop().time()
         while True:
             await self._sleep(self.pacing.reserve(len(body)))
             while not self.over and (closed := self.pacing.closed_for()) > 0:
@@ -130,13 +135,15 @@ class _Conversation:
                 # A row that is taken may have waited here for long.
                 if self.over or self.answers.check_spent(self.level.in_flight):
                     return
+                sent_at = asyncio.get_running_loop().time()
                 verdict, pause = await self._ask(url, body)
             except aiohttp.ClientConnectorError as problem:
                 verdict, pause = None, self._lose_server(problem, tries)
             finally:
                 self.level.leave()
             if verdict is not None:
-                faults += verdict.meaning in ("faulty", "lost")
+                if verdict.meaning in ("faulty", "lost") and not self._is_out(verdict, sent_at):
+                    faults += 1
                 if verdict.meaning == "hopeless":
                     self.failed = EngineFailed(self.engine.hide(verdict.words))
                     return
@@ -188,7 +195,22 @@ class _Conversation:
             self.level.refused(now)
             return verdict, read_pause(headers, verdict.words)
         self.level.answered(now - began, now)
+        if verdict.meaning == "answer":
+            self.heard_at = now
         return verdict, read_pause(headers, "") if verdict.meaning == "faulty" else None
+
+    def _is_out(self, verdict: RowVerdict, sent_at: float) -> bool:
+        """Whether the server behind a gateway is away, as one that cannot be connected to is, and
+        no fault of a row: nothing has been answered since it was asked. After a while it counts as
+        the row's nevertheless, for the row may be what ends the server."""
+        now = asyncio.get_running_loop().time()
+        if verdict.reply.status != BAD_GATEWAY or self.engine.watched:
+            return False
+        if self.heard_at > sent_at or now - self.heard_at > OUTAGE_SECONDS:
+            return False
+        words = self.engine.hide(verdict.words)
+        self.engine.note = f"waiting for the server: {BAD_GATEWAY}: {words}"[:200]
+        return True
 
     def _is_tired(self, verdict: RowVerdict | None, began: float) -> bool:
         """Whether a preview has waited for long enough for a server that is away or busy; then
@@ -213,14 +235,14 @@ class _Conversation:
         """Append the reply of a row; stop where the first rows are all refused alike."""
         self.answers.put(custom_id, verdict.reply, self.engine.clean)
         most = min(self.engine.watched or ALIKE, ALIKE)
-        self.answered += 1
+        self.engine.answered += 1
         # One that works, or that is refused for what it says, shows that it does not lie in what
         # all of them share.
         if (verdict.reply.status == 200 and not verdict.words) or "content" in verdict.code:
-            self.answered = ALIKE
-        elif self.answered <= most:
+            self.engine.answered = ALIKE
+        elif self.engine.answered <= most:
             alike = DIGITS.sub("", verdict.words)
-            many = self.refusals[alike] = self.refusals.get(alike, 0) + 1
+            many = self.engine.refusals[alike] = self.engine.refusals.get(alike, 0) + 1
             if many == most:
                 words, status = self.engine.hide(verdict.words), verdict.reply.status
                 which = f"all {most}" if self.engine.watched == most else f"the first {most}"

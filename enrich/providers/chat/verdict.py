@@ -20,6 +20,8 @@ BUSY_STATUSES = frozenset({429, 498, 503, 529})
 Groq's for its flex tier, where OpenAI answers 429 (`resource_unavailable`)."""
 FAULTY_STATUSES = frozenset({408, 409, 425, 500, 502, 504})
 """Something broke on the way: the row is asked again, but not for ever, for it may be the cause."""
+BAD_GATEWAY = 502
+"""The one with which a gateway says that the server behind it is away."""
 HOPELESS_STATUSES = frozenset({401, 402, 403, 404, 405})
 """No row will fare better."""
 NO_MONEY_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})

@@ -47,9 +47,9 @@ class LlamaServer(Protocol):
         """Returns the answer to a request of the embeddings API."""
 
 
-def open_llama(folder: Folder) -> list[ThreadedEngine]:
+def open_llama(folder: Folder, log: str = "") -> list[ThreadedEngine]:
     """The engines of a batch, each on cores of its own where several fill the machine. Raises
-    EngineFailed."""
+    EngineFailed, which names the `log`, or else that of the folder."""
     job = folder.job
     settings = EngineSettings(**job.settings)
     # More slots than rows would only take memory: each has a context of its own.
@@ -72,7 +72,7 @@ def open_llama(folder: Folder) -> list[ThreadedEngine]:
         hint = "apt-get install libgomp1 libstdc++6" if sys.platform == "linux" else "install it"
         raise EngineFailed(f"{error} ({hint})") from error
     except RuntimeError as error:  # llama.cpp writes the reason to the log
-        what = f"llama.cpp cannot load {settings.path}; see {folder.log}"
+        what = f"llama.cpp cannot load {settings.path}; see {log or folder.log}"
         raise EngineFailed(what) from error
     return found
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from enrich.errors import ProviderError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from enrich.providers.opening import Opening
 
 LOCAL_KEYS = ("path", "mmproj", "hf", "slots", "context", "threads")
@@ -44,7 +45,7 @@ class VectorFiles:
 def read_path(opening: Opening, key: str) -> Path | None:
     """Returns a path from the settings, relative to the project's folder; None if not set."""
     text = opening.settings.read_text(key)
-    return opening.root / Path(text).expanduser() if text else None
+    return opening.root / opening.settings.expand_home(key, text) if text else None
 
 
 def check_least(name: str, **numbers: tuple[int | None, int]) -> None:

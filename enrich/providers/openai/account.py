@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from enrich.providers.secrets import Secrets
 
@@ -47,23 +47,33 @@ class Account:
         # another value may be another deployment, so it cannot just be left out.
         parts = urlsplit(self.azure_endpoint or self.base_url or OPENAI_URL)
         host = parts.netloc.rpartition("@")[2]
-        path = parts.path.rstrip("/")
+        path = self.hide_named(parts.path.rstrip("/"))
+        return urlunsplit((parts.scheme, host, path, "", ""))
+
+    def hide_named(self, text: str) -> str:
+        """Returns a text with a hash in place of the value of each variable that settings name."""
         for name, value in self.named.items():
             digest = sha256(value.encode()).hexdigest()[:8]
-            path = path.replace(value, f"${{{name}}}-{digest}")
-        return urlunsplit((parts.scheme, host, path, "", ""))
+            text = text.replace(value, f"${{{name}}}-{digest}")
+        return text
 
     @cached_property
     def secrets(self) -> Secrets:
         """Everything configured that may be secret: messages show a server's words without it."""
-        return Secrets.from_values((self.api_key, *self.headers.values(), *self.named.values()))
+        found = (self.api_key, *self.headers.values(), *self.named.values(), self._password)
+        return Secrets.from_values(found)
+
+    @property
+    def _password(self) -> str:
+        """The password in the address; "" if it has none."""
+        return unquote(urlsplit(self.azure_endpoint or self.base_url).password or "")
 
     @cached_property
     def sure_secrets(self) -> Secrets:
         """What is certainly secret, and too long to occur in an answer by chance."""
         # Answers are data: a header such as `x-team: movies` must not cut words out of them.
         headers = (value for name, value in self.headers.items() if SECRET_HEADER.search(name))
-        found = (self.api_key, *headers, *self.named.values())
+        found = (self.api_key, *headers, *self.named.values(), self._password)
         return Secrets.from_values(value for value in found if len(value) >= SURE_LENGTH)
 
     @property

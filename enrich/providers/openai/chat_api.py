@@ -17,6 +17,7 @@ from enrich.providers.executor.folder import Job
 from enrich.providers.openai.account import OPENAI_URL
 from enrich.providers.openai.connection import AZURE_VERSION
 from enrich.providers.openai.presets import PRESETS, PROBE_SECONDS, ApiWay
+from enrich.providers.openai.settings import MOST_CONCURRENCY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +68,7 @@ class ChatApi:
             connection=connection,
             root=opening.work / CHAT_KIND / opening.name,
             wanted=cast("ApiWay", settings.read_choice("api", get_args(ApiWay), usual)),
-            concurrency=settings.read_integer("concurrency"),
+            concurrency=settings.read_integer("concurrency", most=MOST_CONCURRENCY),
             rate=rate,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import nearest
@@ -45,6 +46,10 @@ SERVER_KEYS = tuple(
     if key not in ("organization", "project", "azure_endpoint", "api_version")
 )
 """Those of them that are not OpenAI's or Azure's alone."""
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header (RFC 9110, token)."""
+LEAST_TIMEOUT, MOST_CONCURRENCY = 0.1, 10_000
+"""What lies outside is a slip: no server answers so fast, and no process has so many sockets."""
 NO_KEY = "none"
 """What a server that needs no key is sent: the SDK insists on one."""
 URL_KEYS = ("base_url", "azure_endpoint")
@@ -67,7 +72,7 @@ def read_account(opening: Opening) -> Account:
     preset = PRESETS[opening.kind]
     own = environment.get(preset.key_variable, "") if preset.key_variable else NO_KEY
     api_key = settings.read_text("api_key", own).strip()
-    headers = {key: str(value).strip() for key, value in settings.read_mapping("headers").items()}
+    headers = read_header_texts(settings)
     for key, values in (("api_key", [api_key]), ("headers", [*headers, *headers.values()])):
         if not all(map(is_sendable, values)):
             hint = "copy it again, without line breaks and invisible characters"
@@ -86,9 +91,24 @@ def read_account(opening: Opening) -> Account:
         headers=headers,
         azure_endpoint=settings.read_text("azure_endpoint"),
         api_version=settings.read_text("api_version"),
-        timeout=settings.read_number("timeout", 600.0),
+        timeout=settings.read_number("timeout", 600.0, least=LEAST_TIMEOUT),
         service_tier=_read_service_tier(opening),
     )
+
+
+def read_header_texts(settings: YamlSettings) -> dict[str, str]:
+    """Returns further headers, by name. Raises ProjectError for what is none."""
+    found = settings.read_mapping("headers")
+    for name, value in found.items():
+        if not HEADER_NAME.fullmatch(name):
+            hint = "headers: {x-team: films}"
+            raise settings.make_error(
+                "headers", f"has a name that HTTP has not: '{name}'", hint=hint
+            )
+        if value is None or isinstance(value, (dict, list)):
+            hint = f"headers: {{{name}: some text}}"
+            raise settings.make_error("headers", f"has no text for '{name}'", hint=hint)
+    return {name: str(value).strip() for name, value in found.items()}
 
 
 def _read_service_tier(opening: Opening) -> str:

@@ -61,6 +61,7 @@ class RowActor:
         while self._rows.await_rows():
             outcome = self._answer(node)
             if outcome.kind != "done":
+                self._rows.keep()  # its answers have been paid for, and nobody asks for them later
                 return ActorOutcome(outcome.kind, hide(outcome.words))
         self._rows.close()
         return ActorOutcome("done")

@@ -38,7 +38,7 @@ class JobAttempts:
         batch.add_attempt(Attempt(number=1))
         batch.create(job, requests)
         try:
-            self._submit(batch, 1)
+            self._submit(batch, 1, self._send_package())
         except Unclear:
             raise
         except ProviderError:
@@ -70,29 +70,39 @@ class JobAttempts:
         answered = len(batch.read_answered()[0])
         # Attempts only count while nothing is answered: a cluster that is restarted now and then
         # must not end its batches.
-        vain = [each for each in batch.attempts if each.answered == answered]
+        attempts = batch.attempts
+        lost = {each.number - 1 for each in attempts if each.lost}
+        vain = [e for e in attempts if e.answered == answered and e.number not in lost]
         if job is not None and len(vain) >= MOST_STARTS:
             what = (
                 f"its job ended {count_nouns(len(vain), 'time')} without an answer: {job.message}"
             )
             batch.finish("failed", code="engine_failed", error=what)
             return
+        # Before the attempt is announced: that ends the work of a driver that is only out of reach.
+        package = self._send_package()
         number = last.number + 1
         batch.add_attempt(Attempt(number=number, answered=answered, lost=job is None))
         try:
-            self._submit(batch, number)
+            self._submit(batch, number, package)
         except Unclear:
             return  # the next look finds it, or submits the next attempt
+        except ProviderError:
+            batch.take_back(number)
+            raise
 
-    def _submit(self, batch: SharedBatch, number: int) -> None:
+    def _send_package(self) -> str:
+        """Returns the address of enrich's modules on the cluster."""
+        return self.jobs.send_package(*pack_enrich())
+
+    def _submit(self, batch: SharedBatch, number: int, package: str) -> None:
         """Submits the job of an attempt."""
-        address = self.jobs.send_package(*pack_enrich())
         ours, theirs = split_halves(self.cluster.hidden.to_json())
         batch.keep_half(number, ours)
         own = self.cluster.runtime_env
         environment = {
             **own,
-            "py_modules": [*own.get("py_modules", ()), address],
+            "py_modules": [*own.get("py_modules", ()), package],
             "env_vars": {**own.get("env_vars", {}), HALF_VARIABLE: theirs.hex()},
         }
         self.jobs.submit_job(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -10,6 +11,8 @@ from ray.exceptions import RayError
 
 from enrich.providers.executor.launch import MOST_STARTS
 from enrich.providers.ray.actor import ActorOutcome, RowActor
+from enrich.providers.ray.work import HiddenSettings
+from enrich.providers.secrets import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,6 +66,11 @@ class Crew:
     total: int
     kept: Tally
     seats: list[Seat] = field(default_factory=list)
+
+    @cached_property
+    def _secrets(self) -> Secrets:
+        """What no message may show."""
+        return Secrets.from_values(HiddenSettings.from_json(self.hidden).hidden)
 
     @property
     def tally(self) -> Tally:
@@ -138,7 +146,8 @@ class Crew:
                 if seat.working in done:
                     seat.outcome, seat.working = ray.get(seat.working), None
             except RayError as problem:
-                seat.outcome = ActorOutcome("broken", _find_reason(problem))
+                words = self._secrets.redact(_find_reason(problem))
+                seat.outcome = ActorOutcome("broken", words)
             if seat.outcome is not None and seat.outcome.kind == "broken":
                 lost += self._vacate(seat)
         return lost

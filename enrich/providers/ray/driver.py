@@ -128,6 +128,8 @@ class Drive:
                 if self.shared.is_superseded(self.number):
                     self.crew.dismiss()
                     return
+                # A folder that is no longer mounted takes files that nobody finds.
+                self.shared.check_here()
                 self._sign()
                 signed = now
             if self.stopped_at is None:
@@ -200,7 +202,7 @@ class Drive:
         seats = self.crew.seats
         outcomes = [seat.outcome for seat in seats if seat.outcome]
         self.hopeless = next((o.words for o in outcomes if o.kind == "hopeless"), self.hopeless)
-        if self.hopeless or (not len(self.pool) and not self.crew.handed):
+        if not len(self.pool) and not self.crew.handed:
             return True
         if seats and not self.crew.active:
             fault = seats[-1].fault
@@ -208,7 +210,8 @@ class Drive:
             return True
         if self.is_watched and outcomes and not len(self.pool):
             return True
-        if (self.cancelling or self.spent) and self.stopped_at is None:
+        # What is under way at the other actors has been paid for, also where the rest is hopeless.
+        if (self.hopeless or self.cancelling or self.spent) and self.stopped_at is None:
             self.stopped_at = time.monotonic()
         if self.stopped_at is None:
             return False

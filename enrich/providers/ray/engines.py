@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
+from enrich.errors import ProviderError
+from enrich.providers.executor.engine import EngineFailed
 from enrich.providers.executor.folder import BatchState, Folder, Job
 from enrich.providers.ray.server import ServedLlm
 from enrich.providers.ray.work import ActorSettings
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
     from enrich.providers.executor.engine import Engine
     from enrich.providers.ray.work import HiddenSettings
+
+NODE_LOG = "the actor's log in Ray's dashboard"
+"""Where llama.cpp says more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +84,12 @@ class NodeEngines:
         from enrich.providers.local.llama import open_llama
         from enrich.providers.local.machine import list_cores
         from enrich.providers.local.settings import EngineSettings
+        from enrich.providers.local.weights import check_gguf
 
+        try:
+            check_gguf(Path(self.settings.weights))
+        except ProviderError as problem:
+            raise EngineFailed(problem.message) from problem
         settings = EngineSettings(
             path=self.settings.weights,
             mmproj=None,
@@ -93,4 +103,4 @@ class NodeEngines:
         job = Job(**{**asdict(self.job), "settings": asdict(settings)})
         folder = Folder.create(scratch, job, nothing)
         folder.save(BatchState(total=self.total))
-        return open_llama(folder)
+        return open_llama(folder, NODE_LOG)

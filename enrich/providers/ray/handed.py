@@ -89,6 +89,10 @@ class HandedRows:
                 self._changed.wait(UNSEEN_SECONDS)
         return False
 
+    def keep(self) -> None:
+        """Makes the answers so far durable. Raises OSError."""
+        self._part.sync(now=True)
+
     def close(self) -> None:
         """Makes all answers durable; none follows. Raises OSError."""
         self._part.close()

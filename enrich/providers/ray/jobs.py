@@ -28,6 +28,8 @@ JOB_LOOK_FIRST = "enrich looks for the job before it submits it again"
 LONGEST_WORDS = 300
 STARTING = re.compile("No available agent|Agent info not found")
 """What the head of a cluster answers before it can run anything: then nothing was submitted."""
+UNKNOWN = re.compile("does not exist")
+"""What it answers, with status 404, to the id of a job or a package that it does not know."""
 KNOWN = re.compile("submission_id .* already exists")
 """What it answers, with status 500, to an id that it knows."""
 LETTER = re.compile(r"\w")
@@ -139,7 +141,7 @@ class JobsApi:
                 JOBS_SECONDS,
                 lambda: client.request(method, route, json=body, content=content),
             )
-            if answer.status_code == 404 and missing:
+            if answer.status_code == 404 and missing and UNKNOWN.search(answer.text):
                 return None
             if creating and KNOWN.search(answer.text):
                 return {}  # an earlier answer was lost
@@ -188,6 +190,9 @@ class JobsApi:
         if status >= 500 and creating and not STARTING.search(answer.text):
             # It may know this id, which it reports as a failure, or have failed afterward.
             raise Unclear(what, hint=JOB_LOOK_FIRST)
+        if status == 404 and not creating:
+            # Of a proxy, or of a server that has nothing to do with Ray: it says nothing of a job.
+            raise Unavailable(what, hint=f"does Ray's Jobs API answer at {self.address}?")
         if status >= 500 or status in (408, 429):
             raise Unavailable(what, hint="nothing is lost; try again later")
         raise ProviderError(what, hint=f"check `address:` {self.address}, and `runtime_env:`")

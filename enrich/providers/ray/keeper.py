@@ -31,7 +31,10 @@ def keep_command(words: list[str]) -> int:
 
 
 def _end_with_parent(process: subprocess.Popen[bytes]) -> None:
-    sys.stdin.buffer.read()
+    # Without a buffer: its lock, held here for ever, is fatal when the interpreter ends, and what
+    # Python says of that would hide the last words of the command.
+    while os.read(0, 1):
+        pass
     _signal_all(process.pid, signal.SIGTERM)
     sleep(GRACE_SECONDS)
     if sys.platform != "win32":

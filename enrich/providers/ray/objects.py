@@ -117,7 +117,7 @@ class _ObjectPart:
         self._waiting: list[bytes] = []
         self._number = self._durable = 0
         self._since = time.monotonic()
-        self._lock = Lock()
+        self._lock, self._writing = Lock(), Lock()
 
     def put(self, line: bytes) -> None:
         """Keeps a line until the next object is written."""
@@ -128,17 +128,19 @@ class _ObjectPart:
 
     def sync(self, *, now: bool = False) -> int:
         """Writes an object, if it is time."""
-        late = time.monotonic() - self._since >= PART_SECONDS
-        with self._lock:
-            lines = list(self._waiting)
-        if lines and (now or late or len(lines) >= PART_LINES):
-            self._store.write(f"{self._name}-{self._number:06}.jsonl", b"".join(lines))
-            self._number += 1
-            self._durable += len(lines)
+        # Two threads do this, and an object of one must not take the place of the other's.
+        with self._writing:
+            late = time.monotonic() - self._since >= PART_SECONDS
             with self._lock:
-                del self._waiting[: len(lines)]
-                self._since = time.monotonic()
-        return self._durable
+                lines = list(self._waiting)
+            if lines and (now or late or len(lines) >= PART_LINES):
+                self._store.write(f"{self._name}-{self._number:06}.jsonl", b"".join(lines))
+                self._number += 1
+                self._durable += len(lines)
+                with self._lock:
+                    del self._waiting[: len(lines)]
+                    self._since = time.monotonic()
+            return self._durable
 
     def close(self) -> None:
         """Writes the last object."""

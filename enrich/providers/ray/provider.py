@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -140,13 +142,13 @@ class RayProvider:
 
     def upload(self, path: Path) -> str:
         """Returns the path of the file as its id: it is sent with the batch."""
-        with self._translate_errors():
+        with self._translate_errors(here=path):
             return str(path.resolve(strict=True))
 
     def submit(self, file: str, *, endpoint: str, metadata: Mapping[str, str]) -> Remote:
         """Puts the batch on the storage and submits its job; the same intent does so once."""
         batch = self._name_batch(metadata.get("enrich_batch"))
-        with self._translate_errors():
+        with self._translate_errors(here=Path(file)):
             if batch.exists:
                 return self._look(batch)
             job = Job(
@@ -181,7 +183,7 @@ class RayProvider:
 
     def fetch(self, file: str, path: Path) -> None:
         """Joins the parts of an ended batch: each row once, everything or nothing."""
-        with self._translate_errors():
+        with self._translate_errors(here=path):
             batch = self._find_batch(file.removesuffix("/parts"))
             draft = path.with_name(f"{path.name}.new")
             with open_private(draft, "wb") as target:
@@ -195,7 +197,8 @@ class RayProvider:
         """Returns an existing batch. Raises ProviderError."""
         batch = SharedBatch(self.storage, remote)
         if "/" in remote or "\\" in remote or remote.startswith(".") or not batch.exists:
-            hint = f"its folder in {self.cluster.storage} was removed; ask for the rows again"
+            where = self.cluster.storage
+            hint = f"is {where} mounted here? If its folder was removed: enrich cancel --forget"
             raise ProviderError(f"{self.name} has no batch {remote!r}", hint=hint)
         return batch
 
@@ -221,23 +224,35 @@ class RayProvider:
         )
 
     @contextmanager
-    def _translate_errors(self) -> Iterator[None]:
-        """Translates errors of the storage."""
+    def _translate_errors(self, *, here: Path | None = None) -> Iterator[None]:
+        """Translates errors of the storage, which may be back later, and those of the file or the
+        disk of this machine that `here` names."""
         try:
             yield
         except (ProviderError, DiskError):
             raise
         except OSError as problem:
-            where = problem.filename or self.cluster.storage
-            hint = "check that it is there, and that this machine has the right to write it"
+            where, words = problem.filename, problem.strerror or str(problem)
+            if here is not None and _is_here(problem, here):
+                hint = "check that it is there, that you may write it, and that the disk has room"
+                raise DiskError(f"{where or here}: {words}", hint=hint) from problem
+            hint = "check that it is there, that this machine may write it, and that it has room"
             if is_folder(self.cluster.storage):
-                hint = "check that the storage is mounted here, and that you may write it"
-            raise DiskError(f"{where}: {problem.strerror or problem}", hint=hint) from problem
+                hint = "check that it is mounted here, that you may write it, and that it has room"
+            what = f"{self.name}: storage {where or self.cluster.storage}: {words}"
+            raise Unavailable(what, hint=hint) from problem
         except Exception as problem:  # fsspec's file systems raise what their packages do
             if is_folder(self.cluster.storage):
                 raise
             what = f"{self.name}: storage {self.cluster.storage}: {problem}"
             raise Unavailable(what, hint="check its credentials on this machine") from problem
+
+
+def _is_here(problem: OSError, path: Path) -> bool:
+    """Whether an error is about a file of this machine, or the disk on which it is written."""
+    if problem.filename is None:
+        return problem.errno in (errno.ENOSPC, errno.EDQUOT) and not path.exists()
+    return Path(os.fsdecode(problem.filename)).parent == path.parent
 
 
 def _name_status(state: BatchState, batch: SharedBatch, job: ClusterJob | None) -> str:

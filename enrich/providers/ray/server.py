@@ -12,12 +12,16 @@ import socket
 import subprocess
 import sys
 import time
+from http.client import HTTPException
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from enrich.providers.executor.engine import EngineFailed
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +31,10 @@ PLACES = ("llm", "port")
 STARTING_PAUSE = 0.25
 LAST_WORDS = 300
 """How many characters of a server's log an error shows."""
+TAIL_BYTES, LOG_BYTES = 4096, 16 << 20
+"""How much of a log is read, and how long it grows. Some servers write a line for each request."""
+HERE = build_opener(ProxyHandler({}))
+"""Asks this node, whatever proxy its environment names for other addresses."""
 
 
 def fill_command(command: str, *, llm: str, port: int) -> list[str]:
@@ -42,6 +50,30 @@ def fill_command(command: str, *, llm: str, port: int) -> list[str]:
     return words
 
 
+class ServerLog:
+    """What a server says, in a file without a name: it is gone with this process and the
+    server."""
+
+    def __init__(self) -> None:
+        """Opens it, for two processes that append to it."""
+        self.file = TemporaryFile()  # noqa: SIM115
+        if sys.platform != "win32":
+            fcntl.fcntl(self.file, fcntl.F_SETFL, os.O_APPEND)
+
+    def read_tail(self) -> bytes:
+        """Returns its last bytes."""
+        self.file.seek(max(0, self.file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        return self.file.read()
+
+    def shorten(self) -> None:
+        """Leaves only its last bytes, if it has become long."""
+        if sys.platform != "win32" and os.fstat(self.file.fileno()).st_size > LOG_BYTES:
+            tail = self.read_tail()
+            self.file.truncate(0)
+            self.file.write(tail)
+            self.file.flush()
+
+
 class ServedLlm:
     """A server on this node, at a port of its own."""
 
@@ -49,14 +81,13 @@ class ServedLlm:
         """Starts it."""
         self.port = _find_port()
         words = fill_command(command, llm=llm, port=self.port)
-        # A file without a name: it is gone with this process and the server.
-        self._log = TemporaryFile()  # noqa: SIM115
+        self._log = ServerLog()
         keeper = [sys.executable, "-P", "-m", "enrich.providers.ray.keeper", *words]
         self._process = subprocess.Popen(
             keeper,
             stdin=subprocess.PIPE,  # it closes with this process
-            stdout=self._log,
-            stderr=self._log,
+            stdout=self._log.file,
+            stderr=self._log.file,
             env={**os.environ, **environment},
         )
 
@@ -69,22 +100,22 @@ class ServedLlm:
         """Raises EngineFailed if it has ended, with what it said last."""
         status = self._process.poll()
         if status is not None:
-            self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - 4096))
-            text = self._log.read().decode(errors="replace")
+            text = self._log.read_tail().decode(errors="replace")
             words = " ".join(text.split())[-LAST_WORDS:] or "it said nothing"
             raise EngineFailed(f"the command of `serve:` ended with status {status}: {words}")
+        self._log.shorten()
 
     def await_ready(self, is_wanted: Callable[[], bool]) -> None:
         """Waits until it answers, however long it loads. Raises EngineFailed if it ends."""
         while is_wanted():
             self.check_alive()
             try:
-                with urlopen(f"{self.url}/models", timeout=5):  # noqa: S310  # of this node
+                with HERE.open(f"{self.url}/models", timeout=5):
                     return
             except HTTPError as answer:
                 if answer.code < 500:  # a server without a list of llms is ready, too
                     return
-            except (URLError, OSError):
+            except (URLError, OSError, HTTPException):
                 pass
             time.sleep(STARTING_PAUSE)
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from enrich.providers.openai.account import Account, is_url
-from enrich.providers.openai.settings import read_named
+from enrich.providers.openai.account import Account
+from enrich.providers.openai.settings import (
+    LEAST_TIMEOUT,
+    MOST_CONCURRENCY,
+    read_header_texts,
+    read_named,
+)
+from enrich.providers.ray.given import check_given
 from enrich.providers.ray.storage import is_folder
 from enrich.providers.ray.work import ActorSettings, HiddenSettings
 from enrich.providers.secrets import Secrets, is_sendable
@@ -42,8 +48,6 @@ RAY_KEYS = (
     "poll_seconds",
 )
 """The settings of this provider, besides those that all providers share."""
-ENGINE_KEYS = ("url", "serve", "weights")
-"""What answers: one of them."""
 NAMED_KEYS = ("token", "headers", "url", "api_key", "environment", "serve")
 """Settings in which an environment variable may have a secret value."""
 USUAL_TIMEOUT, RAY_SLOTS, RAY_CONTEXT = 600.0, 4, 4096
@@ -71,7 +75,7 @@ def read_ray_settings(opening: Opening) -> RaySettings:
     """Returns the settings in project.yml. Raises ProjectError."""
     settings = opening.settings
     opening.check_keys(*RAY_KEYS)
-    _check_given(settings)
+    check_given(settings)
     headers = _read_headers(settings)
     named = read_named(opening, NAMED_KEYS)
     account = _read_account(opening, named)
@@ -93,42 +97,9 @@ def read_ray_settings(opening: Opening) -> RaySettings:
     )
 
 
-def _check_given(settings: YamlSettings) -> None:
-    """Raises ProjectError unless an address, a storage and one engine are there."""
-    address = settings.read_text("address")
-    if not is_url(address):
-        hint = "address: http://HEAD:8265, the dashboard of the cluster's head"
-        raise settings.make_error("address", "is not the URL of a cluster", hint=hint)
-    storage = settings.read_text("storage")
-    if not storage.rpartition("://")[2].strip("/ "):
-        hint = "storage: /mnt/shared/enrich, a folder that the nodes mount too, or s3://bucket/path"
-        what = "names no folder and no bucket" if storage else "is missing"
-        raise settings.make_error("storage", what, hint=hint)
-    given = [key for key in ENGINE_KEYS if settings.read_text(key)]
-    if len(given) != 1:
-        what = "and others are set" if given else "is missing"
-        hint = "set one of url, serve and weights: it says what answers on the nodes"
-        raise settings.make_error(given[0] if given else "serve", what, hint=hint)
-    if given != ["weights"] and not settings.read_text("llm"):
-        hint = "llm: what the server calls it"
-        raise settings.make_error("llm", "is missing", hint=hint)
-    if settings.read_text("url") and not is_url(settings.read_text("url")):
-        hint = "url: http://host:8000/v1"
-        raise settings.make_error("url", "is not a valid URL", hint=hint)
-    try:
-        shlex.split(settings.read_text("serve"))
-    except ValueError as problem:
-        raise settings.make_error(
-            "serve", f"is not a command: {problem}", hint="check its quotes"
-        ) from problem
-    if settings.read_text("serve") and "{port}" not in settings.read_text("serve"):
-        hint = "serve: vllm serve {llm} --host 127.0.0.1 --port {port}"
-        raise settings.make_error("serve", "does not say where the port goes", hint=hint)
-
-
 def _read_headers(settings: YamlSettings) -> dict[str, str]:
     """Returns the headers of the Jobs API. Raises ProjectError."""
-    found = {key: str(value).strip() for key, value in settings.read_mapping("headers").items()}
+    found = read_header_texts(settings)
     token = settings.read_text("token").strip()
     if token:
         found["Authorization"] = f"Bearer {token}"
@@ -151,7 +122,7 @@ def _read_account(opening: Opening, named: Mapping[str, str]) -> Account:
         base_url=settings.read_text("url").strip().rstrip("/"),
         key_variable="",
         named=named,
-        timeout=settings.read_number("timeout", USUAL_TIMEOUT),
+        timeout=settings.read_number("timeout", USUAL_TIMEOUT, least=LEAST_TIMEOUT),
     )
 
 
@@ -172,7 +143,7 @@ def _read_storage(opening: Opening) -> str:
     """Returns the path or the URL of the storage."""
     text = opening.settings.read_text("storage").strip()
     if is_folder(text):
-        return str(opening.root.absolute() / Path(text).expanduser())
+        return str(opening.root.absolute() / opening.settings.expand_home("storage", text))
     if "@" in text.partition("://")[2].partition("/")[0]:
         hint = "let the nodes and this machine have their credentials from their environment"
         raise opening.settings.make_error("storage", "must not hold a password", hint=hint)
@@ -182,20 +153,12 @@ def _read_storage(opening: Opening) -> str:
 def _read_actors(settings: YamlSettings) -> ActorSettings:
     """Returns what the actors are given. Raises ProjectError."""
     resources = settings.read_mapping("resources")
-    for name, value in resources.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-            hint = "resources: {GPU: 1}, for each actor, by Ray's names"
-            raise settings.make_error("resources", f"has no number for '{name}'", hint=hint)
-    weights = settings.read_text("weights")
-    if weights and not PurePosixPath(weights).is_absolute():
-        hint = "weights: /models/llm.gguf, where the nodes find it"
-        raise settings.make_error("weights", "is not an absolute path", hint=hint)
     return ActorSettings(
         actors=settings.read_integer("actors"),
         resources={name: float(value) for name, value in resources.items()},
-        timeout=settings.read_number("timeout", USUAL_TIMEOUT),
-        concurrency=settings.read_integer("concurrency"),
-        weights=weights,
+        timeout=settings.read_number("timeout", USUAL_TIMEOUT, least=LEAST_TIMEOUT),
+        concurrency=settings.read_integer("concurrency", most=MOST_CONCURRENCY),
+        weights=settings.read_text("weights"),
         slots=settings.read_integer("slots") or RAY_SLOTS,
         context=settings.read_integer("context", least=256) or RAY_CONTEXT,
     )
@@ -217,7 +180,7 @@ def _identify(settings: YamlSettings, account: Account) -> str:
         return f"openai:{account.url}"
     if weights := settings.read_text("weights"):
         return f"ray:{PurePosixPath(weights).name}"
-    return f"ray:{PurePosixPath(shlex.split(settings.read_text('serve'))[0]).name}"
+    return f"ray:{_name_program(settings, account)}"
 
 
 def _describe_engine(settings: YamlSettings, account: Account) -> str:
@@ -226,4 +189,9 @@ def _describe_engine(settings: YamlSettings, account: Account) -> str:
         return f"the server at {account.url}"
     if weights := settings.read_text("weights"):
         return f"llama.cpp with {weights} on each actor's node"
-    return f"`{shlex.split(settings.read_text('serve'))[0]}`, which each actor starts"
+    return f"`{_name_program(settings, account)}`, which each actor starts"
+
+
+def _name_program(settings: YamlSettings, account: Account) -> str:
+    """Returns the name of the program that `serve` starts, without the value of a variable."""
+    return account.hide_named(PurePosixPath(shlex.split(settings.read_text("serve"))[0]).name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,11 @@ from enrich.providers.ray.storage import read_lines
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import TypeGuard
 
     from enrich.providers.ray.storage import Storage
+
+ATTEMPT_FILE = re.compile(r"(\d{4,})\.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,24 +76,33 @@ class SharedBatch:
 
     @property
     def job(self) -> Job:
-        """What the batch is to do."""
-        return Job(**json.loads(self.storage.read(f"{self.id}/batch.json")))
+        """What the batch is to do. Raises OSError."""
+        found = self._read("batch.json")
+        if found is None:
+            raise OSError(f"{self.storage.url}/{self.id}/batch.json holds no batch")
+        return Job(**found)
 
     @property
     def attempts(self) -> list[Attempt]:
-        """The jobs on the cluster so far, oldest first."""
-        found = [Attempt(**json.loads(self.storage.read(name))) for name in self._list("attempts")]
-        return sorted(found, key=lambda attempt: attempt.number)
+        """The jobs on the cluster so far, oldest first. The first is always one of them: it is
+        announced before there is a batch."""
+        numbers = self._list_attempts() or [1]
+        found = (self._read(_name_attempt(number)) or {} for number in numbers)
+        return [Attempt(**{**each, "number": n}) for n, each in zip(numbers, found, strict=True)]
 
     def add_attempt(self, attempt: Attempt) -> None:
         """Announces a job: from now on, no earlier one asks anything."""
         self.drop_halves()
-        self._write(f"attempts/{attempt.number:04}.json", asdict(attempt))
+        self._write(_name_attempt(attempt.number), asdict(attempt))
+
+    def take_back(self, number: int) -> None:
+        """Removes the announcement of a job of which the cluster knows nothing."""
+        self.storage.remove(f"{self.id}/{_name_attempt(number)}")
+        self.drop_halves()
 
     def is_superseded(self, number: int) -> bool:
         """Whether a later attempt than this one was announced."""
-        names = self._list("attempts")
-        return bool(names) and int(names[-1].rpartition("/")[2].removesuffix(".json")) > number
+        return max(self._list_attempts(), default=0) > number
 
     @property
     def progress(self) -> DriverState:
@@ -106,8 +119,8 @@ class SharedBatch:
     @property
     def end(self) -> BatchState | None:
         """How the batch ended; None if it has not."""
-        found = self._read("end.json")
-        return None if found is None else BatchState(**found)
+        found = BatchState(**(self._read("end.json") or {}))
+        return found if found.ended else None
 
     def finish(self, status: str, *, code: str = "", error: str = "") -> BatchState:
         """Writes how the batch ended, from what was answered, and returns it."""
@@ -154,7 +167,7 @@ class SharedBatch:
                 continue
             for line in read_lines(self.storage, name):
                 answer = parse_line(line)
-                if answer is not None and answer["custom_id"] not in seen:
+                if _is_answer(answer) and answer["custom_id"] not in seen:
                     seen.add(answer["custom_id"])
                     yield answer["custom_id"], line, answer
 
@@ -184,12 +197,32 @@ class SharedBatch:
     def _list(self, folder: str) -> list[str]:
         return self.storage.list_files(f"{self.id}/{folder}")
 
+    def _list_attempts(self) -> list[int]:
+        """Returns the numbers of the jobs so far, lowest first, whatever else lies beside them."""
+        names = (name.rpartition("/")[2] for name in self._list("attempts"))
+        return sorted(int(match[1]) for match in map(ATTEMPT_FILE.fullmatch, names) if match)
+
     def _read(self, name: str) -> dict[str, Any] | None:
+        """Returns what a file holds; None if it is not there, or is damaged."""
         try:
-            found: dict[str, Any] = json.loads(self.storage.read(f"{self.id}/{name}"))
-        except FileNotFoundError:
+            found = json.loads(self.storage.read(f"{self.id}/{name}"))
+        except (FileNotFoundError, ValueError):
             return None
-        return found
+        return found if isinstance(found, dict) else None
 
     def _write(self, name: str, values: dict[str, Any]) -> None:
         self.storage.write(f"{self.id}/{name}", json.dumps(values).encode())
+
+
+def _name_attempt(number: int) -> str:
+    return f"attempts/{number:04}.json"
+
+
+def _is_answer(document: Any) -> TypeGuard[dict[str, Any]]:  # noqa: ANN401  # any JSON
+    """Whether a line of a part is an answer: somebody may have put other files beside the parts."""
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("custom_id"), str)
+        and isinstance(document.get("response"), dict)
+        and {"status_code", "body"} <= document["response"].keys()
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
@@ -191,14 +192,16 @@ class _Replacing:
         return self.file
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            self.file.flush()
-            os.fsync(self.file.fileno())
-        self.file.close()
-        if kind is None:
-            self.draft.replace(self.path)
-        else:
-            self.draft.unlink(missing_ok=True)
+        try:
+            with self.file:  # what it holds is written as it closes, and a disk may be full
+                if kind is None:
+                    self.file.flush()
+                    os.fsync(self.file.fileno())
+            if kind is None:
+                self.draft.replace(self.path)
+        finally:
+            with suppress(OSError):
+                self.draft.unlink()
 
 
 class _FolderPart:

@@ -30,10 +30,7 @@ if TYPE_CHECKING:
 
 
 class EnrichError(Exception):
-    """One plain sentence about what is wrong, and a hint that says what to do. If it has ended a
-    run that had begun, `states` is a result with the states of the run's models."""
-
-    states: Any = ()
+    """One plain sentence about what is wrong, and a hint that says what to do."""
 
     states: Any = ()
     """The result of a run that had begun and that this error has ended."""

@@ -261,6 +261,43 @@ def test_a_value_is_published_as_what_it_is_or_not_at_all(ddl: str) -> None:
     assert wrong == {}
 
 
+COMPLAINTS = {
+    "FLOAT": {"1e39": "v: '1e39' is not a number that FLOAT can hold"},
+    "FLOAT[]": {"[1, 1e39]": "v: '1e39' is not a number that FLOAT can hold"},
+    "DOUBLE": {"1e400": "v: '1e400' is not a number that DOUBLE can hold"},
+    "DECIMAL(4, 1)": {"12345.6": "v: '12345.6' is not a number that DECIMAL(4, 1) can hold"},
+    "MAP(VARCHAR, INTEGER)": {
+        '{"a": "x"}': "v: the value of 'a': expected a whole number, got text",
+        '[{"key": "a", "value": 1.5}]': "v: the value of 'a': '1.5' is not INT",
+        '[{"key": "a"}]': "v: the value of 'a': expected a whole number, got null",
+        '[{"key": "a", "value": 1}, {"key": "a", "value": 2}]': "v: the key 'a' occurs twice",
+        '{"a": 1, "a": 2}': "v: the key 'a' occurs twice",
+        "[1]": "v: a pair has no key",
+        '[{"key": ["a"], "value": 1}]': 'v: \'[{"key":["a"],"value":1}]\' is not MAP(TEXT, INT)',
+    },
+    "MAP(INTEGER, FLOAT)": {
+        '{"a": 1}': "v: the key 'a' is not INT",
+        '{"1": 1e39}': "v: the value of '1': '1e39' is not a number that FLOAT can hold",
+        '[{"key": 1, "value": 1}, {"key": 1.0, "value": 2}]': "v: the key '1' occurs twice",
+    },
+    "MAP(VARCHAR, DECIMAL(30, 10))": {
+        '{"a": 12345678901234567.1234567}': "v: the value of 'a': has more digits than can be read "
+        "exactly"
+    },
+    "MAP(VARCHAR, ENUM('x', 'y'))": {'{"a": "z"}': "v: the value of 'a': 'z' is not one of x, y"},
+    "STRUCT(a INTEGER)": {'{"a": 1, "a": 2}': "v: the key 'a' occurs twice"},
+    "STRUCT(a INTEGER)[]": {'[{"a": 1}, {"a": 1, "a": 2}]': "v: the key 'a' occurs twice"},
+    "INTEGER": {'1, "v": 2': "the key 'v' occurs twice"},
+}
+"""What is said about values of a column `v`, by its type."""
+
+
+@pytest.mark.parametrize("ddl", COMPLAINTS)
+def test_complaints_say_what_was_expected_and_what_came(ddl: str) -> None:
+    found = judged([f'{{"v": {value}}}' for value in COMPLAINTS[ddl]], ddl)
+    assert [fault for fault, _ in found] == list(COMPLAINTS[ddl].values())
+
+
 @pytest.mark.parametrize("text", NOT_JSON)
 def test_what_is_not_json_is_no_answer(text: str) -> None:
     (found,) = judged([text], "JSON" if "'" in text else "DOUBLE")

@@ -13,7 +13,13 @@ from enrich.db.quote import (
     render_struct,
     wrap_expression,
 )
-from enrich.manifest.column_type import LIST_STEP, render_strict_shape, render_wire_type
+from enrich.manifest.column_type import (
+    KIND_IN_WORDS,
+    LIST_STEP,
+    REPEATED,
+    render_strict_shape,
+    render_wire_type,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,11 +29,6 @@ if TYPE_CHECKING:
     from enrich.manifest.prompt import ResponseFormat
 
 JSON_FORMS: tuple[ResponseFormat, ...] = ("json_schema", "json_object")
-KIND_IN_WORDS = (
-    "CASE {kind} WHEN 'NULL' THEN 'null' WHEN 'VARCHAR' THEN 'text' WHEN 'ARRAY' THEN 'a list' "
-    "WHEN 'OBJECT' THEN 'an object' WHEN 'BOOLEAN' THEN 'true or false' "
-    "WHEN 'DOUBLE' THEN 'a fraction' ELSE 'a number' END"
-)
 
 
 def list_readable_forms(form: ResponseFormat) -> tuple[ResponseFormat, ...]:
@@ -163,9 +164,12 @@ def _render_text_fault(output: Output, said: str) -> str:
 def _render_fault(output: Output) -> str:
     """SQL for why a document breaks the output, in words; NULL if it fits."""
     faults = [
-        fault
-        for column in output.columns
-        for fault in _render_faults((column.name,), column.type, required=column.required)
+        _render_repeated(()),
+        *(
+            fault
+            for column in output.columns
+            for fault in _render_faults((column.name,), column.type, required=column.required)
+        ),
     ]
     # Nearly all answers fit, and the third branch settles those: building the words takes longer.
     words = f"nullif(concat_ws('; ', {', '.join(faults)}), '')"
@@ -252,6 +256,8 @@ def _render_faults(steps: tuple[str, ...], kind: ColumnType, *, required: bool) 
     expected = quote_text(f"expected {kind.family.expected}, got ")
     got = KIND_IN_WORDS.format(kind=odd)
     yield f"CASE WHEN {odd} IS NOT NULL THEN {where} || {expected} || {got} END"
+    if "OBJECT" in kind.family.json_kinds and kind.parts:
+        yield _render_repeated(steps)
     for part in kind.parts:
         yield from _render_faults((*steps, part.step), part.type, required=part.required)
     # A value of the wrong kind has been reported above. Only one of the right kind can still be a
@@ -261,6 +267,17 @@ def _render_faults(steps: tuple[str, ...], kind: ColumnType, *, required: bool) 
         misfits = f"list_filter({values}, lambda value: value IS NOT NULL AND {misfit})"
         complaint = kind.family.render_complaint(kind, f"{name}: ", f"{misfits}[1]")
         yield f"CASE WHEN {odd} IS NULL AND {misfits}[1] IS NOT NULL THEN {complaint} END"
+
+
+def _render_repeated(steps: tuple[str, ...]) -> str:
+    """SQL for a sentence on the first key that occurs twice in an object at this path, or NULL."""
+    name = ".".join(step for step in steps if step != LIST_STEP)
+    where = quote_text(f"{name}: the key '" if name else "the key '")
+    found = f"json_keys(document, {quote_path(*steps)})" if steps else "json_keys(document)"
+    objects = found if LIST_STEP in steps else f"[{found}]"
+    twice = "list_filter(keys, lambda name, place: list_position(keys, name) < place)"
+    every = f"flatten(list_transform({objects}, lambda keys: {twice}))"
+    return f"{where} || left({every}[1], 60) || {quote_text(REPEATED)}"
 
 
 def _render_missing(steps: tuple[str, ...]) -> str:

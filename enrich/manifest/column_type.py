@@ -43,6 +43,16 @@ class DdlPlace:
         return ModelError(f"{self.source}:{self.line}: {message}", hint=hint)
 
 
+KIND_IN_WORDS = (
+    "CASE {kind} WHEN 'NULL' THEN 'null' WHEN 'VARCHAR' THEN 'text' WHEN 'ARRAY' THEN 'a list' "
+    "WHEN 'OBJECT' THEN 'an object' WHEN 'BOOLEAN' THEN 'true or false' "
+    "WHEN 'DOUBLE' THEN 'a fraction' ELSE 'a number' END"
+)
+"""SQL for one of DuckDB's names for the kinds of JSON, as people say it."""
+REPEATED = "' occurs twice"
+"""How a sentence on a key ends that an object has twice."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TypePart:
     """A type inside another type: `step` is the step of a JSON path to its value, and `required`

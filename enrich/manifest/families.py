@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from enrich.db.quote import quote_name, quote_text, quote_texts, render_struct
 from enrich.manifest.column_type import (
+    KIND_IN_WORDS,
     LIST_STEP,
+    REPEATED,
     ColumnType,
     TypeFamily,
     TypePart,
@@ -140,8 +142,13 @@ class NumberFamily(TypeFamily):
 
     def render_misfit(self, kind: ColumnType, text: str) -> str:
         """Returns SQL that tells whether a number is out of range or not finite."""
-        finite = f"coalesce(isfinite(try_cast({text} AS DOUBLE)), false)"
-        return f"({self.render_cast(kind, text)} IS NULL OR NOT {finite})"
+        # Out of range, a FLOAT is infinite. A DECIMAL, of which `isfinite` knows nothing, is NULL.
+        finite = f"isfinite(CAST({self.render_cast(kind, text)} AS DOUBLE))"
+        return f"NOT coalesce({finite}, false)"
+
+    def name_choices(self, kind: ColumnType) -> str:
+        """Returns which numbers fit."""
+        return f"a number that {kind.sql.replace('REAL', 'FLOAT')} can hold"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -339,12 +346,55 @@ class MapFamily(TypeFamily):
             f"AND {_render_rounded(key, PAIR_KEY)}"
         )
         pairs = _render_pairs(f"try_cast({text} AS JSON)")
-        keys = f"list_transform({pairs}, lambda e: {key.family.render_cast(key, 'e.key')})"
+        keys = self._render_keys(kind, pairs)
         return (
             f"({pairs} IS NULL OR len(list_filter({pairs}, lambda e: {bad})) > 0 "
             # Compared once converted: 1 and 1.0 are two texts, but one key of a MAP(INTEGER, ...).
             f"OR len(list_distinct({keys})) < len({keys}) "
             f"OR len(list_filter({_render_items(text)}, lambda e: {odd})) > 0)"
+        )
+
+    def _render_keys(self, kind: ColumnType, pairs: str) -> str:
+        """Returns SQL for the keys of the pairs as values of their type."""
+        key = kind.entry[0]
+        return f"list_transform({pairs}, lambda e: {key.family.render_cast(key, 'e.key')})"
+
+    def render_complaint(self, kind: ColumnType, where: str, text: str) -> str:
+        """Returns SQL for a sentence on the first pair that does not fit, or the first key that
+        occurs twice."""
+        faults = f"list_transform(pairs, lambda e: {self._render_pair_fault(kind)})"
+        first = f"list_filter({faults}, lambda fault: fault IS NOT NULL)[1]"
+        # An object with a key twice cannot be read as pairs, so its keys are read by themselves.
+        alone = "json_keys(try_cast(said AS JSON))"
+        keys = f"coalesce(CAST({self._render_keys(kind, 'pairs')} AS VARCHAR[]), {alone})"
+        twice = f"list_filter({keys}, lambda k, i: list_position({keys}, k) < i)[1]"
+        start = quote_text("the key '")
+        double = f"{start} || left({twice}, 60) || {quote_text(REPEATED)}"
+        said = f"coalesce({first}, {double})"
+        usual = TypeFamily.render_complaint(self, kind, where, "said")
+        pairs = _render_pairs("try_cast(said AS JSON)")
+        # The lambdas name what is used several times.
+        told = f"list_transform([{pairs}], lambda pairs: {quote_text(where)} || {said})[1]"
+        return f"list_transform([{text}], lambda said: coalesce({told}, {usual}))[1]"
+
+    def _render_pair_fault(self, kind: ColumnType) -> str:
+        """Returns SQL for what is wrong with the key or the value of a pair `e`; NULL if nothing
+        is."""
+        key, held = kind.entry
+        value = _render_text("e.value")
+        found = "coalesce(json_type(e.value), 'NULL')"
+        start, colon = quote_text("the value of '"), "': "
+        place = f"{start} || left(e.key, 60) || {quote_text(colon)}"
+        got = f"'expected {held.family.expected}, got ' || {KIND_IN_WORDS.format(kind=found)}"
+        return (
+            "CASE WHEN e.key IS NULL THEN 'a pair has no key' "
+            f"WHEN {key.family.render_misfit(key, 'e.key')} "
+            f"THEN {key.family.render_complaint(key, 'the key ', 'e.key')} "
+            f"WHEN {found} NOT IN ({quote_texts(held.family.json_kinds)}) THEN {place} || {got} "
+            f"WHEN {held.family.render_misfit(held, value)} "
+            f"THEN {place} || {held.family.render_complaint(held, '', value)} "
+            f"WHEN {_render_rounded(held, value)} "
+            f"THEN {place} || 'has more digits than can be read exactly' END"
         )
 
 

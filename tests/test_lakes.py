@@ -97,6 +97,23 @@ def test_answers_become_a_folder_of_partitions(tmp_path: Path) -> None:
     assert not [path for path in (root / ".enrich/copies").iterdir() if path.is_dir()]
 
 
+@pytest.mark.parametrize("place", ["out", "out/trees.csv"])
+def test_a_file_that_somebody_has_changed_is_mended(tmp_path: Path, place: str) -> None:
+    """Also if it has as many bytes as before. A receipt that knows only the sizes is still good."""
+    root = copying(tmp_path, {"to": place, "format": "csv"})
+    assert "4 rows copied" in run(root).output
+    (file,) = (root / "out").glob("*.csv")
+    right = file.read_text()
+    file.write_text(right.replace("ash", "oak"))
+    assert "4 rows copied" in run(root).output
+    assert file.read_text() == right
+    path = root / ".enrich/copies/trees.json"
+    receipt = json.loads(path.read_text())
+    sizes = {name: int(known.partition(" ")[0]) for name, known in receipt["contents"].items()}
+    path.write_text(json.dumps(receipt | {"contents": sizes}))
+    assert "copied" not in run(root).output
+
+
 @pytest.mark.parametrize("form", ["parquet", "csv", "json"])
 def test_a_table_becomes_one_file(tmp_path: Path, form: str) -> None:
     """The ending says the format."""

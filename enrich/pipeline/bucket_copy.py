@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from enrich.compiler import copies
 from enrich.db.quote import quote_name
 from enrich.errors import DatabaseError, ProjectError
+from enrich.pipeline.receipt import describe_file
 from enrich.pipeline.staged import COPY_MANIFEST, OTHERS_HINT
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ def write_bucket(
     receipt: Receipt,
     *,
     begin: Callable[[], None],
-) -> dict[str, int]:
-    """Write what has changed of a table. Returns its files and their sizes. `begin` is called
-    before what is there, without saying so, becomes enrich's own. Raises ProjectError if the place
-    holds anything else, or DatabaseError."""
+) -> dict[str, str]:
+    """Write what has changed of a table. Returns its files as `list_objects` does. `begin` is
+    called before what is there, without saying so, becomes enrich's own. Raises ProjectError if the
+    place holds anything else, or DatabaseError."""
     known = destination.said.to in receipt.own
     there = list_objects(database, destination)
     if destination.is_file:
@@ -64,14 +65,14 @@ def write_bucket(
         there, earlier = {}, {}
     # What somebody has overwritten is written again.
     before = {
-        name: seal if there[name] == receipt.contents.get(name, there[name]) else UNDER_WAY
+        name: seal if receipt.has_kept(name, there[name]) else UNDER_WAY
         for name, seal in earlier.get("files", {}).items()
         if name in there
     }
     is_same_shape = earlier.get("shape") == staged.table.shape
     parts = _write_parts(database, staged, destination, before, is_same_shape=is_same_shape)
     own = {*parts, COPY_MANIFEST}
-    return {n: size for n, size in list_objects(database, destination).items() if n in own}
+    return {n: known for n, known in list_objects(database, destination).items() if n in own}
 
 
 def _write_parts(
@@ -103,12 +104,13 @@ def _write_parts(
     return parts
 
 
-def list_objects(database: Database, destination: BucketDestination) -> dict[str, int]:
-    """Returns the objects of a copy, or whatever else is there, and the size of each in bytes."""
+def list_objects(database: Database, destination: BucketDestination) -> dict[str, str]:
+    """Returns the objects of a copy, or whatever else is there, and what each is known by: see
+    `describe_file`."""
     place = destination.said.to.rstrip("/")
     above = place.rpartition("/")[0] if destination.is_file else place
     # With a wildcard, for DuckDB takes a URL without one for that of an object that exists.
-    query = "SELECT filename, size FROM read_blob($pattern)"
+    query = "SELECT filename, size, epoch_us(last_modified) FROM read_blob($pattern)"
     pattern = f"{above}/*" if destination.is_file else f"{above}/**"
     try:
         rows = database.execute(query, pattern=pattern)
@@ -117,7 +119,9 @@ def list_objects(database: Database, destination: BucketDestination) -> dict[str
             return {}
         raise
     return {
-        url[len(above) + 1 :]: size for url, size in rows if url == place or not destination.is_file
+        url[len(above) + 1 :]: describe_file(size, written_at)
+        for url, size, written_at in rows
+        if url == place or not destination.is_file
     }
 
 

@@ -38,7 +38,7 @@ from enrich.pipeline.table_copy import (
 from enrich.providers.secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from enrich.db.database import Database
     from enrich.manifest.config import Config
@@ -156,7 +156,7 @@ def _deliver_one(flow: Flow, model: Model, destination: Destination, *, look: bo
 
 def _carry(
     flow: Flow, staged: Staged, destination: Destination, model: Model, receipt: Receipt
-) -> dict[str, int]:
+) -> Mapping[str, int | str]:
     """Take the files of a table to its place. Returns what is there now. Raises EnrichError."""
 
     def begin() -> None:
@@ -182,8 +182,8 @@ def _add_own(receipt: Receipt) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*receipt.own, receipt.place)))
 
 
-def _look(database: Database, destination: Destination) -> dict[str, int]:
-    """Returns what is in a place that has been reached: files and sizes, or the table's rows."""
+def _look(database: Database, destination: Destination) -> Mapping[str, int | str]:
+    """Returns what is in a place that has been reached: its files, or the table's rows."""
     if isinstance(destination, BucketDestination):
         return list_objects(database, destination)
     return count_rows(database, destination) if isinstance(destination, TableDestination) else {}

@@ -20,9 +20,9 @@ COPIES_FOLDER = "copies"
 class Receipt:
     """What a copy was made from: `place` and `form` are where and how it was written, `seal` is
     that of its rows, "" if there is no copy yet. `contents` is what was there afterward: the bytes
-    of each file, or the rows of the table. `problem` says why the last attempt failed, "" if it did
-    not. `own` lists the places that hold enrich's own files, whole or not, although nothing in them
-    says so. `copied_at` is a moment in UTC."""
+    of each file and when it was written, as a text, or the rows of the table. `problem` says why
+    the last attempt failed, "" if it did not. `own` lists the places that hold enrich's own files,
+    whole or not, although nothing in them says so. `copied_at` is a moment in UTC."""
 
     place: str
     form: str
@@ -31,12 +31,24 @@ class Receipt:
     copied_at: str = ""
     problem: str = ""
     own: tuple[str, ...] = ()
-    contents: Mapping[str, int] = field(default_factory=dict)
+    contents: Mapping[str, int | str] = field(default_factory=dict)
 
-    def is_whole(self, found: Mapping[str, int]) -> bool:
+    def is_whole(self, found: Mapping[str, int | str]) -> bool:
         """Whether a place still holds what was copied there, by what is `found` in it."""
-        kept = self.contents.items()
-        return bool(kept) and all(found.get(name) == size for name, size in kept)
+        return bool(self.contents) and all(
+            name in found and self.has_kept(name, found[name]) for name in self.contents
+        )
+
+    def has_kept(self, name: str, found: int | str) -> bool:
+        """Whether a file or table is as it was, if it is known, by what is `found` of it."""
+        was = self.contents.get(name, found)
+        # An earlier enrich kept only the size.
+        return was == found or str(was) == str(found).partition(" ")[0]
+
+
+def describe_file(size: int, written_at: int | None) -> str:
+    """Returns what is kept of a file: its bytes and, if known, when it was written."""
+    return str(size) if written_at is None else f"{size} {written_at}"
 
 
 def read_receipt(work: Path, model: str) -> Receipt | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from struct import pack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,6 +101,29 @@ def test_a_vector_that_does_not_fit_is_invalid(tmp_path: Path) -> None:
     failed = opened(root).failures("vectors").rows
     at = list(failed.columns).index("input")
     assert {row[at] for row in failed.rows} == {f"Film: {title}" for title in TITLES[:3]}
+
+
+def test_what_is_no_number_is_none(tmp_path: Path) -> None:
+    """Numbers as texts, truth values and base64 are refused, each with a sentence."""
+
+    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
+        vector = line["response"]["body"]["data"][0]["embedding"]
+        code = b64encode(pack("<32f", *vector)).decode()
+        bent = {"1": list(map(str, vector)), "2": [True] * 32, "3": code}
+        line["response"]["body"]["data"][0]["embedding"] = bent.get(line["custom_id"], vector)
+        return line
+
+    with Rehearsal(rewrite=rewrite) as server:
+        root = films(tmp_path, server)
+        (state,) = opened(root).run()
+    assert (state.ok, state.failed) == (1, 3)
+    said = dict(opened(root).sql("SELECT id, error FROM enrich.vectors ORDER BY id").rows)
+    assert said == {
+        1: "the vector holds what is no number",
+        2: "the vector holds what is no number",
+        3: "the vector is a text, such as base64, and not a list of numbers",
+        4: None,
+    }
 
 
 @pytest.mark.few(0)
@@ -209,6 +234,30 @@ def test_a_nested_vector_is_refused(tmp_path: Path, server: Rehearsal) -> None:
         opened(films(tmp_path, server, prompt)).plan()
 
 
+NEAREST = "enrich.nearest('vectors', 'embedding', {}, 9)"
+
+
+def test_an_earlier_macro_is_renewed(tmp_path: Path, server: Rehearsal) -> None:
+    """A warehouse has the macros of the enrich that reads its answers. Rows that cannot be compared
+    are not near to anything."""
+    root = films(tmp_path, server)
+    with opened(root).files.open_warehouse() as database:
+        database.execute(
+            "CREATE OR REPLACE MACRO warehouse.enrich.nearest(source, vectors, vector, k) AS TABLE "
+            "SELECT 1 AS similarity"
+        )
+    opened(root).run()
+    found = opened(root).sql(f"SELECT id FROM {NEAREST.format([1.0] * 32)}").rows
+    assert sorted(found) == [(1,), (2,), (3,), (4,)]
+    zeros = "list_transform(range(32), lambda i: 0)::FLOAT[32]"
+    others = f"SELECT 5 AS id, NULL AS embedding UNION ALL SELECT 6, {zeros}"
+    select = f"SELECT id, embedding FROM vectors UNION ALL {others}"
+    write(root, {"models/more.sql": f"-- materialized: table\n{select}"})
+    opened(root).run("more")
+    query = f"SELECT id FROM {NEAREST.format([1.0] * 32)}".replace("vectors", "more")
+    assert sorted(opened(root).sql(query).rows) == [(1,), (2,), (3,), (4,)]
+
+
 def test_a_model_may_search_vectors(tmp_path: Path, server: Rehearsal) -> None:
     """`enrich.nearest` is a macro of the warehouse; a model that calls it runs after the table that
     it names."""
@@ -226,6 +275,8 @@ def test_a_model_may_search_vectors(tmp_path: Path, server: Rehearsal) -> None:
     opened(root).run()
     rows = opened(root).sql("SELECT id, near FROM a_search WHERE id <> near ORDER BY id").rows
     assert rows[:2] == ((1, 2), (2, 1))
+    assert opened(root).sql(f"FROM {NEAREST.format('NULL')}").rows == ()
+    assert opened(root).sql(f"FROM {NEAREST.format([0.0] * 32)}").rows == ()
     assert opened(root).workspace.graph.models["a_search"].reads == {"vectors"}
     write(
         root,

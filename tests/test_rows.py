@@ -236,7 +236,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "text as number": ({"s": 7}, "s: expected text, got a number"),
     "date": ({"d": "2024-02-30"}, "d: '2024-02-30' is not DATE"),
     "timestamp": ({"t": "soon"}, "t: 'soon' is not TIMESTAMP"),
-    "decimal": ({"p": 1e9}, "p: '1000000000.0' is not DECIMAL(8, 2)"),
+    "decimal": ({"p": 1e9}, "p: '1000000000.0' is not a number that DECIMAL(8, 2) can hold"),
     "boolean": ({"b": "no"}, "b: expected true or false, got text"),
     "label": ({"kind": "blue"}, "kind: 'blue' is not one of a, b"),
     "labels": ({"kinds": ["a", "blue"]}, "kinds: 'blue' is not one of a, b"),

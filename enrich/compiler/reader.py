@@ -47,7 +47,7 @@ class BodyShape:
     `usage` are SQL for where they are in a `body` of that type. In a `document` of any other shape,
     `message` is SQL for the final message and `odd_finish` for how it ended. The answer of an
     endpoint for embeddings is a `vector`, in a `document` of another shape an `odd_vector`; its
-    `content` is what people see of it.
+    `content` is what people see of it. `odd_words` say why nothing can be read there, if they can.
     """
 
     type: str
@@ -59,6 +59,7 @@ class BodyShape:
     odd_finish: str
     vector: str = "CAST(NULL AS FLOAT[])"
     odd_vector: str = "CAST(NULL AS FLOAT[])"
+    odd_words: str = "CAST(NULL AS VARCHAR)"
 
 
 CHAT_SHAPE = BodyShape(
@@ -101,6 +102,12 @@ RESPONSES_SHAPE = BodyShape(
     "AND coalesce(item->>'$.phase', '') <> 'commentary')[-1]",
     odd_finish="coalesce(document->>'$.incomplete_details.reason', document->>'$.status')",
 )
+VECTOR_PLACE = "$.data[0].embedding"
+TEXT_ITEMS = (
+    f"list_filter(json_type(document, '{VECTOR_PLACE}[*]'), "
+    "lambda kind: kind IN ('VARCHAR', 'BOOLEAN', 'ARRAY', 'OBJECT'))"
+)
+"""SQL: the kinds of the items of a vector that are no numbers, although DuckDB would cast some."""
 EMBEDDINGS_SHAPE = BodyShape(
     type=f"""STRUCT(
     model VARCHAR, error JSON, data STRUCT(embedding FLOAT[])[],
@@ -114,7 +121,11 @@ EMBEDDINGS_SHAPE = BodyShape(
     odd_finish="CAST(NULL AS VARCHAR)",
     # Each request has one text, so an answer has one vector.
     vector="CASE WHEN len(body.data) = 1 THEN body.data[1].embedding END",
-    odd_vector="try_cast(document->'$.data[0].embedding' AS FLOAT[])",
+    odd_vector=f"""CASE WHEN json_type(document, '{VECTOR_PLACE}') = 'ARRAY'
+        AND len({TEXT_ITEMS}) = 0 THEN try_cast(document->'{VECTOR_PLACE}' AS FLOAT[]) END""",
+    odd_words=f"""CASE WHEN json_type(document, '{VECTOR_PLACE}') = 'VARCHAR'
+            THEN 'the vector is a text, such as base64, and not a list of numbers'
+        WHEN len({TEXT_ITEMS}) > 0 THEN 'the vector holds what is no number' END""",
 )
 BODY_SHAPES: dict[Endpoint, BodyShape] = {
     "/v1/chat/completions": CHAT_SHAPE,
@@ -235,7 +246,8 @@ WITH {_render_documents(shape, longest=longest)}, said AS (
             AS content,
         coalesce(nullif(message->>'$.refusal', ''), {_render_refusal("message")}) AS refusal,
         {shape.odd_finish} AS finish,
-        coalesce({_render_words("error")}, {_render_words("document")}) AS words,
+        coalesce({_render_words("error")}, {_render_words("document")},
+            {shape.odd_words}) AS words,
         coalesce(json_type(document, '$.error'), 'NULL') = 'NULL' AS faultless
     FROM told
 )

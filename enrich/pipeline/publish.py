@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enrich.compiler import input_rows, tables
+from enrich.db.database import read_statement
 from enrich.db.ownership import MARK_START, check_name_free, clear_name, find_mark, mark_table
 from enrich.db.quote import quote_name
 from enrich.errors import ProjectError, name_on_interrupt
@@ -274,3 +275,6 @@ def write_books(database: Both) -> None:
         database.call("evaluations")
         for name in RESERVED_TABLES:
             mark_table(database, "TABLE", "enrich", name, name)
+        # Those of an earlier enrich stay until something is written: to look for them takes long.
+        macros = read_statement("macros")
+        database.execute(macros.replace("CREATE MACRO IF NOT EXISTS", "CREATE OR REPLACE MACRO"))

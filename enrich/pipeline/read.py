@@ -164,7 +164,9 @@ def _judge_lines(database: Ledger, judge: Judge, *, files: Sequence[Path]) -> No
 def _judge_files(
     database: Ledger, judge: Judge, files: list[Path], lines: int, longest: int
 ) -> None:
-    if judge.packed:  # their lines are few: nothing is gained by reading the usual ones first
+    texts = judge.form == "vector" and any(map(result_file.has_text_vectors, files))
+    # The lines of packs are few: nothing is gained by reading the usual ones first.
+    if judge.packed or texts:
         _judge(database, reader.render_no_lines(judge.endpoint), judge)
     else:
         _judge(database, reader.render_lines(judge.endpoint, longest=longest), judge, files=files)

@@ -8,9 +8,11 @@ here.
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING
 
 from enrich.errors import DiskError
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 CUSTOM_ID_PATTERN = re.compile(r'"custom_id"\s*:\s*("(?:[^"\\]|\\.)*")')
 SURROGATE_PATTERN = re.compile(r"[\ud800-\udfff]")
+TEXT_VECTOR = re.compile(rb'"embedding"\s*:\s*\[\s*["tf]')
+"""A vector that starts with a text or a truth value."""
 BLANK_BYTES = 2
 """A line of at most this many bytes is blank: it holds its line ending and nothing else."""
 SURVEYS_KEPT = 1000
@@ -47,6 +51,17 @@ def _survey_once(path: Path, _size: int, _changed: int) -> Survey:
     with path.open("rb") as file:
         sizes = [size for size in map(len, file) if size > BLANK_BYTES]
     return Survey(len(sizes), max(sizes, default=0))
+
+
+def has_text_vectors(path: Path) -> bool:
+    """Whether any vector in a file starts with something other than a number, which DuckDB would
+    read as one."""
+    # The first item is enough: a server writes all numbers of a vector in the same way.
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:  # which cannot be mapped
+            return False
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
+            return bool(TEXT_VECTOR.search(whole))
 
 
 def mend_lines(path: Path) -> Path:

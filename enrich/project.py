@@ -157,7 +157,7 @@ class Project:
         )
         plans = foresee_models(flow, picked, provider, options)
         if wanted is not None:
-            plans = extend_plans(self.files, plans, wanted)
+            plans = extend_plans(self.files, plans, wanted, self.workspace.open_provider)
         return CommandResult.of(plans, problems=flow.found.problems.values())
 
     def preview(

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from folders import opened, plants
+from folders import opened, plants, write
 from hypothesis import given
 from hypothesis.strategies import floats, integers
 
 from enrich import cli
 from enrich.errors import ProjectError
 from enrich.pricing.capacity import Capacity, RowSizes, parse_capacity, project_rows
-from enrich.rehearsal import Rehearsal
+from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from enrich.pipeline.plan import Plan
+    from enrich.pricing.capacity import Projection
 
 SIZES = RowSizes.of(request=900, tail=300, answer=150, ledger=None, answers=0)
 RATES = floats(0.01, 10_000)
@@ -55,6 +58,7 @@ def test_all_is_proportional(rows: int, times: int, usd: float) -> None:
         ("rows_per_second=0", "'rows_per_second' must be a number above 0, not 0"),
         ("rows_per_second=nan", "must be a number above 0, not nan"),
         ("rows_per_second=1e-300", r"must be between 1e-06 and 1e\+15, not 1e-300"),
+        ("rows_per_second=1,usd_per_hour=-1", "'usd_per_hour' must be a number above 0, not -1"),
         ("rows_per_second=1,nodes=1.5", "'nodes' must be a whole number above 0, not 1.5"),
         ("rows_per_second=1,nodes=2,hours=3", "either nodes or hours"),
         ("rows_per_seconds=1", "a capacity has no 'rows_per_seconds'"),
@@ -101,3 +105,65 @@ def test_a_plan_on_paper(tmp_path: Path) -> None:
     assert listed["capacity"]["storage"].keys() >= {"requests", "results", "ledger", "table"}
     wrong = runner.invoke(cli.main, [*words, "--capacity", "node=3"])
     assert (wrong.exit_code, "did you mean 'nodes'?" in wrong.stderr) == (1, True)
+
+
+def plan_as_many(root: Path) -> tuple[Plan, Projection]:
+    """The plan of a model, for as many rows as there are."""
+    (plan,) = opened(root).plan(capacity={"rows_per_second": 1.0, "usd_per_hour": 0.0})
+    assert plan.capacity is not None
+    return plan, plan.capacity
+
+
+def read_spent(root: Path) -> float:
+    """What the runs of a project have cost."""
+    sql = "SELECT sum(cost) FROM enrich.costs WHERE run IS NOT NULL"
+    return float(opened(root).sql(sql).rows[0][0])
+
+
+def test_rows_that_share_a_request_are_not_paid_for_apart(tmp_path: Path) -> None:
+    """Before they are asked and afterwards; and a few that are left over do not speak for all."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        rows = "".join(f"{number},plant {number % 2},\n" for number in range(40))
+        write(root, {"seeds/plants.csv": f"id,name,note\n{rows}"})
+        _, before = plan_as_many(root)
+        opened(root).run()
+        _, after = plan_as_many(root)
+        long = "word " * 2_000
+        write(root, {"seeds/plants.csv": f"id,name,note\n{rows}40,other,{long}\n"})
+        odd, later = plan_as_many(root)
+    assert before.storage["requests"] == pytest.approx(after.storage["requests"], rel=0.01)
+    assert before.sizes.results < 100  # for twenty rows, there is one result
+    assert after.tokens_usd == pytest.approx(read_spent(root))
+    assert odd.to_ask == 1
+    assert later.tokens_usd == pytest.approx(after.tokens_usd, rel=0.05)
+
+
+def test_what_was_asked_twice_costs_twice(tmp_path: Path) -> None:
+    """Retries are part of what a row takes; a preview, at another price, is not."""
+    with Rehearsal(faults=Faults(off_schema=0.3)) as server:
+        root = plants(tmp_path, server)
+        rows = "".join(f"{number},plant {number},\n" for number in range(40))
+        write(root, {"seeds/plants.csv": f"id,name,note\n{rows}"})
+        opened(root).preview("kinds", limit=2)
+        opened(root).run(retry=True)
+        _, found = plan_as_many(root)
+        assert server.bill.total > 44
+    spent = read_spent(root)
+    # The run asks for what the preview has not answered: 38 rows, or up to 40.
+    assert found.tokens_usd is not None
+    assert spent * 0.999 < found.tokens_usd < spent * 1.001 * 40 / 38
+
+
+def test_a_price_that_was_not_known_then(tmp_path: Path) -> None:
+    """What the answers took costs what it costs now."""
+    with Rehearsal() as server:
+        root = plants(tmp_path, server, llm="nobody-sells-this")
+        opened(root).run()
+        _, unknown = plan_as_many(root)
+        prices = {"nobody-sells-this": {"input": 1.0, "output": 2.0}}
+        plants(root, server, llm="nobody-sells-this", prices=prices)
+        plan, known = plan_as_many(root)
+    assert plan.to_ask == 0
+    assert unknown.tokens_usd is None
+    assert known.tokens_usd and known.tokens_usd > 0

@@ -57,6 +57,8 @@ class Capacity:
                 hint = nearest(key, CAPACITY_KEYS)
                 raise ProjectError(f"a capacity has no '{key}'", hint=hint)
             whole = key in ("rows", "nodes")
+            if key == "usd_per_hour" and value == 0:
+                continue  # nodes of one's own
             if not (isfinite(value) and value > 0 and (not whole or value == int(value))):
                 kind = "whole number" if whole else "number"
                 message = f"a capacity's '{key}' must be a {kind} above 0, not {value:g}"
@@ -118,16 +120,26 @@ class RowSizes:
 
     @classmethod
     def of(
-        cls, *, request: float, tail: float, answer: float, ledger: float | None, answers: int
+        cls,
+        *,
+        request: float,
+        tail: float,
+        answer: float,
+        ledger: float | None,
+        answers: int,
+        share: float = 1.0,
     ) -> RowSizes:
-        """Returns the sizes of a row whose request, own part of the request and answer have so many
-        bytes. `ledger` is what a row takes there, if that was measured."""
+        """Returns the sizes of a row that has `request` bytes of requests. A request's own part and
+        its answer have so many bytes; `ledger` is what it takes there, if that was measured; and
+        for each row there is a `share` of one, since rows may ask the same."""
         texts = tail + answer
         return cls(
             requests=request,
-            results=RESULT_ENVELOPE + answer,
-            compressed=PACKED_ENVELOPE + PACKED_SHARE * answer,
-            ledger=LEDGER_OVERHEAD + LEDGER_SHARE * texts if ledger is None else ledger,
+            results=share * (RESULT_ENVELOPE + answer),
+            compressed=share * (PACKED_ENVELOPE + PACKED_SHARE * answer),
+            ledger=LEDGER_OVERHEAD + share * LEDGER_SHARE * texts
+            if ledger is None
+            else share * ledger,
             table=TABLE_OVERHEAD + TABLE_SHARE * answer,
             answers=answers,
         )

@@ -153,9 +153,11 @@ def _list_cost(plan: Plan, estimate: Estimate) -> Iterator[tuple[str, str, str]]
 def _list_projection(found: Projection, provider: str) -> Iterator[tuple[str, str, str]]:
     """Yields a name, a figure and a note for each line of what more rows would take."""
     each = found.rows / (found.nodes * found.hours * 3600)
-    yield f"for {found.rows:,.0f} rows", "", ""
+    yield f"for {count_nouns(round(found.rows), 'row')}", "", ""
     yield "  nodes", f"{found.nodes:,}", f"at {each:,.4g} rows a second each"
-    yield "  hours", f"{found.hours:,.2f}", f"{found.hours / 24:,.1f} days" * (found.hours >= 48)
+    took = f"{found.hours / 24:,.1f} days" if found.hours >= 48 else ""
+    took = f"{found.hours * 3600:,.3g} seconds" if found.hours < 0.1 else took
+    yield "  hours", f"{found.hours:,.2f}", took
     tokens = f"{format_usd(found.tokens_usd)} for tokens"
     if found.usd is None:
         tokens = f"without tokens: set their price under `prices:` of '{provider}'"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from enrich import cli
 from enrich.errors import EnrichError, InputError
 from enrich.rehearsal import Rehearsal
+from enrich.view.site import build_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,6 +207,29 @@ def test_progress_is_visible(tmp_path: Path) -> None:
         assert len(set(versions)) == 2
         assert second.prompt != first.prompt
         assert [r for r in second.figures.rows if r[0] == first.prompt] == list(first.figures.rows)
+
+
+def test_columns_that_are_gone_are_not_shown(tmp_path: Path) -> None:
+    """Only what is compared now has figures, in the command and on the page; the table of all
+    figures keeps the others."""
+    with Rehearsal() as server:
+        root = labelled(tmp_path, server)
+        opened(root).sql("CREATE TABLE fixed AS SELECT * RENAME (height AS tall) FROM truth")
+        (root / "models/truth.sql").unlink()
+        first = opened(root).evaluate("kinds", "fixed", columns={"height": "tall"})
+        assert {row[2] for row in first.figures} == {"kind", "tags", "line", "height"}
+        second = opened(root).evaluate("kinds", "fixed")
+        assert {row[2] for row in second.figures} == {"kind", "tags", "line"}
+        write(root, {"models/kinds.prompt.md": PROMPT.replace("line   VARCHAR", "text VARCHAR")})
+        opened(root).run()
+        third = opened(root).evaluate("kinds", "fixed")
+        assert {row[2] for row in third.figures} == {"kind", "tags"}
+        assert {row[0] for row in third.labels} == {"kind", "tags"}
+        kept = opened(root).sql('SELECT DISTINCT "column" FROM enrich.evaluations').rows
+        assert len(kept) == 4
+        with opened(root).files.open_both() as database:
+            (shown,) = build_site(database, opened(root).graph)["models"]
+        assert {row["column"] for row in shown["evaluations"]} == {"kind", "tags", "height"}
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ KEEPING = PROMPT.replace("key: id", "key: id\n    on_change: new")
 MORE = SEED + "".join(f"{n},plant {n},note {n}\n" for n in range(5, 41))
 
 
+PICTURE = "---\nkey: id\noutput: color VARCHAR\n---\nuser:\n![]({{ name || '.png' }})\n"
+
+
 def only(root: Path, **options: Any) -> Plan:
     """The one plan of a project with one model."""
     (plan,) = opened(root).plan("kinds", **options)
@@ -226,6 +229,43 @@ def test_rows_that_cannot_be_asked_are_counted(tmp_path: Path) -> None:
         write(root, {"seeds/plants.csv": f"id,name,note\n1,ash,{'x' * 3000}\n2,birch,y\n"})
         plan = only(root)
         assert (plan.states, plan.reasons) == ({"unsendable": 1}, {"new": 1})
+        (note,) = plan.notes
+        assert note.startswith("1 row cannot be sent: the request has ")
+        write(root, {"models/kinds.prompt.md": PICTURE})
+        (note,) = only(root).notes
+        assert note == "2 rows cannot be sent: for example, the image 'ash.png' does not exist"
+        shown = CliRunner().invoke(cli.main, ["--project", str(root), "plan"])
+        assert "unsendable  2  a note below says why" in shown.stdout
+
+
+def test_a_plan_names_the_provider_and_what_it_leaves_out(tmp_path: Path) -> None:
+    """What is to be typed next asks the provider that was asked, and not the default one, which
+    would be asked for all rows; and a total says which models are not in it."""
+    prompt = "---\nkey: id\noutput: word VARCHAR NOT NULL\n---\nuser:\n{{ id }} {{ X }}\n"
+    with Rehearsal(faults=Faults(refused=1.0)) as server:
+        root = plants(tmp_path, server)
+        known = json.loads(settings(server))
+        known["providers"]["other"] = known["providers"]["api"]
+        held = PROMPT.replace("params:", "tests: [min_ok: 0.9]\n    params:")
+        write(
+            root,
+            {
+                "project.yml": json.dumps(known),
+                "models/kinds.prompt.md": held,
+                "models/names.sql": "SELECT id, name FROM plants\n",
+                "models/names.prompt.md": prompt.replace("X", "name"),
+                "models/words.sql": "SELECT id, kind FROM kinds\n",
+                "models/words.prompt.md": prompt.replace("X", "kind"),
+            },
+        )
+        opened(root).run("kinds", provider="other")
+        command = ["--project", str(root), "plan", "--provider", "other"]
+        shown = CliRunner().invoke(cli.main, command).stdout
+        assert "`enrich run kinds --provider other` tests it again" in " ".join(shown.split())
+        write(root, {"models/kinds.prompt.md": held.replace("You know", "You love")})
+        shown = CliRunner().invoke(cli.main, command).stdout
+        assert "in total: 8 requests, about" in shown
+        assert shown.rstrip().endswith(", without words")
 
 
 @pytest.mark.few(0)

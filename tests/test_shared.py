@@ -77,9 +77,9 @@ def test_the_total_of_plans_leaves_out_what_no_budget_pays_for(
     """Each model asks for what the one before it cannot pay: that is not two times as much."""
     with Rehearsal() as server:
         root = twins(tmp_path, server, **PRICED)
-        print_plans(opened(root).plan(max_cost=0.0008))
+        print_plans(opened(root).plan(max_cost=0.0008), usual="api")
         assert "in total: 2 requests within budget, about $0.0007" in capsys.readouterr().out
-        print_plans(opened(root).plan(max_cost=1))
+        print_plans(opened(root).plan(max_cost=1), usual="api")
         assert "in total:" not in capsys.readouterr().out
 
 

@@ -144,7 +144,11 @@ def plan_command(
 
     with context.open_project() as project:
         plans = project.plan(*names, capacity=parse_capacity(capacity), **arguments)
-    (report.print_plans_json if as_json else report.print_plans)(plans)
+        usual = project.config.provider
+    if as_json:
+        report.print_plans_json(plans)
+    else:
+        report.print_plans(plans, usual=usual)
     for problem in plans.problems:
         report.print_error(problem)
     if plans.problems:

@@ -11,20 +11,24 @@ if TYPE_CHECKING:
 
     from enrich.manifest.publication import Publication
 
+STAGED_FILE = "_enrich_file"
+"""The column with the name of a staged file, which is none of the table's own."""
 STAGED_READERS = {
-    "parquet": "read_parquet($paths, hive_partitioning = false, filename = true)",
-    "csv": "read_csv($paths, hive_partitioning = false, filename = true, all_varchar = true)",
+    "parquet": f"read_parquet($paths, hive_partitioning = false, filename = '{STAGED_FILE}')",
+    "csv": f"read_csv($paths, hive_partitioning = false, filename = '{STAGED_FILE}', "
+    "all_varchar = true)",
 }
 COMPOSITE_TYPES = ("STRUCT(", "MAP(", "UNION(")
 ODD_TYPES = {"postgres": COMPOSITE_TYPES, "sqlite": (*COMPOSITE_TYPES, "[")}
 """What the types that a database cannot hold contain; such a value is copied as JSON."""
 
 
-def render_table_seal(model: str) -> str:
+def render_table_seal(model: str, columns: Iterable[str]) -> str:
     """The number of rows of a table or view, and a hash of them, whatever their order."""
     # A sum, for equal rows would cancel each other out in a bit_xor.
+    values = ", ".join(map(quote_name, columns))
     table = quote_name("warehouse", "main", model)
-    return f"SELECT count(*), sum(CAST(hash(every) AS HUGEINT)) FROM {table} AS every"
+    return f"SELECT count(*), sum(CAST(hash({values}) AS HUGEINT)) FROM {table}"
 
 
 def render_staging(model: str, said: Publication, *, divided: bool) -> str:
@@ -45,8 +49,8 @@ def render_empty_part(model: str, said: Publication) -> str:
 def render_part_seals(columns: Iterable[str], form: str) -> str:
     """For each of the files $paths: its name, and a hash of its rows, whatever their order."""
     values = ", ".join(map(quote_name, columns))
-    return f"""SELECT filename, concat(count(*), '-', sum(CAST(hash({values}) AS HUGEINT)))
-FROM {STAGED_READERS[form]} GROUP BY filename"""
+    return f"""SELECT {STAGED_FILE}, concat(count(*), '-', sum(CAST(hash({values}) AS HUGEINT)))
+FROM {STAGED_READERS[form]} GROUP BY {STAGED_FILE}"""
 
 
 def render_staged_view(path: str, columns: dict[str, str], kind: str) -> str:

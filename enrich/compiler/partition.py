@@ -17,12 +17,24 @@ SOME_VALUES = ("0", "2000-01-01", "00:00:00", "00000000-0000-0000-0000-000000000
 WHERE_HINT = 'a condition on the SELECT\'s columns, as in --where "year < 1950"'
 
 
-def check_condition(where: str) -> None:
-    """Refuse a `--where` that is not one SQL expression, or that writes or runs anything."""
+def check_condition(where: str) -> frozenset[str]:
+    """Refuse a `--where` that is not one SQL expression, or that writes or runs anything. Returns
+    the functions that it calls."""
     try:
-        guard.check_expression(where, source="--where", line=None)
+        return guard.check_expression(where, source="--where", line=None)
     except ModelError as problem:
         raise InputError(problem.message, hint=WHERE_HINT) from problem
+
+
+def _check_steady(database: Warehouse, calls: frozenset[str]) -> None:
+    """Raises InputError for a function that gives other values each time: a row of the partitions
+    that it names would be missing from those that it selects, and so be taken for gone."""
+    query = """SELECT min(function_name) FROM duckdb_functions()
+    WHERE stability = 'VOLATILE' AND list_contains($calls, function_name)"""
+    (name,) = database.fetch_one(query, calls=sorted(calls))
+    if name is not None:
+        what = f"--where calls {name}(), which gives another value for each row"
+        raise InputError(what, hint=WHERE_HINT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +82,7 @@ FROM ({parts}) WHERE part = {null} OR ({fits})"""
         if since:
             conditions.append(f"{column} >= CAST({quote_text(since)} AS {self.type})")
         if where:
-            check_condition(where)
+            _check_steady(database, check_condition(where))
             conditions.append(f"({where}\n)")
         limited = replace(self, condition=" AND ".join(conditions))
         values = (f"TRY_CAST({quote_text(word)} AS {self.type})" for word in SOME_VALUES)

@@ -180,7 +180,8 @@ def write_tables(
         table = quote_name("warehouse", schema, name)
         if changed:
             database.execute(changed_rows.render_delete_changed(table, key))
-            database.execute(f"INSERT INTO {table} BY NAME\n{select}")
+            # By position, for a name may occur twice: CREATE TABLE gives the second one a number.
+            database.execute(f"INSERT INTO {table}\n{select}")
             continue
         # CREATE OR REPLACE TABLE does not replace a view, which a plain model of this name left.
         if check_name_free(database, name, "a model", schema=schema) == "VIEW":
@@ -195,13 +196,16 @@ def write_tables(
 
 
 def _seal_origin(database: Warehouse, schema: str, name: str, origin: str) -> str:
-    """Returns the origin with a hash of the table's rows and of its columns' names, so that a
-    change by anybody is noticed."""
+    """Returns the origin with a hash of the table's rows and of its columns, so that a change by
+    anybody is noticed."""
     # bit_xor because a table has no order: a hash of hashes in sequence would change with it.
     table = quote_name("warehouse", schema, name)
-    rows, seal = database.fetch_one(f"SELECT count(*), bit_xor(hash(every)) FROM {table} AS every")
-    names = sha256("\n".join(database.describe(f"FROM {table}")).encode()).hexdigest()[:16]
-    return f"{origin}, {rows} rows, seal {(seal or 0) ^ int(names, 16):x}"
+    columns = database.describe(f"FROM {table}")
+    values = ", ".join(map(quote_name, columns))
+    rows, seal = database.fetch_one(f"SELECT count(*), bit_xor(hash({values})) FROM {table}")
+    # A number has the same hash in each of the types that hold it.
+    shape = sha256(repr(list(columns.items())).encode()).hexdigest()[:16]
+    return f"{origin}, {rows} rows, seal {(seal or 0) ^ int(shape, 16):x}"
 
 
 def _are_few_changed(database: Both, run: Run, was: Origin) -> bool:

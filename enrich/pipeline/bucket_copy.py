@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from enrich.compiler import copies
 from enrich.db.quote import quote_name
 from enrich.errors import DatabaseError, ProjectError
-from enrich.pipeline.receipt import describe_file
+from enrich.pipeline.receipt import mark_file
 from enrich.pipeline.staged import COPY_MANIFEST, OTHERS_HINT
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def _write_parts(
     `before`. Returns the files of the table, each with a hash of its rows."""
     place = destination.said.to.rstrip("/")
     parts = _seal_parts(database, staged)
-    changed = [name for name, seal in parts.items() if before.get(name) != seal]
+    # Other columns can have the same hash: neither names nor the widths of types are part of it.
+    changed = [n for n, seal in parts.items() if not is_same_shape or before.get(n) != seal]
     # Files without rows stay as they are, unless the columns have changed.
     gone = [n for n, seal in before.items() if n not in parts and (seal or not is_same_shape)]
     # Announced first: whatever a crash leaves behind is enrich's own, and is written again.
@@ -106,7 +107,7 @@ def _write_parts(
 
 def list_objects(database: Database, destination: BucketDestination) -> dict[str, str]:
     """Returns the objects of a copy, or whatever else is there, and what each is known by: see
-    `describe_file`."""
+    `mark_file`."""
     place = destination.said.to.rstrip("/")
     above = place.rpartition("/")[0] if destination.is_file else place
     # With a wildcard, for DuckDB takes a URL without one for that of an object that exists.
@@ -119,7 +120,7 @@ def list_objects(database: Database, destination: BucketDestination) -> dict[str
             return {}
         raise
     return {
-        url[len(above) + 1 :]: describe_file(size, written_at)
+        url[len(above) + 1 :]: mark_file(size, written_at)
         for url, size, written_at in rows
         if url == place or not destination.is_file
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from enrich.compiler import tables
 from enrich.compiler.compilation import compile_model
 from enrich.compiler.version import Version
-from enrich.errors import ProjectError
+from enrich.errors import ProjectError, count_nouns
 from enrich.ledger.batch import list_unread
 from enrich.ledger.budget import Remaining, find_limits
 from enrich.ledger.run import Run
@@ -36,7 +36,7 @@ from enrich.pricing.reasoning import is_reasoning
 from enrich.providers.capabilities import check_provider, quote_price
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -174,6 +174,7 @@ def draft_run(
         fallbacks=foresee_fallbacks(database, versions, portions),
         notes=(
             *((str(triaged),) if triaged else ()),
+            *(_list_unsendable(database) if "unsendable" in rows.states else ()),
             *(_list_notes(config, provider, work, portions) if requests else ()),
         ),
     )
@@ -214,6 +215,17 @@ def _estimate_alone(work: CompiledModel, portions: Sequence[PlannedPortion]) -> 
     known = alone.spending if alone.spending.rate.answers else packed.spending
     size = packed.portion.own + requests * work.chain[1].overhead
     return known.estimate(requests=requests, size=size)
+
+
+def _list_unsendable(database: Both) -> Iterator[str]:
+    """Yields how many rows cannot be sent, and why, with the most frequent reason."""
+    reasons = database.execute(
+        "SELECT error, count(*) FROM temp._enrich_snapshot WHERE error IS NOT NULL "
+        "GROUP BY ALL ORDER BY count(*) DESC, error"
+    )
+    many = count_nouns(sum(number for _, number in reasons), "row")
+    such = "" if len(reasons) == 1 else "for example, "
+    yield from (f"{many} cannot be sent: {such}{error}" for error, _ in reasons[:1])
 
 
 def _list_notes(

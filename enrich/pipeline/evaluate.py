@@ -50,8 +50,11 @@ class Scored:
     told: str
 
 
-def score_answers(database: Both, scored: Scored, labels: str, columns: Mapping[str, str]) -> None:
-    """Score a model's published columns against the table `labels`, and store the figures.
+def score_answers(
+    database: Both, scored: Scored, labels: str, columns: Mapping[str, str]
+) -> list[str]:
+    """Score a model's published columns against the table `labels`, and store the figures. Returns
+    the names of the columns.
 
     The table needs the model's key and a label column for each output column to score: one of the
     same name, or the one that `columns` maps the output column to. Needs warehouse and ledger.
@@ -87,6 +90,7 @@ def score_answers(database: Both, scored: Scored, labels: str, columns: Mapping[
     if not rows:
         hint = f"check that the keys ({', '.join(key)}) match and that the labels are not NULL"
         raise InputError(f"no row of '{model}' has a label in '{labels}'", hint=hint)
+    return [column.name for column, _ in pairs]
 
 
 def _describe_labels(database: Both, labels: str) -> dict[str, str]:
@@ -232,9 +236,10 @@ def evaluate_model(flow: Flow, name: str, labels: str, columns: Mapping[str, str
         reviewed = _names_reviews(flow, name, labels)
         with flow.files.open_both(attached=(*model.texts, labels)) as database:
             describe = describe_answers if model.asks else describe_plain
-            score_answers(database, describe(database, model), labels, columns)
+            names = score_answers(database, describe(database, model), labels, columns)
             write_books(database)
-            named = {"model": name, "labels": labels}
+            # The ledger also has those of columns that the output had once.
+            named = {"model": name, "labels": labels, "columns": names}
             figures = fetch_rows(database, read_statement("scores"), **named)
             latest = database.call("latest_scored", **named)[0][0]
             found = fetch_rows(database, read_statement("scores_by_label"), **named, prompt=latest)

@@ -12,7 +12,7 @@ from stat import S_IRWXU
 from typing import TYPE_CHECKING, Any
 
 from enrich.errors import DiskError, ProjectError
-from enrich.pipeline.receipt import describe_file
+from enrich.pipeline.receipt import mark_file
 from enrich.pipeline.staged import COPY_MANIFEST, OTHERS_HINT
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ def check_folder_place(destination: FolderDestination) -> None:
 
 def list_files(destination: FolderDestination) -> dict[str, str]:
     """Returns the files of a copy, or whatever else is there, and what each is known by: see
-    `describe_file`."""
+    `mark_file`."""
     path = destination.path
     found = [path] if destination.is_file else sorted(path.rglob("*"))
     above = path.parent if destination.is_file else path
     return {
-        each.relative_to(above).as_posix(): describe_file(known.st_size, known.st_mtime_ns)
+        each.relative_to(above).as_posix(): mark_file(known.st_size, known.st_mtime_ns)
         for each in found
         if each.is_file() and (known := each.stat())
     }

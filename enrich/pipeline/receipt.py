@@ -46,7 +46,7 @@ class Receipt:
         return was == found or str(was) == str(found).partition(" ")[0]
 
 
-def describe_file(size: int, written_at: int | None) -> str:
+def mark_file(size: int, written_at: int | None) -> str:
     """Returns what is kept of a file: its bytes and, if known, when it was written."""
     return str(size) if written_at is None else f"{size} {written_at}"
 

@@ -366,7 +366,7 @@ def _start_model(flow: Flow, model: Model, provider: str | None, options: RunOpt
         flow.listener.say(sentence)
     notice = read_notice(chosen)
     if notice and result.plan.requests:
-        flow.listener.say(notice)
+        flow.workspace.say_once(notice)
     if result.answered or not result.plan.requests:
         flow.found.started.add(model.name)
     flow.found.runs.setdefault(model.name, result.run)

@@ -121,7 +121,9 @@ def read_table(database: Warehouse, model: str) -> TableState | None:
     columns = database.describe(f"FROM {quote_name('warehouse', 'main', model)}")
     # What an llm's table was made from says this already, without reading the table.
     known = SEALED.search(comment)
-    rows, seal = known.groups() if known else database.fetch_one(copies.render_table_seal(model))
+    rows, seal = (
+        known.groups() if known else database.fetch_one(copies.render_table_seal(model, columns))
+    )
     words = repr((rows, seal, list(columns.items())))
     return TableState(
         model=model,

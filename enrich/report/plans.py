@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from enrich.db.disk import format_bytes
 from enrich.errors import count_nouns
 from enrich.pricing.price import format_usd
+from enrich.report.answers import render_provider_option
 from enrich.report.safe import clean_text, format_json, write_stdout
 from enrich.report.text import open_console, print_diff
 
@@ -24,21 +25,24 @@ STATE_HINTS = {
     "copied": "as dedupe says: `enrich compare --alone` shows how often that is right",
     "kept": "as on_change says: they keep the answers of an earlier version",
     "given up": "failed before; `enrich run --retry` asks about them again",
-    "unsendable": "`enrich run` says why, row by row, in the table's provenance",
+    "unsendable": "a note below says why; `enrich failures` lists them after a run",
 }
 """Why rows in a state are not asked about, and what to do."""
 
 
-def print_plans(plans: Sequence[Plan]) -> None:
-    """Print what a run would do, a block for each model, and the total."""
+def print_plans(plans: Sequence[Plan], *, usual: str) -> None:
+    """Print what a run would do, a block for each model, and the total; `usual` is the default
+    provider."""
     console = open_console(stderr=False)
     for number, plan in enumerate(plans):
         if number:
             console.print()
-        _print_plan(console, plan)
+        _print_plan(console, plan, usual)
     asking = [plan for plan in plans if plan.requests]
     if len(asking) > 1:
-        console.print(f"\nin total: {_sum_plans(asking)}")
+        later = [plan.model for plan in plans if plan.after and plan.kind == "enrichment"]
+        without = f", without {', '.join(later)}" if later else ""
+        console.print(f"\nin total: {_sum_plans(asking)}{without}")
 
 
 def _sum_plans(plans: Sequence[Plan]) -> str:
@@ -55,7 +59,7 @@ def _sum_plans(plans: Sequence[Plan]) -> str:
     return f"{count_nouns(requests, 'request')}, about {format_usd(sum(known))}{more}"
 
 
-def _print_plan(console: Console, plan: Plan) -> None:
+def _print_plan(console: Console, plan: Plan, usual: str) -> None:
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -73,7 +77,7 @@ def _print_plan(console: Console, plan: Plan) -> None:
     for side in ("left", "right"):
         table.add_column(justify=side, no_wrap=True)
     table.add_column(overflow="fold")
-    for cells in _list_figures(plan):
+    for cells in _list_figures(plan, usual):
         table.add_row(*map(clean_text, cells))
     for cells in _list_projection(plan.capacity, plan.provider) if plan.capacity else ():
         table.add_row(*map(clean_text, cells))
@@ -89,7 +93,7 @@ def _print_notes(console: Console, plan: Plan) -> None:
         console.print(f"  note: {clean_text(note)}", markup=False, highlight=False)
 
 
-def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
+def _list_figures(plan: Plan, usual: str) -> Iterator[tuple[str, str, str]]:
     """Yields a name, a figure and a note for each line of a plan."""
     yield "rows", f"{plan.rows:,}", ""
     for state, many in plan.states.items():
@@ -100,7 +104,8 @@ def _list_figures(plan: Plan) -> Iterator[tuple[str, str, str]]:
     if plan.gone:
         yield "gone", f"{plan.gone:,}", "no longer in the SELECT; their answers stay in the ledger"
     if plan.held_back:
-        yield "last run", "", f"it {plan.held_back}; `enrich run {plan.model}` tests it again"
+        again = f"enrich run {plan.model}{render_provider_option(plan.provider, usual)}"
+        yield "last run", "", f"it {plan.held_back}; `{again}` tests it again"
     if plan.requests and plan.estimate is not None:
         yield from _list_tokens(plan, plan.estimate)
         yield from _list_cost(plan, plan.estimate)

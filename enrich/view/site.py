@@ -60,12 +60,16 @@ def _describe_model(
     prompts: list[dict[str, Any]],
     evaluations: list[dict[str, Any]],
 ) -> dict[str, Any]:
+    exists = bool(database.call("exists", schema="main", name=model.name))
+    # Those of columns that the table has no longer would be shown for ever.
+    there = database.describe(f"FROM {viewing.name_published_table(model.name)}") if exists else {}
+    evaluations = [row for row in evaluations if row["column"] in there]
     found: dict[str, Any] = {
         "name": model.name,
         "kind": model.kind,
         "description": model.description,
         "tags": list(model.tags),
-        "exists": bool(database.call("exists", schema="main", name=model.name)),
+        "exists": exists,
         "state": _name_state(state) if model.asks else "",
         "prompts": prompts,
         "evaluations": evaluations,

@@ -109,12 +109,28 @@ def test_rows_that_have_not_changed_stay_where_they_are(tmp_path: Path) -> None:
     assert history.rows == ((7,),)
 
 
+def test_columns_may_be_named_like_those_of_the_history(tmp_path: Path) -> None:
+    """A table of which one row has changed is mended all the same."""
+    rows = dict.fromkeys(range(1, 21), "tall")
+    prompt = PROMPT.replace("key: id", "key: [id, from_at]").replace("line  ", "prompt")
+    with Rehearsal() as server:
+        root = plants(tmp_path, server)
+        select = "SELECT id, name, note, 1 AS from_at FROM plants\n"
+        write(root, seed(rows) | {"models/kinds.sql": select, "models/kinds.prompt.md": prompt})
+        opened(root).run()
+        write(root, seed(rows | {7: "white"}))
+        opened(root).run()
+        assert fetch(root) == remake(root)
+        assert server.bill.total == 21
+
+
 @pytest.mark.parametrize(
     "change",
     [
         "UPDATE kinds SET line = 'mine' WHERE id = 3",
         "ALTER TABLE kinds RENAME COLUMN kind TO sort",
         "ALTER TABLE kinds RENAME COLUMN id TO number",
+        "ALTER TABLE kinds ALTER COLUMN id TYPE SMALLINT",
         "ALTER TABLE enrich.kinds DROP COLUMN cost",
         "ALTER TABLE enrich.kinds_history RENAME COLUMN raw TO said",
         "DELETE FROM enrich.kinds_history",

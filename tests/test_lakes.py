@@ -114,6 +114,17 @@ def test_a_file_that_somebody_has_changed_is_mended(tmp_path: Path, place: str) 
     assert "copied" not in run(root).output
 
 
+def test_a_column_may_have_any_name(tmp_path: Path) -> None:
+    """A change in another column is noticed beside one named `every`."""
+    root = copying(tmp_path, "out/trees.csv")
+    path = root / "models/trees.sql"
+    path.write_text(path.read_text().replace("name, note", "1 AS every, name, note"))
+    assert "4 rows copied" in run(root).output
+    write(root, {"seeds/plants.csv": SEED.replace("white", "black")})
+    assert "4 rows copied" in run(root).output
+    assert "black" in (root / "out/trees.csv").read_text()
+
+
 @pytest.mark.parametrize("form", ["parquet", "csv", "json"])
 def test_a_table_becomes_one_file(tmp_path: Path, form: str) -> None:
     """The ending says the format."""

@@ -111,6 +111,7 @@ def test_only_the_partitions_column_can_be_named(tmp_path: Path) -> None:
             ("count(*) > 1", None, "must name partitions"),
             ("row_number() OVER () = 1", None, "must name partitions"),
             ("COLUMNS(*) IS NOT NULL", None, "is not one condition"),
+            ("random() < 0.5", None, r"--where calls random\(\), which gives another value"),
             (None, "yesterday", "--since must name partitions"),
             (None, "", "--since is empty"),
             (" ", None, "--where is empty"),

@@ -88,11 +88,6 @@ class PlannedPortion:
     cuts: Sequence[Cut]
 
     @property
-    def hold(self) -> str:
-        """What the requests that are not sent wait for: the first answers, or more budget."""
-        return FIRST_ANSWERS if self.sent < self.paid else str(self.spending.budget)
-
-    @property
     def estimate(self) -> Estimate:
         """What all its requests take."""
         return self.spending.estimate(requests=self.portion.requests, size=self.portion.bytes)
@@ -264,8 +259,11 @@ def assign_batches(database: Ledger, run: Run, planned: PlannedPortion) -> list[
     first: list[str] = []
     batches: list[str] = []
     for each in planned.cuts:
-        held = each.start >= portion.start + planned.sent
-        awaits = first if held and each.start < portion.start + planned.paid else []
+        held = None
+        if each.start >= portion.start + planned.sent:
+            is_paid = first and each.start < portion.start + planned.paid
+            held = FIRST_ANSWERS if is_paid else str(planned.spending.budget)
+        awaits = first if held == FIRST_ANSWERS else []
         batches.append(_plan_batch(database, run, planned, each, held=held, awaits=awaits))
         first += [] if held else batches[-1:]
     # Some batches at a time: a join of all rows would not fit into memory, and go through the disk.
@@ -307,7 +305,7 @@ def _plan_batch(
     planned: PlannedPortion,
     each: Cut,
     *,
-    held: bool,
+    held: str | None,
     awaits: Sequence[str],
 ) -> str:
     """Write a new batch to the ledger. Returns its id."""
@@ -325,7 +323,7 @@ def _plan_batch(
         requests=each.requests,
         bytes=each.bytes,
         part=each.start,
-        held=planned.hold if held else None,
+        held=held,
         awaits=list(awaits) or None,
         input_price=price and price.input,
         cached_price=price and price.cached,

@@ -16,7 +16,7 @@ from enrich.errors import EnrichError, ModelError
 from enrich.rehearsal import Faults, Rehearsal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PROMPT = """\
@@ -78,46 +78,48 @@ def test_texts_become_vectors(tmp_path: Path, server: Rehearsal, api: str) -> No
     assert opened(root).sql("SELECT count(*) FROM vectors").rows == ((2,),)
 
 
-def test_a_vector_that_does_not_fit_is_invalid(tmp_path: Path) -> None:
-    """Another length, zeros and nulls each have their sentence; the others are published."""
+def answer_with(tmp_path: Path, bend: Callable[[list[Any]], dict[str, Any]]) -> dict[int, str]:
+    """Run with other vectors for the first three of four rows, by custom_id. Returns the errors."""
 
     def rewrite(line: dict[str, Any]) -> dict[str, Any]:
         vector = line["response"]["body"]["data"][0]["embedding"]
-        bent = {"1": vector[:7], "2": [0.0] * 32, "3": [None, *vector[1:]]}
-        line["response"]["body"]["data"][0]["embedding"] = bent.get(line["custom_id"], vector)
+        line["response"]["body"]["data"][0]["embedding"] = bend(vector).get(
+            line["custom_id"], vector
+        )
         return line
 
     with Rehearsal(rewrite=rewrite) as server:
-        root = films(tmp_path, server)
-        (state,) = opened(root).run()
+        (state,) = opened(films(tmp_path, server)).run()
     assert (state.ok, state.failed) == (1, 3)
-    said = dict(opened(root).sql("SELECT id, error FROM enrich.vectors ORDER BY id").rows)
+    return dict(opened(tmp_path).sql("SELECT id, error FROM enrich.vectors ORDER BY id").rows)
+
+
+def test_a_vector_that_does_not_fit_is_invalid(tmp_path: Path) -> None:
+    """Another length, zeros and nulls each have their sentence; the others are published."""
+    said = answer_with(
+        tmp_path, lambda vector: {"1": vector[:7], "2": [0.0] * 32, "3": [None, *vector[1:]]}
+    )
     assert said == {
         1: "embedding: has 7 numbers, FLOAT[32] holds 32",
         2: "embedding: is all zeros, which is no direction",
         3: "embedding: has nulls among its numbers",
         4: None,
     }
-    failed = opened(root).failures("vectors").rows
+    failed = opened(tmp_path).failures("vectors").rows
     at = list(failed.columns).index("input")
     assert {row[at] for row in failed.rows} == {f"Film: {title}" for title in TITLES[:3]}
 
 
 def test_what_is_no_number_is_none(tmp_path: Path) -> None:
     """Numbers as texts, truth values and base64 are refused, each with a sentence."""
-
-    def rewrite(line: dict[str, Any]) -> dict[str, Any]:
-        vector = line["response"]["body"]["data"][0]["embedding"]
-        code = b64encode(pack("<32f", *vector)).decode()
-        bent = {"1": list(map(str, vector)), "2": [True] * 32, "3": code}
-        line["response"]["body"]["data"][0]["embedding"] = bent.get(line["custom_id"], vector)
-        return line
-
-    with Rehearsal(rewrite=rewrite) as server:
-        root = films(tmp_path, server)
-        (state,) = opened(root).run()
-    assert (state.ok, state.failed) == (1, 3)
-    said = dict(opened(root).sql("SELECT id, error FROM enrich.vectors ORDER BY id").rows)
+    said = answer_with(
+        tmp_path,
+        lambda vector: {
+            "1": list(map(str, vector)),
+            "2": [True] * 32,
+            "3": b64encode(pack("<32f", *vector)).decode(),
+        },
+    )
     assert said == {
         1: "the vector holds what is no number",
         2: "the vector holds what is no number",

@@ -37,7 +37,7 @@ from enrich.providers.registry import open_provider
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from enrich.providers import Provider
+    from enrich.providers import Provider, Remote
 
 SECRET = "sk-very-secret"
 GOOD = {
@@ -378,6 +378,20 @@ def test_a_job_that_is_known_already_was_submitted(
     assert provider.poll(remote.id).ended
 
 
+def submit_to(
+    cluster: tuple[str, list[tuple[int, str]]], folder: Path
+) -> tuple[Provider, str, Remote]:
+    """Submit one row to a cluster that takes it. Returns its file as well."""
+    address, answers = cluster
+    provider = opened(folder, address=address)
+    (folder / "x.jsonl").write_bytes(b"".join(lines("a")))
+    answers += [(200, ""), (200, "{}")]
+    file = provider.upload(folder / "x.jsonl")
+    metadata = {"enrich_batch": "i"}
+    remote = provider.submit(file, endpoint="/v1/chat/completions", metadata=metadata)
+    return provider, file, remote
+
+
 @pytest.mark.parametrize(
     "answers_of_another",
     [
@@ -394,13 +408,8 @@ def test_what_takes_no_job_ends_none(
 ) -> None:
     """A driver that works on stays the latest attempt: whatever answers at `address` has not taken
     another, and may know nothing of jobs."""
-    address, answers = cluster
-    provider = opened(tmp_path, address=address)
-    (tmp_path / "x.jsonl").write_bytes(b"".join(lines("a")))
-    answers += [(200, ""), (200, "{}")]
-    file = provider.upload(tmp_path / "x.jsonl")
-    metadata = {"enrich_batch": "i"}
-    remote = provider.submit(file, endpoint="/v1/chat/completions", metadata=metadata)
+    _, answers = cluster
+    provider, _, remote = submit_to(cluster, tmp_path)
     answers += answers_of_another
     with pytest.raises(Unavailable):
         provider.poll(remote.id)
@@ -414,13 +423,7 @@ def test_a_storage_that_is_away_is_no_end(
 ) -> None:
     """Other batches go on, and this one does once it is back; a batch that is missing there may be
     on a disk that is not mounted."""
-    address, answers = cluster
-    provider = opened(tmp_path, address=address)
-    (tmp_path / "x.jsonl").write_bytes(b"".join(lines("a")))
-    answers += [(200, ""), (200, "{}")]
-    file = provider.upload(tmp_path / "x.jsonl")
-    metadata = {"enrich_batch": "i"}
-    remote = provider.submit(file, endpoint="/v1/chat/completions", metadata=metadata)
+    provider, file, remote = submit_to(cluster, tmp_path)
     (tmp_path / "shared").rename(tmp_path / "away")
     (tmp_path / "shared").mkdir()
     with pytest.raises(ProviderError, match="has no batch") as missing:

@@ -307,7 +307,7 @@ class Project:
 
         return find_findings(self._flow(), provider=provider, ask=ask)
 
-    def test(self, *names: str, exclude: Sequence[str] = ()) -> Listed[Result]:
+    def test(self, *names: str, exclude: Sequence[str] = ()) -> CommandResult[Result]:
         """Run the tests of the named models, or all, on their tables as they would be published.
 
         Nothing is published; failing rows go to tables in the schema `enrich_tests`. A SQL test
@@ -317,10 +317,11 @@ class Project:
         from enrich.pipeline.lock import hold_project
         from enrich.pipeline.release import test_models
 
-        flow = self._flow()
+        flow = self._flow(names)
         picked = pick_models(flow, names, exclude)
         with hold_project(self.files):
-            return Listed(test_models(flow, picked, alone=not names and not exclude))
+            found = test_models(flow, picked, alone=not names and not exclude)
+        return CommandResult.of(found, problems=flow.found.problems.values())
 
     def failing(self, result: Result, *, limit: int = 10) -> Rows:
         """Returns the first `limit` failing rows of a test."""

@@ -525,6 +525,13 @@ def test_only_errors_are_printed(tmp_path: Path) -> None:
         assert failed.stderr.startswith("error: models/broken.sql")
         assert "next:" not in failed.stderr
         (root / "models/broken.sql").unlink()
+        write(root, {"models/torn.sql": "SELECT 1 AS id", "models/torn.prompt.md": "---\nkey: ["})
+        untested = enrich(root, "test", "-q")
+        assert untested.exit_code == 1
+        assert untested.stderr.startswith("error: models/torn.prompt.md:1: the settings")
+        assert enrich(root, "test", "kinds").exit_code == 0
+        (root / "models/torn.prompt.md").unlink()
+        (root / "models/torn.sql").unlink()
         for words in ("run", "status", "plan", "preview kinds", "failures kinds", "compare kinds"):
             assert enrich(root, "-q", *words.split()).stderr == "", words
         assert "next:" in enrich(root, "run").stderr

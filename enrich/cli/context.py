@@ -16,7 +16,7 @@ from enrich.ledger.batch import list_unread
 from enrich.manifest.config import WORK_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from enrich.ledger.state import State
     from enrich.project import Project
@@ -118,6 +118,14 @@ class Context:
         elif result:
             report.print_states(result, unfold=unfold)
             report.print_next_steps(result, usual=project.config.provider)
+
+    def report_unsaid(self, problems: Sequence[EnrichError]) -> None:
+        """Print the problems that would have been reported while the command ran, if it was not
+        told to print errors only."""
+        from enrich import report
+
+        for problem in problems if self.quiet else ():
+            report.print_error(problem)
 
     def report_interrupt(self, command: str, stop: BaseException) -> None:
         """Say on stderr and in the log where Ctrl-C has stopped the command, and what it leaves."""

@@ -7,7 +7,7 @@ import sys
 import click
 
 from enrich.cli import completing
-from enrich.cli.context import EXIT_NOT_OK, Context, finish_command
+from enrich.cli.context import EXIT_ERROR, EXIT_NOT_OK, Context, finish_command
 from enrich.cli.options import (
     json_option,
     parse_columns,
@@ -160,6 +160,9 @@ def test_command(
         report.print_tests_json(results)
     else:
         report.print_tests(results, rows)
+    context.report_unsaid(results.problems)
+    if results.problems:
+        sys.exit(EXIT_ERROR)
     if any(result.verdict == "fail" for result in results):
         sys.exit(EXIT_NOT_OK)
 

@@ -16,8 +16,6 @@ from enrich.manifest.recipes import RECIPES
 from enrich.report.safe import write_note
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from enrich.cli.options import RunArguments
 
 
@@ -198,17 +196,8 @@ def run_command(
                 context.print_states(problem.states, project, as_json=as_json)
                 write_note("\n")
             raise
-    _report_unsaid(context, result.problems)
+    context.report_unsaid(result.problems)
     finish_command(context, result, project, as_json=as_json)
-
-
-def _report_unsaid(context: Context, problems: Sequence[EnrichError]) -> None:
-    """Print the problems that would have been reported while the command ran, if it was not told
-    to print errors only."""
-    from enrich import report
-
-    for problem in problems if context.quiet else ():
-        report.print_error(problem)
 
 
 @click.command("status")
@@ -224,7 +213,7 @@ def status_command(context: Context, unfold: bool, as_json: bool) -> None:
     """
     with context.open_project() as project:
         result = project.status()
-    _report_unsaid(context, result.problems)
+    context.report_unsaid(result.problems)
     if not result and not as_json:
         write_note("nothing has been run yet\n\nhint: enrich run\n")
     finish_command(context, result, project, as_json=as_json, unfold=unfold)
